@@ -1,0 +1,149 @@
+/** Small DOM helpers. Text from the server enters a page through `textContent` only, so it is never read as HTML. */
+
+const TOASTS_MAX = 4;
+const TOAST_MS = 6_000;
+
+const whole = new Intl.NumberFormat();
+const short = new Intl.NumberFormat(undefined, { notation: "compact", maximumFractionDigits: 1 });
+const calm = matchMedia("(prefers-reduced-motion: reduce)");
+
+/** @param {number} value @returns {string} all digits, grouped */
+export const formatNumber = (value) => whole.format(value);
+
+/** @param {number} value @returns {string} "1.2K" from ten thousand on: for where there is little room */
+export const formatShort = (value) => (Math.abs(value) < 10_000 ? whole : short).format(value);
+
+/** @returns {boolean} whether the user asked for little motion */
+export const reducedMotion = () => calm.matches;
+
+/**
+ * An element. `text` becomes its textContent, `data` its dataset, `on` its listeners, all else attributes.
+ *
+ * @param {string} tag
+ * @param {Record<string, any>} [props]
+ * @param {...(Node|string|null|undefined|false)} children
+ * @returns {HTMLElement}
+ */
+export function el(tag, { text, data, on, ...attributes } = {}, ...children) {
+  const node = document.createElement(tag);
+  if (text !== undefined) node.textContent = String(text);
+  for (const [name, value] of Object.entries(data ?? {})) node.dataset[name] = String(value);
+  for (const [name, listener] of Object.entries(on ?? {})) node.addEventListener(name, listener);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (value !== undefined && value !== false) node.setAttribute(name, value === true ? "" : String(value));
+  }
+  for (const child of children) if (child) node.append(child);
+  return node;
+}
+
+/** @param {string} id @returns {any} the page's element; a missing one is a mistake in the page */
+export function byId(id) {
+  const node = document.getElementById(id);
+  if (!node) throw new Error(`the page has no element #${id}`);
+  return node;
+}
+
+/**
+ * Shows a number; `data-value` keeps it plain for whoever reads the page by program.
+ *
+ * @param {HTMLElement} node
+ * @param {number|null|undefined} value
+ * @param {(value: number) => string} [format]
+ * @returns {boolean} whether it changed
+ */
+export function setNumber(node, value, format = formatNumber) {
+  if (typeof value !== "number" || !Number.isFinite(value)) return false;
+  if (node.dataset.value === String(value)) return false;
+  node.dataset.value = String(value);
+  node.textContent = format(value);
+  if (format !== formatNumber) node.title = formatNumber(value);
+  return true;
+}
+
+/** @param {HTMLElement} node @param {string} text leaves the page alone when it says so already */
+export function setText(node, text) {
+  if (node.textContent !== text) node.textContent = text;
+}
+
+/** A short growth that says "this has just changed". @param {HTMLElement} node @param {number} [scale] */
+export function bump(node, scale = 1.35) {
+  if (reducedMotion()) return;
+  node.animate([{ transform: "scale(1)" }, { transform: `scale(${scale})`, offset: 0.3 }, { transform: "scale(1)" }], {
+    duration: 280,
+    easing: "cubic-bezier(.2,.9,.3,1.2)",
+  });
+}
+
+/** @param {any} user of an event; without id for anonymous gifts @returns {string} */
+export function userName(user) {
+  return String(user?.name || user?.id || "Anonymous");
+}
+
+/** A round badge with the initial. Avatars of other hosts are not loaded. @param {any} user @returns {HTMLElement} */
+export function avatar(user) {
+  const name = userName(user);
+  const node = el("span", { class: "avatar", "aria-hidden": "true", text: user?.id ? [...name][0].toUpperCase() : "?" });
+  let hue = 0;
+  for (const char of String(user?.id ?? name)) hue = (hue * 31 + (char.codePointAt(0) ?? 0)) % 360;
+  node.style.setProperty("--hue", String(hue));
+  return node;
+}
+
+/** @returns {HTMLElement} */
+function toastList() {
+  const existing = document.getElementById("toasts");
+  if (existing) return existing;
+  const list = el("div", { id: "toasts", class: "toasts", role: "status", "aria-live": "polite" });
+  document.body.append(list);
+  return list;
+}
+
+// A live region speaks only of what changes after it is there.
+toastList();
+
+/**
+ * A note that goes away by itself; the same one again while it is there only counts up.
+ *
+ * @param {string} message
+ * @param {"info"|"good"|"bad"|"warn"} [kind]
+ */
+export function toast(message, kind = "info") {
+  const list = toastList();
+  const same = [...list.children].find((node) => /** @type {HTMLElement} */ (node).dataset.message === message);
+  const node = /** @type {HTMLElement} */ (same ?? newToast(message, kind));
+  const times = Number(node.dataset.times) + 1;
+  node.dataset.times = String(times);
+  setText(/** @type {HTMLElement} */ (node.lastElementChild), times > 1 ? `×${times}` : "");
+  if (same) bump(node, 1.03);
+  else list.prepend(node);
+  while (list.children.length > TOASTS_MAX) list.lastElementChild?.remove();
+  clearTimeout(Number(node.dataset.timer));
+  node.dataset.timer = String(setTimeout(() => node.remove(), TOAST_MS));
+}
+
+/** @param {string} message @param {string} kind @returns {HTMLElement} */
+function newToast(message, kind) {
+  const node = el("div", {
+    class: `toast toast-${kind}`,
+    data: { testid: "toast", kind, message, times: 0 },
+    on: { click: () => node.remove() },
+  });
+  node.append(el("span", { text: message }), el("b", { class: "toast-times" }));
+  return node;
+}
+
+/**
+ * Copies text; the clipboard API is missing on plain-http pages of other hosts.
+ *
+ * @param {HTMLInputElement} input holds the text and is selected, so that the user can copy by hand if all else fails
+ * @returns {Promise<boolean>}
+ */
+export async function copyFrom(input) {
+  input.select();
+  try {
+    await navigator.clipboard.writeText(input.value);
+    return true;
+  } catch {
+    return document.execCommand("copy");
+  }
+}

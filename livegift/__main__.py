@@ -1,0 +1,5 @@
+"""`python -m livegift`."""
+
+from livegift.cli import main
+
+main()

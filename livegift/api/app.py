@@ -1,0 +1,60 @@
+"""The composition root of a web process."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from starlette.applications import Starlette
+from starlette.routing import BaseRoute, WebSocketRoute
+from starlette.websockets import WebSocket
+
+from livegift.api import catalogue, demo, health, rooms, wallets
+from livegift.api.context import Context
+from livegift.api.problems import HANDLERS
+from livegift.hub.hub import Hub
+from livegift.identity import Tokens
+from livegift.ledger import schema
+from livegift.ledger.engine import Database
+from livegift.settings import Settings
+from livegift.store import functions
+from livegift.store.client import Store
+from livegift.store.outbox import Outbox
+
+
+async def _websocket(websocket: WebSocket) -> None:
+    hub: Hub = websocket.app.state.context.hub
+    await hub.serve(websocket)
+
+
+def create_app(settings: Settings, *, with_demo: bool = False) -> Starlette:
+    """The ASGI application. It connects to the stores when it starts and refuses to start on another version."""
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        store = await Store.connect(settings.redis_url)
+        database = Database(settings.database_url)
+        try:
+            await functions.check(store)
+            await schema.check(database, settings.partitions)
+            tokens = Tokens(settings.jwt_secret)
+            hub = Hub(settings, store, database, tokens)
+            await hub.start()
+            outbox = Outbox(store, settings.partitions)
+            app.state.context = Context(settings, store, outbox, database, tokens, hub)
+            try:
+                yield
+            finally:
+                await hub.aclose()
+        finally:
+            await database.aclose()
+            await store.aclose()
+
+    routes: list[BaseRoute] = [
+        WebSocketRoute("/v1/ws", _websocket),
+        *catalogue.ROUTES,
+        *wallets.ROUTES,
+        *rooms.ROUTES,
+        *health.ROUTES,
+    ]
+    if with_demo:
+        routes += demo.routes()
+    return Starlette(routes=routes, lifespan=lifespan, exception_handlers=HANDLERS)

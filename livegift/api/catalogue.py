@@ -1,0 +1,62 @@
+"""What can be sent and bought, and what it is worth."""
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from livegift import wire
+from livegift.api.context import context_of, json_response
+from livegift.domain.catalogue import (
+    DEFAULT_REGION,
+    DIAMONDS_PER_COIN,
+    PAYOUT_DIAMONDS_MIN,
+    USD_MICROS_PER_DIAMOND,
+    creator_share_ppm,
+)
+from livegift.ledger.catalogue import read_packages
+
+
+async def gifts(request: Request) -> Response:
+    """`GET /v1/gifts`."""
+    kinds = context_of(request).hub.directory.gifts.values()
+    return json_response({"gifts": [wire.gift_public(gift, with_icon=True) for gift in kinds]})
+
+
+async def packages(request: Request) -> Response:
+    """`GET /v1/coin-packages?region=`."""
+    found = await read_packages(context_of(request).database, request.query_params.get("region", DEFAULT_REGION))
+    rows = [
+        {"id": p.id, "coins": p.coins, "bonus_coins": p.bonus_coins, "amount": p.amount, "currency": p.currency}
+        for p in found
+    ]
+    return json_response({"packages": rows})
+
+
+async def rates(request: Request) -> Response:
+    """`GET /v1/rates`: from money to coins to diamonds to money, and what reaches the creator."""
+    found = await read_packages(context_of(request).database, request.query_params.get("region", DEFAULT_REGION))
+    return json_response(
+        {
+            "diamonds_per_coin": DIAMONDS_PER_COIN,
+            "usd_micros_per_diamond": USD_MICROS_PER_DIAMOND,
+            "payout_diamonds_min": PAYOUT_DIAMONDS_MIN,
+            "packages": [
+                {
+                    "id": p.id,
+                    "amount": p.amount,
+                    "currency": p.currency,
+                    "coins": p.coins + p.bonus_coins,
+                    "creator_share_ppm": creator_share_ppm(p),
+                }
+                for p in found
+                if p.currency == "USD"
+            ],
+        }
+    )
+
+
+ROUTES = [
+    Route("/v1/gifts", gifts),
+    Route("/v1/coin-packages", packages),
+    Route("/v1/rates", rates),
+]

@@ -1,0 +1,82 @@
+"""What the routes share, and how they learn who is asking."""
+
+from dataclasses import dataclass
+from typing import TypeVar, cast
+
+import orjson
+from starlette.requests import Request
+from starlette.responses import Response
+
+from livegift import wire
+from livegift.errors import RequestError
+from livegift.hub.hub import Hub
+from livegift.identity import Identity, Tokens
+from livegift.ledger.engine import Database
+from livegift.limits import HTTP_BODY_BYTES_MAX, PAGE_ITEMS_MAX
+from livegift.settings import Settings
+from livegift.store.client import Store
+from livegift.store.outbox import Outbox
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """The parts of one web process."""
+
+    settings: Settings
+    store: Store
+    outbox: Outbox
+    database: Database
+    tokens: Tokens
+    hub: Hub
+
+
+def context_of(request: Request) -> Context:
+    """The context of the process that serves `request`."""
+    return cast("Context", request.app.state.context)
+
+
+def json_response(body: object, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    """`body` as JSON."""
+    return Response(orjson.dumps(body), status, headers, media_type="application/json")
+
+
+def identity_of(request: Request) -> Identity:
+    """Who is asking. Raises RequestError('unauthenticated' or 'token_expired')."""
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not token:
+        raise RequestError("unauthenticated", "Expected a header `Authorization: Bearer <token>`.")
+    return context_of(request).tokens.verify(token.strip())
+
+
+def require_role(identity: Identity, *roles: str) -> None:
+    """Raise RequestError('forbidden') unless the token has one of `roles`."""
+    if identity.role not in roles:
+        raise RequestError("forbidden", f"This needs a token of role {' or '.join(roles)}, not {identity.role}.")
+
+
+async def body_of(request: Request, model: type[T]) -> T:
+    """The request's body as `model`. Raises RequestError('too_large' or 'invalid')."""
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > HTTP_BODY_BYTES_MAX:
+            raise RequestError("too_large", f"Expected a body of at most {HTTP_BODY_BYTES_MAX} bytes.")
+    return wire.parse_body(bytes(body), model)
+
+
+def room_id_of(request: Request) -> str:
+    """The room in the path. Raises RequestError('room_not_found') for what can't be an id."""
+    room = str(request.path_params["room"])
+    if not wire.is_id(room):
+        raise RequestError("room_not_found")
+    return room
+
+
+def page_of(request: Request) -> tuple[str, int]:
+    """`cursor` and `limit` of a list. Raises RequestError('invalid')."""
+    text = request.query_params.get("limit", str(PAGE_ITEMS_MAX))
+    if not text.isdecimal() or not 1 <= int(text) <= PAGE_ITEMS_MAX:
+        raise RequestError("invalid", f"limit: expected 1 to {PAGE_ITEMS_MAX}, got {text[:20]!r}")
+    return request.query_params.get("cursor", ""), int(text)

@@ -1,0 +1,61 @@
+"""Errors over HTTP: RFC 9457 `application/problem+json` with a `code`."""
+
+import orjson
+import structlog
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from livegift.errors import ERRORS, RequestError, StoreUnavailableError
+from livegift.ledger.engine import LedgerUnavailableError
+
+log = structlog.get_logger()
+
+
+def problem(code: str, detail: str | None = None) -> Response:
+    """The response for a code of the table."""
+    kind = ERRORS[code]
+    body = {
+        "type": f"urn:livegift:error:{code}",
+        "title": kind.sentence,
+        "status": kind.http_status,
+        "code": code,
+        "detail": detail or kind.sentence,
+        "retryable": kind.retryable,
+    }
+    headers = {"WWW-Authenticate": "Bearer"} if kind.http_status == 401 else None  # noqa: PLR2004 - RFC 9110, 11.6.1
+    return Response(orjson.dumps(body), kind.http_status, headers, media_type="application/problem+json")
+
+
+async def on_request_error(_: Request, error: Exception) -> Response:
+    """A refusal on purpose."""
+    assert isinstance(error, RequestError)  # noqa: S101 - registered for it alone
+    return problem(error.code, error.detail)
+
+
+async def on_unavailable(request: Request, error: Exception) -> Response:
+    """A store is away."""
+    log.warning("api.unavailable", path=request.url.path, error=str(error))
+    return problem("unavailable")
+
+
+async def on_http_exception(_: Request, error: Exception) -> Response:
+    """What Starlette itself refuses: unknown paths and methods."""
+    assert isinstance(error, HTTPException)  # noqa: S101 - registered for it alone
+    codes = {404: "not_found", 405: "method_not_allowed", 413: "too_large"}
+    return problem(codes.get(error.status_code, "invalid"))
+
+
+async def on_exception(request: Request, error: Exception) -> Response:
+    """A mistake of ours: logged with its traceback, told without."""
+    log.error("api.failed", path=request.url.path, exc_info=error)
+    return problem("internal")
+
+
+HANDLERS = {
+    RequestError: on_request_error,
+    StoreUnavailableError: on_unavailable,
+    LedgerUnavailableError: on_unavailable,
+    HTTPException: on_http_exception,
+    Exception: on_exception,
+}

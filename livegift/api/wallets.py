@@ -1,0 +1,28 @@
+"""What viewers and creators have."""
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from livegift.api.context import context_of, identity_of, json_response, require_role
+from livegift.ledger.balances import creator_diamonds
+
+
+async def wallet(request: Request) -> Response:
+    """`GET /v1/wallet`: what can be spent now."""
+    found = await context_of(request).hub.wallets.read(identity_of(request).user)
+    return json_response({"balance": found.balance, "seq": found.seq, "frozen": found.frozen})
+
+
+async def creator_balance(request: Request) -> Response:
+    """`GET /v1/creator/balance`: what is booked. Without a holding period all of it is available."""
+    identity = identity_of(request)
+    require_role(identity, "creator", "admin")
+    diamonds = await creator_diamonds(context_of(request).database, identity.user)
+    return json_response({"diamonds_total": diamonds, "diamonds_pending": 0, "diamonds_available": diamonds})
+
+
+ROUTES = [
+    Route("/v1/wallet", wallet),
+    Route("/v1/creator/balance", creator_balance),
+]

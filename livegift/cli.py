@@ -1,0 +1,242 @@
+"""The command line."""
+
+import asyncio
+import csv
+import socket
+import sys
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Any, NoReturn
+
+import click
+import structlog
+
+from livegift import __version__, logs
+from livegift.audit import Report, audit
+from livegift.dev import DevOptions, run_dev
+from livegift.domain.partitions import partition_of
+from livegift.errors import LivegiftError
+from livegift.grants import grant_coins
+from livegift.identity import Tokens
+from livegift.ledger import rooms as stored_rooms
+from livegift.ledger.engine import Database
+from livegift.limits import GRANT_ATTEMPTS_MAX, GRANT_RETRY_S
+from livegift.migrate import migrate as run_migrate
+from livegift.processes import listen, run_aggregator, run_relay, run_web
+from livegift.rooms import announce_opening
+from livegift.settings import DEFAULT_DATA_DIR, Settings, load_settings, settings_source
+from livegift.store.client import Store
+from livegift.store.rooms import Rooms
+from livegift.store.wallets import Wallets
+from livegift.supervisor import Child, Supervisor, child_environ
+from livegift.wire import is_id
+
+log = structlog.get_logger()
+
+data_option = click.option(
+    "--data",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=DEFAULT_DATA_DIR,
+    show_default=True,
+    help="folder of `livegift dev`, whose `env` file serves where the environment says nothing",
+)
+
+
+class Id(click.ParamType[str]):
+    """An id as the protocol wants it."""
+
+    name = "id"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The id itself, or a usage error."""
+        if not is_id(value):
+            self.fail(f"expected 1 to 64 of A-Z a-z 0-9 . _ : -, got {value!r}", param, ctx)
+        return value
+
+
+ID = Id()
+
+
+def _settings(data: Path) -> Settings:
+    settings = load_settings(data)
+    logs.configure(settings.log_format, "cli")
+    source = settings_source(data)
+    if source:
+        log.info("settings.from_file", path=source)
+    return settings
+
+
+def _run(work: Coroutine[Any, Any, Any]) -> Any:
+    return asyncio.run(work)
+
+
+@click.group()
+@click.version_option(__version__)
+def cli() -> None:
+    """Gifting for live streams: coins, gifts and diamonds."""
+
+
+@cli.command()
+@click.option("--host", default="127.0.0.1", show_default=True)
+@click.option("--port", type=click.IntRange(0, 65_535), default=8080, show_default=True, help="0 takes a free one")
+@click.option("--data", type=click.Path(path_type=Path, file_okay=False), default=DEFAULT_DATA_DIR, show_default=True)
+@click.option("--web", type=click.IntRange(1, 64), default=1, show_default=True, help="web processes")
+@click.option("--demo", is_flag=True, help="a room with a small crowd of simulated viewers")
+def dev(host: str, port: int, data: Path, web: int, demo: bool) -> None:  # noqa: FBT001 - click's flag
+    """Run everything on this machine, with private servers."""
+    run_dev(DevOptions(host, port, data, web, demo))
+
+
+@cli.command()
+@click.option("--fd", type=int, help="an inherited listening socket")
+@click.option("--demo", is_flag=True, hidden=True)
+@data_option
+def web(fd: int | None, demo: bool, data: Path) -> None:  # noqa: FBT001 - click's flag
+    """Run the WebSocket hub and the HTTP API."""
+    settings = _settings(data)
+    sock = listen(settings.host, settings.port) if fd is None else socket.socket(fileno=fd)
+    if fd is not None or settings.web_processes == 1:
+        run_web(settings, sock, with_demo=demo)
+        return
+    children = []
+    for index in range(settings.web_processes):
+        port = settings.metrics_port + index if settings.metrics_port else 0
+        environ = child_environ(LIVEGIFT_METRICS_PORT=str(port))
+        argv = [sys.executable, "-m", "livegift", "web", "--fd", str(sock.fileno()), "--data", str(data)]
+        children.append(Child(f"web {index + 1}", argv, environ, (sock.fileno(),)))
+    supervisor = Supervisor(lambda line: log.warning("web.supervisor", line=line))
+    supervisor.install_signals()
+    try:
+        supervisor.start(children)
+        supervisor.run()
+    finally:
+        supervisor.stop()
+
+
+@cli.command()
+@data_option
+def relay(data: Path) -> None:
+    """Publish the wallets' journals to the rooms."""
+    run_relay(_settings(data))
+
+
+@cli.command()
+@data_option
+def aggregator(data: Path) -> None:
+    """Book the wallets' journals in PostgreSQL and credit diamonds."""
+    run_aggregator(_settings(data))
+
+
+@cli.command()
+@data_option
+def migrate(data: Path) -> None:
+    """Bring the database's schema and the Redis Functions up to date."""
+    for line in _run(run_migrate(_settings(data))):
+        click.echo(line)
+
+
+@cli.command()
+@click.option("--user", type=ID, required=True)
+@click.option("--role", type=click.Choice(["viewer", "creator", "moderator", "overlay", "admin"]), default="viewer")
+@click.option("--room", type=ID, help="limits the token to this room")
+@click.option("--name", help="what others see")
+@click.option("--ttl", type=click.IntRange(1), default=3600, show_default=True, help="seconds")
+@click.option("--age-verified/--no-age-verified", default=True, show_default=True)
+@data_option
+def token(user: str, role: str, room: str | None, name: str | None, ttl: int, age_verified: bool, data: Path) -> None:  # noqa: FBT001
+    """Print a token for development."""
+    tokens = Tokens(load_settings(data).jwt_secret)
+    rooms = [room] if room else None
+    click.echo(tokens.sign(user, role, ttl_s=ttl, name=name, rooms=rooms, age_verified=age_verified))
+
+
+@cli.command()
+@click.option("--user", type=ID)
+@click.option("--coins", type=click.IntRange(1, 10**12))
+@click.option("--ref", type=ID)
+@click.option("--file", type=click.File("r"), help="CSV with the columns user,coins,ref")
+@data_option
+def grant(user: str | None, coins: int | None, ref: str | None, file: Any, data: Path) -> None:
+    """Credit coins as an operator's bonus, once per ref."""
+    rows: list[tuple[str, int, str]] = []
+    if file is not None:
+        for line, row in enumerate(csv.DictReader(file), start=2):
+            try:
+                rows.append((row["user"], int(row["coins"]), row["ref"]))
+            except (KeyError, TypeError, ValueError):
+                raise click.UsageError(f"line {line}: expected the columns user,coins,ref, got {row}") from None
+    elif user and coins and ref:
+        rows.append((user, coins, ref))
+    else:
+        raise click.UsageError("expected --user, --coins and --ref, or --file")
+    _run(_grant(_settings(data), rows))
+
+
+async def _grant(settings: Settings, rows: list[tuple[str, int, str]]) -> None:
+    store = await Store.connect(settings.redis_url)
+    database = Database(settings.database_url)
+    wallets = Wallets(store, settings.partitions, settings.ref_ttl_s)
+    try:
+        for user, coins, ref in rows:
+            new = await _patiently(lambda row=(ref, user, coins): grant_coins(database, wallets, *row))
+            balance = (await wallets.read(user)).balance
+            said = f"{coins} coins credited" if new else "nothing credited, this ref was used before"
+            click.echo(f"{user}: {said}, balance {balance}")
+    finally:
+        await database.aclose()
+        await store.aclose()
+
+
+async def _patiently(call: Any) -> Any:
+    """Repeat a call that is safe to repeat: partitions may be arming, processes starting."""
+    for attempt in range(GRANT_ATTEMPTS_MAX):
+        try:
+            return await call()
+        except LivegiftError as error:
+            if attempt == GRANT_ATTEMPTS_MAX - 1 or "ref_conflict" in str(error):
+                raise
+            await asyncio.sleep(GRANT_RETRY_S)
+    raise AssertionError("the last attempt returns or raises")
+
+
+@cli.command()
+@click.option("--id", "room_id", type=ID, required=True)
+@click.option("--creator", type=ID, required=True)
+@click.option("--title", default="Live")
+@click.option("--kind", type=click.Choice(["live", "video"]), default="live", show_default=True)
+@data_option
+def room(room_id: str, creator: str, title: str, kind: str, data: Path) -> None:
+    """Open a room."""
+    _run(_room(_settings(data), room_id, creator, title, kind))
+
+
+async def _room(settings: Settings, room_id: str, creator: str, title: str, kind: str) -> None:
+    store = await Store.connect(settings.redis_url)
+    database = Database(settings.database_url)
+    try:
+        opened, is_new = await stored_rooms.open_room(database, room_id, creator, creator, title, kind)
+        await announce_opening(Rooms(store), opened)
+    finally:
+        await database.aclose()
+        await store.aclose()
+    click.echo(f"room {opened.id} of {opened.creator_id} is {'open' if is_new else f'there already, {opened.status}'}")
+
+
+@cli.command(name="audit")
+@click.option("--json", "as_json", is_flag=True, help="machine-readable")
+@data_option
+def audit_command(as_json: bool, data: Path) -> None:  # noqa: FBT001 - click's flag
+    """Check every invariant; exit code 0 when all hold, else 1."""
+    report: Report = _run(audit(_settings(data)))
+    click.echo(report.to_json() if as_json else report.to_text())
+    sys.exit(0 if report.passed else 1)
+
+
+def main() -> NoReturn:
+    """Run a command; what went wrong is a sentence, not a traceback."""
+    try:
+        cli(standalone_mode=True)
+    except LivegiftError as error:
+        click.echo(f"livegift: {error}", err=True)
+        sys.exit(1)
+    sys.exit(0)

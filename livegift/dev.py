@@ -1,0 +1,171 @@
+"""`livegift dev`: the whole system on one machine, with nothing installed."""
+
+import asyncio
+import fcntl
+import os
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from secrets import token_urlsafe
+
+from livegift.embedded import Server, start_postgres, start_redis
+from livegift.embedded.process import free_ports, write_private
+from livegift.errors import ConfigError, LivegiftError
+from livegift.limits import DEV_READY_TIMEOUT_S
+from livegift.migrate import migrate
+from livegift.processes import listen
+from livegift.settings import load_settings, read_env_file
+from livegift.supervisor import Child, Supervisor, child_environ
+
+
+@dataclass(frozen=True, slots=True)
+class DevOptions:
+    """What the command line says."""
+
+    host: str
+    port: int
+    data: Path
+    web: int
+    demo: bool
+
+
+def say(line: str) -> None:
+    """A line for the person in front."""
+    print(line, flush=True)  # noqa: T201 - this is a command line
+
+
+@contextmanager
+def _locked(data: Path) -> Iterator[None]:
+    """One `livegift dev` per data folder. Raises ConfigError when there is another."""
+    data.mkdir(parents=True, exist_ok=True)
+    with (data / "lock").open("a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise ConfigError(
+                f"another `livegift dev` runs on {data}: stop it, or choose another folder with --data"
+            ) from None
+        yield
+
+
+def _write_env(data: Path, values: dict[str, str]) -> None:
+    lines = "".join(f"{name}={value}\n" for name, value in values.items())
+    write_private(data / "env", "# written by `livegift dev`; other commands read it with --data\n" + lines)
+
+
+class _Stores:
+    """The private servers, for each store whose address the environment does not tell."""
+
+    def __init__(self, data: Path, stack: ExitStack) -> None:
+        self._starters: dict[str, Callable[[int | None], Server]] = {}
+        self._servers: dict[str, Server] = {}
+        self.urls: dict[str, str] = {}
+        makers: tuple[tuple[str, str, Callable[[int | None], Server]], ...] = (
+            ("Redis", "LIVEGIFT_REDIS_URL", lambda port: start_redis(data / "redis", port=port)),
+            ("PostgreSQL", "LIVEGIFT_DATABASE_URL", lambda port: start_postgres(data / "postgres", port=port)),
+        )
+        for name, variable, start in makers:
+            if os.environ.get(variable):
+                say(f"{name}: the one of {variable}")
+                self.urls[variable] = os.environ[variable]
+                continue
+            say(f"{name}: starting a private server …")
+            server = start(None)
+            self._starters[name], self._servers[name] = start, server
+            stack.callback(self._stop, name)
+            self.urls[variable] = server.url
+            say(f"{name}: ready on port {server.port}")
+
+    def _stop(self, name: str) -> None:
+        self._servers[name].stop()
+
+    def poll(self) -> None:
+        """Start a server again that has died, on the port it had."""
+        for name, server in list(self._servers.items()):
+            if server.poll() is not None:
+                say(f"{name} has died, starting it again on its data")
+                self._servers[name] = self._starters[name](server.port)
+
+
+def run_dev(options: DevOptions) -> None:
+    """Run everything until SIGTERM or SIGINT. Raises ConfigError or EmbeddedError, which say what to do."""
+    started = time.monotonic()
+    with ExitStack() as stack:
+        supervisor = Supervisor(say)
+        supervisor.install_signals()
+        stack.enter_context(_locked(options.data))
+        try:
+            sock = stack.enter_context(listen(options.host, options.port))
+        except OSError as error:
+            raise ConfigError(
+                f"port {options.port} on {options.host} can't be used ({error.strerror}): "
+                "stop what uses it, or choose another with --port (0 takes a free one)"
+            ) from None
+        stores = _Stores(options.data, stack)
+        kept = read_env_file(options.data / "env").get("LIVEGIFT_JWT_SECRET")
+        secret = os.environ.get("LIVEGIFT_JWT_SECRET") or kept or token_urlsafe(48)
+        values = {**stores.urls, "LIVEGIFT_JWT_SECRET": secret}
+        _write_env(options.data, values)
+        environ = {**os.environ, **values}
+        settings = load_settings(options.data, environ)
+        for line in asyncio.run(migrate(settings)):
+            say(line)
+
+        host, port = sock.getsockname()[:2]
+        address = f"http://{host}:{port}"
+        stack.callback(supervisor.stop)
+        supervisor.start(_children(options, values, sock.fileno(), address))
+        _wait_ready(supervisor, stores, f"{address}/readyz")
+        if not supervisor.is_stopping:
+            say(f"livegift ready: {address}")
+            say(f"took {time.monotonic() - started:.1f} s; data in {options.data}; Ctrl-C stops everything")
+            if options.demo:
+                say(f"open {address}/demo/ in a browser")
+        supervisor.run(stores.poll)
+        say("stopping …")
+    say("stopped")
+
+
+def _children(options: DevOptions, values: dict[str, str], fd: int, address: str) -> list[Child]:
+    me = [sys.executable, "-m", "livegift"]
+    commands: list[tuple[str, list[str], tuple[int, ...]]] = [
+        (f"web {i + 1}", [*me, "web", "--fd", str(fd), "--demo"], (fd,)) for i in range(options.web)
+    ]
+    commands += [("relay", [*me, "relay"], ()), ("aggregator", [*me, "aggregator"], ())]
+    children = []
+    for (name, argv, fds), metrics_port in zip(commands, free_ports(len(commands)), strict=True):
+        environ = child_environ(
+            **values,
+            LIVEGIFT_METRICS_PORT=str(metrics_port),
+            LIVEGIFT_LOG_FORMAT=os.environ.get("LIVEGIFT_LOG_FORMAT", "console"),
+        )
+        children.append(Child(name, argv, environ, fds))
+        say(f"{name}: metrics on http://127.0.0.1:{metrics_port}/metrics")
+    if options.demo:
+        argv = [sys.executable, "-m", "livegift.crowd", "--url", address]
+        children.append(Child("crowd", argv, child_environ(**values)))
+    return children
+
+
+def _wait_ready(supervisor: Supervisor, stores: _Stores, url: str) -> None:
+    """Wait until gifts can be sent. Raises LivegiftError with what is missing."""
+    deadline = time.monotonic() + DEV_READY_TIMEOUT_S
+    last = "no answer"
+    while not supervisor.is_stopping:
+        try:
+            with urllib.request.urlopen(url, timeout=2):  # noqa: S310 - our own http address
+                return
+        except urllib.error.HTTPError as error:
+            last = error.read().decode()
+        except OSError as error:
+            last = str(error)
+        if time.monotonic() > deadline:
+            raise LivegiftError(f"not ready after {DEV_READY_TIMEOUT_S:g} s: {last}")
+        supervisor.poll()
+        stores.poll()
+        time.sleep(0.05)

@@ -1,0 +1,65 @@
+"""What can be sent and bought. All of it is data that an operator can change; these are the defaults."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class GiftKind:
+    """A gift of the catalogue. `coins` is its price, `diamond_count` what the creator earns, each for one piece."""
+
+    id: str
+    name: str
+    coins: int
+    diamond_count: int
+    streakable: bool
+    tier: int
+    icon: str
+
+
+@dataclass(frozen=True, slots=True)
+class CoinPackage:
+    """Coins for money. `amount` is in minor units (cents) of `currency` (ISO 4217)."""
+
+    id: str
+    coins: int
+    bonus_coins: int
+    amount: int
+    currency: str
+
+
+# One coin gives one diamond; a diamond pays half a US cent. Integers on the whole way.
+DIAMONDS_PER_COIN = 1
+USD_MICROS_PER_DIAMOND = 5_000
+PAYOUT_DIAMONDS_MIN = 10_000
+DEFAULT_REGION = "US"
+
+DEFAULT_GIFTS = (
+    GiftKind("rose", "Rose", 1, 1, streakable=True, tier=1, icon="🌹"),
+    GiftKind("heart", "Heart", 5, 5, streakable=True, tier=1, icon="💖"),
+    GiftKind("coffee", "Coffee", 10, 10, streakable=True, tier=1, icon="☕"),
+    GiftKind("donut", "Donut", 30, 30, streakable=True, tier=1, icon="🍩"),
+    GiftKind("confetti", "Confetti", 100, 100, streakable=True, tier=1, icon="🎉"),
+    GiftKind("sunglasses", "Sunglasses", 199, 199, streakable=True, tier=2, icon="😎"),
+    GiftKind("balloon", "Hot-air balloon", 500, 500, streakable=False, tier=2, icon="🎈"),
+    GiftKind("fireworks", "Fireworks", 1_088, 1_088, streakable=False, tier=2, icon="🎆"),
+    GiftKind("motorbike", "Motorbike", 2_988, 2_988, streakable=False, tier=2, icon="🏍️"),
+    GiftKind("yacht", "Yacht", 7_499, 7_499, streakable=False, tier=3, icon="🛥️"),
+    GiftKind("rocket", "Rocket", 20_000, 20_000, streakable=False, tier=3, icon="🚀"),
+    GiftKind("lion", "Lion", 29_999, 29_999, streakable=False, tier=3, icon="🦁"),
+    GiftKind("universe", "Universe", 34_999, 34_999, streakable=False, tier=3, icon="🌌"),
+)
+
+DEFAULT_PACKAGES = (
+    CoinPackage("coins-100", 100, 0, 199, "USD"),
+    CoinPackage("coins-550", 550, 0, 999, "USD"),
+    CoinPackage("coins-1250", 1_250, 0, 1_999, "USD"),
+    CoinPackage("coins-2650", 2_650, 0, 3_999, "USD"),
+    CoinPackage("coins-5450", 5_450, 0, 7_999, "USD"),
+)
+
+
+def creator_share_ppm(package: CoinPackage) -> int:
+    """The part of a package's price (in USD cents) that reaches creators when all its coins are sent, in millionths."""
+    coins = package.coins + package.bonus_coins
+    payout_usd_micros = coins * DIAMONDS_PER_COIN * USD_MICROS_PER_DIAMOND
+    return payout_usd_micros * 1_000_000 // (package.amount * 10_000)

@@ -1,0 +1,17 @@
+"""Amounts: integers with a ceiling that every system on the way can carry exactly."""
+
+from livegift.errors import LivegiftError
+
+# Lua numbers are doubles and print in exponent form from 1e14 on; the ceiling leaves room for the sum of two amounts.
+AMOUNT_MAX = 10**13
+
+
+class AmountError(LivegiftError):
+    """An amount outside of 0..AMOUNT_MAX."""
+
+
+def amount(value: int) -> int:
+    """`value` itself when it is a valid amount of coins, diamonds or cents; else `AmountError`."""
+    if isinstance(value, bool) or not 0 <= value <= AMOUNT_MAX:
+        raise AmountError(f"expected an amount from 0 to {AMOUNT_MAX}, got {value!r}")
+    return value

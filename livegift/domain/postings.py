@@ -1,0 +1,60 @@
+"""Double entry: what a journal entry means for the accounts.
+
+A transfer takes an amount from its debit account and adds it to its credit account, so that the sum over all accounts
+of an asset is always zero. Accounts of the system that every gift touches are split by partition, or they would be the
+one row that all bookings wait for.
+"""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from livegift.domain.journal import Entry, GiftSent, WalletChanged
+
+COIN = "COIN"
+DIAMOND = "DIAMOND"
+
+# Why coins come and go, and the account on the other side.
+REASONS = {"grant": "coins:granted", "order": "coins:sold", "refund": "coins:refunded", "correction": "coins:corrected"}
+
+
+class Transfer(NamedTuple):
+    """`amount` > 0 of `asset` moves from `debit` to `credit`."""
+
+    asset: str
+    debit: str
+    credit: str
+    amount: int
+
+
+def coins_of(user: str) -> str:
+    """The account of a user's spendable coins."""
+    return f"coins:user:{user}"
+
+
+def diamonds_of(user: str) -> str:
+    """The account of a creator's earned diamonds."""
+    return f"diamonds:user:{user}"
+
+
+def transfers_of(entry: Entry, partition: int) -> tuple[Transfer, ...]:
+    """The transfers that an entry of `partition` stands for. Raises KeyError for a reason that nobody knows."""
+    if isinstance(entry, GiftSent):
+        coins = Transfer(COIN, coins_of(entry.user), f"coins:spent:p{partition}", entry.coins)
+        diamonds = Transfer(DIAMOND, f"diamonds:issued:p{partition}", diamonds_of(entry.to), entry.diamonds)
+        return tuple(transfer for transfer in (coins, diamonds) if transfer.amount)
+    if isinstance(entry, WalletChanged):
+        other = f"{REASONS[entry.reason]}:p{partition}"
+        mine = coins_of(entry.user)
+        if entry.delta > 0:
+            return (Transfer(COIN, other, mine, entry.delta),)
+        return (Transfer(COIN, mine, other, -entry.delta),)
+    return ()
+
+
+def sums(transfers: Iterable[Transfer]) -> dict[tuple[str, str], int]:
+    """How much each account (name, asset) changes, in sorted order: bookings that lock in one order can't deadlock."""
+    changes: dict[tuple[str, str], int] = {}
+    for asset, debit, credit, amount in transfers:
+        changes[debit, asset] = changes.get((debit, asset), 0) - amount
+        changes[credit, asset] = changes.get((credit, asset), 0) + amount
+    return dict(sorted(changes.items()))

@@ -1,0 +1,232 @@
+"""The debit, as a pure function: the reference that the Redis Functions are tested against.
+
+A `Partition` is a value: every operation returns a new one with the entries it appended. Nothing here reads a clock.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from livegift.domain.combos import Streak, StreakKey, extend
+from livegift.domain.money import AMOUNT_MAX
+from livegift.domain.partitions import Position, event_id
+
+
+@dataclass(frozen=True, slots=True)
+class GiftSend:
+    """A gift as the hub hands it to the debit. `price` and `diamond_count` are for one gift, `verdict` is a code or ''."""
+
+    user: str
+    ref: str
+    payload_hash: str
+    room: str
+    to: str
+    gift_id: str
+    price: int
+    count: int
+    diamond_count: int
+    streakable: bool
+    anonymous: bool = False
+    verdict: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A credit or a correction: `delta` coins, signed. Only `overdraw` may lead below zero."""
+
+    user: str
+    ref: str
+    payload_hash: str
+    delta: int
+    reason: str
+    overdraw: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """What the sender is told, and told again for the same ref (then `duplicate`, with the current balance)."""
+
+    event_id: str
+    coins: int
+    balance: int
+    wallet_seq: int
+    combo_id: str = ""
+    repeat_count: int = 0
+    duplicate: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Nothing was charged. `code` is one of `errors.ERRORS`."""
+
+    code: str
+    balance: int
+    shortfall: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Journaled:
+    """One appended entry, reduced to what the model can know."""
+
+    position: Position
+    kind: str
+    user: str
+    wallet_seq: int
+    balance: int
+    coins: int
+    combo_id: str
+    repeat_count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Remembered:
+    """The stored answer of an accepted ref."""
+
+    payload_hash: str
+    answer: Accepted
+
+
+@dataclass(frozen=True, slots=True)
+class Wallet:
+    """Spendable coins. `seq` counts the changes, without holes."""
+
+    balance: int = 0
+    seq: int = 0
+    frozen: bool = False
+    refs: Mapping[str, Remembered] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Partition:
+    """All that one partition holds."""
+
+    number: int
+    epoch: int = 1
+    n: int = 0
+    wallets: Mapping[str, Wallet] = field(default_factory=dict)
+    streaks: Mapping[StreakKey, Streak] = field(default_factory=dict)
+    journal: tuple[Journaled, ...] = ()
+
+    def wallet(self, user: str) -> Wallet:
+        """The wallet of `user`, empty when there was never a change."""
+        return self.wallets.get(user, Wallet())
+
+    @property
+    def next_position(self) -> Position:
+        """Where the next entry goes."""
+        return Position(self.epoch, self.n + 1)
+
+    def append(self, entry: Journaled) -> "Partition":
+        """This partition with one more entry."""
+        return replace(self, n=entry.position.n, journal=(*self.journal, entry))
+
+    def with_wallet(self, user: str, wallet: Wallet) -> "Partition":
+        """This partition with that wallet."""
+        return replace(self, wallets={**self.wallets, user: wallet})
+
+
+def _known(wallet: Wallet, ref: str, payload_hash: str) -> Accepted | Refused | None:
+    remembered = wallet.refs.get(ref)
+    if remembered is None:
+        return None
+    if remembered.payload_hash != payload_hash:
+        return Refused("ref_conflict", wallet.balance)
+    return replace(remembered.answer, balance=wallet.balance, wallet_seq=wallet.seq, duplicate=True)
+
+
+def _refusal(wallet: Wallet, send: GiftSend) -> Refused | None:
+    coins = send.price * send.count
+    if send.verdict:
+        return Refused(send.verdict, wallet.balance)
+    if wallet.frozen:
+        return Refused("wallet_frozen", wallet.balance)
+    if coins > AMOUNT_MAX or send.diamond_count * send.count > AMOUNT_MAX:
+        return Refused("invalid", wallet.balance)
+    if wallet.balance < coins:
+        return Refused("insufficient_coins", wallet.balance, coins - wallet.balance)
+    return None
+
+
+def send_gift(
+    partition: Partition, send: GiftSend, now_ms: int, combo_timeout_ms: int
+) -> tuple[Partition, Accepted | Refused]:
+    """Debit one gift: a known ref is answered from memory, a refusal changes nothing, an accepted gift is journaled."""
+    wallet = partition.wallet(send.user)
+    known = _known(wallet, send.ref, send.payload_hash)
+    if known is not None:
+        return partition, known
+    refused = _refusal(wallet, send)
+    if refused is not None:
+        return partition, refused
+
+    key = StreakKey(send.user, send.room, send.gift_id, send.to, send.anonymous)
+    streak = partition.streaks.get(key)
+    if send.streakable and streak is not None and streak.expired(now_ms):
+        partition = _end_streak(partition, key)
+        streak = None
+    position = partition.next_position
+    gift_event_id = event_id(partition.number, position)
+    if send.streakable:
+        streak = extend(streak, gift_event_id, send.count, now_ms, combo_timeout_ms)
+        partition = replace(partition, streaks={**partition.streaks, key: streak})
+        combo_id, repeat_count = streak.combo_id, streak.repeat_count
+    else:
+        combo_id, repeat_count = gift_event_id, send.count
+
+    coins = send.price * send.count
+    answer = Accepted(gift_event_id, coins, wallet.balance - coins, wallet.seq + 1, combo_id, repeat_count)
+    partition = partition.append(
+        Journaled(position, "gift", send.user, answer.wallet_seq, answer.balance, coins, combo_id, repeat_count)
+    )
+    changed = replace(
+        wallet,
+        balance=answer.balance,
+        seq=answer.wallet_seq,
+        refs={**wallet.refs, send.ref: Remembered(send.payload_hash, answer)},
+    )
+    return partition.with_wallet(send.user, changed), answer
+
+
+def change_wallet(partition: Partition, change: Change) -> tuple[Partition, Accepted | Refused]:
+    """Credit or correct a wallet, once per ref. Refs of changes and of gifts are apart."""
+    wallet = partition.wallet(change.user)
+    ref = "!" + change.ref
+    known = _known(wallet, ref, change.payload_hash)
+    if known is not None:
+        return partition, known
+    balance = wallet.balance + change.delta
+    if abs(change.delta) > AMOUNT_MAX or change.delta == 0 or balance > AMOUNT_MAX or balance < -AMOUNT_MAX:
+        return partition, Refused("invalid", wallet.balance)
+    if balance < 0 and change.delta < 0 and not change.overdraw:
+        return partition, Refused("insufficient_coins", wallet.balance, -balance)
+    position = partition.next_position
+    answer = Accepted(event_id(partition.number, position), change.delta, balance, wallet.seq + 1)
+    partition = partition.append(
+        Journaled(position, "change", change.user, answer.wallet_seq, balance, change.delta, "", 0)
+    )
+    changed = replace(
+        wallet,
+        balance=balance,
+        seq=answer.wallet_seq,
+        frozen=wallet.frozen or balance < 0,
+        refs={**wallet.refs, ref: Remembered(change.payload_hash, answer)},
+    )
+    return partition.with_wallet(change.user, changed), answer
+
+
+def _end_streak(partition: Partition, key: StreakKey) -> Partition:
+    streak = partition.streaks[key]
+    streaks = {other: value for other, value in partition.streaks.items() if other != key}
+    entry = Journaled(partition.next_position, "streak_end", key.user, 0, 0, 0, streak.combo_id, streak.repeat_count)
+    return replace(partition.append(entry), streaks=streaks)
+
+
+def sweep_streaks(partition: Partition, now_ms: int, room: str = "") -> Partition:
+    """End the streaks whose time is over, and those of `room` (which has ended), oldest deadline first."""
+    due = sorted(
+        (streak.deadline_ms, "|".join((key.room, key.gift_id, key.to, str(int(key.anonymous)), key.user)), key)
+        for key, streak in partition.streaks.items()
+        if streak.expired(now_ms) or (room and key.room == room)
+    )
+    for _, _, key in due:
+        partition = _end_streak(partition, key)
+    return partition

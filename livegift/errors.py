@@ -1,0 +1,106 @@
+"""The error table: every code a client or an operator can meet, in one place.
+
+A code is stable, its sentence is plain, and `retryable` is a promise: the same request can be sent again unchanged.
+"""
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorKind:
+    """One row of the table. `http_status` is what the HTTP API answers with (RFC 9110)."""
+
+    code: str
+    sentence: str
+    http_status: int
+    retryable: bool = False
+
+
+class Close(IntEnum):
+    """WebSocket close codes. Below 4400 a client reconnects; from 4400 on it reads the code first."""
+
+    TOO_BIG = 1009
+    RESTARTING = 1012
+    BAD_FRAME = 4400
+    UNAUTHENTICATED = 4401
+    FORBIDDEN = 4403
+    TOO_SLOW = 4408
+    TOO_FAST = 4429
+
+
+_TABLE = (
+    # A gift that was refused: certainly nothing was charged.
+    ErrorKind("insufficient_coins", "The balance is too low for this gift.", 402),
+    ErrorKind("limit_exceeded", "A spending limit of this account would be exceeded.", 403),
+    ErrorKind("rate_limited", "Too many requests in a short time: wait a moment and try again.", 429, retryable=True),
+    ErrorKind("age_restricted", "Gifts can be sent only by viewers whose age was verified.", 403),
+    ErrorKind("sender_banned", "This viewer is banned from sending gifts in this room.", 403),
+    ErrorKind("wallet_frozen", "This wallet is frozen: ask the operator.", 403),
+    ErrorKind("gifting_closed", "This room takes no gifts at the moment.", 409),
+    ErrorKind("room_not_found", "There is no such room.", 404),
+    ErrorKind("room_ended", "This room has ended.", 409),
+    ErrorKind("gift_not_found", "There is no such gift in the catalogue.", 404),
+    ErrorKind("receiver_not_found", "The receiver is not a creator in this room.", 404),
+    ErrorKind("price_changed", "The price of this gift has changed: load the catalogue again.", 409),
+    ErrorKind("level_locked", "This gift is locked at the sender's level.", 403),
+    ErrorKind("confirm_required", "This gift needs a confirmation.", 409),
+    ErrorKind("ref_conflict", "This ref was used before with another content: use a new ref.", 409),
+    ErrorKind("invalid", "The request is not valid.", 400),
+    ErrorKind("unavailable", "The service is busy or restarting: try again with the same ref.", 503, retryable=True),
+    # Everything else.
+    ErrorKind("unauthenticated", "A valid token is needed.", 401),
+    ErrorKind("token_expired", "The token has expired: get a new one and say hello again.", 401, retryable=True),
+    ErrorKind("forbidden", "This token does not allow that.", 403),
+    ErrorKind("not_found", "There is nothing at this address.", 404),
+    ErrorKind("method_not_allowed", "This address does not take that method.", 405),
+    ErrorKind("conflict", "It exists already, with other content.", 409),
+    ErrorKind("too_large", "The request is too large.", 413),
+    ErrorKind("too_many_rooms", "This connection has joined as many rooms as it may.", 409),
+    ErrorKind("internal", "Something went wrong on our side; it has been logged.", 500, retryable=True),
+)
+
+ERRORS = {kind.code: kind for kind in _TABLE}
+assert len(ERRORS) == len(_TABLE), "codes are unique"  # noqa: S101 - a constant of the program
+
+
+class LivegiftError(Exception):
+    """Base of all errors that this project raises on purpose."""
+
+
+class RequestError(LivegiftError):
+    """A request that gets an answer with a code. `detail` is shown to the client, so it names no internals."""
+
+    def __init__(self, code: str, detail: str | None = None) -> None:
+        """`code` is one of `ERRORS`; `detail` replaces the table's sentence where more can be said."""
+        self.kind = ERRORS[code]
+        self.detail = detail or self.kind.sentence
+        super().__init__(f"{code}: {self.detail}")
+
+    @property
+    def code(self) -> str:
+        """The stable code."""
+        return self.kind.code
+
+
+class ConfigError(LivegiftError):
+    """The settings or the state of a store do not allow a start. The message says what to change."""
+
+
+class StoreUnavailableError(LivegiftError):
+    """Redis did not answer in time. Whether a write happened is unknown unless `executed` says `False`."""
+
+    def __init__(self, message: str, *, executed: bool | None = None) -> None:
+        """`executed`: `False` when the command certainly did not reach the server, `None` when nobody knows."""
+        self.executed = executed
+        super().__init__(message)
+
+
+class PartitionStoppedError(LivegiftError):
+    """A partition's journal does not fit what the ledger knows. It stays stopped until somebody has looked."""
+
+    def __init__(self, partition: int, reason: str) -> None:
+        """`reason` says what was expected and what came."""
+        self.partition = partition
+        self.reason = reason
+        super().__init__(f"partition {partition}: {reason}")

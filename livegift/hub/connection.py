@@ -1,0 +1,389 @@
+"""One viewer: hello, commands, results."""
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from secrets import token_hex
+
+import structlog
+
+from livegift import metrics, wire
+from livegift.domain.spending import Accepted, GiftSend, Refused
+from livegift.errors import ERRORS, Close, RequestError, StoreUnavailableError
+from livegift.hub.directory import Directory
+from livegift.hub.gifting import Gifting
+from livegift.hub.outlet import Outlet
+from livegift.hub.rooms import RoomFeed, RoomFeeds
+from livegift.hub.sessions import Sessions
+from livegift.identity import Identity, Tokens
+from livegift.ledger.rooms import Room
+from livegift.limits import (
+    GIFT_COUNT_MAX,
+    GIFTS_IN_FLIGHT_PER_CONNECTION_MAX,
+    HELLO_TIMEOUT_S,
+    MESSAGE_LENGTH_MAX,
+    ROOMS_PER_CONNECTION_MAX,
+    TOKEN_RENEW_TIMEOUT_S,
+)
+from livegift.settings import Settings
+from livegift.store.wallets import Display, Outcome, Wallets, payload_hash
+
+log = structlog.get_logger()
+
+COMMANDS_BURST_FACTOR = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What every connection uses."""
+
+    settings: Settings
+    tokens: Tokens
+    wallets: Wallets
+    directory: Directory
+    gifting: Gifting
+    feeds: RoomFeeds
+    sessions: Sessions
+
+
+class TokenBucket:
+    """At most `rate` commands a second, with bursts of twice that. A rate of 0 lets everything through."""
+
+    def __init__(self, rate: int, clock: Callable[[], float] = time.monotonic) -> None:
+        """Starts full."""
+        self._rate = rate
+        self._clock = clock
+        self._tokens = float(rate * COMMANDS_BURST_FACTOR)
+        self._at = clock()
+
+    def take(self) -> int:
+        """0 when the command may pass, else in how many milliseconds the next one may."""
+        if self._rate == 0:
+            return 0
+        now = self._clock()
+        self._tokens = min(self._rate * COMMANDS_BURST_FACTOR, self._tokens + (now - self._at) * self._rate)
+        self._at = now
+        if self._tokens >= 1:
+            self._tokens -= 1
+            return 0
+        return max(1, int((1 - self._tokens) / self._rate * 1000))
+
+
+class Connection:
+    """State of one WebSocket. `on_text` is called with one frame after the other."""
+
+    def __init__(self, services: Services, outlet: Outlet) -> None:
+        """`outlet` belongs to this connection alone."""
+        self._services = services
+        self._outlet = outlet
+        self._identity: Identity | None = None
+        self._user_json = b""
+        self._feeds: dict[str, RoomFeed] = {}
+        self._bucket = TokenBucket(services.settings.commands_per_s_max)
+        self._in_flight = 0
+        self._deadline: asyncio.TimerHandle | None = None
+        self._token_expired = False
+        self.wallet_seq = -1
+        self.session_id = token_hex(8)
+        self.received = self.gifts = 0
+        self._set_deadline(HELLO_TIMEOUT_S, self._no_hello)
+
+    # --- Writing ------------------------------------------------------------------------------------------------------
+
+    def write(self, text: str) -> None:
+        """Queue one frame."""
+        self._outlet.write(text)
+
+    def _write(self, frame: bytes) -> None:
+        self._outlet.write(frame.decode())
+
+    def _set_deadline(self, after_s: float, action: Callable[[], None]) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+        self._deadline = asyncio.get_running_loop().call_later(after_s, action)
+
+    def _no_hello(self) -> None:
+        self._outlet.close(Close.UNAUTHENTICATED, f"no hello within {HELLO_TIMEOUT_S:g} s")
+
+    # --- Commands -----------------------------------------------------------------------------------------------------
+
+    async def on_text(self, text: str) -> None:
+        """Handle one frame. Whatever is wrong with it is answered; nothing is raised."""
+        self.received += 1
+        try:
+            command = wire.parse_command(text)
+        except wire.BadFrameError as error:
+            self._outlet.close(Close.BAD_FRAME, str(error))
+            return
+        except wire.BadCommandError as error:
+            self._on_bad_command(error)
+            return
+        if isinstance(command, wire.Ping):
+            if self._allowed(None):
+                self._write(wire.frame("pong", t=command.t, server_ms=int(time.time() * 1000)))
+            return
+        if isinstance(command, wire.Hello):
+            await self.hello(command.token)
+            return
+        identity = self._identity
+        if identity is None:
+            self._outlet.close(Close.UNAUTHENTICATED, "say hello with a token first")
+            return
+        ref = command.ref if isinstance(command, wire.GiftSendCommand) else None
+        if self._token_expired:
+            self._error(RequestError("token_expired"), ref)
+        elif self._allowed(ref):
+            await self._run(command, identity, ref)
+
+    def refuse_binary(self) -> None:
+        """A binary frame came."""
+        self._outlet.close(Close.BAD_FRAME, "expected a text frame with a JSON object, got a binary one")
+
+    async def _run(self, command: wire.Command, identity: Identity, ref: str | None) -> None:
+        try:
+            if isinstance(command, wire.GiftSendCommand):
+                await self._send_gift(command, identity)
+            elif isinstance(command, wire.RoomJoin):
+                await self._join(command, identity)
+            elif isinstance(command, wire.RoomLeave):
+                feed = self._feeds.pop(command.room, None)
+                if feed is not None:
+                    feed.leave(self)
+        except RequestError as error:
+            self._error(error, ref)
+        except StoreUnavailableError:
+            self._error(RequestError("unavailable"), ref)
+
+    def _on_bad_command(self, error: wire.BadCommandError) -> None:
+        if self._identity is None and error.kind_of_command not in ("hello", "ping"):
+            self._outlet.close(Close.UNAUTHENTICATED, "say hello with a token first")
+        elif not self._allowed(error.ref):
+            return
+        elif error.kind_of_command == "gift.send" and error.ref is not None:
+            self._reject(error.ref, "invalid", message=error.detail)
+        else:
+            self._error(error, error.ref)
+
+    def _allowed(self, ref: str | None) -> bool:
+        wait_ms = self._bucket.take()
+        if wait_ms == 0:
+            return True
+        if ref is not None:
+            self._reject(ref, "rate_limited", fields={"retry_after_ms": wait_ms})
+        else:
+            self._write(wire.error_frame("rate_limited", retry_after_ms=wait_ms))
+        return False
+
+    def _error(self, error: RequestError, ref: str | None) -> None:
+        fields = {} if ref is None else {"ref": ref}
+        self._write(wire.error_frame(error.code, error.detail, **fields))
+
+    # --- Hello --------------------------------------------------------------------------------------------------------
+
+    async def hello(self, token: str) -> None:
+        """Learn who it is; the answer is `welcome`, or 4401."""
+        services = self._services
+        try:
+            identity = services.tokens.verify(token)
+        except RequestError as error:
+            self._error(error, None)
+            self._outlet.close(Close.UNAUTHENTICATED, error.detail[:100])
+            return
+        if self._identity is not None and identity.user != self._identity.user:
+            self._outlet.close(Close.FORBIDDEN, "a connection can't change its user")
+            return
+        try:
+            if self._identity is None:
+                await services.sessions.add(identity.user, self)
+            # Read after the subscription was confirmed: no change can fall between the two.
+            wallet = await services.wallets.read(identity.user)
+        except StoreUnavailableError:
+            self._error(RequestError("unavailable"), None)
+            self._outlet.close(Close.RESTARTING, "the balance can't be read at the moment")
+            return
+        self._identity, self._token_expired = identity, False
+        self._user_json = wire.user_json(identity.user, identity.shown_name, identity.shown_avatar_url)
+        self.wallet_seq = max(self.wallet_seq, wallet.seq)
+        self._set_deadline(max(identity.exp - time.time(), 0), self._on_token_expired)
+        self._write(
+            wire.frame(
+                "welcome",
+                user={"id": identity.user, "name": identity.shown_name},
+                balance=wallet.balance,
+                session_id=self.session_id,
+                server_ms=int(time.time() * 1000),
+                limits=self._limits(),
+            )
+        )
+
+    def _limits(self) -> dict[str, int]:
+        settings = self._services.settings
+        return {
+            "rooms_max": ROOMS_PER_CONNECTION_MAX,
+            "gift_count_max": GIFT_COUNT_MAX,
+            "message_length_max": MESSAGE_LENGTH_MAX,
+            "frame_bytes_max": settings.frame_bytes_max,
+            "commands_per_s_max": settings.commands_per_s_max,
+            "combo_timeout_ms": settings.combo_timeout_ms,
+        }
+
+    def _on_token_expired(self) -> None:
+        self._token_expired = True
+        self._error(RequestError("token_expired"), None)
+        self._set_deadline(
+            TOKEN_RENEW_TIMEOUT_S,
+            lambda: self._outlet.close(Close.UNAUTHENTICATED, "the token has expired and no new one came"),
+        )
+
+    # --- Rooms --------------------------------------------------------------------------------------------------------
+
+    async def _join(self, command: wire.RoomJoin, identity: Identity) -> None:
+        room = command.room
+        if not identity.may_enter(room):
+            raise RequestError("forbidden", f"this token is not for room {room}")
+        if room not in self._feeds and len(self._feeds) >= ROOMS_PER_CONNECTION_MAX:
+            raise RequestError(
+                "too_many_rooms", f"a connection may join up to {ROOMS_PER_CONNECTION_MAX} rooms: leave one first"
+            )
+        if await self._services.directory.room(room) is None:
+            raise RequestError("room_not_found")
+        feed = await self._services.feeds.feed(room)
+        feed.leave(self)  # joining again begins with a new snapshot
+        self._feeds[room] = feed
+        try:
+            await feed.join(self, command.since, command.since_epoch)
+        except StoreUnavailableError:
+            self._feeds.pop(room, None)
+            raise
+
+    # --- Gifts --------------------------------------------------------------------------------------------------------
+
+    async def _send_gift(self, command: wire.GiftSendCommand, identity: Identity) -> None:
+        if identity.role == "overlay" or not identity.may_enter(command.room):
+            raise RequestError("forbidden")
+        if self._in_flight >= GIFTS_IN_FLIGHT_PER_CONNECTION_MAX:
+            self._reject(command.ref, "rate_limited")
+            return
+        self._in_flight += 1
+        self.gifts += 1
+        gift, display = await self._prepare(command, identity)
+        self._services.gifting.submit(gift, display, lambda outcome: self._on_outcome(command.ref, outcome))
+
+    async def _prepare(self, command: wire.GiftSendCommand, identity: Identity) -> tuple[GiftSend, Display]:
+        """The gift with everything this process knows about it.
+
+        What speaks against it goes along as a verdict, because only the wallet knows whether this ref was accepted
+        before; then the first answer is repeated, whatever has changed since.
+        """
+        directory = self._services.directory
+        room: Room | None = None
+        verdict = "" if identity.age_verified else "age_restricted"
+        try:
+            room = await directory.room(command.room)
+            verdict = verdict or await self._verdict(command, identity, room)
+        except RequestError as error:
+            verdict = verdict or error.code
+        kind = directory.gifts.get(command.gift_id)
+        to = command.to or (room.creator_id if room else "")
+        gift = GiftSend(
+            user=identity.user,
+            ref=command.ref,
+            payload_hash=payload_hash(
+                command.room,
+                command.gift_id,
+                command.count,
+                command.to,
+                command.price,
+                command.message,
+                command.anonymous,
+            ),
+            room=command.room,
+            to=to,
+            gift_id=command.gift_id,
+            price=kind.coins if kind else 0,
+            count=command.count,
+            diamond_count=kind.diamond_count if kind else 0,
+            streakable=kind.streakable if kind else False,
+            anonymous=command.anonymous,
+            verdict=verdict,
+        )
+        if kind is None or room is None:
+            return gift, Display(b"{}", b"{}")
+        to_name = room.creator_name if to == room.creator_id else to
+        message = wire.dumps(command.message) if command.message else b"null"
+        user_json = wire.ANONYMOUS_JSON if command.anonymous else self._user_json
+        return gift, Display(user_json, wire.details_json(to, to_name, kind), message)
+
+    async def _verdict(self, command: wire.GiftSendCommand, identity: Identity, room: Room | None) -> str:
+        kind = self._services.directory.gifts.get(command.gift_id)
+        if room is None:
+            return "room_not_found"
+        if not room.is_live and room.kind == "live":
+            return "room_ended"
+        if kind is None:
+            return "gift_not_found"
+        to = command.to or room.creator_id
+        if not await self._services.directory.is_receiver(to, room):
+            return "receiver_not_found"
+        if to == identity.user and not self._services.settings.self_gifts:
+            return "receiver_not_found"
+        if command.price is not None and command.price != kind.coins:
+            return "price_changed"
+        return ""
+
+    def _on_outcome(self, ref: str, outcome: Outcome | None) -> None:
+        self._in_flight -= 1
+        if isinstance(outcome, Accepted):
+            status = "duplicate" if outcome.duplicate else "accepted"
+            metrics.GIFTS.labels(status).inc()
+            self.wallet_seq = max(self.wallet_seq, outcome.wallet_seq)
+            self._write(
+                wire.frame(
+                    "gift.result",
+                    ref=ref,
+                    status=status,
+                    gift_event_id=outcome.event_id,
+                    coins=outcome.coins,
+                    balance=outcome.balance,
+                    combo={"id": outcome.combo_id, "repeat_count": outcome.repeat_count},
+                )
+            )
+            if not outcome.duplicate and self._identity is not None:
+                self._services.sessions.tell_others(self._identity.user, self, outcome.balance, outcome.wallet_seq)
+        elif isinstance(outcome, Refused):
+            more: dict[str, object] = {"shortfall": outcome.shortfall} if outcome.shortfall else {}
+            if outcome.code != "unavailable":  # then nobody could look at the balance
+                more["balance"] = outcome.balance
+            self._reject(ref, outcome.code, fields=more)
+        else:
+            metrics.GIFTS.labels("unknown").inc()
+            self._write(wire.error_frame("unavailable", ref=ref, outcome="unknown"))
+
+    def _reject(
+        self, ref: str, code: str, *, message: str | None = None, fields: Mapping[str, object] | None = None
+    ) -> None:
+        """A rejected gift: certainly nothing was charged."""
+        metrics.GIFTS.labels("rejected").inc()
+        known = ERRORS[code]
+        self._write(
+            wire.frame(
+                "gift.result",
+                ref=ref,
+                status="rejected",
+                code=code,
+                message=message or known.sentence,
+                retryable=known.retryable,
+                **(fields or {}),
+            )
+        )
+
+    async def aclose(self) -> None:
+        """Leave everything."""
+        if self._deadline is not None:
+            self._deadline.cancel()
+        for feed in self._feeds.values():
+            feed.leave(self)
+        self._feeds.clear()
+        if self._identity is not None:
+            await self._services.sessions.remove(self._identity.user, self)

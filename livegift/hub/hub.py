@@ -1,0 +1,91 @@
+"""The hub of one web process: everything its connections share, with one start and one end."""
+
+import asyncio
+from secrets import token_hex
+
+import structlog
+from starlette.websockets import WebSocket
+
+from livegift.errors import StoreUnavailableError
+from livegift.hub import endpoint
+from livegift.hub.connection import Services
+from livegift.hub.directory import Directory
+from livegift.hub.gifting import Gifting
+from livegift.hub.rooms import RoomFeeds
+from livegift.hub.sessions import Sessions
+from livegift.hub.subscriber import Subscriber
+from livegift.identity import Tokens
+from livegift.ledger.engine import Database
+from livegift.limits import ROOM_HEADS_POLL_S, ROOM_LINGER_S, ROOM_PULSE_S
+from livegift.settings import Settings
+from livegift.store.client import Store
+from livegift.store.rooms import Rooms
+from livegift.store.wallets import Wallets
+
+log = structlog.get_logger()
+
+
+class Hub:
+    """Made once per process, before it serves."""
+
+    def __init__(self, settings: Settings, store: Store, database: Database, tokens: Tokens) -> None:
+        """All connected."""
+        self.wallets = Wallets(store, settings.partitions, settings.ref_ttl_s)
+        self.rooms = Rooms(store)
+        self.directory = Directory(database)
+        self._subscriber = Subscriber(store, self._restored)
+        self._gifting = Gifting(store, settings.partitions, settings.combo_timeout_ms, settings.ref_ttl_s)
+        self._feeds = RoomFeeds(
+            self.rooms,
+            self._subscriber,
+            self.directory,
+            flush_s=settings.room_flush_ms / 1000,
+            process=token_hex(6),
+        )
+        self._services = Services(
+            settings=settings,
+            tokens=tokens,
+            wallets=self.wallets,
+            directory=self.directory,
+            gifting=self._gifting,
+            feeds=self._feeds,
+            sessions=Sessions(self._subscriber, self.wallets),
+        )
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def _restored(self, channel: str) -> None:
+        self._feeds.restored(channel)
+
+    async def start(self) -> None:
+        """Load the catalogue and begin to look after the rooms."""
+        await self.directory.start()
+        self._tasks = [
+            asyncio.create_task(self._every(ROOM_HEADS_POLL_S, "heads"), name="heads"),
+            asyncio.create_task(self._every(ROOM_PULSE_S, "pulse"), name="pulse"),
+        ]
+
+    async def _every(self, period_s: float, what: str) -> None:
+        while True:
+            await asyncio.sleep(period_s)
+            try:
+                if what == "heads":
+                    await self._feeds.poll_heads()
+                else:
+                    await self._feeds.pulse()
+                    await self._feeds.close_idle(ROOM_LINGER_S)
+            except StoreUnavailableError as error:
+                log.warning("hub.poll_failed", what=what, error=str(error))
+
+    async def serve(self, websocket: WebSocket) -> None:
+        """One connection, from accept to close."""
+        await endpoint.serve(websocket, self._services)
+
+    async def aclose(self) -> None:
+        """Stop. Gifts that wait are answered first."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._gifting.aclose()
+        self._feeds.close()
+        await self._subscriber.aclose()
+        await self.directory.aclose()

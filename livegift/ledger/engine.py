@@ -1,0 +1,73 @@
+"""The connection to PostgreSQL."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from sqlalchemy import text
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from livegift.errors import LivegiftError
+from livegift.limits import DATABASE_POOL_MAX, DATABASE_TIMEOUT_S, STATEMENT_TIMEOUT_MS
+
+
+class LedgerUnavailableError(LivegiftError):
+    """PostgreSQL can't be reached, or did not answer in time. A commit's outcome is unknown."""
+
+
+class Database:
+    """A pool of connections, opened when they are needed."""
+
+    def __init__(self, url: str, *, pool_max: int = DATABASE_POOL_MAX) -> None:
+        """`url` is postgresql://…; the driver is psycopg 3 whatever it says."""
+        self.engine: AsyncEngine = create_async_engine(
+            make_url(url).set(drivername="postgresql+psycopg"),
+            pool_size=pool_max,
+            max_overflow=0,
+            pool_timeout=DATABASE_TIMEOUT_S,
+            pool_pre_ping=True,
+            connect_args={
+                "connect_timeout": int(DATABASE_TIMEOUT_S),
+                "options": f"-c statement_timeout={STATEMENT_TIMEOUT_MS} -c timezone=UTC",
+            },
+        )
+
+    @asynccontextmanager
+    async def begin(self) -> AsyncIterator[AsyncConnection]:
+        """One transaction. Raises LedgerUnavailableError when the server is away."""
+        try:
+            async with self.engine.begin() as connection:
+                yield connection
+        except (OperationalError, InterfaceError, PoolTimeoutError, OSError) as error:
+            raise LedgerUnavailableError(f"PostgreSQL: {_plain(error)}") from error
+        except DBAPIError as error:
+            if error.connection_invalidated:
+                raise LedgerUnavailableError(f"PostgreSQL: {_plain(error)}") from error
+            raise
+
+    @asynccontextmanager
+    async def snapshot(self) -> AsyncIterator[AsyncConnection]:
+        """A read-only transaction in which everything is of one moment."""
+        async with self.begin() as connection:
+            await connection.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY"))
+            yield connection
+
+    async def ping(self) -> None:
+        """Raise LedgerUnavailableError when PostgreSQL does not answer."""
+        try:
+            async with self.begin() as connection:
+                await connection.execute(text("SELECT 1"))
+        except SQLAlchemyError as error:
+            raise LedgerUnavailableError(f"PostgreSQL: {_plain(error)}") from error
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+        await self.engine.dispose()
+
+
+def _plain(error: BaseException) -> str:
+    """The driver's own first line: no statement, no parameters, which might be somebody's data."""
+    cause = error.orig if isinstance(error, DBAPIError) and error.orig else error
+    return (str(cause).strip().splitlines() or [type(cause).__name__])[0]

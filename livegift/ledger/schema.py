@@ -1,0 +1,104 @@
+"""The schema's version: bring it up to date, or refuse to work on another."""
+
+from collections.abc import Sequence
+from importlib.resources import as_file, files
+
+from alembic import command
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, select
+from sqlalchemy.dialects.postgresql import insert
+
+from livegift.domain.catalogue import DEFAULT_GIFTS, DEFAULT_PACKAGES, DEFAULT_REGION
+from livegift.errors import ConfigError
+from livegift.ledger import tables
+from livegift.ledger.engine import Database
+
+_PARTITIONS = "partitions"
+
+
+def _config(location: str) -> Config:
+    config = Config()
+    config.set_main_option("script_location", location.replace("%", "%%"))
+    config.set_main_option("path_separator", "os")
+    return config
+
+
+def _upgrade(connection: Connection) -> str:
+    with as_file(files("livegift.ledger") / "migrations") as folder:
+        config = _config(str(folder))
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+        return str(ScriptDirectory.from_config(config).get_current_head())
+
+
+def _versions(connection: Connection) -> tuple[str | None, str]:
+    with as_file(files("livegift.ledger") / "migrations") as folder:
+        head = ScriptDirectory.from_config(_config(str(folder))).get_current_head()
+    return MigrationContext.configure(connection).get_current_revision(), str(head)
+
+
+async def migrate(database: Database, partitions: int) -> str:
+    """Bring the schema up to date and put in what is missing of the defaults; idempotent. Returns the version.
+
+    Raises ConfigError when the number of partitions is not the one of the first migration.
+    """
+    async with database.begin() as connection:
+        version = await connection.run_sync(_upgrade)
+        await connection.execute(
+            insert(tables.system).values(key=_PARTITIONS, value=str(partitions)).on_conflict_do_nothing()
+        )
+        fixed = await connection.scalar(select(tables.system.c.value).where(tables.system.c.key == _PARTITIONS))
+        _check_partitions(str(fixed), partitions)
+        await connection.run_sync(_seed, range(partitions))
+    return version
+
+
+def _check_partitions(fixed: str, partitions: int) -> None:
+    if fixed != str(partitions):
+        raise ConfigError(
+            f"LIVEGIFT_PARTITIONS is {partitions}, but this database was made with {fixed}: "
+            f"the number is fixed at the first migration, set it back to {fixed}"
+        )
+
+
+def _seed(connection: Connection, partitions: Sequence[int]) -> None:
+    """Defaults only where there is no row: what an operator has changed stays."""
+    gifts = [
+        {
+            "id": gift.id,
+            "name": gift.name,
+            "coins": gift.coins,
+            "diamond_count": gift.diamond_count,
+            "streakable": gift.streakable,
+            "tier": gift.tier,
+            "icon": gift.icon,
+        }
+        for gift in DEFAULT_GIFTS
+    ]
+    packages = [{"id": p.id, "coins": p.coins, "bonus_coins": p.bonus_coins} for p in DEFAULT_PACKAGES]
+    prices = [
+        {"package_id": p.id, "region": DEFAULT_REGION, "currency": p.currency, "amount": p.amount}
+        for p in DEFAULT_PACKAGES
+    ]
+    rows = [{"partition": p, "epoch": 0, "n": 0, "armed_epoch": 0} for p in partitions]
+    for table, values in (
+        (tables.gift_kinds, gifts),
+        (tables.coin_packages, packages),
+        (tables.package_prices, prices),
+        (tables.checkpoints, rows),
+    ):
+        connection.execute(insert(table).values(values).on_conflict_do_nothing())
+
+
+async def check(database: Database, partitions: int) -> None:
+    """Raise ConfigError unless the schema is the one this code was written for."""
+    async with database.begin() as connection:
+        current, head = await connection.run_sync(_versions)
+        if current != head:
+            raise ConfigError(
+                f"the database's schema is at {current or 'nothing'}, this version needs {head}: run `livegift migrate`"
+            )
+        fixed = await connection.scalar(select(tables.system.c.value).where(tables.system.c.key == _PARTITIONS))
+    _check_partitions(str(fixed), partitions)

@@ -1,0 +1,205 @@
+"""The tables, as the queries see them. `migrations/` makes them; a test compares the two."""
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    DateTime,
+    ForeignKey,
+    Identity,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    SmallInteger,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+
+metadata = MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "ix": "ix_%(table_name)s_%(column_0_name)s",
+    }
+)
+NOW = text("now()")
+
+
+def _at(name: str, *, nullable: bool = False) -> Column[object]:
+    return Column(name, DateTime(timezone=True), nullable=nullable, server_default=None if nullable else NOW)
+
+
+# What is fixed at the first migration: 'partitions'.
+system = Table("system", metadata, Column("key", Text, primary_key=True), Column("value", Text, nullable=False))
+
+users = Table(
+    "users", metadata, Column("id", Text, primary_key=True), Column("name", Text, nullable=False), _at("created_at")
+)
+
+rooms = Table(
+    "rooms",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("creator_id", Text, ForeignKey("users.id"), nullable=False),
+    Column("title", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    _at("created_at"),
+    _at("ended_at", nullable=True),
+    CheckConstraint("kind IN ('live', 'video')", name="kind"),
+    CheckConstraint("status IN ('live', 'ended')", name="status"),
+    Index(None, "creator_id"),
+)
+
+gift_kinds = Table(
+    "gift_kinds",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("coins", BigInteger, nullable=False),
+    Column("diamond_count", BigInteger, nullable=False),
+    Column("streakable", Boolean, nullable=False),
+    Column("tier", SmallInteger, nullable=False),
+    Column("icon", Text, nullable=False),
+    Column("active", Boolean, nullable=False, server_default=text("true")),
+    CheckConstraint("coins > 0 AND diamond_count >= 0", name="price"),
+)
+
+coin_packages = Table(
+    "coin_packages",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("coins", BigInteger, nullable=False),
+    Column("bonus_coins", BigInteger, nullable=False),
+    Column("active", Boolean, nullable=False, server_default=text("true")),
+)
+
+package_prices = Table(
+    "package_prices",
+    metadata,
+    Column("package_id", Text, ForeignKey("coin_packages.id"), primary_key=True),
+    Column("region", Text, primary_key=True),
+    Column("currency", Text, nullable=False),
+    Column("amount", BigInteger, nullable=False),
+)
+
+# Balances advance once per batch by the sums of its transfers.
+accounts = Table(
+    "accounts",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("asset", Text, nullable=False),
+    Column("balance", BigInteger, nullable=False),
+)
+
+# Up to where each partition's journal is booked, the epoch it is armed under, and why it was stopped.
+checkpoints = Table(
+    "checkpoints",
+    metadata,
+    Column("partition", Integer, primary_key=True, autoincrement=False),
+    Column("epoch", BigInteger, nullable=False),
+    Column("n", BigInteger, nullable=False),
+    Column("armed_epoch", BigInteger, nullable=False),
+    Column("stopped", Text, nullable=True),
+    _at("booked_at"),
+)
+
+batches = Table(
+    "batches",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("gifts", Integer, nullable=False),
+    Column("transfers", Integer, nullable=False),
+    _at("booked_at"),
+)
+
+# A gift's row carries its two legs: coins from the sender to coins:spent, diamonds from diamonds:issued to the receiver.
+gifts = Table(
+    "gifts",
+    metadata,
+    Column("partition", Integer, primary_key=True),
+    Column("epoch", BigInteger, primary_key=True),
+    Column("n", BigInteger, primary_key=True),
+    Column("batch_id", BigInteger, nullable=False),
+    Column("sender", Text, nullable=False),
+    Column("wallet_seq", BigInteger, nullable=False),
+    Column("balance", BigInteger, nullable=False),
+    Column("ref", Text, nullable=False),
+    Column("room", Text, nullable=False),
+    Column("receiver", Text, nullable=False),
+    Column("gift_id", Text, nullable=False),
+    Column("count", Integer, nullable=False),
+    Column("coins", BigInteger, nullable=False),
+    Column("diamonds", BigInteger, nullable=False),
+    Column("combo_id", Text, nullable=False),
+    Column("repeat_count", BigInteger, nullable=False),
+    Column("anonymous", Boolean, nullable=False),
+    Column("ts_ms", BigInteger, nullable=False),
+    UniqueConstraint("sender", "wallet_seq"),
+    Index(None, "room"),
+    Index("ix_gifts_receiver_ts_ms", "receiver", "ts_ms"),
+)
+
+# All other changes of wallets, and what else moves between accounts.
+transfers = Table(
+    "transfers",
+    metadata,
+    Column("partition", Integer, primary_key=True),
+    Column("epoch", BigInteger, primary_key=True),
+    Column("n", BigInteger, primary_key=True),
+    Column("batch_id", BigInteger, nullable=False),
+    Column("asset", Text, nullable=False),
+    Column("debit", Text, nullable=False),
+    Column("credit", Text, nullable=False),
+    Column("amount", BigInteger, nullable=False),
+    Column("user_id", Text, nullable=False),
+    Column("wallet_seq", BigInteger, nullable=False),
+    Column("balance", BigInteger, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("ref", Text, nullable=False),
+    Column("ts_ms", BigInteger, nullable=False),
+    CheckConstraint("amount > 0", name="amount"),
+    UniqueConstraint("user_id", "wallet_seq"),
+)
+
+# The last booked state of each wallet: moved by compare-and-set, so that a fork shows at once.
+wallet_heads = Table(
+    "wallet_heads",
+    metadata,
+    Column("user_id", Text, primary_key=True),
+    Column("partition", Integer, nullable=False),
+    Column("epoch", BigInteger, nullable=False),
+    Column("seq", BigInteger, nullable=False),
+    Column("balance", BigInteger, nullable=False),
+)
+
+# A permanent row per grant: the guard against a second credit, long after Redis has forgotten the ref.
+grants = Table(
+    "grants",
+    metadata,
+    Column("ref", Text, primary_key=True),
+    Column("user_id", Text, nullable=False),
+    Column("coins", BigInteger, nullable=False),
+    Column("status", Text, nullable=False),
+    _at("created_at"),
+    _at("credited_at", nullable=True),
+    CheckConstraint("status IN ('pending', 'credited')", name="status"),
+)
+
+# Journal entries that can't be booked, with their bytes.
+quarantine = Table(
+    "quarantine",
+    metadata,
+    Column("partition", Integer, primary_key=True),
+    Column("epoch", BigInteger, primary_key=True),
+    Column("n", BigInteger, primary_key=True),
+    Column("raw", LargeBinary, nullable=False),
+    Column("error", Text, nullable=False),
+    _at("at"),
+)

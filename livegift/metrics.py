@@ -1,0 +1,35 @@
+"""What each process counts, for Prometheus."""
+
+import structlog
+from prometheus_client import Counter, Gauge, Histogram, start_http_server
+
+log = structlog.get_logger()
+
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
+
+CONNECTIONS = Gauge("livegift_connections", "Open WebSocket connections of this process")
+GIFTS = Counter("livegift_gifts_total", "Gifts by outcome", ["outcome"])
+GIFT_SECONDS = Histogram("livegift_gift_seconds", "From a gift's arrival to its result", buckets=_SECONDS)
+GIFT_BATCH = Histogram(
+    "livegift_gift_batch", "Gifts per exchange with Redis", buckets=(1, 2, 5, 10, 20, 50, 100, 200, 500)
+)
+FRAMES = Counter("livegift_room_frames_total", "Room frames built by this process")
+FRAME_WRITES = Counter("livegift_room_frame_writes_total", "Room frames written to viewers")
+SLOW_CLOSED = Counter("livegift_slow_closed_total", "Connections closed because they did not read")
+PUBLISHED = Counter("livegift_relay_published_total", "Journal entries published to rooms")
+UNPUBLISHED = Gauge("livegift_relay_unpublished", "Journal entries read and not yet published")
+BOOKED = Counter("livegift_booked_gifts_total", "Gifts booked in the ledger")
+BOOK_SECONDS = Histogram("livegift_book_seconds", "One booking transaction", buckets=_SECONDS)
+BOOK_LAG_SECONDS = Gauge("livegift_book_lag_seconds", "Age of the oldest gift of the last booked batch")
+PARTITIONS_HELD = Gauge("livegift_partitions_held", "Partitions that this worker looks after", ["role"])
+PARTITIONS_STOPPED = Gauge("livegift_partitions_stopped", "Partitions that wait for somebody to look at them")
+
+
+def serve(port: int, host: str) -> None:
+    """Serve the metrics of this process on its own port; 0 serves none. A port that is taken is logged, not fatal."""
+    if port == 0:
+        return
+    try:
+        start_http_server(port, addr=host)
+    except OSError as error:
+        log.warning("metrics.port_taken", port=port, error=str(error))

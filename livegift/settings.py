@@ -1,0 +1,93 @@
+"""Settings: one documented field per environment variable, read once and validated.
+
+They come from the environment; `livegift dev` also writes them into `DATA/env`, which other commands read when the
+environment has none of the three that are required.
+"""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from livegift.errors import ConfigError
+
+PREFIX = "LIVEGIFT_"
+DEFAULT_DATA_DIR = Path(".livegift")
+JWT_SECRET_BYTES_MIN = 32  # RFC 7518, 3.2: a key of at least the hash's size
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Every setting, with its default. A field `x_y` is the variable `LIVEGIFT_X_Y`."""
+
+    redis_url: Annotated[str, Meta(description="redis:// or rediss:// URL of one node, or of any node of a cluster")]
+    database_url: Annotated[str, Meta(description="postgresql:// URL of the ledger")]
+    jwt_secret: Annotated[str, Meta(description="key of the host product's HS256 tokens, 32 bytes or more")] = ""
+
+    host: Annotated[str, Meta(description="address that the web processes listen on")] = "127.0.0.1"
+    port: Annotated[int, Meta(ge=0, le=65_535, description="port; 0 takes a free one")] = 8080
+    web_processes: Annotated[int, Meta(ge=1, le=64, description="web processes on that port")] = 1
+    metrics_port: Annotated[int, Meta(ge=0, le=65_535, description="Prometheus port of this process; 0 = none")] = 9464
+
+    partitions: Annotated[int, Meta(ge=1, le=1024, description="wallet partitions, fixed at the first migration")] = 64
+    ref_ttl_s: Annotated[int, Meta(ge=60, description="how long an accepted ref is remembered")] = 86_400
+    durability: Annotated[Literal["none", "fsync", "replicated"], Meta(description="what a booking waits for")] = (
+        "fsync"
+    )
+    outbox_keep_s: Annotated[int, Meta(ge=0, description="how long booked entries stay in the outbox")] = 3600
+
+    frame_bytes_max: Annotated[int, Meta(ge=1024, description="largest frame from a client")] = 16_384
+    room_flush_ms: Annotated[int, Meta(ge=0, le=1000, description="least time between two frames of a room")] = 40
+    room_events_max: Annotated[int, Meta(ge=0, description="events per second and viewer; 0 = no cap")] = 200
+    commands_per_s_max: Annotated[int, Meta(ge=0, description="commands per second and connection; 0 = no cap")] = 50
+    combo_timeout_ms: Annotated[int, Meta(ge=100, le=60_000, description="a streak ends this long after a send")] = 3000
+    self_gifts: Annotated[bool, Meta(description="whether creators may send gifts to themselves")] = False
+    log_format: Annotated[Literal["json", "console"], Meta(description="how log lines look")] = "json"
+
+
+def read_env_file(path: Path) -> dict[str, str]:
+    """`NAME=value` lines of `path`; comments and blank lines are passed over. A missing file is empty."""
+    if not path.is_file():
+        return {}
+    lines = (line.strip() for line in path.read_text().splitlines())
+    pairs = (line.split("=", 1) for line in lines if line and not line.startswith("#") and "=" in line)
+    return {name.strip(): value.strip() for name, value in pairs}
+
+
+def load_settings(data_dir: Path | None = None, environ: Mapping[str, str] | None = None) -> Settings:
+    """Settings from `environ` (default: the process's), then from the data folder's `env` file.
+
+    Raises `ConfigError` naming the variable, what was expected and where it can be set.
+    """
+    environ = os.environ if environ is None else environ
+    given = {name: value for name, value in environ.items() if name.startswith(PREFIX) and value != ""}
+    env_file = (data_dir or DEFAULT_DATA_DIR) / "env"
+    merged = {**read_env_file(env_file), **given}
+    if "LIVEGIFT_PORT" not in merged and environ.get("PORT"):
+        merged["LIVEGIFT_PORT"] = environ["PORT"]
+    fields = {field.name for field in msgspec.structs.fields(Settings)}
+    values = {name: merged[PREFIX + name.upper()] for name in sorted(fields) if PREFIX + name.upper() in merged}
+    for required in ("redis_url", "database_url"):
+        if required not in values:
+            raise ConfigError(
+                f"{PREFIX}{required.upper()} is not set and {env_file} does not have it: "
+                "set it, or run `livegift dev`, which starts private servers and writes that file"
+            )
+    try:
+        settings = msgspec.convert(values, Settings, strict=False)
+    except msgspec.ValidationError as error:
+        name = str(error).rpartition("$.")[2].rstrip("`")
+        got = "" if name in ("jwt_secret", "redis_url", "database_url") else f", got {values.get(name)!r}"
+        raise ConfigError(f"{PREFIX}{name.upper()}: {str(error).partition(' - at')[0]}{got}") from None
+    if settings.jwt_secret and len(settings.jwt_secret.encode()) < JWT_SECRET_BYTES_MIN:
+        raise ConfigError(f"LIVEGIFT_JWT_SECRET must have at least {JWT_SECRET_BYTES_MIN} bytes")
+    return settings
+
+
+def settings_source(data_dir: Path | None = None, environ: Mapping[str, str] | None = None) -> str | None:
+    """The env file that `load_settings` takes values from, or None when the environment has them all."""
+    environ = os.environ if environ is None else environ
+    path = (data_dir or DEFAULT_DATA_DIR) / "env"
+    return str(path) if set(read_env_file(path)) - set(environ) else None

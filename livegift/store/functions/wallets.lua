@@ -1,0 +1,399 @@
+-- The wallets: the only code that changes one. See docs/redis.md for the keys and docs/decisions/002 for the root key.
+--
+-- KEYS[1] of every function is a partition's root, its hash tag alone: '{w7.123}'. All other keys are the root plus a
+-- suffix, so they share its slot. Redis does not roll back, so each item first validates everything, then writes.
+
+local AMOUNT_MAX = 10000000000000  -- domain/money.py; numbers up to here print exactly with %.0f
+local HOUR_S = 3600
+
+-- Root -> { epoch, number }. Memory of this very process and library version: gone after a restart, a promotion or a reload, which
+-- is what makes a Redis that is not the one it was refuse money until the aggregator has looked at it.
+local armed = {}
+
+-- An integer as decimal digits. string.format costs more than a small write does, and most numbers here are small.
+local small = {}
+local SMALL_MAX = 10000
+
+local function int(n)
+  local text = small[n]
+  if text then return text end
+  text = string.format('%.0f', n)
+  if n >= 0 and n <= SMALL_MAX then small[n] = text end
+  return text
+end
+
+-- A decimal number from 0 to AMOUNT_MAX, or nil. tonumber() alone takes '0x10', 'nan' and '1.5'.
+local function parse(text)
+  if type(text) ~= 'string' or #text > 14 or not text:find('^%d+$') then return nil end
+  local n = tonumber(text)
+  if n > AMOUNT_MAX then return nil end
+  return n
+end
+
+local function parse_signed(text)
+  if type(text) ~= 'string' then return nil end
+  if text:sub(1, 1) ~= '-' then return parse(text) end
+  local n = parse(text:sub(2))
+  return n and -n
+end
+
+local function now_ms()
+  local time = redis.call('TIME')
+  return tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+end
+
+-- The partition's state at the start of a call, or nil and the reason why no money can move.
+local function open(root, drain)
+  local meta = redis.call('HMGET', root .. ':meta', 'epoch', 'n', 'n_max', 'gifts', 'coins')
+  local arms = armed[root]
+  if not arms or arms.epoch ~= meta[1] then return nil, 'unarmed' end
+  local n = tonumber(meta[2])
+  if not drain and n >= tonumber(meta[3]) then return nil, 'backlog' end
+  local now = now_ms()
+  return {
+    root = root, epoch = arms.epoch, number = arms.number, n = n, first_n = n, gifts = tonumber(meta[4]),
+    coins = tonumber(meta[5]), now_ms = now, now_text = int(now), hour = int(math.floor(now / 1000 / HOUR_S)),
+    outbox = root .. ':outbox',
+  }
+end
+
+local function close(p)
+  if p.n > p.first_n then
+    redis.call('HSET', p.root .. ':meta', 'n', int(p.n), 'gifts', int(p.gifts), 'coins', int(p.coins))
+  end
+end
+
+-- Where the next entry goes, '<epoch>-<n>'.
+local function next_position(p) return p.epoch .. '-' .. int(p.n + 1) end
+
+local function append(p, position, json)
+  redis.call('XADD', p.outbox, position, 'e', json)
+  p.n = p.n + 1
+end
+
+-- Runs one item of a batch. An error after a first write leaves a half-done wallet: the partition is disarmed, and this
+-- item and the rest of the batch answer 'error' (outcome unknown to the caller) until it was looked at.
+local function item(p, run, ...)
+  if p.broken then return 'no|unavailable|0|0' end
+  local ok, answer = pcall(run, p, ...)
+  if ok then return answer end
+  armed[p.root] = nil
+  p.broken = true
+  local message = type(answer) == 'table' and answer.err or answer
+  redis.log(redis.LOG_WARNING, 'livegift: disarmed ' .. p.root .. ': ' .. tostring(message))
+  return 'error|' .. tostring(message)
+end
+
+local function load_wallet(p, user)
+  local key = p.root .. ':w:' .. user
+  local row = redis.call('HMGET', key, 'b', 's', 'h', 'f')
+  return {
+    key = key, user = user, balance = tonumber(row[1] or '0'), seq = tonumber(row[2] or '0'),
+    hours = row[3] or '', frozen = row[4] or false,
+  }
+end
+
+local function ref_key(p, user, hour) return p.root .. ':ref:' .. user .. ':' .. hour end
+
+-- The stored answer of a ref: looked up in the hours in which this wallet has any (mostly one).
+local function recall(p, wallet, ref)
+  for hour in wallet.hours:gmatch('%d+') do
+    local stored = redis.call('HGET', ref_key(p, wallet.user, hour), ref)
+    if stored then return stored end
+  end
+end
+
+-- '<hash>|<position>|<coins>|<streak's position>|<repeat_count>': below 64 bytes, so that the hash stays compact.
+local function answer_known(p, wallet, stored, hash)
+  local seen, position, coins, combo, count = stored:match('^(%x*)|([%d-]+)|(-?%d+)|([%d-]*)|(%d+)$')
+  if seen ~= hash then return 'no|ref_conflict|' .. int(wallet.balance) .. '|0' end
+  local combo_id = combo == '' and '' or p.number .. '-' .. combo
+  return 'dup|' .. p.number .. '-' .. position .. '|' .. coins .. '|' .. int(wallet.balance) .. '|'
+    .. int(wallet.seq) .. '|' .. combo_id .. '|' .. count
+end
+
+local function remember(p, wallet, ref, ttl_s, stored)
+  local key = ref_key(p, wallet.user, p.hour)
+  redis.call('HSET', key, ref, stored)
+  if wallet.hours == p.hour or wallet.hours:match('%d+$') == p.hour then return end
+  -- The first ref of this hour: note the hour, forget those that are over.
+  redis.call('EXPIRE', key, ttl_s + HOUR_S)
+  local oldest = tonumber(p.hour) - math.ceil(ttl_s / HOUR_S)
+  local hours = {}
+  for known in wallet.hours:gmatch('%d+') do
+    if tonumber(known) >= oldest and known ~= p.hour then hours[#hours + 1] = known end
+  end
+  hours[#hours + 1] = p.hour
+  wallet.hours = table.concat(hours, ',')
+end
+
+local function save_wallet(wallet, balance_text, seq_text)
+  redis.call('HSET', wallet.key, 'b', balance_text, 's', seq_text, 'h', wallet.hours)
+end
+
+-- Tells the user's other devices. The process of the sender subscribes too and knows already: `known` of them.
+local function tell(p, wallet, balance_text, seq_text, reason, known)
+  local channel = p.root .. ':user:' .. wallet.user
+  if redis.call('PUBSUB', 'SHARDNUMSUB', channel)[2] > known then
+    redis.call('SPUBLISH', channel, '{"type":"wallet","balance":' .. balance_text .. ',"seq":' .. seq_text
+      .. ',"reason":"' .. reason .. '"}')
+  end
+end
+
+-- Streaks: hash ':streaks' key -> '<first position>|<count>|<deadline>|<user json>\n<details json>', and the zset ':due'
+-- key -> deadline for the sweep.
+
+local function end_streak(p, key, value)
+  local combo, count, user_json, details = value:match('^([%d-]+)|(%d+)|%d+|(.-)\n(.*)$')
+  local room, gift, to, anonymous, user = key:match('^(.-)|(.-)|(.-)|(.-)|(.-)$')
+  append(p, next_position(p), '["streak_end","' .. user .. '","' .. room .. '","' .. to .. '","' .. gift .. '","'
+    .. p.number .. '-' .. combo .. '",' .. count .. ',' .. (anonymous == '1' and 'true' or 'false') .. ','
+    .. p.now_text .. ',' .. user_json .. ',' .. details .. ']')
+  redis.call('HDEL', p.root .. ':streaks', key)
+  redis.call('ZREM', p.root .. ':due', key)
+end
+
+-- Returns the position of the streak's first gift and the streak's count so far, as text.
+local function extend_streak(p, send, timeout_ms)
+  local key = send.room .. '|' .. send.gift .. '|' .. send.to .. '|' .. send.anonymous .. '|' .. send.user
+  local streaks = p.root .. ':streaks'
+  local value = redis.call('HGET', streaks, key)
+  local combo, count = nil, send.count
+  if value then
+    local first, before, deadline = value:match('^([%d-]+)|(%d+)|(%d+)|')
+    if p.now_ms >= tonumber(deadline) then
+      end_streak(p, key, value)
+    else
+      combo, count = first, count + tonumber(before)
+    end
+  end
+  combo = combo or next_position(p)
+  local count_text, deadline_text = int(count), int(p.now_ms + timeout_ms)
+  redis.call('HSET', streaks, key,
+    combo .. '|' .. count_text .. '|' .. deadline_text .. '|' .. send.user_json .. '\n' .. send.details_json)
+  redis.call('ZADD', p.root .. ':due', deadline_text, key)
+  return combo, count_text
+end
+
+-- Why this gift can't be, or nil.
+local function refusal(wallet, send)
+  local function no(code, shortfall)
+    return 'no|' .. code .. '|' .. int(wallet.balance) .. '|' .. int(shortfall or 0)
+  end
+  if send.verdict ~= '' then return no(send.verdict) end
+  if wallet.frozen then return no('wallet_frozen') end
+  if not (send.price and send.count and send.diamond_count) or send.count < 1
+    or send.price * send.count > AMOUNT_MAX or send.diamond_count * send.count > AMOUNT_MAX then
+    return no('invalid')
+  end
+  local coins = send.price * send.count
+  if wallet.balance < coins then return no('insufficient_coins', coins - wallet.balance) end
+end
+
+local function send_gift(p, send, options)
+  local wallet = load_wallet(p, send.user)
+  local stored = recall(p, wallet, send.ref)
+  if stored then return answer_known(p, wallet, stored, send.hash) end
+  local refused = refusal(wallet, send)
+  if refused then return refused end
+
+  local combo, count_text
+  if send.streakable == '1' then
+    combo, count_text = extend_streak(p, send, options.combo_timeout_ms)  -- may append the end of the one before
+  end
+  local position = next_position(p)
+  combo, count_text = combo or position, count_text or int(send.count)
+  local coins = send.price * send.count
+  wallet.balance, wallet.seq = wallet.balance - coins, wallet.seq + 1
+  local coins_text, balance_text, seq_text = int(coins), int(wallet.balance), int(wallet.seq)
+  remember(p, wallet, send.ref, options.ref_ttl_s,
+    send.hash .. '|' .. position .. '|' .. coins_text .. '|' .. combo .. '|' .. count_text)
+  save_wallet(wallet, balance_text, seq_text)
+  local combo_id = p.number .. '-' .. combo
+  append(p, position, '["gift","' .. send.user .. '",' .. seq_text .. ',' .. balance_text .. ',"' .. send.ref .. '","'
+    .. send.room .. '","' .. send.to .. '","' .. send.gift .. '",' .. int(send.count) .. ',' .. coins_text .. ','
+    .. int(send.diamond_count * send.count) .. ',"' .. combo_id .. '",' .. count_text .. ','
+    .. (send.streakable == '1' and 'false,' or 'true,') .. (send.anonymous == '1' and 'true,' or 'false,')
+    .. p.now_text .. ',' .. send.user_json .. ',' .. send.details_json .. ',' .. send.message_json .. ']')
+  p.gifts, p.coins = p.gifts + 1, p.coins + coins
+  tell(p, wallet, balance_text, seq_text, 'gift', 1)
+  return 'ok|' .. p.number .. '-' .. position .. '|' .. coins_text .. '|' .. balance_text .. '|' .. seq_text .. '|'
+    .. combo_id .. '|' .. count_text
+end
+
+local GIFT_FIELDS = 15
+
+-- ARGV: hub's now_ms, clock difference at most, combo time-out in ms, ref TTL in s, then GIFT_FIELDS per gift.
+local function gift_send_1(keys, argv)
+  local p, reason = open(keys[1])
+  local answers = {}
+  if p and math.abs(p.now_ms - tonumber(argv[1])) > tonumber(argv[2]) then p, reason = nil, 'clock' end
+  local options = { combo_timeout_ms = tonumber(argv[3]), ref_ttl_s = tonumber(argv[4]) }
+  for i = 5, #argv, GIFT_FIELDS do
+    if p then
+      answers[#answers + 1] = item(p, send_gift, {
+        user = argv[i], ref = argv[i + 1], hash = argv[i + 2], verdict = argv[i + 3], room = argv[i + 4],
+        to = argv[i + 5], gift = argv[i + 6], price = parse(argv[i + 7]), count = parse(argv[i + 8]),
+        diamond_count = parse(argv[i + 9]), streakable = argv[i + 10], anonymous = argv[i + 11],
+        user_json = argv[i + 12], details_json = argv[i + 13], message_json = argv[i + 14],
+      }, options)
+    else
+      answers[#answers + 1] = 'no|unavailable|0|0|' .. reason
+    end
+  end
+  if p then close(p) end
+  return answers
+end
+
+local function change_wallet(p, change, ttl_s)
+  local wallet = load_wallet(p, change.user)
+  local ref = '!' .. change.ref  -- no ref of a client begins like this
+  local stored = recall(p, wallet, ref)
+  if stored then return answer_known(p, wallet, stored, change.hash) end
+  local function no(code, shortfall)
+    return 'no|' .. code .. '|' .. int(wallet.balance) .. '|' .. int(shortfall or 0)
+  end
+  local delta = change.delta
+  if not delta or delta == 0 or math.abs(wallet.balance + delta) > AMOUNT_MAX then return no('invalid') end
+  local balance = wallet.balance + delta
+  if balance < 0 and delta < 0 and not change.overdraw then return no('insufficient_coins', -balance) end
+
+  local position = next_position(p)
+  wallet.balance, wallet.seq = balance, wallet.seq + 1
+  local balance_text, seq_text = int(balance), int(wallet.seq)
+  remember(p, wallet, ref, ttl_s, change.hash .. '|' .. position .. '|' .. int(delta) .. '||0')
+  save_wallet(wallet, balance_text, seq_text)
+  if balance < 0 then redis.call('HSET', wallet.key, 'f', '1') end
+  append(p, position, '["change","' .. change.user .. '",' .. seq_text .. ',' .. balance_text .. ',"' .. change.ref
+    .. '",' .. int(delta) .. ',"' .. change.reason .. '",' .. p.now_text .. ']')
+  tell(p, wallet, balance_text, seq_text, change.reason, 0)
+  return 'ok|' .. p.number .. '-' .. position .. '|' .. int(delta) .. '|' .. balance_text .. '|' .. seq_text .. '||0'
+end
+
+-- ARGV: ref TTL in s, user, ref, payload hash, coins, reason.
+local function wallet_credit_1(keys, argv)
+  local p, reason = open(keys[1])
+  if not p then return 'no|unavailable|0|0|' .. reason end
+  local answer = item(p, change_wallet, {
+    user = argv[2], ref = argv[3], hash = argv[4], delta = parse(argv[5]), reason = argv[6],
+  }, tonumber(argv[1]))
+  close(p)
+  return answer
+end
+
+-- ARGV: as wallet_credit_1, but the coins are signed, and '1' at the end allows a balance below zero (which freezes).
+local function wallet_correct_1(keys, argv)
+  local p, reason = open(keys[1])
+  if not p then return 'no|unavailable|0|0|' .. reason end
+  local answer = item(p, change_wallet, {
+    user = argv[2], ref = argv[3], hash = argv[4], delta = parse_signed(argv[5]), reason = argv[6],
+    overdraw = argv[7] == '1',
+  }, tonumber(argv[1]))
+  close(p)
+  return answer
+end
+
+-- Ends the streaks that are over. ARGV: at most so many, room whose streaks all end ('' for none). Returns how many are
+-- still open, or -1 when the partition is not armed.
+local function streaks_sweep_1(keys, argv)
+  local root, room = keys[1], argv[2]
+  local first = redis.call('ZRANGE', root .. ':due', 0, 0, 'WITHSCORES')
+  if not first[1] then return 0 end
+  if room == '' and tonumber(first[2]) > now_ms() then return redis.call('ZCARD', root .. ':due') end
+  local p = open(root, true)
+  if not p then return -1 end
+  local due
+  if room == '' then
+    due = redis.call('ZRANGEBYSCORE', root .. ':due', '-inf', p.now_text, 'LIMIT', 0, argv[1])
+  else
+    due = {}
+    for _, key in ipairs(redis.call('ZRANGE', root .. ':due', 0, -1)) do
+      if key:sub(1, #room + 1) == room .. '|' then due[#due + 1] = key end
+    end
+  end
+  for _, key in ipairs(due) do
+    item(p, end_streak, key, redis.call('HGET', root .. ':streaks', key))
+  end
+  close(p)
+  return redis.call('ZCARD', root .. ':due')
+end
+
+-- No debit goes beyond n_max: the slower reader's place plus the backlog limit.
+local function save_limit(meta)
+  local row = redis.call('HMGET', meta, 'booked_n', 'relayed_n', 'backlog_max')
+  redis.call('HSET', meta, 'n_max', int(math.min(tonumber(row[1]), tonumber(row[2])) + tonumber(row[3])))
+end
+
+-- ARGV: epoch, the partition's number, backlog limit. Refuses to step back. Returns n.
+local function partition_arm_1(keys, argv)
+  local root, epoch = keys[1], argv[1]
+  local meta = root .. ':meta'
+  local row = redis.call('HMGET', meta, 'epoch', 'n')
+  if row[1] and tonumber(row[1]) >= tonumber(epoch) then
+    return redis.error_reply('ERR partition ' .. root .. ' has epoch ' .. row[1] .. ', not below ' .. epoch)
+  end
+  for _, field in ipairs({ 'n', 'booked_n', 'relayed_n', 'gifts', 'coins' }) do
+    redis.call('HSETNX', meta, field, '0')
+  end
+  redis.call('HSET', meta, 'epoch', epoch, 'backlog_max', argv[3])
+  save_limit(meta)
+  armed[root] = { epoch = epoch, number = argv[2] }
+  return row[2] or '0'
+end
+
+local function partition_disarm_1(keys)
+  armed[keys[1]] = nil
+  return 'OK'
+end
+
+-- Returns: armed epoch or '0', stored epoch, n, relayed position, booked position, gifts, coins.
+local function partition_state_1(keys)
+  local meta = redis.call('HMGET', keys[1] .. ':meta', 'epoch', 'n', 'relayed', 'booked', 'gifts', 'coins')
+  return {
+    armed[keys[1]] and armed[keys[1]].epoch or '0', meta[1] or '0', meta[2] or '0', meta[3] or '0-0', meta[4] or '0-0', meta[5] or '0',
+    meta[6] or '0',
+  }
+end
+
+-- Notes how far a reader is: ARGV 'relayed' or 'booked', position. Only forwards, so a late owner does no harm.
+local function cursor_advance_1(keys, argv)
+  local meta, field = keys[1] .. ':meta', argv[1]
+  local epoch, n = argv[2]:match('^(%d+)-(%d+)$')
+  local before = redis.call('HGET', meta, field) or '0-0'
+  local before_epoch, before_n = before:match('^(%d+)-(%d+)$')
+  epoch, n, before_epoch, before_n = tonumber(epoch), tonumber(n), tonumber(before_epoch), tonumber(before_n)
+  if epoch < before_epoch or (epoch == before_epoch and n <= before_n) then return 0 end
+  redis.call('HSET', meta, field, argv[2], field .. '_n', int(n))
+  save_limit(meta)
+  return 1
+end
+
+local function position_less(a, b)
+  local a_epoch, a_n = a:match('^(%d+)-(%d+)$')
+  local b_epoch, b_n = b:match('^(%d+)-(%d+)$')
+  if a_epoch ~= b_epoch then return tonumber(a_epoch) < tonumber(b_epoch) end
+  return tonumber(a_n) < tonumber(b_n)
+end
+
+-- Forgets the entries up to a position, but never what a reader does not have yet. Returns how many went.
+local function outbox_trim_1(keys, argv)
+  local upto = argv[1]
+  local cursors = redis.call('HMGET', keys[1] .. ':meta', 'relayed', 'booked')
+  for i = 1, 2 do
+    local cursor = cursors[i] or '0-0'
+    if position_less(cursor, upto) then upto = cursor end
+  end
+  -- MINID keeps the entry itself: harmless, and the last position stays readable in the stream.
+  return redis.call('XTRIM', keys[1] .. ':outbox', 'MINID', upto)
+end
+
+redis.register_function('gift_send_1', gift_send_1)
+redis.register_function('wallet_credit_1', wallet_credit_1)
+redis.register_function('wallet_correct_1', wallet_correct_1)
+redis.register_function('partition_disarm_1', partition_disarm_1)
+redis.register_function { function_name = 'partition_state_1', callback = partition_state_1, flags = { 'no-writes' } }
+-- The path that drains works when memory is full.
+redis.register_function { function_name = 'streaks_sweep_1', callback = streaks_sweep_1, flags = { 'allow-oom' } }
+redis.register_function { function_name = 'partition_arm_1', callback = partition_arm_1, flags = { 'allow-oom' } }
+redis.register_function { function_name = 'cursor_advance_1', callback = cursor_advance_1, flags = { 'allow-oom' } }
+redis.register_function { function_name = 'outbox_trim_1', callback = outbox_trim_1, flags = { 'allow-oom' } }

@@ -1,0 +1,189 @@
+"""The journal of each partition, as its two readers see it."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import msgspec
+
+from livegift.domain.journal import Entry
+from livegift.domain.partitions import Position
+from livegift.errors import StoreUnavailableError
+from livegift.limits import BARRIER_TIMEOUT_MS, REDIS_TIMEOUT_S
+from livegift.store import keys
+from livegift.store.client import Command, Link, Node, Store, refused
+from livegift.store.functions import call
+
+_DECODER = msgspec.json.Decoder(Entry)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One entry with its place. `entry` is None when its bytes are not what any version writes (see `raw`)."""
+
+    position: Position
+    entry: Entry | None
+    raw: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionState:
+    """What a partition says of itself. `armed_epoch` is 0 when it takes no money."""
+
+    armed_epoch: int
+    epoch: int
+    n: int
+    relayed: Position
+    booked: Position
+    gifts: int
+    coins: int
+
+
+def _rows(stream: Iterable[tuple[bytes, list[bytes]]]) -> list[Row]:
+    rows = []
+    for raw_id, fields in stream:
+        raw = fields[1] if len(fields) > 1 else b""
+        try:
+            entry: Entry | None = _DECODER.decode(raw)
+        except msgspec.MsgspecError:
+            entry = None
+        rows.append(Row(Position.parse(raw_id.decode()), entry, raw))
+    return rows
+
+
+def read_commands(
+    roots: Mapping[int, str], cursors: Mapping[int, Position], count: int, block_ms: int | None, *, together: bool
+) -> list[Command]:
+    """XREAD of the partitions in `cursors`: one command for all of them `together`, or one each (cluster slots)."""
+    options: tuple[str | int, ...] = ("COUNT", count) if block_ms is None else ("COUNT", count, "BLOCK", block_ms)
+    if together:
+        names = [keys.outbox(roots[p]) for p in cursors]
+        return [("XREAD", *options, "STREAMS", *names, *(str(cursor) for cursor in cursors.values()))]
+    return [("XREAD", *options, "STREAMS", keys.outbox(roots[p]), str(cursor)) for p, cursor in cursors.items()]
+
+
+def parse_read(replies: Sequence[object], partition_of_stream: Mapping[bytes, int]) -> dict[int, list[Row]]:
+    """The replies of `read_commands`: partition -> its new entries in order. Raises StoreUnavailableError."""
+    found: dict[int, list[Row]] = {}
+    for reply in replies:
+        message = refused(reply)
+        if message is not None:
+            raise StoreUnavailableError(f"an outbox can't be read: {message}", executed=False)
+        if isinstance(reply, list):
+            for name, stream in reply:
+                found[partition_of_stream[bytes(name)]] = _rows(stream)
+    return found
+
+
+class Outbox:
+    """The outboxes of all partitions."""
+
+    def __init__(self, store: Store, partitions: int) -> None:
+        """`partitions` as at the first migration."""
+        self._store = store
+        self.roots = dict(enumerate(keys.partition_roots(partitions)))
+        self._by_stream = {keys.outbox(root).encode(): p for p, root in self.roots.items()}
+
+    def node_of(self, partition: int) -> Node:
+        """The primary that owns a partition."""
+        return self._store.node_of(self.roots[partition])
+
+    def units(self, partitions: Iterable[int]) -> list[tuple[int, ...]]:
+        """Groups of partitions that one blocking XREAD can wait for: all on a single node, each alone in a cluster."""
+        chosen = tuple(sorted(partitions))
+        if not chosen:
+            return []
+        return [(p,) for p in chosen] if self._store.is_cluster else [chosen]
+
+    async def wait(
+        self, link: Link, cursors: Mapping[int, Position], count: int, block_ms: int
+    ) -> dict[int, list[Row]]:
+        """Wait up to `block_ms` for entries after `cursors` (one unit). Raises StoreUnavailableError."""
+        commands = read_commands(self.roots, cursors, count, block_ms, together=True)
+        return parse_read(await link.exchange(commands, block_ms / 1000 + REDIS_TIMEOUT_S), self._by_stream)
+
+    async def read_durable(
+        self, link: Link, cursors: Mapping[int, Position], count: int, barrier: Mapping[str, int] | None
+    ) -> dict[int, list[Row]]:
+        """Entries after `cursors` (partitions of one node) that are as durable as `barrier` asks for.
+
+        `barrier` is {"local": 0|1, "replicas": n}, or None for no waiting. WAITAOF counts only what its own connection
+        wrote, so the entries are read first, then a write and WAITAOF follow on the same link, which never reconnects.
+        Raises StoreUnavailableError, also when the numbers that WAITAOF returns are too low.
+        """
+        commands = read_commands(self.roots, cursors, count, None, together=False)
+        found = parse_read(await link.exchange(commands, REDIS_TIMEOUT_S), self._by_stream)
+        if barrier is None or not found:
+            return found
+        root = self.roots[next(iter(cursors))]
+        commands = [
+            ("SET", keys.barrier(root), "1"),
+            ("WAITAOF", barrier["local"], barrier["replicas"], BARRIER_TIMEOUT_MS),
+        ]
+        written, waited = await link.exchange(commands, BARRIER_TIMEOUT_MS / 1000 + REDIS_TIMEOUT_S)
+        message = refused(written) or refused(waited)
+        if message is not None:
+            raise StoreUnavailableError(f"the durability barrier failed: {message}")
+        if waited[0] < barrier["local"] or waited[1] < barrier["replicas"]:
+            raise StoreUnavailableError(
+                f"the durability barrier wants {barrier}, after {BARRIER_TIMEOUT_MS} ms it was {waited}"
+            )
+        return found
+
+    async def states(self, partitions: Iterable[int]) -> dict[int, PartitionState]:
+        """Whether each partition is armed, and its counters; those of a dead node are missing."""
+        chosen = list(partitions)
+        replies = await self._store.call_many([call("partition_state", self.roots[p]) for p in chosen])
+        states = {}
+        for partition, reply in zip(chosen, replies, strict=True):
+            if not isinstance(reply, Exception):
+                armed, epoch, n, relayed, booked, gifts, coins = (item.decode() for item in reply)
+                states[partition] = PartitionState(
+                    int(armed),
+                    int(epoch),
+                    int(n),
+                    Position.parse(relayed),
+                    Position.parse(booked),
+                    int(gifts),
+                    int(coins),
+                )
+        return states
+
+    async def tail(self, partition: int) -> Position | None:
+        """The last entry that the stream really has, or None. Raises StoreUnavailableError."""
+        root = self.roots[partition]
+        rows = await self._store.call_plain(root, ("XREVRANGE", keys.outbox(root), "+", "-", "COUNT", 1))
+        return Position.parse(rows[0][0].decode()) if rows else None
+
+    async def arm(self, partition: int, epoch: int, backlog_max: int) -> None:
+        """Let money move in a partition, under a new epoch. Raises StoreRefusedError when that is not above the old."""
+        await self._store.call(call("partition_arm", self.roots[partition], epoch, partition, backlog_max))
+
+    async def disarm(self, partition: int) -> None:
+        """Stop all money of a partition until it is armed again."""
+        await self._store.call(call("partition_disarm", self.roots[partition]))
+
+    async def advance(self, reader: str, positions: Mapping[int, Position]) -> set[int]:
+        """Note that `reader` ('relayed' or 'booked') has everything up to each position. Cursors never go back.
+
+        Returns the partitions for which it was noted.
+        """
+        replies = await self._store.call_many(
+            [call("cursor_advance", self.roots[p], reader, str(position)) for p, position in positions.items()]
+        )
+        return {p for p, reply in zip(positions, replies, strict=True) if not isinstance(reply, Exception)}
+
+    async def trim(self, upto: Mapping[int, Position]) -> int:
+        """Forget the entries before each position, but none that a reader still needs. Returns how many went."""
+        replies = await self._store.call_many(
+            [call("outbox_trim", self.roots[p], str(position)) for p, position in upto.items()]
+        )
+        return sum(reply for reply in replies if isinstance(reply, int))
+
+    async def sweep_streaks(self, partitions: Iterable[int], at_most: int, room: str = "") -> dict[int, int]:
+        """End the streaks that are over, and all of `room`. Returns how many each partition still has open.
+
+        Partitions that did not answer or are not armed are missing.
+        """
+        chosen = list(partitions)
+        replies = await self._store.call_many([call("streaks_sweep", self.roots[p], at_most, room) for p in chosen])
+        return {p: reply for p, reply in zip(chosen, replies, strict=True) if isinstance(reply, int) and reply >= 0}

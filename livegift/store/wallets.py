@@ -1,0 +1,138 @@
+"""Typed calls of the functions that change wallets: commands out, outcomes back."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from hashlib import blake2b
+
+from livegift.domain.partitions import partition_of
+from livegift.domain.spending import Accepted, Change, GiftSend, Refused
+from livegift.errors import StoreUnavailableError
+from livegift.limits import CLOCK_DIFFERENCE_MAX_MS
+from livegift.store import keys
+from livegift.store.client import Command, Store, refused
+from livegift.store.functions import call
+
+
+@dataclass(frozen=True, slots=True)
+class Display:
+    """What a gift's event shows beside numbers, as JSON that only the clients read: it travels unopened."""
+
+    user_json: bytes
+    details_json: bytes
+    message_json: bytes = b"null"
+
+
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """The function failed half-way: whether this gift was charged is unknown until the partition was looked at."""
+
+    message: str
+
+
+Outcome = Accepted | Refused | Broken
+
+
+@dataclass(frozen=True, slots=True)
+class Balance:
+    """A wallet as it is now."""
+
+    balance: int = 0
+    seq: int = 0
+    frozen: bool = False
+
+
+def payload_hash(*fields: object) -> str:
+    """16 hex digits over what the client sent, so that a ref can't be used again for something else."""
+    return blake2b(repr(fields).encode(), digest_size=8).hexdigest()
+
+
+def gift_send(
+    root: str, gifts: Iterable[tuple[GiftSend, Display]], now_ms: int, combo_timeout_ms: int, ref_ttl_s: int
+) -> Command:
+    """The call that debits `gifts` of one partition, in their order. Its reply is for `parse_outcome`, one per gift."""
+    args: list[str | bytes | int] = [now_ms, CLOCK_DIFFERENCE_MAX_MS, combo_timeout_ms, ref_ttl_s]
+    for gift, display in gifts:
+        args += (
+            gift.user,
+            gift.ref,
+            gift.payload_hash,
+            gift.verdict,
+            gift.room,
+            gift.to,
+            gift.gift_id,
+            gift.price,
+            gift.count,
+            gift.diamond_count,
+            "1" if gift.streakable else "0",
+            "1" if gift.anonymous else "0",
+            display.user_json,
+            display.details_json,
+            display.message_json,
+        )
+    return call("gift_send", root, *args)
+
+
+def parse_outcome(reply: bytes) -> Outcome:
+    """One gift's or change's reply. Raises ValueError for what no version of the function says."""
+    kind, *fields = reply.decode().split("|")
+    if kind in ("ok", "dup"):
+        gift_event_id, coins, balance, seq, combo_id, repeat_count = fields
+        return Accepted(
+            gift_event_id, int(coins), int(balance), int(seq), combo_id, int(repeat_count), duplicate=kind == "dup"
+        )
+    if kind == "no":
+        return Refused(fields[0], int(fields[1]), int(fields[2]))
+    if kind == "error":
+        return Broken("|".join(fields))
+    raise ValueError(f"expected ok, dup, no or error, got {reply!r}")
+
+
+class Wallets:
+    """Wallets by user, outside of the hot path."""
+
+    def __init__(self, store: Store, partitions: int, ref_ttl_s: int) -> None:
+        """`partitions` as at the first migration."""
+        self._store = store
+        self._roots = keys.partition_roots(partitions)
+        self.ref_ttl_s = ref_ttl_s
+
+    def root_of(self, user: str) -> str:
+        """The root of the partition that owns the wallet of `user`."""
+        return self._roots[partition_of(user, len(self._roots))]
+
+    async def read(self, user: str) -> Balance:
+        """The wallet of `user`, from the primary. Raises StoreUnavailableError."""
+        root = self.root_of(user)
+        row = await self._store.call_plain(root, ("HMGET", keys.wallet(root, user), "b", "s", "f"))
+        return Balance(int(row[0] or 0), int(row[1] or 0), frozen=bool(row[2]))
+
+    async def change(self, change: Change) -> Outcome:
+        """Credit (`wallet_credit_1`) or correct (`wallet_correct_1`) a wallet, once per ref.
+
+        Raises StoreUnavailableError: the outcome is unknown, repeat the same ref.
+        """
+        root = self.root_of(change.user)
+        args = (self.ref_ttl_s, change.user, change.ref, change.payload_hash, change.delta, change.reason)
+        if change.delta > 0 and not change.overdraw:
+            command = call("wallet_credit", root, *args)
+        else:
+            command = call("wallet_correct", root, *args, "1" if change.overdraw else "0")
+        outcome = parse_outcome(await self._store.call(command))
+        if isinstance(outcome, Refused) and outcome.code == "unavailable":
+            raise StoreUnavailableError("the partition takes no money at the moment", executed=False)
+        return outcome
+
+    async def tell(self, user: str, message: bytes) -> None:
+        """Publish `message` to all connections of `user`. Raises StoreUnavailableError."""
+        root = self.root_of(user)
+        await self._store.call_plain(root, ("SPUBLISH", keys.user_channel(root, user), message))
+
+
+def batch_outcomes(reply: object, count: int) -> list[Outcome]:
+    """The outcomes of one `gift_send` call with `count` gifts. A refused command was not executed for any of them."""
+    message = refused(reply)
+    if message is not None:
+        return [Refused("unavailable", 0)] * count
+    if not isinstance(reply, list) or len(reply) != count:
+        return [Broken(f"expected {count} outcomes, got {reply!r}")] * count
+    return [parse_outcome(item) for item in reply]

@@ -1,0 +1,304 @@
+"""Commands and events: models <-> bytes. The only place that knows the JSON."""
+
+import re
+from collections.abc import Iterable
+from typing import Annotated, Any, Literal, TypeVar
+
+import msgspec
+import orjson
+from msgspec import Meta, Struct
+
+from livegift.domain.catalogue import GiftKind
+from livegift.domain.journal import GiftSent, StreakEnded
+from livegift.errors import ERRORS, RequestError
+from livegift.limits import (
+    AVATAR_URL_LENGTH_MAX,
+    GIFT_COUNT_MAX,
+    ID_PATTERN,
+    MESSAGE_LENGTH_MAX,
+    NAME_LENGTH_MAX,
+    REF_PATTERN,
+    TITLE_LENGTH_MAX,
+    TOKEN_LENGTH_MAX,
+)
+
+Id = Annotated[str, Meta(pattern=ID_PATTERN)]
+Ref = Annotated[str, Meta(pattern=REF_PATTERN, description="the client's idempotency key")]
+Coins = Annotated[int, Meta(ge=0, le=10**13)]
+
+SUBPROTOCOL = "livegift.v1"
+_ID = re.compile(ID_PATTERN)
+T = TypeVar("T")
+
+
+# --- What clients send ------------------------------------------------------------------------------------------------
+
+
+class Hello(Struct, tag="hello", tag_field="type", frozen=True):
+    """The first command of a connection."""
+
+    token: Annotated[str, Meta(min_length=1, max_length=TOKEN_LENGTH_MAX)]
+
+
+class RoomJoin(Struct, tag="room.join", tag_field="type", frozen=True):
+    """Watch a room, from `since` on when that is given."""
+
+    room: Id
+    since: Annotated[int, Meta(ge=0, le=2**53)] | None = None
+    since_epoch: Annotated[int, Meta(ge=0, le=2**53)] | None = None
+
+
+class RoomLeave(Struct, tag="room.leave", tag_field="type", frozen=True):
+    """Watch it no more."""
+
+    room: Id
+
+
+class GiftSendCommand(Struct, tag="gift.send", tag_field="type", frozen=True):
+    """Send a gift."""
+
+    ref: Ref
+    room: Id
+    gift_id: Id
+    count: Annotated[int, Meta(ge=1, le=GIFT_COUNT_MAX)] = 1
+    to: Id | None = None
+    price: Coins | None = None
+    message: Annotated[str, Meta(max_length=MESSAGE_LENGTH_MAX)] | None = None
+    anonymous: bool = False
+
+
+class Ping(Struct, tag="ping", tag_field="type", frozen=True):
+    """A sign of life; `t` comes back as it is."""
+
+    t: Any = None
+
+
+Command = Hello | RoomJoin | RoomLeave | GiftSendCommand | Ping
+_COMMANDS: msgspec.json.Decoder[Command] = msgspec.json.Decoder(Command)
+
+
+class BadFrameError(Exception):
+    """Not a JSON object: the connection is closed (4400)."""
+
+
+class BadCommandError(RequestError):
+    """A JSON object that is no valid command. `ref` is there when it could be read."""
+
+    def __init__(self, detail: str, kind: str, ref: str | None) -> None:
+        """`kind` is the command's type as far as it could be read."""
+        super().__init__("invalid", detail)
+        self.kind_of_command = kind
+        self.ref = ref
+
+
+def parse_command(text: str | bytes) -> Command:
+    """One frame's command. Raises BadFrameError or BadCommandError, which names the field."""
+    try:
+        return _COMMANDS.decode(text)
+    except msgspec.MsgspecError as error:
+        problem = error
+    try:
+        loose = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        raise BadFrameError("expected a JSON object") from None
+    if not isinstance(loose, dict):
+        raise BadFrameError("expected a JSON object")
+    kind, ref = loose.get("type"), loose.get("ref")
+    legible = ref if isinstance(ref, str) and _ID.match(ref) else None
+    raise BadCommandError(_explain(problem), kind if isinstance(kind, str) else "", legible) from None
+
+
+def _explain(problem: msgspec.MsgspecError) -> str:
+    """A msgspec message such as "Expected `int` >= 1 - at `$.count`", with the field first and no JSONPath."""
+    what, _, where = str(problem).partition(" - at `$")
+    field = where.strip("`.")
+    return f"{field}: {what}" if field else what
+
+
+# --- What clients send over HTTP --------------------------------------------------------------------------------------
+
+
+class RoomBody(Struct, frozen=True, forbid_unknown_fields=True):
+    """`POST /v1/rooms`."""
+
+    title: Annotated[str, Meta(min_length=1, max_length=TITLE_LENGTH_MAX)]
+    id: Id | None = None
+    kind: Literal["live", "video"] = "live"
+
+
+class RoomPatch(Struct, frozen=True, forbid_unknown_fields=True):
+    """`PATCH /v1/rooms/{room}`."""
+
+    status: Literal["ended"] | None = None
+    title: Annotated[str, Meta(min_length=1, max_length=TITLE_LENGTH_MAX)] | None = None
+
+
+class DemoToken(Struct, frozen=True):
+    """`POST /demo/token`, which only `livegift dev` has."""
+
+    user: Id
+    role: Literal["viewer", "creator"] = "viewer"
+    room: Id | None = None
+    name: Annotated[str, Meta(min_length=1, max_length=NAME_LENGTH_MAX)] | None = None
+
+
+class DemoCoins(Struct, frozen=True):
+    """`POST /demo/coins`, which only `livegift dev` has."""
+
+    user: Id
+    coins: Annotated[int, Meta(ge=1, le=100_000)] = 1000
+
+
+def parse_body(body: bytes, model: type[T]) -> T:
+    """A request's body as a model. Raises RequestError('invalid') that names the field."""
+    try:
+        return msgspec.json.decode(body, type=model)
+    except msgspec.MsgspecError as error:
+        raise RequestError("invalid", _explain(error)) from None
+
+
+def is_id(text: str) -> bool:
+    """Whether `text` may be an id: 1 to 64 of A-Z a-z 0-9 . _ : -"""
+    return _ID.match(text) is not None
+
+
+# --- Events -----------------------------------------------------------------------------------------------------------
+
+
+def user_json(user: str, name: str, avatar_url: str | None) -> bytes:
+    """The sender as events show it."""
+    shown = {"id": user, "name": name[:NAME_LENGTH_MAX]}
+    if avatar_url and len(avatar_url) <= AVATAR_URL_LENGTH_MAX:
+        shown["avatar_url"] = avatar_url
+    return orjson.dumps(shown)
+
+
+ANONYMOUS_JSON = b'{"name":"Anonymous"}'
+
+
+def details_json(to: str, to_name: str, gift: GiftKind) -> bytes:
+    """Receiver and gift as events show them."""
+    return orjson.dumps({"to_user": {"id": to, "name": to_name}, "gift": gift_public(gift, with_icon=True)})
+
+
+def gift_public(gift: GiftKind, *, with_icon: bool) -> dict[str, object]:
+    """A gift as the catalogue and events show it."""
+    shown: dict[str, object] = {
+        "id": gift.id,
+        "name": gift.name,
+        "coins": gift.coins,
+        "diamond_count": gift.diamond_count,
+        "streakable": gift.streakable,
+        "tier": gift.tier,
+    }
+    if with_icon:
+        shown["icon"] = gift.icon
+    return shown
+
+
+def gift_event(event_id: str, gift: GiftSent) -> bytes:
+    """The event of a gift, without its opening brace and `seq`, which the room adds."""
+    message = bytes(gift.message_json)
+    text = b"" if message == b"null" else b',"message":' + message
+    head = (
+        f'"type":"gift","id":"{event_id}","ts_ms":{gift.ts_ms},"count":{gift.count},"combo_id":"{gift.combo_id}",'
+        f'"repeat_count":{gift.repeat_count},"repeat_end":{_json_bool(gift.repeat_end)},"coins":{gift.coins},'
+        f'"diamonds":{gift.diamonds},"anonymous":{_json_bool(gift.anonymous)},"user":'
+    )
+    return b"%b%b,%b%b}" % (head.encode(), gift.user_json, bytes(gift.details_json)[1:-1], text)
+
+
+def streak_end_event(event_id: str, end: StreakEnded) -> bytes:
+    """The last event of a streak: `repeat_end` and nothing more to count."""
+    head = (
+        f'"type":"gift","id":"{event_id}","ts_ms":{end.ts_ms},"count":0,"combo_id":"{end.combo_id}",'
+        f'"repeat_count":{end.repeat_count},"repeat_end":true,"coins":0,"diamonds":0,'
+        f'"anonymous":{_json_bool(end.anonymous)},"user":'
+    )
+    return b"%b%b,%b}" % (head.encode(), end.user_json, bytes(end.details_json)[1:-1])
+
+
+def room_event(event_id: str, ts_ms: int, status: str, title: str) -> bytes:
+    """The event of a room that was opened or ended, without its opening brace and `seq`."""
+    shown = {"type": "room", "id": event_id, "ts_ms": ts_ms, "status": status, "title": title}
+    return orjson.dumps(shown)[1:]
+
+
+def _json_bool(value: bool) -> str:  # noqa: FBT001 - its one argument is its meaning
+    return "true" if value else "false"
+
+
+# --- Frames -----------------------------------------------------------------------------------------------------------
+
+
+class RoomHeader(Struct, frozen=True):
+    """The first line of what a room's channel carries; the events follow, one a line."""
+
+    epoch: int
+    first_seq: int
+    seq: int
+    totals: msgspec.Raw
+    top: msgspec.Raw
+
+
+class SnapshotHeader(Struct, frozen=True):
+    """A snapshot without its events."""
+
+    epoch: int
+    seq: int
+    totals: msgspec.Raw
+    top: msgspec.Raw
+    combos: msgspec.Raw
+
+
+ROOM_HEADER = msgspec.json.Decoder(RoomHeader)
+SNAPSHOT_HEADER = msgspec.json.Decoder(SnapshotHeader)
+
+
+def room_events_frame(
+    room: str, epoch: int, first_seq: int, seq: int, totals: bytes, top: bytes | None, events: Iterable[bytes]
+) -> bytes:
+    """One frame with the events first_seq..seq."""
+    head = f'{{"type":"room.events","room":"{room}","epoch":{epoch},"first_seq":{first_seq},"seq":{seq},"totals":'
+    ranks = b"" if top is None else b',"top":' + top
+    return b'%b%b%b,"events":[%b]}' % (head.encode(), totals, ranks, b",".join(events))
+
+
+def room_snapshot_frame(
+    room: "dict[str, object]", header: SnapshotHeader, viewers: int, events: Iterable[bytes], *, complete: bool
+) -> bytes:
+    """`room` has what the ledger knows: id, creator, status, title."""
+    head = orjson.dumps({"type": "room.snapshot", **room, "viewers": viewers, "complete": complete, "goals": []})[:-1]
+    return b'%b,"epoch":%d,"seq":%d,"totals":%b,"top":%b,"combos":%b,"events":[%b]}' % (
+        head,
+        header.epoch,
+        header.seq,
+        header.totals,
+        header.top,
+        header.combos,
+        b",".join(events),
+    )
+
+
+def dumps(value: object) -> bytes:
+    """Any JSON."""
+    return orjson.dumps(value)
+
+
+def frame(kind: str, **fields: object) -> bytes:
+    """Any other frame."""
+    return orjson.dumps({"type": kind, **fields})
+
+
+def error_frame(code: str, message: str | None = None, **fields: object) -> bytes:
+    """An `error` frame with the table's sentence unless there is more to say."""
+    known = ERRORS[code]
+    return frame("error", code=code, message=message or known.sentence, retryable=known.retryable, **fields)
+
+
+def wallet_seq_of(message: bytes) -> tuple[int, int] | None:
+    """(seq, balance) of a `wallet` message from a user's channel, None for any other message."""
+    if not message.startswith(b'{"type":"wallet"'):
+        return None
+    fields = orjson.loads(message)
+    return fields["seq"], fields["balance"]

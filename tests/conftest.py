@@ -1,0 +1,140 @@
+"""Real servers for every test above `domain/`: private, on free ports, with temporary data."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Iterator
+from contextlib import closing
+from pathlib import Path
+from uuid import uuid4
+
+import psycopg
+import pytest
+
+from livegift.embedded import PostgresServer, RedisServer, start_postgres, start_redis, start_redis_cluster
+from livegift.ledger import schema
+from livegift.ledger.engine import Database
+from livegift.migrate import migrate
+from livegift.settings import Settings
+from livegift.store import functions
+from livegift.store.client import Store
+from tests.system import System
+
+JWT_SECRET = "a secret that only the tests know, 32+ bytes"
+PARTITIONS = 8
+
+
+@pytest.fixture(scope="session")
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    with start_redis(tmp_path_factory.mktemp("redis")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
+    with start_postgres(tmp_path_factory.mktemp("postgres")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[RedisServer]]:
+    nodes = start_redis_cluster(tmp_path_factory.mktemp("cluster"))
+    yield nodes
+    for node in nodes:
+        node.stop()
+
+
+@pytest.fixture
+def redis_url(redis_server: RedisServer) -> str:
+    with closing(redis_server.client()) as client:
+        client.flushall()
+    return redis_server.url
+
+
+@pytest.fixture
+def cluster_url(cluster: list[RedisServer]) -> str:
+    for node in cluster:
+        with closing(node.client()) as client:
+            client.flushall()
+    return cluster[0].url
+
+
+@pytest.fixture(scope="session")
+def template_database(postgres_server: PostgresServer) -> str:
+    """A migrated database that the others are copied from."""
+
+    async def make() -> None:
+        database = Database(postgres_server.url)
+        await schema.migrate(database, PARTITIONS)
+        await database.aclose()
+
+    asyncio.run(make())
+    return postgres_server.url
+
+
+@pytest.fixture
+def database_url(template_database: str) -> Iterator[str]:
+    """A database of this test's own."""
+    base, _, template = template_database.rpartition("/")
+    name = f"test_{uuid4().hex}"
+    with psycopg.connect(f"{base}/postgres", autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}".encode())
+        yield f"{base}/{name}"
+        connection.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
+
+
+@pytest.fixture
+def settings(redis_url: str, database_url: str) -> Settings:
+    """Both stores migrated."""
+    return migrated(Settings(redis_url=redis_url, database_url=database_url, **COMMON))
+
+
+COMMON: dict[str, object] = {
+    "jwt_secret": JWT_SECRET,
+    "partitions": PARTITIONS,
+    "metrics_port": 0,
+    "combo_timeout_ms": 1000,
+    "commands_per_s_max": 0,
+}
+
+
+def migrated(settings: Settings) -> Settings:
+    asyncio.run(migrate(settings))
+    return settings
+
+
+@pytest.fixture
+async def store(redis_url: str) -> AsyncIterator[Store]:
+    """Redis with the functions loaded."""
+    connected = await Store.connect(redis_url)
+    await functions.load(connected)
+    yield connected
+    await connected.aclose()
+
+
+@pytest.fixture
+async def database(database_url: str) -> AsyncIterator[Database]:
+    connected = Database(database_url)
+    yield connected
+    await connected.aclose()
+
+
+@pytest.fixture
+def system(settings: Settings, tmp_path: Path) -> Iterator[System]:
+    """Real processes on this test's stores; the test starts those it wants."""
+    with System(settings, tmp_path / "logs") as running:
+        yield running
+
+
+@pytest.fixture
+def cluster_system(cluster_url: str, database_url: str, tmp_path: Path) -> Iterator[System]:
+    """The same on a cluster of three primaries."""
+    settings = migrated(Settings(redis_url=cluster_url, database_url=database_url, **COMMON))
+    with System(settings, tmp_path / "logs") as running:
+        yield running
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in list(os.environ):
+        if name.startswith("LIVEGIFT_"):
+            monkeypatch.delenv(name)

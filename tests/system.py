@@ -1,0 +1,158 @@
+"""Real processes, as in production: several of each, on one pair of stores."""
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import msgspec
+
+from livegift.audit import Report, audit
+from livegift.grants import grant_coins
+from livegift.identity import Tokens
+from livegift.ledger.engine import Database
+from livegift.processes import listen
+from livegift.settings import Settings
+from livegift.store.client import Store
+from livegift.store.wallets import Wallets
+
+READY_TIMEOUT_S = 30.0
+
+
+class System:
+    """Starts, kills and stops processes by name: 'web 1', 'relay 2', …"""
+
+    def __init__(self, settings: Settings, logs: Path) -> None:
+        self.settings = settings
+        self.tokens = Tokens(settings.jwt_secret)
+        self._logs = logs
+        logs.mkdir()
+        self.processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._sockets: dict[str, Any] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, at: TracebackType | None) -> None:
+        for process in self.processes.values():
+            if process.poll() is None:
+                process.terminate()
+        for process in self.processes.values():
+            try:
+                process.wait(15)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        for sock in self._sockets.values():
+            sock.close()
+        if kind is not None:
+            for log in sorted(self._logs.iterdir()):
+                print(f"--- {log.name}\n{log.read_text()[-3000:]}")
+
+    def start(self, *, web: int = 1, relay: int = 1, aggregator: int = 1) -> Self:
+        """Start so many of each and wait until gifts can be sent through each web process."""
+        for role, count in (("web", web), ("relay", relay), ("aggregator", aggregator)):
+            for i in range(count):
+                self.start_one(f"{role} {i + 1}")
+        for i in range(web):
+            self.wait_ready(f"web {i + 1}")
+        return self
+
+    def start_one(self, name: str) -> None:
+        """Start one process; a web process keeps its port over restarts."""
+        role = name.split()[0]
+        argv = [sys.executable, "-m", "livegift", role]
+        fds: tuple[int, ...] = ()
+        if role == "web":
+            sock = self._sockets.setdefault(name, listen("127.0.0.1", 0))
+            argv += ["--fd", str(sock.fileno())]
+            fds = (sock.fileno(),)
+        with (self._logs / name.replace(" ", "-")).open("ab") as log:
+            self.processes[name] = subprocess.Popen(
+                argv, env={**os.environ, **environ(self.settings)}, pass_fds=fds, stdout=log, stderr=log
+            )
+
+    def address(self, name: str = "web 1") -> str:
+        """host:port of a web process."""
+        host, port = self._sockets[name].getsockname()[:2]
+        return f"{host}:{port}"
+
+    def wait_ready(self, name: str) -> None:
+        deadline = time.monotonic() + READY_TIMEOUT_S
+        while True:
+            status, body = self.http("GET", "/readyz", web=name)
+            if status == 200:
+                return
+            assert time.monotonic() < deadline, f"{name} is not ready: {body}"
+            time.sleep(0.05)
+
+    def kill(self, name: str) -> None:
+        """kill -9, now."""
+        self.processes[name].send_signal(signal.SIGKILL)
+        self.processes[name].wait()
+
+    def log(self, name: str) -> str:
+        return (self._logs / name.replace(" ", "-")).read_text()
+
+    def token(self, user: str, role: str = "viewer", **claims: object) -> str:
+        return self.tokens.sign(user, role, **{"age_verified": True, "name": user.title(), **claims})
+
+    def http(
+        self, method: str, path: str, body: object = None, *, token: str | None = None, web: str = "web 1"
+    ) -> tuple[int, Any]:
+        """One request; the status (0: no connection) and the decoded body."""
+        request = urllib.request.Request(f"http://{self.address(web)}{path}", method=method)
+        if token:
+            request.add_header("Authorization", f"Bearer {token}")
+        data = None if body is None else body if isinstance(body, bytes) else json.dumps(body).encode()
+        try:
+            with urllib.request.urlopen(request, data, timeout=10) as response:
+                return response.status, json.loads(response.read())
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, json.loads(error.read())
+        except (OSError, TimeoutError) as error:
+            return 0, str(error)
+
+    def open_room(self, room: str, creator: str, **claims: object) -> None:
+        status, body = self.http(
+            "POST",
+            "/v1/rooms",
+            {"id": room, "title": f"Room {room}"},
+            token=self.token(creator, "creator", **claims),
+        )
+        assert status in (200, 201), body
+
+    async def grant(self, coins: dict[str, int], ref: str = "start") -> None:
+        """Give coins to users, as `livegift grant` does."""
+        store = await Store.connect(self.settings.redis_url)
+        database = Database(self.settings.database_url)
+        wallets = Wallets(store, self.settings.partitions, self.settings.ref_ttl_s)
+        try:
+            await asyncio.gather(
+                *(grant_coins(database, wallets, f"{ref}-{user}", user, amount) for user, amount in coins.items())
+            )
+        finally:
+            await database.aclose()
+            await store.aclose()
+
+    async def audit(self, wait_s: float = 30.0) -> Report:
+        return await audit(self.settings, wait_s)
+
+
+def environ(settings: Settings) -> dict[str, str]:
+    """The settings as environment variables."""
+    values = msgspec.structs.asdict(settings)
+    return {
+        f"LIVEGIFT_{name.upper()}": str(value).lower() if isinstance(value, bool) else str(value)
+        for name, value in values.items()
+        if value != ""
+    }
