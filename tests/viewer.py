@@ -1,11 +1,11 @@
 """A viewer over a real socket, who keeps everything that came."""
 
 import asyncio
-import json
 from collections.abc import Callable
 from typing import Any, Self
 from uuid import uuid4
 
+import orjson
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 from websockets.typing import Subprotocol
@@ -41,8 +41,8 @@ class Viewer:
     async def _read(self) -> None:
         try:
             async for message in self.socket:
-                frame = json.loads(message)
-                self.frames.append(frame)
+                frame = orjson.loads(message)
+                self.keep(frame)
                 if frame["type"] == "gift.result" or (frame["type"] == "error" and "ref" in frame):
                     self.results[frame["ref"]] = frame
                 self._news.set()
@@ -52,8 +52,12 @@ class Viewer:
             self.close_code = self.socket.close_code
             self._news.set()
 
+    def keep(self, frame: dict[str, Any]) -> None:
+        """Remember a frame that came."""
+        self.frames.append(frame)
+
     async def send(self, **command: object) -> None:
-        await self.socket.send(json.dumps(command))
+        await self.socket.send(orjson.dumps(command).decode())
 
     async def send_raw(self, data: str | bytes) -> None:
         await self.socket.send(data)

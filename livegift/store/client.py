@@ -152,26 +152,30 @@ class Store:
     async def connect(cls, url: str) -> "Store":
         """Connect and learn the layout. Raises StoreUnavailableError or ConfigError (too old, wrong password)."""
         store = cls(url)
-        seed = store._node(store._host, store._port)
+        try:
+            await store._learn()
+        except BaseException:
+            await store.aclose()
+            raise
+        return store
+
+    async def _learn(self) -> None:
+        seed = self._node(self._host, self._port)
         try:
             server = await seed.commands.info("server")
             cluster = await seed.commands.info("cluster")
         except AuthenticationError as error:
-            await store.aclose()
             raise ConfigError(f"Redis at {seed.name} refused the user or password of LIVEGIFT_REDIS_URL") from error
         except (RedisError, OSError) as error:
-            await store.aclose()
             raise StoreUnavailableError(f"Redis at {seed.name} can't be reached: {error}", executed=False) from error
         # Valkey tells its own version apart from the Redis version it is compatible with.
         version = str(server.get("valkey_version") or server["redis_version"])
         if tuple(int(part) for part in version.split(".")[:2]) < VERSION_MIN:
-            await store.aclose()
             raise ConfigError(f"Redis or Valkey >= 7.2 is needed (WAITAOF), {seed.name} is {version}")
-        store.is_cluster = bool(cluster.get("cluster_enabled"))
-        store._owners = [seed]
-        if store.is_cluster:
-            await store.refresh()
-        return store
+        self.is_cluster = bool(cluster.get("cluster_enabled"))
+        self._owners = [seed]
+        if self.is_cluster:
+            await self.refresh()
 
     def _node(self, host: str, port: int) -> Node:
         name = f"{host}:{port}"
@@ -191,9 +195,9 @@ class Store:
             except (RedisError, OSError):
                 continue
             owners: list[Node | None] = [None] * SLOTS
-            for (low, high), row in rows.items():
-                host, port = row["primary"][0], row["primary"][1]
-                owner = self._node(host or self._host, int(port))
+            for low, high, (host, port, *_), *_replicas in rows:
+                # A node that does not know its own address means the one it was asked under.
+                owner = self._node(host.decode() or self._host, int(port))
                 owners[low : high + 1] = [owner] * (high - low + 1)
             if None not in owners:
                 self._owners = [owner for owner in owners if owner is not None]
