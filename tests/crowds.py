@@ -126,7 +126,7 @@ class StubbornSender:
                 viewer = await self._connected()
                 result = await viewer.gift(room, gift_id, ref=ref)
             except (OSError, AssertionError, ConnectionClosed, InvalidHandshake, TimeoutError):
-                self._viewer = None
+                await self.aclose()
                 await asyncio.sleep(0.1)  # a pause between attempts, not a wait for a result
             else:
                 if result.get("status") in ("accepted", "duplicate"):
@@ -138,5 +138,6 @@ class StubbornSender:
         raise AssertionError(f"{ref} got no answer in {ATTEMPTS_MAX} attempts")
 
     async def aclose(self) -> None:
-        if self._viewer is not None:
-            await self._viewer.__aexit__()
+        viewer, self._viewer = self._viewer, None
+        if viewer is not None:
+            await viewer.__aexit__()

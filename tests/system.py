@@ -72,7 +72,9 @@ class System:
         argv = [sys.executable, "-m", "livegift", role]
         fds: tuple[int, ...] = ()
         if role == "web":
-            sock = self._sockets.setdefault(name, listen("127.0.0.1", 0))
+            if name not in self._sockets:
+                self._sockets[name] = listen("127.0.0.1", 0)
+            sock = self._sockets[name]
             argv += ["--fd", str(sock.fileno())]
             fds = (sock.fileno(),)
         with (self._logs / name.replace(" ", "-")).open("ab") as log:

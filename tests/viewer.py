@@ -29,9 +29,13 @@ class Viewer:
             self._url, subprotocols=[Subprotocol("livegift.v1")], compression=None, max_size=None, open_timeout=30
         )
         self._reader = asyncio.create_task(self._read())
-        if self._token is not None:
-            await self.send(type="hello", token=self._token)
-            await self.expect("welcome")
+        try:
+            if self._token is not None:
+                await self.send(type="hello", token=self._token)
+                await self.expect("welcome")
+        except BaseException:
+            await self.__aexit__()
+            raise
         return self
 
     async def __aexit__(self, *_: object) -> None:
