@@ -69,7 +69,7 @@ class System:
     def start_one(self, name: str) -> None:
         """Start one process; a web process keeps its port over restarts."""
         role = name.split()[0]
-        argv = [sys.executable, "-m", "livegift", role]
+        argv = self.command(role)
         fds: tuple[int, ...] = ()
         if role == "web":
             if name not in self._sockets:
@@ -78,9 +78,21 @@ class System:
             argv += ["--fd", str(sock.fileno())]
             fds = (sock.fileno(),)
         with (self._logs / name.replace(" ", "-")).open("ab") as log:
-            self.processes[name] = subprocess.Popen(
-                argv, env={**os.environ, **environ(self.settings)}, pass_fds=fds, stdout=log, stderr=log
-            )
+            self.processes[name] = subprocess.Popen(argv, env=self.environ(), pass_fds=fds, stdout=log, stderr=log)
+
+    def command(self, *args: str) -> list[str]:
+        """The argv of a livegift command."""
+        return [sys.executable, "-m", "livegift", *args]
+
+    def environ(self) -> dict[str, str]:
+        """The environment in which commands work on this system."""
+        values = msgspec.structs.asdict(self.settings)
+        mine = {
+            f"LIVEGIFT_{name.upper()}": str(value).lower() if isinstance(value, bool) else str(value)
+            for name, value in values.items()
+            if value != ""
+        }
+        return {**os.environ, **mine}
 
     def address(self, name: str = "web 1") -> str:
         """host:port of a web process."""
@@ -139,22 +151,12 @@ class System:
         database = Database(self.settings.database_url)
         wallets = Wallets(store, self.settings.partitions, self.settings.ref_ttl_s)
         try:
-            await asyncio.gather(
-                *(grant_coins(database, wallets, f"{ref}-{user}", user, amount) for user, amount in coins.items())
-            )
+            async with asyncio.TaskGroup() as group:
+                for user, amount in coins.items():
+                    group.create_task(grant_coins(database, wallets, f"{ref}-{user}", user, amount))
         finally:
             await database.aclose()
             await store.aclose()
 
     async def audit(self, wait_s: float = 30.0) -> Report:
         return await audit(self.settings, wait_s)
-
-
-def environ(settings: Settings) -> dict[str, str]:
-    """The settings as environment variables."""
-    values = msgspec.structs.asdict(settings)
-    return {
-        f"LIVEGIFT_{name.upper()}": str(value).lower() if isinstance(value, bool) else str(value)
-        for name, value in values.items()
-        if value != ""
-    }

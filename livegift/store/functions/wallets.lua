@@ -346,11 +346,12 @@ local function partition_disarm_1(keys)
   return 'OK'
 end
 
--- Returns: armed epoch or '0', stored epoch, n, relayed position, booked position, gifts, coins.
+-- Returns: the epoch under which money moves or '0' (also when another one is stored), stored epoch, n, relayed position, booked position, gifts, coins.
 local function partition_state_1(keys)
   local meta = redis.call('HMGET', keys[1] .. ':meta', 'epoch', 'n', 'relayed', 'booked', 'gifts', 'coins')
+  local arms = armed[keys[1]]
   return {
-    armed[keys[1]] and armed[keys[1]].epoch or '0', meta[1] or '0', meta[2] or '0', meta[3] or '0-0', meta[4] or '0-0', meta[5] or '0',
+    arms and arms.epoch == meta[1] and arms.epoch or '0', meta[1] or '0', meta[2] or '0', meta[3] or '0-0', meta[4] or '0-0', meta[5] or '0',
     meta[6] or '0',
   }
 end
