@@ -12,12 +12,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import structlog
+import uvloop
 
-from livegift import metrics, wire
+from livegift import logs, metrics, wire
 from livegift.domain.journal import GiftSent
 from livegift.domain.partitions import Position
 from livegift.errors import PartitionStoppedError, StoreUnavailableError
 from livegift.grants import repeat_pending_grants
+from livegift.ledger import schema
 from livegift.ledger.engine import Database, LedgerUnavailableError
 from livegift.ledger.journal import (
     Booked,
@@ -39,11 +41,12 @@ from livegift.limits import (
     SWEEP_GRANTS_S,
     TRIM_PERIOD_S,
 )
+from livegift.settings import Settings
 from livegift.store.client import Node
 from livegift.store.leases import Leases
 from livegift.store.outbox import Outbox, PartitionState, Row
 from livegift.store.wallets import Wallets
-from livegift.worker import Worker
+from livegift.worker import Worker, connected, run_until_stopped, worker_name
 
 log = structlog.get_logger()
 
@@ -233,20 +236,25 @@ class Aggregator(Worker):
     async def _keep_armed(self) -> None:
         """Arm the partitions that are not: fresh ones, and those whose Redis has started anew."""
         while True:
+            armed = []
             for partition, state in (await self._outbox.states(self._held)).items():
                 held = self._held.get(partition)
-                if held is not None and (state.armed_epoch == 0 or state.armed_epoch != held.armed_epoch):
-                    await self._arm(partition, held, state)
+                if held is None or state.armed_epoch == held.armed_epoch != 0:
+                    continue
+                if await self._arm(partition, held, state):
+                    armed.append(partition)
+            if armed:
+                log.info("partitions.armed", count=len(armed), partitions=armed)
             await asyncio.sleep(ARM_PERIOD_S)
 
-    async def _arm(self, partition: int, held: _Held, state: PartitionState) -> None:
-        """One try: nothing may be unbooked and nothing may be lost, then the next epoch begins."""
+    async def _arm(self, partition: int, held: _Held, state: PartitionState) -> bool:
+        """One try: nothing may be unbooked and nothing may be lost, then the next epoch begins. Whether it did."""
         try:
             if state.armed_epoch:
                 await self._outbox.disarm(partition)
             tail = await self._outbox.tail(partition) or Position(state.epoch, 0)
             if held.booked < tail:
-                return  # the journal is booked first, this comes again
+                return False  # the journal is booked first, this comes again
             checkpoint = await self._next_epoch(partition, state.epoch)
             if (state.n, tail.n) != (checkpoint.position.n, checkpoint.position.n):
                 raise PartitionStoppedError(
@@ -257,12 +265,13 @@ class Aggregator(Worker):
             await self._outbox.arm(partition, checkpoint.armed_epoch, OUTBOX_BACKLOG_MAX)
         except (StoreUnavailableError, LedgerUnavailableError) as error:
             log.warning("partition.not_armed", partition=partition, error=str(error))
-            return
+            return False
         except PartitionStoppedError as error:
             await self._stop(error)
-            return
+            return False
         held.armed_epoch = checkpoint.armed_epoch
-        log.info("partition.armed", partition=partition, epoch=checkpoint.armed_epoch, n=state.n)
+        log.debug("partition.armed", partition=partition, epoch=checkpoint.armed_epoch, n=state.n)
+        return True
 
     async def _next_epoch(self, partition: int, stored: int) -> Checkpoint:
         async with self._database.begin() as connection:
@@ -292,3 +301,29 @@ class Aggregator(Worker):
                 await repeat_pending_grants(self._database, self._wallets)
             except (StoreUnavailableError, LedgerUnavailableError) as error:
                 log.warning("grants.sweep_failed", error=str(error))
+
+
+def run_aggregator(settings: Settings) -> None:
+    """Book until SIGTERM or SIGINT."""
+
+    async def main() -> None:
+        async with connected(settings) as store:
+            database = Database(settings.database_url)
+            try:
+                await schema.check(database, settings.partitions)
+                outbox = Outbox(store, settings.partitions)
+                aggregator = Aggregator(
+                    outbox,
+                    Wallets(store, settings.partitions, settings.ref_ttl_s),
+                    Leases(store, outbox.roots, Aggregator.role, worker_name()),
+                    database,
+                    durability=settings.durability,
+                    outbox_keep_s=settings.outbox_keep_s,
+                )
+                await run_until_stopped(aggregator)
+            finally:
+                await database.aclose()
+
+    logs.configure(settings.log_format, Aggregator.role)
+    metrics.serve(settings.metrics_port, settings.host)
+    uvloop.run(main())

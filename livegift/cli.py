@@ -1,4 +1,4 @@
-"""The command line."""
+"""The command line. Each command imports what it needs itself: a relay does not wait for SQLAlchemy to load."""
 
 import asyncio
 import csv
@@ -12,23 +12,10 @@ import click
 import structlog
 
 from livegift import __version__, logs
-from livegift.audit import Report, audit
-from livegift.dev import DevOptions, run_dev
-from livegift.domain.partitions import partition_of
-from livegift.errors import LivegiftError
-from livegift.grants import grant_coins
-from livegift.identity import Tokens
-from livegift.ledger import rooms as stored_rooms
-from livegift.ledger.engine import Database
+from livegift.errors import LivegiftError, RequestError
 from livegift.limits import GRANT_ATTEMPTS_MAX, GRANT_RETRY_S
-from livegift.migrate import migrate as run_migrate
-from livegift.processes import listen, run_aggregator, run_relay, run_web
-from livegift.rooms import announce_opening
+from livegift.net import listen
 from livegift.settings import DEFAULT_DATA_DIR, Settings, load_settings, settings_source
-from livegift.store.client import Store
-from livegift.store.rooms import Rooms
-from livegift.store.wallets import Wallets
-from livegift.supervisor import Child, Supervisor, child_environ
 from livegift.wire import is_id
 
 log = structlog.get_logger()
@@ -84,6 +71,8 @@ def cli() -> None:
 @click.option("--demo", is_flag=True, help="a room with a small crowd of simulated viewers")
 def dev(host: str, port: int, data: Path, web: int, demo: bool) -> None:  # noqa: FBT001 - click's flag
     """Run everything on this machine, with private servers."""
+    from livegift.dev import DevOptions, run_dev
+
     run_dev(DevOptions(host, port, data, web, demo))
 
 
@@ -93,9 +82,13 @@ def dev(host: str, port: int, data: Path, web: int, demo: bool) -> None:  # noqa
 @data_option
 def web(fd: int | None, demo: bool, data: Path) -> None:  # noqa: FBT001 - click's flag
     """Run the WebSocket hub and the HTTP API."""
+    from livegift.supervisor import Child, Supervisor, child_environ
+
     settings = _settings(data)
     sock = listen(settings.host, settings.port) if fd is None else socket.socket(fileno=fd)
     if fd is not None or settings.web_processes == 1:
+        from livegift.web import run_web
+
         run_web(settings, sock, with_demo=demo)
         return
     children = []
@@ -117,6 +110,8 @@ def web(fd: int | None, demo: bool, data: Path) -> None:  # noqa: FBT001 - click
 @data_option
 def relay(data: Path) -> None:
     """Publish the wallets' journals to the rooms."""
+    from livegift.relay import run_relay
+
     run_relay(_settings(data))
 
 
@@ -124,6 +119,8 @@ def relay(data: Path) -> None:
 @data_option
 def aggregator(data: Path) -> None:
     """Book the wallets' journals in PostgreSQL and credit diamonds."""
+    from livegift.aggregator import run_aggregator
+
     run_aggregator(_settings(data))
 
 
@@ -131,6 +128,8 @@ def aggregator(data: Path) -> None:
 @data_option
 def migrate(data: Path) -> None:
     """Bring the database's schema and the Redis Functions up to date."""
+    from livegift.migrate import migrate as run_migrate
+
     for line in _run(run_migrate(_settings(data))):
         click.echo(line)
 
@@ -145,6 +144,8 @@ def migrate(data: Path) -> None:
 @data_option
 def token(user: str, role: str, room: str | None, name: str | None, ttl: int, age_verified: bool, data: Path) -> None:  # noqa: FBT001
     """Print a token for development."""
+    from livegift.identity import Tokens
+
     tokens = Tokens(load_settings(data).jwt_secret)
     rooms = [room] if room else None
     click.echo(tokens.sign(user, role, ttl_s=ttl, name=name, rooms=rooms, age_verified=age_verified))
@@ -173,6 +174,11 @@ def grant(user: str | None, coins: int | None, ref: str | None, file: Any, data:
 
 
 async def _grant(settings: Settings, rows: list[tuple[str, int, str]]) -> None:
+    from livegift.grants import grant_coins
+    from livegift.ledger.engine import Database
+    from livegift.store.client import Store
+    from livegift.store.wallets import Wallets
+
     store = await Store.connect(settings.redis_url)
     database = Database(settings.database_url)
     wallets = Wallets(store, settings.partitions, settings.ref_ttl_s)
@@ -192,8 +198,10 @@ async def _patiently(call: Any) -> Any:
     for attempt in range(GRANT_ATTEMPTS_MAX):
         try:
             return await call()
-        except LivegiftError as error:
-            if attempt == GRANT_ATTEMPTS_MAX - 1 or "ref_conflict" in str(error):
+        except RequestError:
+            raise  # a refusal on purpose stays one
+        except LivegiftError:
+            if attempt == GRANT_ATTEMPTS_MAX - 1:
                 raise
             await asyncio.sleep(GRANT_RETRY_S)
     raise AssertionError("the last attempt returns or raises")
@@ -211,6 +219,12 @@ def room(room_id: str, creator: str, title: str, kind: str, data: Path) -> None:
 
 
 async def _room(settings: Settings, room_id: str, creator: str, title: str, kind: str) -> None:
+    from livegift.ledger import rooms as stored_rooms
+    from livegift.ledger.engine import Database
+    from livegift.rooms import announce_opening
+    from livegift.store.client import Store
+    from livegift.store.rooms import Rooms
+
     store = await Store.connect(settings.redis_url)
     database = Database(settings.database_url)
     try:
@@ -227,7 +241,9 @@ async def _room(settings: Settings, room_id: str, creator: str, title: str, kind
 @data_option
 def audit_command(as_json: bool, data: Path) -> None:  # noqa: FBT001 - click's flag
     """Check every invariant; exit code 0 when all hold, else 1."""
-    report: Report = _run(audit(_settings(data)))
+    from livegift.audit import audit
+
+    report = _run(audit(_settings(data)))
     click.echo(report.to_json() if as_json else report.to_text())
     sys.exit(0 if report.passed else 1)
 

@@ -10,6 +10,7 @@ import logging
 import random
 import signal
 import sys
+import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import suppress
@@ -40,7 +41,7 @@ TOP_UP_COINS = 100_000
 LOW_COINS = 40_000  # the dearest gift of the default catalogue costs 34,999
 TOKEN_TTL_S = 3600
 STAY_MIN_S, STAY_MAX_S = 600.0, 1800.0
-HTTP_TIMEOUT_S, OPEN_TIMEOUT_S, CLOSE_TIMEOUT_S = 3.0, 5.0, 1.0
+HTTP_TIMEOUT_S, OPEN_TIMEOUT_S, CLOSE_TIMEOUT_S = 5.0, 5.0, 1.0
 ANSWER_BYTES_MAX, FRAME_BYTES_MAX = 64 * 1024, 1024 * 1024
 BACK_OFF_MIN_S, BACK_OFF_MAX_S = 0.5, 10.0
 TAP_MIN_S, TAP_MAX_S = 0.25, 0.7
@@ -50,7 +51,7 @@ assert HTTP_TIMEOUT_S + CLOSE_TIMEOUT_S < DRAIN_TIMEOUT_S  # noqa: S101 - what i
 
 NAMES = ("Mia", "Noah", "Yuki", "Omar", "Lena", "Kofi", "Ines", "Raj", "Zoe", "Luca", "Anna", "Tariq")
 MESSAGES = ("Hello from the sea!", "This song!", "Love it", "First time here", "Encore!", "You made my day", "👏👏👏")
-# Gift: how often it is chosen beside the others, and how many are sent in a row, at least and at most.
+# Gift: how often beside the others, and how many are sent in a row, at least and at most.
 ACTS = {
     "rose": (50, 4, 12),
     "heart": (25, 2, 6),
@@ -59,8 +60,7 @@ ACTS = {
     "sunglasses": (4, 1, 2),
     "balloon": (3, 1, 1),
     "fireworks": (1, 1, 1),
-    "yacht": (0.3, 1, 1),
-    "universe": (0.1, 1, 1),
+    "universe": (0.2, 1, 1),
 }
 WEIGHTS = [weight for weight, _, _ in ACTS.values()]
 SENDS_PER_ACT = sum(weight * (least + most) / 2 for weight, least, most in ACTS.values()) / sum(WEIGHTS)
@@ -101,42 +101,38 @@ class Crowd:
         self.pause_s = max(viewers * SENDS_PER_ACT / GIFTS_PER_S - act_s, TAP_MAX_S)
         self._viewers = [Viewer(self, number) for number in range(viewers)]
         self._away = set(self._viewers)
-        self._is_trouble_told = False
+        self._said = ""
 
     async def run(self) -> None:
-        """Until SIGTERM or SIGINT. Raises what a viewer's task died of, which is a mistake of ours."""
-        loop, everybody = asyncio.get_running_loop(), asyncio.gather(*(viewer.run() for viewer in self._viewers))
+        """Run until SIGTERM or SIGINT. Raises what a viewer's task died of, which is a mistake of ours."""
+        everybody = asyncio.gather(*(viewer.run() for viewer in self._viewers))
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, everybody.cancel)
+            asyncio.get_running_loop().add_signal_handler(number, everybody.cancel)
         with suppress(asyncio.CancelledError):
             await everybody
 
     def came(self, viewer: "Viewer") -> None:
         """`viewer` is in the room."""
-        if viewer in self._away:
-            self._away.discard(viewer)
-            if not self._away:
-                log.info("crowd.watching", room=self.room, viewers=len(self._viewers))
-                self._is_trouble_told = False
+        self._away.discard(viewer)
+        if not self._away and self._said != "watching":
+            self._said = "watching"
+            log.info("crowd.watching", room=self.room, viewers=len(self._viewers))
 
     def went(self, viewer: "Viewer", why: BaseException) -> None:
         """`viewer` was thrown out, or can't come in."""
         self._away.add(viewer)
-        if not self._is_trouble_told:
+        if self._said != "away":
+            self._said = "away"
             log.warning("crowd.away", error=str(why) or type(why).__name__)
-            self._is_trouble_told = True
 
 
 class Viewer:
     """One viewer, one connection at a time."""
 
     def __init__(self, crowd: Crowd, number: int) -> None:
-        """`number` gives the name: from the list, then with a figure behind it."""
-        self.user = f"crowd-{number + 1}"
-        lap, index = divmod(number, len(NAMES))
-        self._name = NAMES[index] + (f" {lap + 1}" if lap else "")
-        self._crowd = crowd
-        self._balance = 0
+        """Names come again when there are more viewers than names."""
+        self.user, self._name = f"crowd-{number + 1}", NAMES[number % len(NAMES)]
+        self._crowd, self._balance = crowd, 0
         self._back_off_s = BACK_OFF_MIN_S
 
     async def run(self) -> None:
@@ -152,11 +148,10 @@ class Viewer:
     async def _visit(self) -> None:
         """One connection, from hello to leaving."""
         crowd = self._crowd
-        opener = crowd.tokens.sign("demo-creator", "creator", name="Demo creator", ttl_s=TOKEN_TTL_S)
-        body = {"id": crowd.room, "title": "The demo room"}
-        room = await asyncio.to_thread(post, f"{crowd.url}/v1/rooms", body, opener)  # of all, the first one opens it
-        if room["status"] != "live":
-            raise AwayError(f"room {crowd.room} has ended")
+        creator = crowd.tokens.sign("demo-creator", "creator", name="Demo creator")
+        opening = (f"{crowd.url}/v1/rooms", {"id": crowd.room, "title": "The demo room"}, creator)
+        with suppress(AwayError):  # somebody else's room serves as well; joining tells whether it can be used
+            await asyncio.to_thread(post, *opening)
         connecting = connect(
             crowd.url.replace("http", "ws", 1) + "/v1/ws",
             subprotocols=[Subprotocol(SUBPROTOCOL)],
@@ -172,10 +167,10 @@ class Viewer:
             await self._ask(socket, {"type": "room.join", "room": crowd.room}, "room.snapshot")
             crowd.came(self)
             self._back_off_s = BACK_OFF_MIN_S
-            leaves_at = asyncio.get_running_loop().time() + chance.uniform(STAY_MIN_S, STAY_MAX_S)
+            leaves_at = time.monotonic() + chance.uniform(STAY_MIN_S, STAY_MAX_S)
             for pause_s, gift in self._gifts():
                 await self._watch(socket, pause_s)
-                if asyncio.get_running_loop().time() > leaves_at:
+                if time.monotonic() > leaves_at:
                     return
                 await self._top_up()
                 if self._balance:
@@ -197,15 +192,14 @@ class Viewer:
         await socket.send(json.dumps(command))
         async with asyncio.timeout(OPEN_TIMEOUT_S):
             while self._take(await socket.recv()) != answer:
-                pass
+                continue
 
     async def _watch(self, socket: ClientConnection, for_s: float) -> None:
         """Read what comes, so that the server need not keep it."""
-        clock = asyncio.get_running_loop().time
-        until = clock() + for_s
-        while clock() < until:
+        until = time.monotonic() + for_s
+        while (left_s := until - time.monotonic()) > 0:
             try:
-                async with asyncio.timeout_at(until):
+                async with asyncio.timeout(left_s):
                     message = await socket.recv()
             except TimeoutError:
                 return
@@ -217,16 +211,17 @@ class Viewer:
         kind, code = str(frame["type"]), frame.get("code")
         if kind in ("welcome", "wallet", "gift.result"):
             self._balance = frame.get("balance", self._balance)
-        if code in ("room_not_found", "room_ended") or (kind == "error" and "ref" not in frame):
-            raise AwayError(f"{code}: {frame.get('message')}")
+        is_over = code == "room_ended" or (kind == "room.snapshot" and frame.get("status") != "live")
+        if is_over or (kind == "error" and "ref" not in frame):
+            raise AwayError("the room has ended" if is_over else f"{code}: {frame.get('message')}")
         return kind
 
     async def _top_up(self) -> None:
         """Get coins before they run out. When there are none the viewer watches on and asks again."""
         if self._balance < LOW_COINS:
-            body = {"user": self.user, "coins": TOP_UP_COINS}
+            ask = (f"{self._crowd.url}/demo/coins", {"user": self.user, "coins": TOP_UP_COINS})
             with suppress(*AWAY):
-                self._balance += (await asyncio.to_thread(post, f"{self._crowd.url}/demo/coins", body))["coins"]
+                self._balance += (await asyncio.to_thread(post, *ask))["coins"]
 
 
 @click.command()
@@ -235,7 +230,7 @@ class Viewer:
 @click.option("--room", default="demo", show_default=True)
 def main(url: str, viewers: int, room: str) -> None:
     """Send gifts into a demo room until stopped."""
-    if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname:
+    if not (url.startswith(("http://", "https://")) and urlsplit(url).hostname):
         raise click.BadParameter(f"--url: expected http://HOST:PORT, got {url!r}")
     try:
         settings = load_settings()
@@ -243,12 +238,11 @@ def main(url: str, viewers: int, room: str) -> None:
     except LivegiftError as error:
         raise click.ClickException(str(error)) from None
     logs.configure(settings.log_format, "crowd")
-    # A connection that breaks is told by `crowd.away`; the library would add tracebacks.
-    logging.getLogger("websockets").setLevel(logging.CRITICAL)
+    logging.getLogger("websockets").setLevel(logging.CRITICAL)  # `crowd.away` tells; the library adds tracebacks
     try:
         asyncio.run(Crowd(url.rstrip("/"), tokens, room, viewers).run())
     except Exception as error:  # noqa: BLE001 - `livegift dev` starts it again; a traceback would only hide the demo
-        log.error("crowd.failed", error=repr(error))  # noqa: TRY400
+        log.error("crowd.failed", error=repr(error))
         sys.exit(1)
     log.info("crowd.stopped")
 

@@ -18,7 +18,7 @@ from livegift.embedded.process import free_ports, write_private
 from livegift.errors import ConfigError, LivegiftError
 from livegift.limits import DEV_READY_TIMEOUT_S
 from livegift.migrate import migrate
-from livegift.processes import listen
+from livegift.net import listen
 from livegift.settings import load_settings, read_env_file
 from livegift.supervisor import Child, Supervisor, child_environ
 
@@ -36,7 +36,7 @@ class DevOptions:
 
 def say(line: str) -> None:
     """A line for the person in front."""
-    print(line, flush=True)  # noqa: T201 - this is a command line
+    print(line, flush=True)
 
 
 @contextmanager

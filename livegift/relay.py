@@ -10,8 +10,9 @@ from collections.abc import Coroutine, Iterable
 from typing import Any
 
 import structlog
+import uvloop
 
-from livegift import metrics, wire
+from livegift import logs, metrics, wire
 from livegift.domain.journal import GiftSent, StreakEnded
 from livegift.domain.partitions import Position, event_id
 from livegift.errors import StoreUnavailableError
@@ -28,12 +29,13 @@ from livegift.limits import (
     RELAY_ROOMS_PER_EXCHANGE_MAX,
     RELAY_UNPUBLISHED_MAX,
 )
+from livegift.settings import Settings
 from livegift.store.client import Node, Store, moved, refused
 from livegift.store.keys import room_root
 from livegift.store.leases import Leases
 from livegift.store.outbox import Outbox, Row
 from livegift.store.rooms import Publication, publish
-from livegift.worker import Worker
+from livegift.worker import Worker, connected, run_until_stopped, worker_name
 
 log = structlog.get_logger()
 
@@ -302,3 +304,16 @@ class Relay(Worker):
     async def on_stop(self) -> None:
         """Save how far it came, so that the next one begins there."""
         await self._save_cursors_once()
+
+
+def run_relay(settings: Settings) -> None:
+    """Relay until SIGTERM or SIGINT."""
+
+    async def main() -> None:
+        async with connected(settings) as store:
+            outbox = Outbox(store, settings.partitions)
+            await run_until_stopped(Relay(store, outbox, Leases(store, outbox.roots, Relay.role, worker_name())))
+
+    logs.configure(settings.log_format, Relay.role)
+    metrics.serve(settings.metrics_port, settings.host)
+    uvloop.run(main())

@@ -1,7 +1,12 @@
 """What the relay and the aggregator share: leases, owned tasks, a clean stop."""
 
 import asyncio
-from collections.abc import Coroutine
+import os
+import platform
+import signal
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
+from secrets import token_hex
 from typing import Any
 
 import structlog
@@ -9,6 +14,9 @@ import structlog
 from livegift import metrics
 from livegift.errors import StoreUnavailableError
 from livegift.limits import DRAIN_TIMEOUT_S, LEASE_RENEW_S
+from livegift.settings import Settings
+from livegift.store import functions
+from livegift.store.client import Store
 from livegift.store.leases import Leases
 
 log = structlog.get_logger()
@@ -99,3 +107,30 @@ class Worker:
                 else:
                     pending_won, pending_lost = set(), set()
             await asyncio.sleep(LEASE_RENEW_S)
+
+
+def worker_name() -> str:
+    """Unique among all processes of all machines."""
+    return f"{platform.node()}-{os.getpid()}-{token_hex(4)}"
+
+
+@asynccontextmanager
+async def connected(settings: Settings) -> AsyncIterator[Store]:
+    """Redis with the functions of this version. Raises StoreUnavailableError or ConfigError."""
+    store = await Store.connect(settings.redis_url)
+    try:
+        await functions.check(store)
+        yield store
+    finally:
+        await store.aclose()
+
+
+async def run_until_stopped(worker: Worker) -> None:
+    """Work until SIGTERM or SIGINT."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    log.info("worker.started", role=worker.role)
+    await worker.run(stop)
+    log.info("worker.stopped", role=worker.role)

@@ -19,7 +19,7 @@ from livegift.audit import Report, audit
 from livegift.grants import grant_coins
 from livegift.identity import Tokens
 from livegift.ledger.engine import Database
-from livegift.processes import listen
+from livegift.net import listen
 from livegift.settings import Settings
 from livegift.store.client import Store
 from livegift.store.wallets import Wallets
@@ -69,7 +69,7 @@ class System:
     def start_one(self, name: str) -> None:
         """Start one process; a web process keeps its port over restarts."""
         role = name.split()[0]
-        argv = self.command(role)
+        argv = command(role)
         fds: tuple[int, ...] = ()
         if role == "web":
             if name not in self._sockets:
@@ -78,21 +78,9 @@ class System:
             argv += ["--fd", str(sock.fileno())]
             fds = (sock.fileno(),)
         with (self._logs / name.replace(" ", "-")).open("ab") as log:
-            self.processes[name] = subprocess.Popen(argv, env=self.environ(), pass_fds=fds, stdout=log, stderr=log)
-
-    def command(self, *args: str) -> list[str]:
-        """The argv of a livegift command."""
-        return [sys.executable, "-m", "livegift", *args]
-
-    def environ(self) -> dict[str, str]:
-        """The environment in which commands work on this system."""
-        values = msgspec.structs.asdict(self.settings)
-        mine = {
-            f"LIVEGIFT_{name.upper()}": str(value).lower() if isinstance(value, bool) else str(value)
-            for name, value in values.items()
-            if value != ""
-        }
-        return {**os.environ, **mine}
+            self.processes[name] = subprocess.Popen(
+                argv, env=environ(self.settings), pass_fds=fds, stdout=log, stderr=log
+            )
 
     def address(self, name: str = "web 1") -> str:
         """host:port of a web process."""
@@ -160,3 +148,19 @@ class System:
 
     async def audit(self, wait_s: float = 30.0) -> Report:
         return await audit(self.settings, wait_s)
+
+
+def command(*args: str) -> list[str]:
+    """The argv of a livegift command."""
+    return [sys.executable, "-m", "livegift", *args]
+
+
+def environ(settings: Settings) -> dict[str, str]:
+    """The environment in which commands work with these settings."""
+    values = msgspec.structs.asdict(settings)
+    mine = {
+        f"LIVEGIFT_{name.upper()}": str(value).lower() if isinstance(value, bool) else str(value)
+        for name, value in values.items()
+        if value != ""
+    }
+    return {**os.environ, **mine}

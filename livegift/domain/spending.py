@@ -13,7 +13,7 @@ from livegift.domain.partitions import Position, event_id
 
 @dataclass(frozen=True, slots=True)
 class GiftSend:
-    """A gift as the hub hands it to the debit. `price` and `diamond_count` are for one gift, `verdict` is a code or ''."""
+    """A gift as the hub hands it to the debit. `price` and `diamond_count` are for one, `verdict` is a code or ''."""
 
     user: str
     ref: str

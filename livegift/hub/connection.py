@@ -324,13 +324,10 @@ class Connection:
         if kind is None:
             return "gift_not_found"
         to = command.to or room.creator_id
-        if not await self._services.directory.is_receiver(to, room):
+        to_oneself = to == identity.user and not self._services.settings.self_gifts
+        if to_oneself or not await self._services.directory.is_receiver(to, room):
             return "receiver_not_found"
-        if to == identity.user and not self._services.settings.self_gifts:
-            return "receiver_not_found"
-        if command.price is not None and command.price != kind.coins:
-            return "price_changed"
-        return ""
+        return "price_changed" if command.price not in (None, kind.coins) else ""
 
     def _on_outcome(self, ref: str, outcome: Outcome | None) -> None:
         self._in_flight -= 1

@@ -84,23 +84,25 @@ class _NodeSubscriber:
                 if refused(message):
                     log.warning("subscriber.refused", node=self._node.name, error=refused(message))
                 continue
-            kind = message[0]
+            kind, channel = message[0], message[1].decode()
             if kind == b"smessage":
-                handler = self.handlers.get(message[1].decode())
+                handler = self.handlers.get(channel)
                 if handler is not None:
                     handler(message[2])
             elif kind == b"ssubscribe":
-                channel = message[1].decode()
-                future = self._confirmed.get(channel)
-                if future is not None and not future.done():
-                    future.set_result(None)
+                self._on_confirmed(channel)
                 if channel in restored:
                     restored.discard(channel)
                     self._on_restored(channel)
-            elif kind == b"sunsubscribe" and message[1].decode() in self.handlers:
+            elif kind == b"sunsubscribe" and channel in self.handlers:
                 # The slot has moved away: Redis takes the subscription back.
                 await link.close()
                 raise StoreUnavailableError("a channel has moved to another node", executed=False)
+
+    def _on_confirmed(self, channel: str) -> None:
+        future = self._confirmed.get(channel)
+        if future is not None and not future.done():
+            future.set_result(None)
 
     async def _watch(self) -> None:
         """A connection that is dead without a word would lose messages for ever: ask for a sign of life."""

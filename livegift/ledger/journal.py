@@ -103,8 +103,8 @@ _ADD_TO_ACCOUNTS = text(
 )
 _MOVE_CHECKPOINTS = text(
     "UPDATE checkpoints c SET epoch = v.epoch, n = v.n, booked_at = now() "
-    "FROM unnest(CAST(:partitions AS int[]), CAST(:epochs AS bigint[]), CAST(:ns AS bigint[])) AS v(partition, epoch, n) "
-    "WHERE c.partition = v.partition"
+    "FROM unnest(CAST(:partitions AS int[]), CAST(:epochs AS bigint[]), CAST(:ns AS bigint[])) "
+    "AS v(partition, epoch, n) WHERE c.partition = v.partition"
 )
 
 

@@ -119,7 +119,8 @@ batches = Table(
     _at("booked_at"),
 )
 
-# A gift's row carries its two legs: coins from the sender to coins:spent, diamonds from diamonds:issued to the receiver.
+# A gift's row carries its two legs: coins from the sender to coins:spent, diamonds from diamonds:issued to the
+# receiver.
 gifts = Table(
     "gifts",
     metadata,

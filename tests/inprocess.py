@@ -1,0 +1,88 @@
+"""Relay and aggregator as tasks of the test itself, for tests that need their work but not their processes."""
+
+import asyncio
+import time
+from contextlib import AsyncExitStack
+from typing import Self
+
+from livegift.aggregator import Aggregator
+from livegift.audit import Report, audit
+from livegift.domain.catalogue import DEFAULT_GIFTS
+from livegift.domain.partitions import partition_of
+from livegift.domain.spending import Accepted, GiftSend
+from livegift.grants import grant_coins
+from livegift.ledger import rooms
+from livegift.ledger.engine import Database
+from livegift.relay import Relay
+from livegift.settings import Settings
+from livegift.store.client import Store
+from livegift.store.leases import Leases
+from livegift.store.outbox import Outbox
+from livegift.store.wallets import Display, Wallets, gift_send, parse_outcome
+from livegift.worker import Worker
+from tests.waiting import wait_until
+
+
+class InProcess:
+    """Use as `async with InProcess(settings) as system`."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._stack = AsyncExitStack()
+        self._stops: dict[str, asyncio.Event] = {}
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+
+    async def __aenter__(self) -> Self:
+        settings = self.settings
+        self.store = await Store.connect(settings.redis_url)
+        self._stack.push_async_callback(self.store.aclose)
+        self.database = Database(settings.database_url)
+        self._stack.push_async_callback(self.database.aclose)
+        self.outbox = Outbox(self.store, settings.partitions)
+        self.wallets = Wallets(self.store, settings.partitions, settings.ref_ttl_s)
+        self._stack.push_async_callback(self.stop_all)
+        self.start(Relay(self.store, self.outbox, Leases(self.store, self.outbox.roots, "relay", "relay-1")))
+        leases = Leases(self.store, self.outbox.roots, "aggregator", "aggregator-1")
+        self.start(Aggregator(self.outbox, self.wallets, leases, self.database, durability="fsync", outbox_keep_s=3600))
+        await wait_until(self._all_armed, "all partitions are armed")
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._stack.aclose()
+
+    async def _all_armed(self) -> bool:
+        states = await self.outbox.states(self.outbox.roots)
+        return all(state.armed_epoch for state in states.values())
+
+    def start(self, worker: Worker) -> None:
+        stop = self._stops[worker.role] = asyncio.Event()
+        self._tasks[worker.role] = asyncio.create_task(worker.run(stop))
+
+    async def stop(self, role: str) -> None:
+        self._stops[role].set()
+        await self._tasks[role]
+
+    async def stop_all(self) -> None:
+        for role in self._tasks:
+            await self.stop(role)
+
+    async def open_room(self, room: str, creator: str) -> None:
+        await rooms.open_room(self.database, room, creator, creator.title(), room, "live")
+
+    async def grant(self, user: str, coins: int) -> None:
+        assert await grant_coins(self.database, self.wallets, f"start-{user}", user, coins)
+
+    async def gift(self, user: str, room: str, to: str, gift_id: str, ref: str) -> Accepted:
+        """Debit one gift, as a hub would."""
+        kind = next(kind for kind in DEFAULT_GIFTS if kind.id == gift_id)
+        send = GiftSend(user, ref, "ab", room, to, gift_id, kind.coins, 1, kind.diamond_count, kind.streakable)
+        root = self.outbox.roots[partition_of(user, self.settings.partitions)]
+        display = Display(b'{"id":"%b"}' % user.encode(), b'{"gift":{}}')
+        command = gift_send(root, [(send, display)], int(time.time() * 1000), self.settings.combo_timeout_ms, 86_400)
+        (reply,) = await self.store.call(command)
+        outcome = parse_outcome(reply)
+        assert isinstance(outcome, Accepted), outcome
+        return outcome
+
+    async def audit(self, wait_s: float = 30.0) -> Report:
+        return await audit(self.settings, wait_s)
