@@ -244,7 +244,7 @@ class Aggregator(Worker):
                 if await self._arm(partition, held, state):
                     armed.append(partition)
             if armed:
-                log.info("partitions.armed", count=len(armed), partitions=armed)
+                log.info("partitions.armed", count=len(armed))
             await asyncio.sleep(ARM_PERIOD_S)
 
     async def _arm(self, partition: int, held: _Held, state: PartitionState) -> bool:
@@ -253,7 +253,7 @@ class Aggregator(Worker):
             if state.armed_epoch:
                 await self._outbox.disarm(partition)
             tail = await self._outbox.tail(partition) or Position(state.epoch, 0)
-            if held.booked < tail:
+            if held.booked.n < tail.n:
                 return False  # the journal is booked first, this comes again
             checkpoint = await self._next_epoch(partition, state.epoch)
             if (state.n, tail.n) != (checkpoint.position.n, checkpoint.position.n):

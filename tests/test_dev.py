@@ -1,0 +1,181 @@
+"""`livegift dev` as a person uses it: start, use, stop, start again."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import urllib.request
+from pathlib import Path
+from socket import create_server
+from typing import Any, Self
+
+import pytest
+
+from tests.system import command
+from tests.waiting import wait_until
+
+READY = re.compile(r"^livegift ready: (http://\S+)$", re.MULTILINE)
+
+
+class Dev:
+    """One `livegift dev` on a data folder."""
+
+    def __init__(self, data: Path, *options: str) -> None:
+        self.data = data
+        self._output = data.parent / f"output-{len(list(data.parent.iterdir()))}"
+        with self._output.open("wb") as output:
+            self.process = subprocess.Popen(
+                command("dev", "--port", "0", "--data", str(data), *options),
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env=clean_environ(),
+            )
+
+    @property
+    def output(self) -> str:
+        return self._output.read_text()
+
+    async def ready(self) -> str:
+        """The address, once it serves."""
+
+        def found() -> re.Match[str] | None:
+            assert self.process.poll() is None, self.output
+            return READY.search(self.output)
+
+        match = await wait_until(found, "livegift dev is ready", 60)
+        assert isinstance(match, re.Match)
+        return str(match[1])
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.process.poll() is None:
+            self.stop()
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
+        self.process.send_signal(number)
+        return self.process.wait(30)
+
+    def pids(self, *words: str) -> list[int]:
+        """Processes that belong to the data folder, or whose parent is this one, with `words` in their command."""
+        found = []
+        for entry in Path("/proc").iterdir():
+            if not entry.name.isdecimal():
+                continue
+            try:
+                line = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+                environ = (entry / "environ").read_bytes().decode(errors="replace")
+            except (OSError, PermissionError):
+                continue
+            mine = str(self.data) in line or f"LIVEGIFT_REDIS_URL={self.redis_url}" in environ
+            if mine and all(word in line for word in words):
+                found.append(int(entry.name))
+        return found
+
+    @property
+    def redis_url(self) -> str:
+        path = self.data / "env"
+        text = path.read_text() if path.exists() else ""
+        match = re.search(r"LIVEGIFT_REDIS_URL=(\S+)", text)
+        return match[1] if match else "none yet"
+
+
+def clean_environ() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if not name.startswith("LIVEGIFT_")}
+
+
+def run(data: Path, *args: str) -> str:
+    """A command on the system of a data folder."""
+    done = subprocess.run(
+        command(*args, "--data", str(data)), capture_output=True, text=True, env=clean_environ(), check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout.strip()
+
+
+def get(url: str, token: str) -> Any:
+    request = urllib.request.Request(url, headers={"Authorization": f"Bearer {token}"})
+    with urllib.request.urlopen(request, timeout=10) as response:
+        return json.loads(response.read())
+
+
+def is_ready(address: str) -> bool:
+    try:
+        with urllib.request.urlopen(f"{address}/readyz", timeout=5) as response:
+            return bool(response.status == 200)
+    except OSError:
+        return False
+
+
+@pytest.mark.slow
+async def test_it_starts_works_stops_and_keeps_its_data(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    with Dev(data, "--web", "2") as first:
+        token = await use_it_for_the_first_time(first, await first.ready())
+        assert len(first.pids()) >= 7
+        assert first.stop() == 0
+        assert first.output.rstrip().endswith("stopped")
+        await wait_until(lambda: not first.pids(), "no process is left")
+    with Dev(data) as second:
+        address = await second.ready()
+        assert get(f"{address}/v1/wallet", token)["balance"] == 100, "the secret and the coins are kept"
+        assert "all invariants hold" in run(data, "audit")
+        assert second.stop(signal.SIGKILL) == -signal.SIGKILL
+        await wait_until(lambda: not second.pids("livegift"), "nothing of ours outlives a killed dev", 30)
+    with Dev(data) as third:
+        address = await third.ready()
+        assert get(f"{address}/v1/wallet", token)["balance"] == 100
+        assert third.stop(signal.SIGINT) == 0
+        await wait_until(lambda: not third.pids(), "no process is left")
+    for text in (first.output, second.output, third.output):
+        assert "Traceback" not in text
+        assert token not in text
+
+
+async def use_it_for_the_first_time(dev: Dev, address: str) -> str:
+    """Coins, a room, and some violence. Returns a token."""
+    data = dev.data
+    assert (data / "env").stat().st_mode & 0o777 == 0o600
+    assert "100 coins credited, balance 100" in run(data, "grant", "--user", "alice", "--coins", "100", "--ref", "a")
+    assert "nothing credited" in run(data, "grant", "--user", "alice", "--coins", "100", "--ref", "a")
+    assert "is open" in run(data, "room", "--id", "r1", "--creator", "bob")
+    token = run(data, "token", "--user", "alice")
+    assert get(f"{address}/v1/wallet", token)["balance"] == 100
+    assert get(f"{address}/v1/rooms/r1", token)["creator"]["id"] == "bob"
+    (relay, *_) = dev.pids("livegift relay")
+    os.kill(relay, signal.SIGKILL)
+    await wait_until(lambda: "relay ended with signal SIGKILL, starting it again" in dev.output, "a line says so")
+    await wait_until(lambda: dev.pids("livegift relay"), "there is a relay again")
+    assert "all invariants hold" in run(data, "audit")
+    (redis, *_) = dev.pids("redis-server")
+    os.kill(redis, signal.SIGKILL)
+    await wait_until(lambda: "Redis has died, starting it again" in dev.output, "a line says so")
+    await wait_until(lambda: is_ready(address), "gifts can be sent again", 30)
+    return token
+
+
+def test_a_port_that_is_taken_is_named(tmp_path: Path) -> None:
+    with create_server(("127.0.0.1", 0)) as sock:
+        port = str(sock.getsockname()[1])
+        done = subprocess.run(
+            command("dev", "--port", port, "--data", str(tmp_path / "data")),
+            capture_output=True,
+            text=True,
+            env=clean_environ(),
+            check=False,
+        )
+    assert done.returncode == 1
+    assert f"port {port} on 127.0.0.1 can't be used" in done.stderr
+    assert "--port" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_command_without_settings_says_what_to_do(tmp_path: Path) -> None:
+    done = subprocess.run(
+        command("relay", "--data", str(tmp_path)), capture_output=True, text=True, env=clean_environ(), check=False
+    )
+    assert done.returncode == 1
+    assert "LIVEGIFT_REDIS_URL is not set" in done.stderr
+    assert "livegift dev" in done.stderr
