@@ -164,15 +164,20 @@ class Aggregator(Worker):
                         await asyncio.sleep(BOOK_PACE_S)
                 except (StoreUnavailableError, LedgerUnavailableError, CheckpointMovedError) as error:
                     log.warning("aggregator.retry", node=node.name, error=str(error))
+                    await self._finish(booking)
                     booking, read = None, {}
                     await asyncio.sleep(BOOK_RETRY_S)
                     await self._reload()
         finally:
             await link.close()
-            if booking is not None:
-                # A booking that has begun may finish: stopping in the middle would only repeat it later.
-                with suppress(StoreUnavailableError, LedgerUnavailableError, CheckpointMovedError):
-                    await booking
+            await self._finish(booking)
+
+    @staticmethod
+    async def _finish(booking: asyncio.Task[None] | None) -> None:
+        """A booking that has begun may finish: stopping in the middle would only repeat it later."""
+        if booking is not None:
+            with suppress(StoreUnavailableError, LedgerUnavailableError, CheckpointMovedError):
+                await booking
 
     async def _reload(self) -> None:
         """Begin again from the checkpoints."""

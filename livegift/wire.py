@@ -158,7 +158,7 @@ def parse_body(body: bytes, model: type[T]) -> T:
 
 
 def is_id(text: str) -> bool:
-    """Whether `text` may be an id: 1 to 64 of A-Z a-z 0-9 . _ : -"""
+    """Whether `text` may be an id: 1 to 64 letters, digits, dots, underscores, colons and hyphens."""
     return _ID.match(text) is not None
 
 

@@ -25,7 +25,9 @@ async def readyz(request: Request) -> Response:
         async with asyncio.timeout(READY_TIMEOUT_S):
             states = await context.outbox.states(context.outbox.roots)
         unarmed = [p for p in context.outbox.roots if p not in states or states[p].armed_epoch == 0]
-        if unarmed:
+        if not states:
+            missing["redis"] = "no answer"
+        elif unarmed:
             missing["partitions"] = f"{len(unarmed)} of {len(context.outbox.roots)} take no money: is an aggregator up?"
     except (StoreUnavailableError, TimeoutError) as error:
         missing["redis"] = str(error) or "no answer"

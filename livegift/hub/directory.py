@@ -25,7 +25,7 @@ class Directory:
     def __init__(self, database: Database) -> None:
         """Nothing is loaded before `start`."""
         self._database = database
-        self._rooms: OrderedDict[str, tuple[float, Room | None]] = OrderedDict()
+        self._rooms: OrderedDict[str, tuple[float, Room]] = OrderedDict()
         self._creators: OrderedDict[str, float] = OrderedDict()
         self._loading: dict[str, asyncio.Task[Room | None]] = {}
         self.gifts: dict[str, GiftKind] = {}
@@ -75,6 +75,10 @@ class Directory:
 
     async def _load(self, room: str) -> Room | None:
         loaded = await read_room(self._database, room)
+        if loaded is None:
+            # Not kept: the room may be opened through another process the next moment.
+            self._rooms.pop(room, None)
+            return None
         self._rooms[room] = (time.monotonic() + DIRECTORY_TTL_S, loaded)
         self._rooms.move_to_end(room)
         while len(self._rooms) > DIRECTORY_ROOMS_MAX:

@@ -1,6 +1,7 @@
 """Redis channels -> handlers. Sharded channels everywhere: on one node they behave like plain ones."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -25,6 +26,7 @@ class _NodeSubscriber:
         self._heard_at = 0.0
         self.handlers: dict[str, Handler] = {}
         self._confirmed: dict[str, asyncio.Future[None]] = {}
+        self._leaving: Counter[str] = Counter()  # unsubscriptions that Redis has still to confirm
 
     async def subscribe(self, channel: str, handler: Handler) -> None:
         """Return once Redis has confirmed: whatever is published from now on arrives."""
@@ -46,6 +48,7 @@ class _NodeSubscriber:
         self.handlers.pop(channel, None)
         self._confirmed.pop(channel, None)
         if self._link is not None and self._link.is_open:
+            self._leaving[channel] += 1
             with suppress(StoreUnavailableError):
                 await self._link.send([("SUNSUBSCRIBE", channel)])
 
@@ -58,6 +61,8 @@ class _NodeSubscriber:
                     await self._connect_and_read()
                 except StoreUnavailableError as error:
                     log.warning("subscriber.lost", node=self._node.name, error=str(error))
+                    if self._link is not None:
+                        await self._link.close()
                     await asyncio.sleep(SUBSCRIBER_RETRY_S)
         finally:
             watch.cancel()
@@ -72,6 +77,7 @@ class _NodeSubscriber:
             if future is None or future.done():
                 self._confirmed[channel] = asyncio.get_running_loop().create_future()
         self._link = link
+        self._leaving.clear()
         self._heard_at = asyncio.get_running_loop().time()
         if channels:
             # One command per channel: in a cluster several slots in one would be refused.
@@ -81,8 +87,7 @@ class _NodeSubscriber:
             message = await link.read()
             self._heard_at = asyncio.get_running_loop().time()
             if not isinstance(message, list):
-                if refused(message):
-                    log.warning("subscriber.refused", node=self._node.name, error=refused(message))
+                log.warning("subscriber.refused", node=self._node.name, error=refused(message))
                 continue
             kind, channel = message[0], message[1].decode()
             if kind == b"smessage":
@@ -94,10 +99,16 @@ class _NodeSubscriber:
                 if channel in restored:
                     restored.discard(channel)
                     self._on_restored(channel)
-            elif kind == b"sunsubscribe" and channel in self.handlers:
-                # The slot has moved away: Redis takes the subscription back.
-                await link.close()
-                raise StoreUnavailableError("a channel has moved to another node", executed=False)
+            elif kind == b"sunsubscribe":
+                self._on_unsubscribed(channel)
+
+    def _on_unsubscribed(self, channel: str) -> None:
+        if self._leaving[channel]:
+            self._leaving[channel] -= 1
+            self._leaving += Counter()  # drops the zeros
+        elif channel in self.handlers:
+            # Nobody asked for it: the slot has moved away, and Redis takes the subscription back.
+            raise StoreUnavailableError("a channel has moved to another node", executed=False)
 
     def _on_confirmed(self, channel: str) -> None:
         future = self._confirmed.get(channel)
