@@ -4,7 +4,7 @@ import { GiftFeed } from "./feed.js";
 import { RoomView } from "./room-view.js";
 import { HttpProblem, openSession, pageParams } from "./session.js";
 import { OpenStreaks } from "./streaks.js";
-import { bump, byId, copyFrom, el, formatNumber, reducedMotion, setNumber, setText, toast } from "./ui.js";
+import { bump, byId, copyFrom, el, formatNumber, reducedMotion, setNumber, setText, toast, userName } from "./ui.js";
 
 const BALANCE_PACE_MS = 400;
 const CREDIT_SHOWN_MS = 4_000;
@@ -28,7 +28,7 @@ const view = new RoomView(client, room, {
 });
 const roomPath = `/v1/rooms/${encodeURIComponent(room)}`;
 
-// --- Diamonds -----------------------------------------------------------------------------------------------------------
+// --- Diamonds --------------------------------------------------------------------------------------------------------
 
 /** @type {ReturnType<typeof setTimeout>|undefined} */
 let balanceTimer;
@@ -55,17 +55,30 @@ async function refreshBalance() {
 /** @param {{batch_id: string, diamonds: number}} credit */
 function onCredited({ diamonds }) {
   refreshBalanceSoon();
-  const pulse = el("span", { class: "credit", text: `+${formatNumber(diamonds)} credited`, data: { testid: "credited" } });
+  const pulse = el("span", {
+    class: "credit",
+    text: `+${formatNumber(diamonds)} credited`,
+    data: { testid: "credited" },
+  });
   const shown = byId("credits");
   shown.replaceChildren(pulse);
   if (!reducedMotion()) {
-    pulse.animate([{ opacity: 0, transform: "translateY(10px) scale(.9)" }, { opacity: 1, transform: "none" }], 260);
-    byId("diamonds-card").animate([{ boxShadow: "0 0 0 0 #6fe3ffb0" }, { boxShadow: "0 0 0 22px #6fe3ff00" }], 900);
+    pulse.animate(
+      [
+        { opacity: 0, transform: "translateY(10px) scale(.9)" },
+        { opacity: 1, transform: "none" },
+      ],
+      260,
+    );
+    byId("diamonds-card").animate(
+      [{ boxShadow: "inset 0 0 60px #6fe3ff80" }, { boxShadow: "inset 0 0 60px #6fe3ff00" }],
+      900,
+    );
   }
   setTimeout(() => pulse.remove(), CREDIT_SHOWN_MS);
 }
 
-// --- The room -----------------------------------------------------------------------------------------------------------
+// --- The room --------------------------------------------------------------------------------------------------------
 
 /** @returns {Promise<any>} the room, opened when there was none */
 async function findOrOpenRoom() {
@@ -80,14 +93,14 @@ async function findOrOpenRoom() {
   return opened;
 }
 
-/** @param {{status: string, creator: string}} at */
+/** @param {RoomView} at */
 function onStatus({ status, creator }) {
   const ended = status === "ended";
-  const mine = !creator || creator === user;
+  const mine = !creator || creator.id === user;
   byId("end-room").disabled = ended || !mine;
   byId("ended").hidden = !ended;
   byId("not-mine").hidden = mine;
-  if (!mine) setText(byId("not-mine"), `This room belongs to ${creator}: you see what its viewers see.`);
+  if (!mine) setText(byId("not-mine"), `This room belongs to ${userName(creator)}: you see what its viewers see.`);
 }
 
 async function endRoom() {

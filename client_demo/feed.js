@@ -1,8 +1,8 @@
 /**
  * The gift feed: one row per streak, newest first, bounded.
  *
- * Events change a model at once; the page follows once per animation frame, so a burst of a thousand events costs one
- * pass over the rows that changed.
+ * Events change a model at once; the page follows a few times a second, so a burst of a thousand events costs a few
+ * passes over the rows that changed.
  *
  * @typedef {object} Row
  * @property {string} combo_id
@@ -15,11 +15,14 @@
  * @property {HTMLElement} node
  */
 
-import { avatar, bump, el, formatNumber, reducedMotion, setText, userName } from "./ui.js";
+import { avatar, bump, el, formatNumber, paced, reducedMotion, setText, userName } from "./ui.js";
 
 const ROWS_MAX = 60;
 /** A streak that grows further down than this comes back up, so that it is seen. */
 const SETTLED_DEPTH = 5;
+const RENDER_MS = 90;
+/** When more rows than this change at once, motion would only blur them. */
+const MOVING_ROWS_MAX = 6;
 const ANNOUNCE_MS = 6_000;
 
 /** Speaks for those who do not see the feed: a summary now and then instead of every gift. */
@@ -56,7 +59,7 @@ export class GiftFeed {
   #rows = new Map();
   /** @type {Set<Row>} */
   #changed = new Set();
-  #scheduled = false;
+  #renderSoon = paced(() => this.#render(), RENDER_MS);
   #announcer;
   #omitted = 0;
 
@@ -94,7 +97,7 @@ export class GiftFeed {
     if (event.count > 0) this.#announcer.add(event);
   }
 
-  /** After a (re)join: what the room says is open is open, every other streak has ended meanwhile. @param {any[]} combos */
+  /** After a (re)join: what the room says is open is open, every other streak has ended. @param {any[]} combos */
   reconcile(combos) {
     const open = new Set(combos.map((event) => String(event.combo_id)));
     for (const row of this.#rows.values()) {
@@ -130,7 +133,16 @@ export class GiftFeed {
   /** @param {string} combo_id @param {any} event @returns {Row} */
   #add(combo_id, event) {
     const { user, gift } = event;
-    const row = { combo_id, user, gift, count: 0, ended: false, revoked: false, message: "", node: this.#newNode(event) };
+    const row = {
+      combo_id,
+      user,
+      gift,
+      count: 0,
+      ended: false,
+      revoked: false,
+      message: "",
+      node: this.#newNode(event),
+    };
     this.#rows.set(combo_id, row);
     for (const oldest of this.#rows.keys()) {
       if (this.#rows.size <= ROWS_MAX) break;
@@ -150,48 +162,62 @@ export class GiftFeed {
         "span",
         { class: "feed-text" },
         el("b", { class: "feed-name", text: userName(user), dir: "auto" }),
-        el("span", { class: "feed-what", text: `sent ${gift.name}`, title: to_user ? `to ${userName(to_user)}` : false }),
+        el("span", {
+          class: "feed-what",
+          text: `sent ${gift.name}`,
+          title: to_user ? `to ${userName(to_user)}` : false,
+        }),
         el("span", { class: "feed-message", dir: "auto" }),
       ),
       el("span", { class: "feed-icon", text: this.icon(gift), "aria-hidden": "true" }),
       el("b", { class: "feed-count" }),
     );
-    if (this.amounts) node.append(el("span", { class: "feed-amounts" }, el("span", { class: "coins" }), el("span", { class: "diamonds" })));
+    if (this.amounts)
+      node.append(
+        el("span", { class: "feed-amounts" }, el("span", { class: "coins" }), el("span", { class: "diamonds" })),
+      );
     return node;
   }
 
   /** @param {Row} row */
   #touch(row) {
     this.#changed.add(row);
-    if (this.#scheduled) return;
-    this.#scheduled = true;
-    // Hidden pages get no animation frames; the bounded model waits there just as well.
-    if (document.hidden) setTimeout(() => this.#render(), 250);
-    else requestAnimationFrame(() => this.#render());
+    this.#renderSoon();
   }
 
   #render() {
-    this.#scheduled = false;
     const changed = [...this.#changed].filter((row) => this.#rows.get(row.combo_id) === row);
     this.#changed.clear();
+    const still = reducedMotion() || document.hidden || changed.length > MOVING_ROWS_MAX;
     for (const row of changed) {
       const isNew = !row.node.isConnected;
-      if (isNew || (!row.ended && this.#depth(row.node) >= SETTLED_DEPTH)) this.#raise(row);
-      this.#fill(row, isNew);
+      if (isNew || (!row.ended && this.#depth(row.node) >= SETTLED_DEPTH)) this.#raise(row, still);
+      this.#fill(row, isNew || still);
     }
     this.#trim();
   }
 
-  /** @param {Row} row to the newest place, in the model too: what was lively lately is the last to be trimmed */
-  #raise(row) {
+  /**
+   * To the newest place, in the model too: what was lively lately is trimmed last.
+   *
+   * @param {Row} row
+   * @param {boolean} still
+   */
+  #raise(row, still) {
     this.#rows.delete(row.combo_id);
     this.#rows.set(row.combo_id, row);
     this.list.prepend(row.node);
-    if (reducedMotion()) return;
-    row.node.animate([{ opacity: 0, transform: "translateX(-14px)" }, { opacity: 1, transform: "none" }], {
-      duration: 220,
-      easing: "ease-out",
-    });
+    if (still) return;
+    row.node.animate(
+      [
+        { opacity: 0, transform: "translateX(-14px)" },
+        { opacity: 1, transform: "none" },
+      ],
+      {
+        duration: 220,
+        easing: "ease-out",
+      },
+    );
   }
 
   /** @param {Node} node @returns {number} how many rows stand above it, counted no further than needed */
@@ -201,8 +227,8 @@ export class GiftFeed {
     return depth;
   }
 
-  /** @param {Row} row @param {boolean} isNew */
-  #fill({ node, gift, count, ended, revoked, message }, isNew) {
+  /** @param {Row} row @param {boolean} still */
+  #fill({ node, gift, count, ended, revoked, message }, still) {
     const grown = node.dataset.repeatCount !== String(count);
     node.dataset.repeatCount = String(count);
     node.dataset.repeatEnd = String(ended);
@@ -210,7 +236,7 @@ export class GiftFeed {
     const part = (/** @type {string} */ name) => /** @type {HTMLElement} */ (node.querySelector(`.feed-${name}`));
     setText(part("count"), `×${formatNumber(count)}`);
     setText(part("message"), message);
-    if (grown && !isNew) bump(part("count"), 1.5);
+    if (grown && !still) bump(part("count"), 1.5);
     if (!this.amounts) return;
     setText(/** @type {HTMLElement} */ (node.querySelector(".coins")), formatNumber(gift.coins * count));
     setText(/** @type {HTMLElement} */ (node.querySelector(".diamonds")), formatNumber(gift.diamond_count * count));

@@ -13,7 +13,12 @@ function roomLink(room) {
   return el(
     "li",
     {},
-    el("a", { class: "room-link", href: address }, el("b", { text: room.title || room.id, dir: "auto" }), el("span", { class: "muted", text: room.id })),
+    el(
+      "a",
+      { class: "room-link", href: address },
+      el("b", { text: room.title || room.id, dir: "auto" }),
+      el("span", { class: "muted", text: room.id }),
+    ),
   );
 }
 

@@ -46,6 +46,7 @@ export class Link {
   #readySince_ms = 0;
   #byeUntil_ms = 0;
   #pingUnanswered = false;
+  #renewing = false;
 
   /** @param {LinkOptions} options */
   constructor(options) {
@@ -186,12 +187,16 @@ export class Link {
   }
 
   async #renewToken() {
+    if (this.#renewing) return;
     const generation = this.#generation;
     this.#token = null;
+    this.#renewing = true;
     try {
       this.#token = await this.#options.getToken();
     } catch {
       return; // The server closes with 4401 in a minute; the reconnect asks for a token again.
+    } finally {
+      this.#renewing = false;
     }
     if (generation === this.#generation) this.send({ type: "hello", token: this.#token });
   }

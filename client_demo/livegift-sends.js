@@ -169,7 +169,8 @@ export class SendQueue {
   #retryLater(entry, after_ms) {
     if (!this.#open) return;
     const backoff_ms = Math.min(this.#limits.answerTimeoutMs, this.#limits.retryBaseMs * 2 ** entry.attempts);
-    this.#schedule(entry, after_ms ?? backoff_ms * (0.5 + Math.random() / 2));
+    const asked_ms = after_ms && Math.min(after_ms, this.#limits.lateCheckMs);
+    this.#schedule(entry, asked_ms ?? backoff_ms * (0.5 + Math.random() / 2));
   }
 
   /** @param {Entry} entry */

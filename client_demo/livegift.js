@@ -65,7 +65,7 @@ export class LiveGift extends EventTarget {
    * @param {() => Promise<string>} options.getToken a fresh token of the host product; when what it throws has a true
    *   `permanent`, the client stops instead of asking again
    * @param {typeof WebSocket} [options.WebSocketClass]
-   * @param {Partial<import("./livegift-sends.js").SEND_LIMITS>} [options.sendLimits]
+   * @param {Partial<typeof import("./livegift-sends.js").SEND_LIMITS>} [options.sendLimits]
    */
   constructor({ url, getToken, WebSocketClass = globalThis.WebSocket, sendLimits }) {
     super();
@@ -212,7 +212,8 @@ export class LiveGift extends EventTarget {
 
   /** @param {any} message */
   #onError(message) {
-    if (message.code === "token_expired" || (message.ref && this.#sends.onError(message))) return;
+    if (message.ref && this.#sends.onError(message)) return;
+    if (message.code === "token_expired") return; // the link renews it
     if (!this.#onJoinError(message)) this.#emit("problem", message);
   }
 
@@ -229,7 +230,10 @@ export class LiveGift extends EventTarget {
   /** Ask (again) after a while, unless a snapshot comes first. @param {string} room @param {number} delay_ms */
   #joinLater(room, delay_ms) {
     clearTimeout(this.#joinTimers.get(room));
-    this.#joinTimers.set(room, setTimeout(() => this.#sendJoin(room), delay_ms));
+    this.#joinTimers.set(
+      room,
+      setTimeout(() => this.#sendJoin(room), delay_ms),
+    );
   }
 
   /** @param {any} message @param {(tracker: RoomTracker) => Arrival} take */

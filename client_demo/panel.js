@@ -1,8 +1,8 @@
 /** The gift panel: catalogue, choice, and the buttons that send. */
 
-import { bump, byId, el, formatNumber, reducedMotion, setText } from "./ui.js";
+import { bump, byId, el, formatCoins, formatNumber, formatShort, reducedMotion, setText } from "./ui.js";
 
-/** How long a streak waits for its next gift unless the operator changed it; here it only paces a bar. */
+/** How long a streak waits for its next gift until the server has said otherwise; here it only paces a bar. */
 const STREAK_MS = 3_000;
 
 /**
@@ -22,6 +22,7 @@ export class GiftPanel {
   gifts = new Map();
   /** @type {Gift|null} */
   selected = null;
+  streakMs = STREAK_MS;
   #balance = 0;
   #closed = false;
   #streak = "";
@@ -82,7 +83,10 @@ export class GiftPanel {
     if (reducedMotion()) return;
     const bar = /** @type {HTMLElement} */ (this.streak.querySelector("i"));
     for (const running of bar.getAnimations()) running.cancel();
-    bar.animate([{ transform: "scaleX(1)" }, { transform: "scaleX(0)" }], { duration: STREAK_MS, fill: "forwards" });
+    bar.animate([{ transform: "scaleX(1)" }, { transform: "scaleX(0)" }], {
+      duration: this.streakMs,
+      fill: "forwards",
+    });
   }
 
   /** @param {string} comboId of a streak that has ended */
@@ -114,8 +118,12 @@ export class GiftPanel {
     for (const button of this.#buttons) {
       const count = Number(button.dataset.count);
       button.disabled = this.#closed || !selected;
-      setText(/** @type {HTMLElement} */ (button.querySelector(".coins")), formatNumber((selected?.coins ?? 0) * count));
-      if (selected) button.setAttribute("aria-label", `Send ${count} ${selected.name} for ${selected.coins * count} coins`);
+      setText(
+        /** @type {HTMLElement} */ (button.querySelector(".coins")),
+        formatShort((selected?.coins ?? 0) * count, 1_000_000),
+      );
+      if (selected)
+        button.setAttribute("aria-label", `Send ${count} ${selected.name} for ${selected.coins * count} coins`);
     }
     for (const node of this.list.children) {
       const gift = this.gifts.get(node.dataset.gift);
@@ -129,7 +137,7 @@ export class GiftPanel {
     if (this.#closed) return "This room has ended";
     if (!this.selected) return "";
     const short = this.selected.coins - this.#balance;
-    if (short > 0) return `${formatNumber(short)} more coins needed`;
+    if (short > 0) return `${formatCoins(short)} more needed`;
     return this.selected.streakable ? "Tap again for a streak" : "A single big moment";
   }
 

@@ -1,6 +1,8 @@
 /** A room's figures on a page: connection, title, viewers, totals, top gifters; feeds the gift feed and the stage. */
 
-import { avatar, bump, el, formatShort, setNumber, setText, toast, userName } from "./ui.js";
+import { avatar, bump, el, formatShort, paced, setNumber, setText, toast, userName } from "./ui.js";
+
+const FIGURES_MS = 120;
 
 /** @typedef {import("./livegift.js").LiveGift} LiveGift */
 /** @typedef {import("./feed.js").GiftFeed} GiftFeed */
@@ -12,10 +14,14 @@ import { avatar, bump, el, formatShort, setNumber, setText, toast, userName } fr
  */
 export class RoomView {
   status = "";
-  creator = "";
+  /** @type {{id: string, name?: string}|null} */
+  creator = null;
   #joined = false;
   #hint = "";
   #topShown = "";
+  /** @type {{totals?: Record<string, number>, top?: any[]}} the latest of each */
+  #figures = {};
+  #showFiguresSoon = paced(() => this.#showFigures(), FIGURES_MS);
   /** @type {Map<string, HTMLElement[]>} */
   #nodes = new Map();
 
@@ -104,8 +110,10 @@ export class RoomView {
   #onSnapshot(snapshot) {
     this.#joined = true;
     this.#number("viewers", snapshot.viewers);
-    this.#showTotals(snapshot);
-    this.creator = typeof snapshot.creator === "object" ? snapshot.creator?.id : snapshot.creator;
+    this.#takeFigures(snapshot);
+    // The protocol leaves open whether it is the creator's id or a user.
+    const { creator } = snapshot;
+    this.creator = typeof creator === "string" ? { id: creator } : (creator ?? null);
     if (snapshot.title) this.setTitle(snapshot.title);
     for (const event of snapshot.events) this.#onEvent(event);
     const combos = snapshot.combos ?? [];
@@ -116,7 +124,7 @@ export class RoomView {
 
   /** @param {any} frame */
   #onEvents(frame) {
-    this.#showTotals(frame);
+    this.#takeFigures(frame);
     this.feed.omitted(frame.omitted);
     for (const event of frame.events) {
       this.#onEvent(event);
@@ -153,7 +161,13 @@ export class RoomView {
   }
 
   /** @param {{totals?: Record<string, number>, top?: any[]}} frame */
-  #showTotals({ totals, top }) {
+  #takeFigures({ totals, top }) {
+    this.#figures = { totals: totals ?? this.#figures.totals, top: top ?? this.#figures.top };
+    this.#showFiguresSoon();
+  }
+
+  #showFigures() {
+    const { totals, top } = this.#figures;
     for (const name of ["coins", "gifts", "gifters", "diamonds"]) this.#number(name, totals?.[name]);
     if (top) this.#showTop(top);
   }

@@ -71,7 +71,7 @@ export function openSession(identity) {
   url.protocol = url.protocol.replace("http", "ws");
   const client = new LiveGift({ url: url.href, getToken });
   addEventListener("online", () => client.reconnectNow());
-  client.addEventListener("problem", ({ detail }) => toast(detail.message, "bad"));
+  client.addEventListener("problem", (event) => toast(/** @type {CustomEvent} */ (event).detail.message, "bad"));
 
   let token = "";
   /** @param {string} path @param {{method?: string, body?: object}} [request] with a token, a new one when it is old */

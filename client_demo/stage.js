@@ -67,8 +67,10 @@ export class Stage {
       "div",
       { class: "banner", data: { tier: event.gift.tier } },
       el("span", { class: "banner-icon", text: this.icon(event.gift) }),
-      el("b", { class: "banner-name", text: userName(event.user) }),
-      el("span", { text: `sent ${event.gift.name}` + (event.repeat_count > 1 ? ` ×${formatNumber(event.repeat_count)}` : "") }),
+      el("b", { class: "banner-name", text: userName(event.user), dir: "auto" }),
+      el("span", {
+        text: `sent ${event.gift.name}` + (event.repeat_count > 1 ? ` ×${formatNumber(event.repeat_count)}` : ""),
+      }),
     );
     this.layer.append(node);
     setTimeout(() => {

@@ -1,17 +1,22 @@
 /** The streaks that are open right now, longest first: what a creator thanks for. */
 
-import { bump, el, formatNumber, setText, userName } from "./ui.js";
+import { bump, el, formatNumber, paced, setText, userName } from "./ui.js";
 
 const STREAKS_MAX = 200;
 const SHOWN_MAX = 6;
+const RENDER_MS = 150;
 
 /** A short list that follows `gift` events. */
 export class OpenStreaks {
   /** @type {Map<string, any>} last event of each open streak */
   #open = new Map();
-  #scheduled = false;
+  #renderSoon = paced(() => this.#render(), RENDER_MS);
 
-  /** @param {HTMLElement} list @param {HTMLElement} empty shown when there is none @param {(gift: any) => string} icon */
+  /**
+   * @param {HTMLElement} list
+   * @param {HTMLElement} empty shown when there is none
+   * @param {(gift: any) => string} icon
+   */
   constructor(list, empty, icon) {
     this.list = list;
     this.empty = empty;
@@ -21,7 +26,7 @@ export class OpenStreaks {
   /** @param {any[]} combos the truth at a (re)join */
   reset(combos) {
     this.#open = new Map(combos.map((event) => [String(event.combo_id), event]));
-    this.#schedule();
+    this.#renderSoon();
   }
 
   /** @param {any} event a `gift` event */
@@ -29,19 +34,14 @@ export class OpenStreaks {
     const id = String(event.combo_id);
     if (event.repeat_end) this.#open.delete(id);
     else if (this.#open.has(id) || this.#open.size < STREAKS_MAX) this.#open.set(id, event);
-    this.#schedule();
-  }
-
-  #schedule() {
-    if (this.#scheduled) return;
-    this.#scheduled = true;
-    requestAnimationFrame(() => this.#render());
+    this.#renderSoon();
   }
 
   #render() {
-    this.#scheduled = false;
     const longest = [...this.#open.values()].sort((a, b) => b.repeat_count - a.repeat_count).slice(0, SHOWN_MAX);
-    const old = new Map([...this.list.children].map((node) => [/** @type {HTMLElement} */ (node).dataset.comboId, node]));
+    const old = new Map(
+      [...this.list.children].map((node) => [/** @type {HTMLElement} */ (node).dataset.comboId, node]),
+    );
     this.list.replaceChildren(...longest.map((event) => this.#row(event, old.get(String(event.combo_id)))));
     this.empty.hidden = longest.length > 0;
   }
@@ -61,7 +61,7 @@ export class OpenStreaks {
     return el(
       "li",
       { class: "streak-row", data: { testid: "open-streak", comboId } },
-      el("span", { text: this.icon(gift), "aria-hidden": "true" }),
+      el("span", { class: "feed-icon", text: this.icon(gift), "aria-hidden": "true" }),
       el("span", { class: "top-name", text: userName(user), dir: "auto" }),
       el("span", { class: "muted", text: gift.name }),
       el("b", { class: "feed-count" }),

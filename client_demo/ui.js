@@ -1,7 +1,9 @@
 /** Small DOM helpers. Text from the server enters a page through `textContent` only, so it is never read as HTML. */
 
 const TOASTS_MAX = 4;
-const TOAST_MS = 6_000;
+const TOAST_MS = 3_500;
+/** What went wrong stays long enough to be read twice. */
+const TOAST_BAD_MS = 7_000;
 
 const whole = new Intl.NumberFormat();
 const short = new Intl.NumberFormat(undefined, { notation: "compact", maximumFractionDigits: 1 });
@@ -10,8 +12,17 @@ const calm = matchMedia("(prefers-reduced-motion: reduce)");
 /** @param {number} value @returns {string} all digits, grouped */
 export const formatNumber = (value) => whole.format(value);
 
-/** @param {number} value @returns {string} "1.2K" from ten thousand on: for where there is little room */
-export const formatShort = (value) => (Math.abs(value) < 10_000 ? whole : short).format(value);
+/**
+ * For where there is little room.
+ *
+ * @param {number} value
+ * @param {number} [from] where "12.3K" begins to replace all digits
+ * @returns {string}
+ */
+export const formatShort = (value, from = 10_000) => (Math.abs(value) < from ? whole : short).format(value);
+
+/** @param {number} coins @returns {string} with the word */
+export const formatCoins = (coins) => `${whole.format(coins)} ${coins === 1 ? "coin" : "coins"}`;
 
 /** @returns {boolean} whether the user asked for little motion */
 export const reducedMotion = () => calm.matches;
@@ -65,11 +76,43 @@ export function setText(node, text) {
   if (node.textContent !== text) node.textContent = text;
 }
 
+/**
+ * Makes a function that may be called at any rate and runs at most once per period, soon after the first call and
+ * always after the last. Frames come up to 25 times a second, and nobody reads figures that fast.
+ *
+ * @param {() => void} run
+ * @param {number} period_ms
+ * @returns {() => void}
+ */
+export function paced(run, period_ms) {
+  let last_ms = -Infinity;
+  let scheduled = false;
+  const now = () => performance.now();
+  return () => {
+    if (scheduled) return;
+    scheduled = true;
+    setTimeout(
+      () => {
+        scheduled = false;
+        last_ms = now();
+        run();
+      },
+      Math.max(0, last_ms + period_ms - now()),
+    );
+  };
+}
+
+/** @type {WeakMap<HTMLElement, number>} when each element bumped last */
+const bumped = new WeakMap();
+const BUMP_MS = 280;
+
 /** A short growth that says "this has just changed". @param {HTMLElement} node @param {number} [scale] */
 export function bump(node, scale = 1.35) {
-  if (reducedMotion()) return;
+  const now_ms = performance.now();
+  if (reducedMotion() || now_ms - (bumped.get(node) ?? -BUMP_MS) < BUMP_MS) return;
+  bumped.set(node, now_ms);
   node.animate([{ transform: "scale(1)" }, { transform: `scale(${scale})`, offset: 0.3 }, { transform: "scale(1)" }], {
-    duration: 280,
+    duration: BUMP_MS,
     easing: "cubic-bezier(.2,.9,.3,1.2)",
   });
 }
@@ -82,10 +125,15 @@ export function userName(user) {
 /** A round badge with the initial. Avatars of other hosts are not loaded. @param {any} user @returns {HTMLElement} */
 export function avatar(user) {
   const name = userName(user);
-  const node = el("span", { class: "avatar", "aria-hidden": "true", text: user?.id ? [...name][0].toUpperCase() : "?" });
-  let hue = 0;
-  for (const char of String(user?.id ?? name)) hue = (hue * 31 + (char.codePointAt(0) ?? 0)) % 360;
-  node.style.setProperty("--hue", String(hue));
+  const node = el("span", {
+    class: "avatar",
+    "aria-hidden": "true",
+    text: user?.id ? [...name][0].toUpperCase() : "?",
+  });
+  let hash = 0;
+  for (const char of String(user?.id ?? name)) hash = (hash * 31 + (char.codePointAt(0) ?? 0)) % 65_521;
+  // The golden angle: ids that differ in one letter get colours that are far apart.
+  node.style.setProperty("--hue", String(Math.round(hash * 137.5) % 360));
   return node;
 }
 
@@ -118,7 +166,9 @@ export function toast(message, kind = "info") {
   else list.prepend(node);
   while (list.children.length > TOASTS_MAX) list.lastElementChild?.remove();
   clearTimeout(Number(node.dataset.timer));
-  node.dataset.timer = String(setTimeout(() => node.remove(), TOAST_MS));
+  node.dataset.timer = String(
+    setTimeout(() => node.remove(), kind === "bad" || kind === "warn" ? TOAST_BAD_MS : TOAST_MS),
+  );
 }
 
 /** @param {string} message @param {string} kind @returns {HTMLElement} */

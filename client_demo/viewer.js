@@ -5,7 +5,7 @@ import { GiftPanel } from "./panel.js";
 import { RoomView } from "./room-view.js";
 import { api, openSession, pageParams } from "./session.js";
 import { Stage } from "./stage.js";
-import { bump, byId, formatNumber, setNumber, setText, toast } from "./ui.js";
+import { bump, byId, formatCoins, formatNumber, setNumber, setText, toast, userName } from "./ui.js";
 
 const TEST_COINS = 1_000;
 const CATALOGUE_RETRY_MS = 4_000;
@@ -35,7 +35,7 @@ async function send(gift, count) {
 /** @param {import("./livegift.js").GiftResult} result */
 function showRejection({ code, message, shortfall, retry_after_ms }) {
   const parts = [message || `The gift was refused (${code}).`];
-  if (shortfall) parts.push(`${formatNumber(shortfall)} more coins needed.`);
+  if (shortfall) parts.push(`${formatCoins(shortfall)} more needed.`);
   if (retry_after_ms) parts.push(`Try again in ${Math.ceil(retry_after_ms / 1000)} s.`);
   toast(parts.join(" "), "bad");
   if (STALE_CATALOGUE.has(code ?? "")) loadGifts();
@@ -50,13 +50,14 @@ function onGift(event) {
 function onStatus({ status, creator }) {
   panel.setClosed(status === "ended");
   byId("stage-ended").hidden = status !== "ended";
-  if (creator) setText(byId("creator-name"), `with ${creator}`);
+  if (creator) setText(byId("creator-name"), `with ${userName(creator)}`);
 }
 
 /** @param {any} settled the late end of a gift whose outcome was unknown */
 function onSettled(settled) {
   if (settled.status === "rejected") showRejection(settled);
-  else if (settled.status === "unknown") toast("Still no answer about a gift. Your balance shows what was charged.", "warn");
+  else if (settled.status === "unknown")
+    toast("Still no answer about a gift. Your balance shows what was charged.", "warn");
   else toast("Checked: the gift arrived, and was charged once.", "good");
 }
 
@@ -111,6 +112,9 @@ function start() {
     return;
   }
   on("balance", (/** @type {{balance: number}} */ { balance }) => showBalance(balance));
+  on("welcome", (/** @type {any} */ { limits }) => {
+    panel.streakMs = limits?.combo_timeout_ms ?? panel.streakMs;
+  });
   on("gift.settled", onSettled);
   on("pending", showPending);
   byId("get-coins").addEventListener("click", getCoins);

@@ -37,6 +37,7 @@ class System:
         logs.mkdir()
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self._sockets: dict[str, Any] = {}
+        self.with_demo = False  # as `livegift dev` starts its web processes
 
     def __enter__(self) -> Self:
         return self
@@ -75,7 +76,7 @@ class System:
             if name not in self._sockets:
                 self._sockets[name] = listen("127.0.0.1", 0)
             sock = self._sockets[name]
-            argv += ["--fd", str(sock.fileno())]
+            argv += ["--fd", str(sock.fileno()), *(["--demo"] if self.with_demo else [])]
             fds = (sock.fileno(),)
         with (self._logs / name.replace(" ", "-")).open("ab") as log:
             self.processes[name] = subprocess.Popen(

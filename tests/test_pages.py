@@ -1,0 +1,104 @@
+"""The pages in a real browser: what a viewer and a creator see and do."""
+
+import os
+import shutil
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from playwright.async_api import Browser, Page, async_playwright, expect
+
+from tests.system import System
+
+CHROMIUM = shutil.which("chromium")
+FLAGS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.slow,
+    pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium on PATH: apt-get install chromium"),
+]
+
+
+@pytest.fixture
+async def browser() -> AsyncIterator[Browser]:
+    async with async_playwright() as playwright:
+        launched = await playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield launched
+        await launched.close()
+
+
+async def open_page(browser: Browser, system: System, name: str, user: str, problems: list[str]) -> Page:
+    page = await browser.new_page()
+    page.on("pageerror", lambda error: problems.append(f"{name}: {error}"))
+    page.on("console", lambda line: problems.append(f"{name}: {line.text}") if line.type == "error" else None)
+    await page.goto(f"http://{system.address()}/demo/{name}?room=r1&user={user}")
+    await expect(page.get_by_test_id("connection")).to_have_text("live", timeout=20_000)
+    return page
+
+
+async def value(page: Page, test_id: str) -> int:
+    return int(await page.get_by_test_id(test_id).get_attribute("data-value") or 0)
+
+
+async def test_a_viewer_sends_a_gift_and_the_creator_sees_it(system: System, browser: Browser, tmp_path: Path) -> None:
+    system.with_demo = True
+    system.start()
+    system.open_room("r1", "bob")
+    await system.grant({"alice": 1000})
+    problems: list[str] = []
+    creator = await open_page(browser, system, "creator", "bob", problems)
+    viewer = await open_page(browser, system, "viewer", "alice", problems)
+    bystander = await open_page(browser, system, "viewer", "carol", problems)
+    await expect(viewer.get_by_test_id("balance")).to_have_attribute("data-value", "1000")
+
+    await viewer.get_by_test_id("gift-heart").click()
+    await viewer.get_by_test_id("send").click()
+    await viewer.get_by_test_id("send").click()
+
+    await expect(viewer.get_by_test_id("balance")).to_have_attribute("data-value", "990")
+    for page in (creator, viewer, bystander):
+        row = page.get_by_test_id("feed-row").filter(has_text="Heart")
+        await expect(row).to_have_count(1)  # two sends, one streak, one row
+        await expect(row).to_have_attribute("data-repeat-count", "2")
+        await expect(row).to_have_attribute("data-repeat-end", "true", timeout=10_000)
+        await expect(page.get_by_test_id("totals-coins")).to_have_attribute("data-value", "10")
+    await expect(creator.get_by_test_id("creator-diamonds")).to_have_attribute("data-value", "10", timeout=15_000)
+
+    await bystander.get_by_test_id("gift-rose").click()
+    await bystander.get_by_test_id("send").click()
+    await expect(bystander.get_by_test_id("toast").first).to_be_visible()  # no coins
+    await bystander.get_by_test_id("get-coins").click()
+    await expect(bystander.get_by_test_id("balance")).to_have_attribute("data-value", "1000", timeout=10_000)
+    assert await value(creator, "totals-coins") == 10
+
+    shots = Path(os.environ.get("SCREENSHOTS", tmp_path))
+    for name, page in (("viewer", viewer), ("creator", creator)):
+        await page.set_viewport_size({"width": 1280, "height": 800})
+        await page.screenshot(path=shots / f"{name}.png")
+    assert problems == []
+
+
+async def test_a_page_finds_back_after_its_process_was_killed(system: System, browser: Browser) -> None:
+    system.with_demo = True
+    system.start()
+    system.open_room("r1", "bob")
+    await system.grant({"alice": 1000})
+    problems: list[str] = []
+    viewer = await open_page(browser, system, "viewer", "alice", problems)
+    system.kill("web 1")
+    await expect(viewer.get_by_test_id("connection")).not_to_have_text("live")
+    system.start_one("web 1")
+    await expect(viewer.get_by_test_id("connection")).to_have_text("live", timeout=30_000)
+    await viewer.get_by_test_id("gift-rose").click()
+    await viewer.get_by_test_id("send").click()
+    await expect(viewer.get_by_test_id("balance")).to_have_attribute("data-value", "999")
+    await expect(viewer.get_by_test_id("feed-row")).to_have_count(1)
