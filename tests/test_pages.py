@@ -5,6 +5,7 @@ import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import msgspec
 import pytest
 from playwright.async_api import Browser, Page, async_playwright, expect
 
@@ -51,6 +52,7 @@ async def value(page: Page, test_id: str) -> int:
 
 async def test_a_viewer_sends_a_gift_and_the_creator_sees_it(system: System, browser: Browser, tmp_path: Path) -> None:
     system.with_demo = True
+    system.settings = msgspec.structs.replace(system.settings, combo_timeout_ms=4000)  # two clicks are one streak
     system.start()
     system.open_room("r1", "bob")
     await system.grant({"alice": 1000})
