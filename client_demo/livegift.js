@@ -187,12 +187,14 @@ export class LiveGift extends EventTarget {
   #onWelcome(message) {
     this.#walletSeq = -1;
     this.#emit("welcome", message);
-    this.#setBalance(message.balance, "welcome");
+    this.#onWallet({ balance: message.balance, seq: message.wallet_seq, reason: "welcome" });
   }
 
   /** @param {any} message */
   #onResult(message) {
-    this.#setBalance(message.balance, "gift");
+    // A refusal comes without a place in the wallet's history; it tells the balance all the same.
+    if (message.wallet_seq === undefined) this.#setBalance(message.balance, "gift");
+    else this.#onWallet({ balance: message.balance, seq: message.wallet_seq, reason: "gift" });
     this.#sends.onResult(message);
   }
 

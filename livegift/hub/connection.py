@@ -134,13 +134,15 @@ class Connection:
         if self._token_expired:
             self._error(RequestError("token_expired"), ref)
         elif self._allowed(ref):
-            await self._run(command, identity, ref)
+            await self._run(command, identity)
 
     def refuse_binary(self) -> None:
         """A binary frame came."""
         self._outlet.close(Close.BAD_FRAME, "expected a text frame with a JSON object, got a binary one")
 
-    async def _run(self, command: wire.Command, identity: Identity, ref: str | None) -> None:
+    async def _run(self, command: wire.Command, identity: Identity) -> None:
+        ref = command.ref if isinstance(command, wire.GiftSendCommand) else None
+        room = command.room if isinstance(command, wire.RoomJoin) else None
         try:
             if isinstance(command, wire.GiftSendCommand):
                 await self._send_gift(command, identity)
@@ -151,9 +153,9 @@ class Connection:
                 if feed is not None:
                     feed.leave(self)
         except RequestError as error:
-            self._error(error, ref)
+            self._error(error, ref, room)
         except StoreUnavailableError:
-            self._error(RequestError("unavailable"), ref)
+            self._error(RequestError("unavailable"), ref, room)
 
     def _on_bad_command(self, error: wire.BadCommandError) -> None:
         if self._identity is None and error.kind_of_command not in ("hello", "ping"):
@@ -175,8 +177,8 @@ class Connection:
             self._write(wire.error_frame("rate_limited", retry_after_ms=wait_ms))
         return False
 
-    def _error(self, error: RequestError, ref: str | None) -> None:
-        fields = {} if ref is None else {"ref": ref}
+    def _error(self, error: RequestError, ref: str | None = None, room: str | None = None) -> None:
+        fields = {name: value for name, value in (("ref", ref), ("room", room)) if value is not None}
         self._write(wire.error_frame(error.code, error.detail, **fields))
 
     # --- Hello --------------------------------------------------------------------------------------------------------
@@ -187,7 +189,7 @@ class Connection:
         try:
             identity = services.tokens.verify(token)
         except RequestError as error:
-            self._error(error, None)
+            self._error(error)
             self._outlet.close(Close.UNAUTHENTICATED, error.detail[:100])
             return
         if self._identity is not None and identity.user != self._identity.user:
@@ -199,7 +201,7 @@ class Connection:
             # Read after the subscription was confirmed: no change can fall between the two.
             wallet = await services.wallets.read(identity.user)
         except StoreUnavailableError:
-            self._error(RequestError("unavailable"), None)
+            self._error(RequestError("unavailable"))
             self._outlet.close(Close.RESTARTING, "the balance can't be read at the moment")
             return
         self._identity, self._token_expired = identity, False
@@ -211,6 +213,7 @@ class Connection:
                 "welcome",
                 user={"id": identity.user, "name": identity.shown_name},
                 balance=wallet.balance,
+                wallet_seq=wallet.seq,
                 session_id=self.session_id,
                 server_ms=int(time.time() * 1000),
                 limits=self._limits(),
@@ -230,7 +233,7 @@ class Connection:
 
     def _on_token_expired(self) -> None:
         self._token_expired = True
-        self._error(RequestError("token_expired"), None)
+        self._error(RequestError("token_expired"))
         self._set_deadline(
             TOKEN_RENEW_TIMEOUT_S,
             lambda: self._outlet.close(Close.UNAUTHENTICATED, "the token has expired and no new one came"),
@@ -343,6 +346,7 @@ class Connection:
                     gift_event_id=outcome.event_id,
                     coins=outcome.coins,
                     balance=outcome.balance,
+                    wallet_seq=outcome.wallet_seq,
                     combo={"id": outcome.combo_id, "repeat_count": outcome.repeat_count},
                 )
             )
