@@ -12,6 +12,6 @@ class AmountError(LivegiftError):
 
 def amount(value: int) -> int:
     """`value` itself when it is a valid amount of coins, diamonds or cents; else `AmountError`."""
-    if isinstance(value, bool) or not 0 <= value <= AMOUNT_MAX:
+    if type(value) is not int or not 0 <= value <= AMOUNT_MAX:
         raise AmountError(f"expected an amount from 0 to {AMOUNT_MAX}, got {value!r}")
     return value

@@ -23,7 +23,10 @@ class Position(NamedTuple):
     def parse(cls, text: str) -> "Position":
         """The inverse of `str`. Raises ValueError for anything else."""
         epoch, _, n = text.partition("-")
-        return cls(int(epoch), int(n))
+        position = cls(int(epoch), int(n))
+        if str(position) != text or position < (0, 0) or position.n < 0:
+            raise ValueError(f"expected a position such as 1-42, got {text!r}")
+        return position
 
 
 START = Position(0, 0)

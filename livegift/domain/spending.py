@@ -139,7 +139,7 @@ def _refusal(wallet: Wallet, send: GiftSend) -> Refused | None:
         return Refused(send.verdict, wallet.balance)
     if wallet.frozen:
         return Refused("wallet_frozen", wallet.balance)
-    if coins > AMOUNT_MAX or send.diamond_count * send.count > AMOUNT_MAX:
+    if send.count < 1 or coins > AMOUNT_MAX or send.diamond_count * send.count > AMOUNT_MAX:
         return Refused("invalid", wallet.balance)
     if wallet.balance < coins:
         return Refused("insufficient_coins", wallet.balance, coins - wallet.balance)

@@ -171,10 +171,9 @@ class Connection:
         wait_ms = self._bucket.take()
         if wait_ms == 0:
             return True
-        if ref is not None:
-            self._reject(ref, "rate_limited", fields={"retry_after_ms": wait_ms})
-        else:
-            self._write(wire.error_frame("rate_limited", retry_after_ms=wait_ms))
+        # Not a rejection, which would say that nothing was charged: nobody has looked whether this ref was accepted.
+        about = {} if ref is None else {"ref": ref, "outcome": "unknown"}
+        self._write(wire.error_frame("rate_limited", retry_after_ms=wait_ms, **about))
         return False
 
     def _error(self, error: RequestError, ref: str | None = None, room: str | None = None) -> None:
@@ -266,7 +265,7 @@ class Connection:
         if identity.role == "overlay" or not identity.may_enter(command.room):
             raise RequestError("forbidden")
         if self._in_flight >= GIFTS_IN_FLIGHT_PER_CONNECTION_MAX:
-            self._reject(command.ref, "rate_limited")
+            self._write(wire.error_frame("rate_limited", ref=command.ref, outcome="unknown"))
             return
         self._in_flight += 1
         self.gifts += 1
@@ -332,7 +331,7 @@ class Connection:
             return "receiver_not_found"
         return "price_changed" if command.price not in (None, kind.coins) else ""
 
-    def _on_outcome(self, ref: str, outcome: Outcome | None) -> None:
+    def _on_outcome(self, ref: str, outcome: Outcome) -> None:
         self._in_flight -= 1
         if isinstance(outcome, Accepted):
             status = "duplicate" if outcome.duplicate else "accepted"

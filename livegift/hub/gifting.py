@@ -14,18 +14,16 @@ import structlog
 
 from livegift import metrics
 from livegift.domain.partitions import partition_of
-from livegift.domain.spending import GiftSend, Refused
+from livegift.domain.spending import GiftSend
 from livegift.errors import StoreUnavailableError
 from livegift.limits import GIFT_BATCH_MAX, GIFT_DEADLINE_S, GIFT_QUEUE_MAX, GIFTS_PER_CALL_MAX
 from livegift.store.client import Link, Node, Store, moved
 from livegift.store.keys import partition_roots
-from livegift.store.wallets import Broken, Display, Outcome, batch_outcomes, gift_send
+from livegift.store.wallets import Display, Outcome, Unknown, batch_outcomes, gift_send
 
 log = structlog.get_logger()
 
-# None: nobody knows whether the gift was charged; the same ref tells.
-Reply = Callable[[Outcome | None], None]
-UNAVAILABLE = Refused("unavailable", 0)
+Reply = Callable[[Outcome], None]
 
 
 @dataclass(slots=True)
@@ -47,7 +45,10 @@ class _Lane:
         self.work = asyncio.Event()
 
     async def run(self) -> None:
-        """Send batch after batch until cancelled; then everything that waits is answered."""
+        """Send batch after batch until cancelled; then everything that waits is answered.
+
+        A gift that was never sent is answered as unknown too: it may be the repeat of one that was accepted.
+        """
         link = self._node.link()
         batch: list[_Waiting] = []
         try:
@@ -62,12 +63,11 @@ class _Lane:
                     await self._exchange(link, batch)
                 except StoreUnavailableError as error:
                     log.warning("gifting.batch_failed", node=self._node.name, gifts=len(batch), error=str(error))
-                    self._answer(batch, UNAVAILABLE if error.executed is False else None)
+                    self._answer(batch, Unknown(str(error)))
                     await self._gifting.layout_may_have_changed()
                 batch = []
         finally:
-            self._answer(batch, None)
-            self._answer(list(self.queue), UNAVAILABLE)
+            self._answer([*batch, *self.queue], Unknown("this process is stopping"))
             self.queue.clear()
             await link.close()
 
@@ -86,12 +86,12 @@ class _Lane:
         for call, reply in zip(calls, replies, strict=True):
             for waiting, outcome in zip(call, batch_outcomes(reply, len(call)), strict=True):
                 metrics.GIFT_SECONDS.observe(now - waiting.since)
-                waiting.reply(None if isinstance(outcome, Broken) else outcome)
+                waiting.reply(outcome)
         if moved(replies):
             await self._gifting.layout_may_have_changed()
 
     @staticmethod
-    def _answer(batch: list[_Waiting], outcome: Outcome | None) -> None:
+    def _answer(batch: list[_Waiting], outcome: Outcome) -> None:
         for waiting in batch:
             waiting.reply(outcome)
 
@@ -109,7 +109,7 @@ class Gifting:
         self._tasks: list[asyncio.Task[None]] = []
 
     def submit(self, gift: GiftSend, display: Display, reply: Reply) -> None:
-        """Debit `gift`; `reply` is called exactly once, with the outcome or None when that is unknown."""
+        """Debit `gift`; `reply` is called exactly once, with the outcome."""
         root = self._roots[partition_of(gift.user, len(self._roots))]
         node = self._store.node_of(root)
         lane = self._lanes.get(node.name)
@@ -117,7 +117,7 @@ class Gifting:
             lane = self._lanes[node.name] = _Lane(node, self)
             self._tasks.append(asyncio.create_task(lane.run(), name=f"gifting {node.name}"))
         if len(lane.queue) >= GIFT_QUEUE_MAX:
-            reply(UNAVAILABLE)
+            reply(Unknown(f"{GIFT_QUEUE_MAX} gifts are waiting"))
             return
         lane.queue.append(_Waiting(gift, display, root, reply, time.perf_counter()))
         lane.work.set()

@@ -23,13 +23,13 @@ class Display:
 
 
 @dataclass(frozen=True, slots=True)
-class Broken:
-    """The function failed half-way: whether this gift was charged is unknown until the partition was looked at."""
+class Unknown:
+    """The wallet could not be asked: not armed, broken or out of reach. Whether this ref was charged is not known."""
 
     message: str
 
 
-Outcome = Accepted | Refused | Broken
+Outcome = Accepted | Refused | Unknown
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +83,7 @@ def parse_outcome(reply: bytes) -> Outcome:
     if kind == "no":
         return Refused(fields[0], int(fields[1]), int(fields[2]))
     if kind == "error":
-        return Broken("|".join(fields))
+        return Unknown("|".join(fields))
     raise ValueError(f"expected ok, dup, no or error, got {reply!r}")
 
 
@@ -118,6 +118,8 @@ class Wallets:
         else:
             command = call("wallet_correct", root, *args, "1" if change.overdraw else "0")
         outcome = parse_outcome(await self._store.call(command))
+        if isinstance(outcome, Unknown):
+            raise StoreUnavailableError(outcome.message)
         if isinstance(outcome, Refused) and outcome.code == "unavailable":
             raise StoreUnavailableError("the partition takes no money at the moment", executed=False)
         return outcome
@@ -129,10 +131,14 @@ class Wallets:
 
 
 def batch_outcomes(reply: object, count: int) -> list[Outcome]:
-    """The outcomes of one `gift_send` call with `count` gifts. A refused command was not executed for any of them."""
+    """The outcomes of one `gift_send` call with `count` gifts.
+
+    A command that Redis refused charged nothing now, but it could not look at the refs either: an earlier try of the
+    same ref may have been accepted, so the outcome is unknown.
+    """
     message = refused(reply)
     if message is not None:
-        return [Refused("unavailable", 0)] * count
+        return [Unknown(message)] * count
     if not isinstance(reply, list) or len(reply) != count:
-        return [Broken(f"expected {count} outcomes, got {reply!r}")] * count
+        return [Unknown(f"expected {count} outcomes, got {reply!r}")] * count
     return [parse_outcome(item) for item in reply]

@@ -42,16 +42,16 @@ local function now_ms()
   return tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 end
 
--- The partition's state at the start of a call, or nil and the reason why no money can move.
-local function open(root, drain)
+-- The partition's state at the start of a call, or nil when it is not armed: then nothing in it is to be believed, not
+-- even a remembered ref.
+local function open(root)
   local meta = redis.call('HMGET', root .. ':meta', 'epoch', 'n', 'n_max', 'gifts', 'coins')
   local arms = armed[root]
-  if not arms or arms.epoch ~= meta[1] then return nil, 'unarmed' end
+  if not arms or arms.epoch ~= meta[1] then return nil end
   local n = tonumber(meta[2])
-  if not drain and n >= tonumber(meta[3]) then return nil, 'backlog' end
   local now = now_ms()
   return {
-    root = root, epoch = arms.epoch, number = arms.number, n = n, first_n = n, gifts = tonumber(meta[4]),
+    root = root, epoch = arms.epoch, number = arms.number, n = n, first_n = n, n_max = tonumber(meta[3]), gifts = tonumber(meta[4]),
     coins = tonumber(meta[5]), now_ms = now, now_text = int(now), hour = int(math.floor(now / 1000 / HOUR_S)),
     outbox = root .. ':outbox',
   }
@@ -72,9 +72,9 @@ local function append(p, position, json)
 end
 
 -- Runs one item of a batch. An error after a first write leaves a half-done wallet: the partition is disarmed, and this
--- item and the rest of the batch answer 'error' (outcome unknown to the caller) until it was looked at.
+-- item and the rest of the batch answer 'error': nobody knows, the same ref will tell once somebody has looked.
 local function item(p, run, ...)
-  if p.broken then return 'no|unavailable|0|0' end
+  if p.broken then return 'error|the partition was disarmed' end
   local ok, answer = pcall(run, p, ...)
   if ok then return answer end
   armed[p.root] = nil
@@ -175,6 +175,12 @@ local function extend_streak(p, send, timeout_ms)
   return combo, count_text
 end
 
+local BUSY = 'no|unavailable|0|0'
+
+-- Whether nothing new can be accepted now. Known refs are answered all the same: a repeat of an accepted one must never
+-- look like a refusal.
+local function busy(p) return p.n >= p.n_max or p.clock_is_off end
+
 -- Why this gift can't be, or nil.
 local function refusal(wallet, send)
   local function no(code, shortfall)
@@ -194,6 +200,7 @@ local function send_gift(p, send, options)
   local wallet = load_wallet(p, send.user)
   local stored = recall(p, wallet, send.ref)
   if stored then return answer_known(p, wallet, stored, send.hash) end
+  if busy(p) then return BUSY end
   local refused = refusal(wallet, send)
   if refused then return refused end
 
@@ -222,13 +229,18 @@ local function send_gift(p, send, options)
 end
 
 local GIFT_FIELDS = 15
+local UNARMED = 'error|the partition is not armed'
 
 -- ARGV: hub's now_ms, clock difference at most, combo time-out in ms, ref TTL in s, then GIFT_FIELDS per gift.
 local function gift_send_1(keys, argv)
-  local p, reason = open(keys[1])
+  local options = { combo_timeout_ms = parse(argv[3]), ref_ttl_s = parse(argv[4]) }
+  local hub_ms, difference_max_ms = parse(argv[1]), parse(argv[2])
+  if not (options.combo_timeout_ms and options.ref_ttl_s and hub_ms and difference_max_ms) then
+    return redis.error_reply('ERR gift_send_1 expects four decimal numbers first')
+  end
+  local p = open(keys[1])
   local answers = {}
-  if p and math.abs(p.now_ms - tonumber(argv[1])) > tonumber(argv[2]) then p, reason = nil, 'clock' end
-  local options = { combo_timeout_ms = tonumber(argv[3]), ref_ttl_s = tonumber(argv[4]) }
+  if p and math.abs(p.now_ms - hub_ms) > difference_max_ms then p.clock_is_off = true end
   for i = 5, #argv, GIFT_FIELDS do
     if p then
       answers[#answers + 1] = item(p, send_gift, {
@@ -238,7 +250,7 @@ local function gift_send_1(keys, argv)
         user_json = argv[i + 12], details_json = argv[i + 13], message_json = argv[i + 14],
       }, options)
     else
-      answers[#answers + 1] = 'no|unavailable|0|0|' .. reason
+      answers[#answers + 1] = UNARMED
     end
   end
   if p then close(p) end
@@ -250,6 +262,7 @@ local function change_wallet(p, change, ttl_s)
   local ref = '!' .. change.ref  -- no ref of a client begins like this
   local stored = recall(p, wallet, ref)
   if stored then return answer_known(p, wallet, stored, change.hash) end
+  if busy(p) then return BUSY end
   local function no(code, shortfall)
     return 'no|' .. code .. '|' .. int(wallet.balance) .. '|' .. int(shortfall or 0)
   end
@@ -272,23 +285,27 @@ end
 
 -- ARGV: ref TTL in s, user, ref, payload hash, coins, reason.
 local function wallet_credit_1(keys, argv)
-  local p, reason = open(keys[1])
-  if not p then return 'no|unavailable|0|0|' .. reason end
+  local ttl_s = parse(argv[1])
+  if not ttl_s then return redis.error_reply('ERR expected the ref TTL as a decimal number') end
+  local p = open(keys[1])
+  if not p then return UNARMED end
   local answer = item(p, change_wallet, {
     user = argv[2], ref = argv[3], hash = argv[4], delta = parse(argv[5]), reason = argv[6],
-  }, tonumber(argv[1]))
+  }, ttl_s)
   close(p)
   return answer
 end
 
 -- ARGV: as wallet_credit_1, but the coins are signed, and '1' at the end allows a balance below zero (which freezes).
 local function wallet_correct_1(keys, argv)
-  local p, reason = open(keys[1])
-  if not p then return 'no|unavailable|0|0|' .. reason end
+  local ttl_s = parse(argv[1])
+  if not ttl_s then return redis.error_reply('ERR expected the ref TTL as a decimal number') end
+  local p = open(keys[1])
+  if not p then return UNARMED end
   local answer = item(p, change_wallet, {
     user = argv[2], ref = argv[3], hash = argv[4], delta = parse_signed(argv[5]), reason = argv[6],
     overdraw = argv[7] == '1',
-  }, tonumber(argv[1]))
+  }, ttl_s)
   close(p)
   return answer
 end
@@ -300,14 +317,11 @@ local function streaks_sweep_1(keys, argv)
   local first = redis.call('ZRANGE', root .. ':due', 0, 0, 'WITHSCORES')
   if not first[1] then return 0 end
   if room == '' and tonumber(first[2]) > now_ms() then return redis.call('ZCARD', root .. ':due') end
-  local p = open(root, true)
+  local p = open(root)
   if not p then return -1 end
-  local due
-  if room == '' then
-    due = redis.call('ZRANGEBYSCORE', root .. ':due', '-inf', p.now_text, 'LIMIT', 0, argv[1])
-  else
-    due = {}
-    for _, key in ipairs(redis.call('ZRANGE', root .. ':due', 0, -1)) do
+  local due = redis.call('ZRANGEBYSCORE', root .. ':due', '-inf', p.now_text, 'LIMIT', 0, argv[1])
+  if room ~= '' then
+    for _, key in ipairs(redis.call('ZRANGEBYSCORE', root .. ':due', '(' .. p.now_text, '+inf')) do
       if key:sub(1, #room + 1) == room .. '|' then due[#due + 1] = key end
     end
   end
@@ -321,13 +335,17 @@ end
 -- No debit goes beyond n_max: the slower reader's place plus the backlog limit.
 local function save_limit(meta)
   local row = redis.call('HMGET', meta, 'booked_n', 'relayed_n', 'backlog_max')
-  redis.call('HSET', meta, 'n_max', int(math.min(tonumber(row[1]), tonumber(row[2])) + tonumber(row[3])))
+  if not row[3] then return end  -- never armed: there is no limit yet
+  redis.call('HSET', meta, 'n_max', int(math.min(tonumber(row[1] or '0'), tonumber(row[2] or '0')) + tonumber(row[3])))
 end
 
 -- ARGV: epoch, the partition's number, backlog limit. Refuses to step back. Returns n.
 local function partition_arm_1(keys, argv)
   local root, epoch = keys[1], argv[1]
   local meta = root .. ':meta'
+  if not (parse(epoch) and parse(argv[3])) then
+    return redis.error_reply('ERR partition_arm_1 expects epoch and backlog limit as decimal numbers')
+  end
   local row = redis.call('HMGET', meta, 'epoch', 'n')
   if row[1] and tonumber(row[1]) >= tonumber(epoch) then
     return redis.error_reply('ERR partition ' .. root .. ' has epoch ' .. row[1] .. ', not below ' .. epoch)

@@ -1,0 +1,164 @@
+"""A partition in the real Redis, driven through the same commands as in production."""
+
+import itertools
+import time
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import redis
+
+from livegift.domain.journal import GiftSent, StreakEnded, WalletChanged
+from livegift.domain.partitions import Position
+from livegift.domain.spending import Change, GiftSend, Journaled, Refused
+from livegift.store import keys
+from livegift.store.functions import LIBRARIES, call, source
+from livegift.store.outbox import Row, parse_read
+from livegift.store.wallets import Display, Outcome, gift_send, parse_outcome
+
+NEVER_MS = 10**9  # a combo time-out that no test sees the end of
+REF_TTL_S = 7200
+BACKLOG_MAX = 10**6
+DISPLAY = Display(b'{"id":"shown"}', b'{"gift":{"id":"shown"}}', b'"hello"')
+_roots = itertools.count(1)
+
+
+def load_functions(client: redis.Redis) -> None:
+    for library in LIBRARIES:
+        client.execute_command("FUNCTION", "LOAD", "REPLACE", source(library))  # type: ignore[no-untyped-call]
+
+
+class Live:
+    """One partition under a root of its own, so that many can live in one Redis."""
+
+    def __init__(
+        self,
+        client: redis.Redis,
+        *,
+        number: int = 7,
+        epoch: int = 1,
+        backlog_max: int = BACKLOG_MAX,
+        armed: bool = True,
+    ) -> None:
+        self.client = client
+        self.number = number
+        self.root = f"{{t{next(_roots)}}}"
+        if armed:
+            self.arm(epoch, backlog_max)
+
+    # --- Commands -----------------------------------------------------------------------------------------------------
+
+    def run(self, *command: Any) -> Any:
+        """The reply; an error reply is raised as redis.ResponseError."""
+        return self.client.execute_command(*command)  # type: ignore[no-untyped-call]
+
+    def call(self, function: str, *args: str | bytes | int) -> Any:
+        return self.run(*call(function, self.root, *args))
+
+    def arm(self, epoch: int, backlog_max: int = BACKLOG_MAX) -> Any:
+        return self.call("partition_arm", epoch, self.number, backlog_max)
+
+    def now_ms(self) -> int:
+        """Redis' time."""
+        seconds, micros = self.run("TIME")
+        return int(seconds) * 1000 + int(micros) // 1000
+
+    def pass_ms(self, ms: int) -> None:
+        """Return when Redis' time has moved on by more than `ms`."""
+        until, give_up = self.now_ms() + ms, time.monotonic() + 10
+        while self.now_ms() <= until:
+            assert time.monotonic() < give_up, "Redis' time stands still"
+
+    def raw_gifts(
+        self,
+        sends: Sequence[GiftSend],
+        timeout_ms: int = NEVER_MS,
+        *,
+        now_ms: int | None = None,
+        display: Display = DISPLAY,
+    ) -> list[Any]:
+        at_ms = self.now_ms() if now_ms is None else now_ms
+        command = gift_send(self.root, [(send, display) for send in sends], at_ms, timeout_ms, REF_TTL_S)
+        replies: list[Any] = self.run(*command)
+        return replies
+
+    def gifts(self, sends: Sequence[GiftSend], timeout_ms: int = NEVER_MS) -> list[Outcome]:
+        return [parse_outcome(reply) for reply in self.raw_gifts(sends, timeout_ms)]
+
+    def gift(self, send: GiftSend, timeout_ms: int = NEVER_MS) -> Outcome:
+        (outcome,) = self.gifts([send], timeout_ms)
+        return outcome
+
+    def change(self, change: Change, ttl_s: int = REF_TTL_S) -> Outcome:
+        """Through the function that `Wallets.change` would take."""
+        args = (ttl_s, change.user, change.ref, change.payload_hash, change.delta, change.reason)
+        if change.delta > 0 and not change.overdraw:
+            return parse_outcome(self.call("wallet_credit", *args))
+        return parse_outcome(self.call("wallet_correct", *args, "1" if change.overdraw else "0"))
+
+    def credit(self, user: str, coins: int, ref: str = "start") -> Outcome:
+        return self.change(Change(user, ref, "aa", coins, "grant"))
+
+    def sweep(self, room: str = "", at_most: int = 1000) -> int:
+        count: int = self.call("streaks_sweep", at_most, room)
+        return count
+
+    # --- What is stored -----------------------------------------------------------------------------------------------
+
+    def rows(self, after: str = "0-0") -> list[Row]:
+        """The journal after a position, as relay and aggregator read it."""
+        stream = keys.outbox(self.root)
+        reply = self.run("XREAD", "STREAMS", stream, after)
+        found = parse_read([reply], {stream.encode(): 0}).get(0, [])
+        assert all(row.entry is not None for row in found), found
+        return found
+
+    def journal(self) -> list[Journaled]:
+        return [journaled(row) for row in self.rows()]
+
+    def wallet(self, user: str) -> tuple[int, int, bool]:
+        """Balance, seq, frozen."""
+        b, s, f = self.run("HMGET", keys.wallet(self.root, user), "b", "s", "f")
+        return int(b or 0), int(s or 0), bool(f)
+
+    def meta(self, *fields: str) -> list[str | None]:
+        values = self.run("HMGET", keys.meta(self.root), *fields)
+        return [None if value is None else value.decode() for value in values]
+
+    @property
+    def is_armed(self) -> bool:
+        return bool(self.call("partition_state")[0] != b"0")
+
+    def streaks(self) -> set[str]:
+        """The keys of the open streaks; hash and zset must agree."""
+        found = {key.decode() for key in self.run("HKEYS", f"{self.root}:streaks")}
+        assert found == {key.decode() for key in self.run("ZRANGE", f"{self.root}:due", 0, -1)}
+        return found
+
+    def all_keys(self) -> list[bytes]:
+        return sorted(self.run("KEYS", f"{self.root}:*"))
+
+    def dump(self) -> dict[bytes, tuple[bytes, int]]:
+        """Every key of the root with its bytes and the moment at which it expires."""
+        return {key: (self.run("DUMP", key), self.run("PEXPIRETIME", key)) for key in self.all_keys()}
+
+
+def journaled(row: Row) -> Journaled:
+    """An entry, reduced to what the model knows."""
+    entry, at = row.entry, row.position
+    if isinstance(entry, GiftSent):
+        return Journaled(
+            at, "gift", entry.user, entry.wallet_seq, entry.balance, entry.coins, entry.combo_id, entry.repeat_count
+        )
+    if isinstance(entry, WalletChanged):
+        return Journaled(at, "change", entry.user, entry.wallet_seq, entry.balance, entry.delta, "", 0)
+    assert isinstance(entry, StreakEnded)
+    return Journaled(at, "streak_end", entry.user, 0, 0, 0, entry.combo_id, entry.repeat_count)
+
+
+def codes(outcomes: Iterable[Outcome]) -> list[str]:
+    """'' for each that was accepted, else the code."""
+    return [outcome.code if isinstance(outcome, Refused) else "" for outcome in outcomes]
+
+
+def positions(rows: Iterable[Row]) -> list[Position]:
+    return [row.position for row in rows]

@@ -1,0 +1,162 @@
+"""The Redis Functions do what the pure reference says, on a real Redis, for any history."""
+
+import redis
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from livegift.domain.combos import StreakKey
+from livegift.domain.journal import GiftSent, StreakEnded, WalletChanged
+from livegift.domain.spending import Accepted, Change, GiftSend, Partition, Refused
+from tests.domain.operations import USERS, Gifts, Operation, Outcome, Pass, Sweep, apply, operations
+from tests.store.live import DISPLAY, NEVER_MS, Live
+
+SHORT_MS = 1
+thorough = settings(max_examples=40, deadline=None)
+
+
+def perform(live: Live, operation: Operation) -> list[object]:
+    """One operation on Redis; what was answered."""
+    if isinstance(operation, Gifts):
+        return list(live.gifts(operation.sends, operation.timeout_ms))
+    if isinstance(operation, Change):
+        return [live.change(operation)]
+    if isinstance(operation, Sweep):
+        live.sweep(operation.room)
+    else:
+        live.pass_ms(operation.ms)
+    return []
+
+
+class Pair:
+    """The partition in Redis and the model of it, which is told the time that Redis has used."""
+
+    def __init__(self, client: redis.Redis, number: int, epoch: int) -> None:
+        self.live = Live(client, number=number, epoch=epoch)
+        self.model = Partition(number, epoch)
+        self.accepted: dict[str, tuple[GiftSend | Change, Accepted]] = {}
+        self._last = "0-0"
+
+    def do(self, operation: Operation) -> None:
+        before_ms = self.live.now_ms()
+        answers = perform(self.live, operation)
+        rows = self.live.rows(self._last)
+        times = {row.entry.ts_ms for row in rows if row.entry is not None}
+        assert len(times) <= 1, "one call has one time"
+        assert all(before_ms <= ts_ms <= self.live.now_ms() for ts_ms in times)
+        # Without an entry nothing has depended on the time; what was over before the call would have left one.
+        self.model, expected = apply(self.model, operation, min(times, default=before_ms))
+        assert answers == expected
+        self._note(operation, expected)
+        if rows:
+            self._last = str(rows[-1].position)
+        assert [row.position for row in rows] == [e.position for e in self.model.journal[-len(rows) :] if rows]
+
+    def _note(self, operation: Operation, outcomes: list[Outcome]) -> None:
+        items = operation.sends if isinstance(operation, Gifts) else [operation]
+        for item, outcome in zip(items, outcomes, strict=False):
+            if isinstance(item, GiftSend | Change) and isinstance(outcome, Accepted) and not outcome.duplicate:
+                self.accepted[outcome.event_id] = (item, outcome)
+
+    def check(self) -> None:
+        live, model = self.live, self.model
+        assert live.journal() == list(model.journal)
+        for user in USERS:
+            wallet = model.wallet(user)
+            assert live.wallet(user) == (wallet.balance, wallet.seq, wallet.frozen)
+        assert live.streaks() == {lua_key(key) for key in model.streaks}
+        gifts = [entry for entry in model.journal if entry.kind == "gift"]
+        assert live.meta("epoch", "n", "gifts", "coins") == [
+            str(model.epoch),
+            str(model.n),
+            str(len(gifts)),
+            str(sum(entry.coins for entry in gifts)),
+        ]
+        self._check_entries()
+
+    def _check_entries(self) -> None:
+        """Every field of every entry is what was sent."""
+        sent: dict[str, GiftSend] = {}
+        for row in self.live.rows():
+            entry = row.entry
+            if isinstance(entry, StreakEnded):
+                first = sent[entry.combo_id]
+                assert (entry.user, entry.room, entry.to, entry.gift_id) == key_of(first)
+                assert entry.anonymous == first.anonymous
+                assert (bytes(entry.user_json), bytes(entry.details_json)) == (DISPLAY.user_json, DISPLAY.details_json)
+                continue
+            item, answer = self.accepted[f"{self.model.number}-{row.position}"]
+            if isinstance(entry, WalletChanged):
+                assert isinstance(item, Change)
+                assert (entry.user, entry.ref, entry.delta, entry.reason) == (
+                    item.user,
+                    item.ref,
+                    item.delta,
+                    item.reason,
+                )
+                continue
+            assert isinstance(entry, GiftSent)
+            assert isinstance(item, GiftSend)
+            sent.setdefault(answer.combo_id, item)
+            assert (entry.user, entry.room, entry.to, entry.gift_id) == key_of(item)
+            assert (entry.ref, entry.count, entry.coins) == (item.ref, item.count, item.price * item.count)
+            assert entry.diamonds == item.diamond_count * item.count
+            assert (entry.repeat_end, entry.anonymous) == (not item.streakable, item.anonymous)
+            shown = (bytes(entry.user_json), bytes(entry.details_json), bytes(entry.message_json))
+            assert shown == (DISPLAY.user_json, DISPLAY.details_json, DISPLAY.message_json)
+
+
+def key_of(send: GiftSend) -> tuple[str, str, str, str]:
+    return send.user, send.room, send.to, send.gift_id
+
+
+def lua_key(key: StreakKey) -> str:
+    return "|".join((key.room, key.gift_id, key.to, str(int(key.anonymous)), key.user))
+
+
+@thorough
+@given(
+    operations([NEVER_MS], [Sweep(), Sweep("r1"), Sweep("r1:x"), Sweep("r2"), Sweep("r")]),
+    st.integers(0, 1023),
+    st.integers(1, 10**6),
+)
+def test_redis_does_what_the_reference_says(
+    client: redis.Redis, history: list[Operation], number: int, epoch: int
+) -> None:
+    pair = Pair(client, number, epoch)
+    for operation in history:
+        pair.do(operation)
+    pair.check()
+
+
+@thorough
+@given(operations([SHORT_MS, NEVER_MS], [Sweep(), Pass(2 * SHORT_MS)]))
+def test_streaks_end_in_redis_as_the_reference_says(client: redis.Redis, history: list[Operation]) -> None:
+    pair = Pair(client, 7, 1)
+    for operation in history:
+        pair.do(operation)
+    pair.check()
+    pair.do(Pass(2 * SHORT_MS))
+    pair.do(Sweep())
+    pair.check()
+
+
+@settings(max_examples=25, deadline=None)
+@given(operations([NEVER_MS]), st.data())
+def test_what_is_refused_leaves_every_key_as_it_was(
+    client: redis.Redis, history: list[Operation], data: st.DataObject
+) -> None:
+    pair = Pair(client, 7, 1)
+    for operation in history:
+        pair.do(operation)
+    before = pair.live.dump()
+    for operation in data.draw(operations([NEVER_MS])):
+        _, outcomes = apply(pair.model, operation, 1)
+        items = operation.sends if isinstance(operation, Gifts) else [operation]
+        refused = [i for i, o in zip(items, outcomes, strict=True) if isinstance(o, Refused) or o.duplicate]
+        # Looked at one by one: an earlier one of the same call must not change the next one's answer.
+        for item in refused:
+            alone: Operation = Gifts((item,), NEVER_MS) if isinstance(item, GiftSend) else item
+            _, (outcome,) = apply(pair.model, alone, 1)
+            if isinstance(outcome, Refused) or outcome.duplicate:
+                assert perform(pair.live, alone) == [outcome]
+    assert pair.live.dump() == before
