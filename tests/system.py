@@ -69,7 +69,7 @@ class System:
 
     def start_one(self, name: str) -> None:
         """Start one process; a web process keeps its port over restarts."""
-        role = name.split()[0]
+        role = name.partition(" ")[0]
         argv = command(role)
         fds: tuple[int, ...] = ()
         if role == "web":

@@ -335,7 +335,7 @@ class Connection:
         self._in_flight -= 1
         if isinstance(outcome, Accepted):
             status = "duplicate" if outcome.duplicate else "accepted"
-            metrics.GIFTS.labels(status).inc()
+            metrics.GIFTS_BY_OUTCOME[status].inc()
             self.wallet_seq = max(self.wallet_seq, outcome.wallet_seq)
             self._write(
                 wire.frame(
@@ -357,14 +357,14 @@ class Connection:
                 more["balance"] = outcome.balance
             self._reject(ref, outcome.code, fields=more)
         else:
-            metrics.GIFTS.labels("unknown").inc()
+            metrics.GIFTS_BY_OUTCOME["unknown"].inc()
             self._write(wire.error_frame("unavailable", ref=ref, outcome="unknown"))
 
     def _reject(
         self, ref: str, code: str, *, message: str | None = None, fields: Mapping[str, object] | None = None
     ) -> None:
         """A rejected gift: certainly nothing was charged."""
-        metrics.GIFTS.labels("rejected").inc()
+        metrics.GIFTS_BY_OUTCOME["rejected"].inc()
         known = ERRORS[code]
         self._write(
             wire.frame(

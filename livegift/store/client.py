@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any, Self
 
+from hiredis import pack_command
 from redis.asyncio import BlockingConnectionPool, Connection, Redis
 from redis.asyncio.connection import parse_url
 from redis.asyncio.retry import Retry
@@ -21,6 +22,10 @@ from livegift.store.keys import SLOTS, slot
 Command = tuple[str | bytes | int, ...]
 VERSION_MIN = (7, 2)
 REFRESH_PERIOD_S = 1.0
+
+
+def _packed(commands: Sequence[Command]) -> list[bytes]:
+    return [pack_command(command) for command in commands]  # type: ignore[arg-type] # its stub says one element
 
 
 class Link:
@@ -68,7 +73,8 @@ class Link:
         connection = self._connection
         try:
             async with asyncio.timeout(REDIS_TIMEOUT_S):
-                await connection.send_packed_command(connection.pack_commands(commands), check_health=False)
+                # hiredis' packer: redis-py's own took a sixth of a web process under load.
+                await connection.send_packed_command(b"".join(_packed(commands)), check_health=False)
         except (RedisError, OSError, TimeoutError) as error:
             await self.close()
             raise StoreUnavailableError(f"Redis did not take the commands: {error!r}") from error

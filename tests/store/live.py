@@ -11,6 +11,7 @@ from livegift.domain.journal import GiftSent, StreakEnded, WalletChanged
 from livegift.domain.partitions import Position
 from livegift.domain.spending import Change, GiftSend, Journaled, Refused
 from livegift.store import keys
+from livegift.store.client import Command
 from livegift.store.functions import LIBRARIES, call, source
 from livegift.store.outbox import Row, parse_read
 from livegift.store.wallets import Display, Outcome, gift_send, parse_outcome
@@ -51,6 +52,14 @@ class Live:
         """The reply; an error reply is raised as redis.ResponseError."""
         return self.client.execute_command(*command)  # type: ignore[no-untyped-call]
 
+    def run_all(self, *commands: Command) -> list[Any]:
+        """The replies to commands that go out together."""
+        pipeline = self.client.pipeline(transaction=False)
+        for command in commands:
+            pipeline.execute_command(*command)  # type: ignore[no-untyped-call]
+        replies: list[Any] = pipeline.execute()
+        return replies
+
     def call(self, function: str, *args: str | bytes | int) -> Any:
         return self.run(*call(function, self.root, *args))
 
@@ -59,8 +68,7 @@ class Live:
 
     def now_ms(self) -> int:
         """Redis' time."""
-        seconds, micros = self.run("TIME")
-        return int(seconds) * 1000 + int(micros) // 1000
+        return time_ms(self.run("TIME"))
 
     def pass_ms(self, ms: int) -> None:
         """Return when Redis' time has moved on by more than `ms`."""
@@ -68,47 +76,55 @@ class Live:
         while self.now_ms() <= until:
             assert time.monotonic() < give_up, "Redis' time stands still"
 
-    def raw_gifts(
+    def gifts_command(
         self,
         sends: Sequence[GiftSend],
         timeout_ms: int = NEVER_MS,
-        *,
         now_ms: int | None = None,
         display: Display = DISPLAY,
-    ) -> list[Any]:
-        at_ms = self.now_ms() if now_ms is None else now_ms
-        command = gift_send(self.root, [(send, display) for send in sends], at_ms, timeout_ms, REF_TTL_S)
-        replies: list[Any] = self.run(*command)
-        return replies
+    ) -> Command:
+        """`now_ms` is the hub's clock."""
+        at_ms = int(time.time() * 1000) if now_ms is None else now_ms
+        return gift_send(self.root, [(send, display) for send in sends], at_ms, timeout_ms, REF_TTL_S)
+
+    def change_command(self, change: Change, ttl_s: int = REF_TTL_S) -> Command:
+        """Of the function that `Wallets.change` would take."""
+        args = (ttl_s, change.user, change.ref, change.payload_hash, change.delta, change.reason)
+        if change.delta > 0 and not change.overdraw:
+            return call("wallet_credit", self.root, *args)
+        return call("wallet_correct", self.root, *args, "1" if change.overdraw else "0")
+
+    def sweep_command(self, room: str = "", at_most: int = 1000) -> Command:
+        return call("streaks_sweep", self.root, at_most, room)
 
     def gifts(self, sends: Sequence[GiftSend], timeout_ms: int = NEVER_MS) -> list[Outcome]:
-        return [parse_outcome(reply) for reply in self.raw_gifts(sends, timeout_ms)]
+        return [parse_outcome(reply) for reply in self.run(*self.gifts_command(sends, timeout_ms))]
 
     def gift(self, send: GiftSend, timeout_ms: int = NEVER_MS) -> Outcome:
         (outcome,) = self.gifts([send], timeout_ms)
         return outcome
 
     def change(self, change: Change, ttl_s: int = REF_TTL_S) -> Outcome:
-        """Through the function that `Wallets.change` would take."""
-        args = (ttl_s, change.user, change.ref, change.payload_hash, change.delta, change.reason)
-        if change.delta > 0 and not change.overdraw:
-            return parse_outcome(self.call("wallet_credit", *args))
-        return parse_outcome(self.call("wallet_correct", *args, "1" if change.overdraw else "0"))
+        return parse_outcome(self.run(*self.change_command(change, ttl_s)))
 
     def credit(self, user: str, coins: int, ref: str = "start") -> Outcome:
         return self.change(Change(user, ref, "aa", coins, "grant"))
 
     def sweep(self, room: str = "", at_most: int = 1000) -> int:
-        count: int = self.call("streaks_sweep", at_most, room)
+        count: int = self.run(*self.sweep_command(room, at_most))
         return count
 
     # --- What is stored -----------------------------------------------------------------------------------------------
 
     def rows(self, after: str = "0-0") -> list[Row]:
         """The journal after a position, as relay and aggregator read it."""
-        stream = keys.outbox(self.root)
-        reply = self.run("XREAD", "STREAMS", stream, after)
-        found = parse_read([reply], {stream.encode(): 0}).get(0, [])
+        return self.parse_rows(self.run(*self.rows_command(after)))
+
+    def rows_command(self, after: str) -> Command:
+        return ("XREAD", "STREAMS", keys.outbox(self.root), after)
+
+    def parse_rows(self, reply: object) -> list[Row]:
+        found = parse_read([reply], {keys.outbox(self.root).encode(): 0}).get(0, [])
         assert all(row.entry is not None for row in found), found
         return found
 
@@ -140,6 +156,11 @@ class Live:
     def dump(self) -> dict[bytes, tuple[bytes, int]]:
         """Every key of the root with its bytes and the moment at which it expires."""
         return {key: (self.run("DUMP", key), self.run("PEXPIRETIME", key)) for key in self.all_keys()}
+
+
+def time_ms(reply: Sequence[bytes]) -> int:
+    """The reply of TIME."""
+    return int(reply[0]) * 1000 + int(reply[1]) // 1000
 
 
 def journaled(row: Row) -> Journaled:

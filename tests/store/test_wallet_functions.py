@@ -1,30 +1,38 @@
 """The Redis Functions do what the pure reference says, on a real Redis, for any history."""
 
+from typing import Any
+
 import redis
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from livegift.domain.combos import StreakKey
 from livegift.domain.journal import GiftSent, StreakEnded, WalletChanged
 from livegift.domain.spending import Accepted, Change, GiftSend, Partition, Refused
+from livegift.store.client import Command
+from livegift.store.wallets import parse_outcome
 from tests.domain.operations import USERS, Gifts, Operation, Outcome, Pass, Sweep, apply, operations
-from tests.store.live import DISPLAY, NEVER_MS, Live
+from tests.store.live import DISPLAY, NEVER_MS, Live, time_ms
 
 SHORT_MS = 1
-thorough = settings(max_examples=40, deadline=None)
+# Explaining a failure would take longer than finding it.
+PHASES = (Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink)
+thorough = settings(max_examples=40, deadline=None, phases=PHASES)
 
 
-def perform(live: Live, operation: Operation) -> list[object]:
-    """One operation on Redis; what was answered."""
+def command_of(live: Live, operation: Operation) -> Command:
     if isinstance(operation, Gifts):
-        return list(live.gifts(operation.sends, operation.timeout_ms))
+        return live.gifts_command(operation.sends, operation.timeout_ms)
     if isinstance(operation, Change):
-        return [live.change(operation)]
+        return live.change_command(operation)
+    assert isinstance(operation, Sweep)
+    return live.sweep_command(operation.room)
+
+
+def answers_of(operation: Operation, reply: Any) -> list[object]:
     if isinstance(operation, Sweep):
-        live.sweep(operation.room)
-    else:
-        live.pass_ms(operation.ms)
-    return []
+        return []
+    return [parse_outcome(item) for item in (reply if isinstance(reply, list) else [reply])]
 
 
 class Pair:
@@ -37,12 +45,17 @@ class Pair:
         self._last = "0-0"
 
     def do(self, operation: Operation) -> None:
-        before_ms = self.live.now_ms()
-        answers = perform(self.live, operation)
-        rows = self.live.rows(self._last)
+        if isinstance(operation, Pass):
+            self.live.pass_ms(operation.ms)
+            return
+        live = self.live
+        before, reply, read, after = live.run_all(
+            ("TIME",), command_of(live, operation), live.rows_command(self._last), ("TIME",)
+        )
+        before_ms, rows, answers = time_ms(before), live.parse_rows(read), answers_of(operation, reply)
         times = {row.entry.ts_ms for row in rows if row.entry is not None}
         assert len(times) <= 1, "one call has one time"
-        assert all(before_ms <= ts_ms <= self.live.now_ms() for ts_ms in times)
+        assert all(before_ms <= ts_ms <= time_ms(after) for ts_ms in times)
         # Without an entry nothing has depended on the time; what was over before the call would have left one.
         self.model, expected = apply(self.model, operation, min(times, default=before_ms))
         assert answers == expected
@@ -129,7 +142,7 @@ def test_redis_does_what_the_reference_says(
 
 
 @thorough
-@given(operations([SHORT_MS, NEVER_MS], [Sweep(), Pass(2 * SHORT_MS)]))
+@given(operations([SHORT_MS, NEVER_MS], [Sweep(), Sweep("r1"), Pass(2 * SHORT_MS)]))
 def test_streaks_end_in_redis_as_the_reference_says(client: redis.Redis, history: list[Operation]) -> None:
     pair = Pair(client, 7, 1)
     for operation in history:
@@ -140,7 +153,7 @@ def test_streaks_end_in_redis_as_the_reference_says(client: redis.Redis, history
     pair.check()
 
 
-@settings(max_examples=25, deadline=None)
+@settings(thorough, max_examples=25)
 @given(operations([NEVER_MS]), st.data())
 def test_what_is_refused_leaves_every_key_as_it_was(
     client: redis.Redis, history: list[Operation], data: st.DataObject
@@ -158,5 +171,5 @@ def test_what_is_refused_leaves_every_key_as_it_was(
             alone: Operation = Gifts((item,), NEVER_MS) if isinstance(item, GiftSend) else item
             _, (outcome,) = apply(pair.model, alone, 1)
             if isinstance(outcome, Refused) or outcome.duplicate:
-                assert perform(pair.live, alone) == [outcome]
+                assert answers_of(alone, pair.live.run(*command_of(pair.live, alone))) == [outcome]
     assert pair.live.dump() == before

@@ -202,10 +202,10 @@ def test_debits_stop_when_the_clocks_differ_too_much(client: redis.Redis, sign: 
     live.credit("ann", 100)
     before = live.dump()
     far = live.now_ms() + sign * (CLOCK_DIFFERENCE_MAX_MS + 5_000)
-    assert live.raw_gifts([gift(), gift("b")], now_ms=far) == [b"no|unavailable|0|0"] * 2
+    assert live.run(*live.gifts_command([gift(), gift("b")], now_ms=far)) == [b"no|unavailable|0|0"] * 2
     assert live.dump() == before
     near = live.now_ms() + sign * (CLOCK_DIFFERENCE_MAX_MS - 30_000)
-    (reply,) = live.raw_gifts([gift()], now_ms=near)
+    (reply,) = live.run(*live.gifts_command([gift()], now_ms=near))
     assert isinstance(parse_outcome(reply), Accepted)
     assert live.is_armed
 
@@ -214,7 +214,7 @@ def test_an_accepted_ref_is_answered_again_whatever_the_clock_says(client: redis
     live = Live(client)
     live.credit("ann", 100)
     first = live.gift(gift())
-    (reply,) = live.raw_gifts([gift()], now_ms=live.now_ms() + 2 * CLOCK_DIFFERENCE_MAX_MS)
+    (reply,) = live.run(*live.gifts_command([gift()], now_ms=live.now_ms() + 2 * CLOCK_DIFFERENCE_MAX_MS))
     again = parse_outcome(reply)
     assert isinstance(first, Accepted)
     assert isinstance(again, Accepted), again

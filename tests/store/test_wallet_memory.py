@@ -243,7 +243,7 @@ def test_a_streak_shows_the_sender_as_of_the_last_gift(client: redis.Redis) -> N
     live.credit("ann", 100)
     for number, name in enumerate(("Old | name", "New \\n name 🌹")):
         shown = Display(f'{{"name":"{name}"}}'.encode(), b'{"gift":{"name":"a|b"}}')
-        live.raw_gifts([gift(str(number), streakable=True)], 1 if number else 10**9, display=shown)
+        live.run(*live.gifts_command([gift(str(number), streakable=True)], 1 if number else 10**9, display=shown))
     live.pass_ms(2)
     live.sweep()
     end = live.rows()[-1].entry
