@@ -12,9 +12,10 @@ from livegift import metrics, wire
 from livegift.domain.spending import Accepted, GiftSend, Refused
 from livegift.errors import ERRORS, Close, RequestError, StoreUnavailableError
 from livegift.hub.directory import Directory
+from livegift.hub.feed import RoomFeed
 from livegift.hub.gifting import Gifting
 from livegift.hub.outlet import Outlet
-from livegift.hub.rooms import RoomFeed, RoomFeeds
+from livegift.hub.rooms import RoomFeeds
 from livegift.hub.sessions import Sessions
 from livegift.identity import Identity, Tokens
 from livegift.ledger.rooms import Room

@@ -1,0 +1,337 @@
+"""One room as this process follows it, and one frame for all who look on.
+
+A feed follows one room for this process: it numbers nothing and adds nothing up (the room in Redis does), it only
+keeps the order, notices what is missing, paces, and writes the same frame to every viewer.
+"""
+
+import asyncio
+from collections.abc import Coroutine, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import structlog
+
+from livegift import metrics, wire
+from livegift.errors import RequestError, StoreUnavailableError
+from livegift.hub.directory import Directory
+from livegift.limits import JOIN_TIMEOUT_S, ROOM_EARLY_MESSAGES_MAX, ROOM_PENDING_EVENTS_MAX
+from livegift.store.rooms import Rooms, Snapshot
+
+log = structlog.get_logger()
+
+
+class Viewer(Protocol):
+    """Whoever gets the frames."""
+
+    def write(self, text: str) -> None:
+        """Queue one frame; never blocks."""
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """The events first_seq..seq of a room, built once for everybody."""
+
+    room: str
+    epoch: int
+    first_seq: int
+    seq: int
+    totals: bytes
+    top: bytes | None
+    events: tuple[bytes, ...]
+    text: str
+
+    @classmethod
+    def build(
+        cls, room: str, epoch: int, first_seq: int, totals: bytes, top: bytes | None, events: Sequence[bytes]
+    ) -> "Frame":
+        """Build the frame; `top` is None when it has not changed."""
+        seq = first_seq + len(events) - 1
+        text = wire.room_events_frame(room, epoch, first_seq, seq, totals, top, events).decode()
+        return cls(room, epoch, first_seq, seq, totals, top, tuple(events), text)
+
+    def text_after(self, seq: int) -> str | None:
+        """The frame for somebody who knows everything up to `seq`; None when there is nothing new for them."""
+        if seq < self.first_seq:
+            return self.text
+        if seq >= self.seq:
+            return None
+        events = self.events[seq + 1 - self.first_seq :]
+        return Frame.build(self.room, self.epoch, seq + 1, self.totals, self.top, events).text
+
+
+@dataclass(slots=True, eq=False)
+class _Joiner:
+    viewer: Viewer
+    since: int | None
+    since_epoch: int | None
+    done: asyncio.Future[None] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+
+
+class RoomFeed:
+    """One room as this process follows it."""
+
+    def __init__(self, room: str, rooms: Rooms, directory: Directory, flush_s: float) -> None:
+        """`flush_s` is the least time between two frames."""
+        self.room = room
+        self._rooms = rooms
+        self._directory = directory
+        self._flush_s = flush_s
+        self.viewers: set[Viewer] = set()
+        self._fresh: dict[Viewer, int] = {}  # who has a snapshot that is ahead of the last frame, and up to where
+        self.viewer_count = 0
+        self.idle_since: float | None = None
+        self._epoch: int | None = None
+        self.seq = 0
+        self._early: list[bytes] = []
+        self._pending: list[bytes] = []
+        self._pending_first = 0
+        self._totals = self._top = b""
+        self._top_sent: bytes | None = None
+        self._sent_seq = 0
+        self._flushed_at = 0.0
+        self._timer: asyncio.TimerHandle | None = None
+        self._joiners: list[_Joiner] = []
+        self._recent: list[Frame] | None = None
+        self._target = 0
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._serving = self._catching_up = False
+
+    def _start(self, name: str, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work, name=f"{name} {self.room}")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def close(self) -> None:
+        """Forget everything."""
+        if self._timer is not None:
+            self._timer.cancel()
+        for task in self._tasks:
+            task.cancel()
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nobody looks on or is about to."""
+        return not self.viewers and not self._joiners and not self._serving
+
+    # --- What the room's channel carries ------------------------------------------------------------------------------
+
+    def on_message(self, data: bytes) -> None:
+        """Take one published message: a header line, then an event a line."""
+        if self._epoch is None:
+            # The first snapshot is not there yet; it tells which of these are new.
+            if len(self._early) < ROOM_EARLY_MESSAGES_MAX:
+                self._early.append(data)
+            return
+        line, *events = data.split(b"\n")
+        header = wire.ROOM_HEADER.decode(line)
+        if header.epoch != self._epoch or header.first_seq > self.seq + 1:
+            self.catch_up(header.seq)
+        elif header.seq > self.seq:
+            self._accept(events[self.seq + 1 - header.first_seq :], bytes(header.totals), bytes(header.top))
+
+    def on_head(self, epoch: int, seq: int) -> None:
+        """The room in Redis is at `seq`, and was so a while ago: whatever is missing was lost on the way."""
+        if self._epoch is not None and (epoch != self._epoch or seq > self.seq):
+            self.catch_up(seq)
+
+    def catch_up(self, target: int) -> None:
+        """Read from the room's log what did not arrive."""
+        self._target = max(self._target, target)
+        if not self._catching_up:
+            self._catching_up = True
+            self._start("catch up", self._catch_up())
+
+    async def _catch_up(self) -> None:
+        try:
+            while self._epoch is not None:
+                before = self.seq
+                snapshot = await self._rooms.snapshot(self.room, before, str(self._epoch))
+                header = wire.SNAPSHOT_HEADER.decode(snapshot.header)
+                if header.epoch != self._epoch or not snapshot.complete:
+                    self._start_over(header)
+                    return
+                first_seq = header.seq - len(snapshot.events) + 1
+                events = snapshot.events[max(self.seq + 1 - first_seq, 0) :]
+                self._accept(events, bytes(header.totals), bytes(header.top))
+                if self.seq >= self._target or self.seq == before:
+                    return
+        except StoreUnavailableError as error:
+            log.warning("room.catch_up_failed", room=self.room, error=str(error))  # the next poll tries again
+        finally:
+            self._catching_up = False
+            self._target = 0
+
+    def _start_over(self, header: wire.SnapshotHeader) -> None:
+        """The log does not reach back, or the room began anew: everybody gets the state as it is now."""
+        log.warning("room.gap", room=self.room, from_seq=self.seq + 1, to_seq=header.seq)
+        self.flush()
+        if header.epoch == self._epoch:
+            gap = wire.frame("room.gap", room=self.room, from_seq=self.seq + 1, to_seq=header.seq).decode()
+            for viewer in self.viewers:
+                viewer.write(gap)
+        self._epoch, self.seq, self._sent_seq = header.epoch, header.seq, header.seq
+        self._fresh.clear()
+        self._start("snapshot to all", self._snapshot_to_all(header))
+
+    async def _snapshot_to_all(self, header: wire.SnapshotHeader) -> None:
+        text = await self._snapshot_text(header, (), complete=False)
+        for viewer in self.viewers:
+            viewer.write(text)
+
+    def _accept(self, events: Sequence[bytes], totals: bytes, top: bytes) -> None:
+        if not events:
+            return
+        if not self._pending:
+            self._pending_first = self.seq + 1
+        self._pending += events
+        self.seq += len(events)
+        self._totals, self._top = totals, top
+        if any(b'"type":"room",' in event for event in events):
+            self._directory.forget(self.room)
+        self._schedule()
+
+    # --- Pacing -------------------------------------------------------------------------------------------------------
+
+    def _schedule(self) -> None:
+        """The first event goes out at once; while more keep coming, one frame every `flush_s`."""
+        loop = asyncio.get_running_loop()
+        wait_s = self._flushed_at + self._flush_s - loop.time()
+        if wait_s <= 0 or len(self._pending) >= ROOM_PENDING_EVENTS_MAX:
+            self.flush()
+        elif self._timer is None:
+            self._timer = loop.call_later(wait_s, self.flush)
+
+    def flush(self) -> None:
+        """Write what is pending to every viewer, as one frame."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if not self._pending or self._epoch is None:
+            return
+        top = None if self._top == self._top_sent else self._top
+        frame = Frame.build(self.room, self._epoch, self._pending_first, self._totals, top, self._pending)
+        self._pending = []
+        self._top_sent = self._top
+        self._sent_seq = frame.seq
+        self._flushed_at = asyncio.get_running_loop().time()
+        if self._recent is not None:
+            self._recent.append(frame)
+        metrics.FRAMES.inc()
+        metrics.FRAME_WRITES.inc(len(self.viewers))
+        for viewer in self.viewers:
+            if viewer not in self._fresh:
+                viewer.write(frame.text)
+        for viewer, seq in list(self._fresh.items()):
+            text = frame.text_after(seq)
+            if text is not None:
+                viewer.write(text)
+            if seq <= frame.seq:
+                del self._fresh[viewer]
+
+    # --- Joining ------------------------------------------------------------------------------------------------------
+
+    async def join(self, viewer: Viewer, since: int | None, since_epoch: int | None) -> None:
+        """Write a snapshot to `viewer`, then every frame after it without a gap or a double.
+
+        Raises StoreUnavailableError when the snapshot can't be had in time.
+        """
+        joiner = _Joiner(viewer, since, since_epoch)
+        self._joiners.append(joiner)
+        if not self._serving:
+            self._serving = True
+            self._start("join", self._serve_joins())
+        try:
+            async with asyncio.timeout(JOIN_TIMEOUT_S):
+                await asyncio.shield(joiner.done)
+        except TimeoutError:
+            raise StoreUnavailableError("the room's state can't be read in time", executed=False) from None
+        finally:
+            if joiner in self._joiners:
+                self._joiners.remove(joiner)
+
+    def leave(self, viewer: Viewer) -> None:
+        """No more frames for `viewer`."""
+        self.viewers.discard(viewer)
+        self._fresh.pop(viewer, None)
+
+    async def _serve_joins(self) -> None:
+        """One read serves all who asked before it began; who asks meanwhile is served by the next."""
+        try:
+            while self._joiners:
+                joiners, self._joiners = self._joiners, []
+                self.flush()  # all frames so far are at or below the snapshot
+                self._recent = []
+                try:
+                    await self._serve(joiners)
+                except (StoreUnavailableError, RequestError) as error:
+                    for joiner in joiners:
+                        if not joiner.done.done():
+                            joiner.done.set_exception(StoreUnavailableError(str(error), executed=False))
+        finally:
+            self._recent = None
+            self._serving = False
+
+    async def _serve(self, joiners: list[_Joiner]) -> None:
+        wanted = [joiner.since for joiner in joiners if joiner.since is not None]
+        snapshot = await self._rooms.snapshot(self.room, min(wanted) if wanted else None)
+        header = wire.SNAPSHOT_HEADER.decode(snapshot.header)
+        self._begin(header)
+        plain = await self._snapshot_text(header, (), complete=True)
+        for joiner in joiners:
+            if joiner.done.done():
+                continue  # gave up
+            text, gap = plain, None
+            if joiner.since is not None:
+                events = await self._missed(joiner, header, snapshot)
+                text = await self._snapshot_text(header, events or (), complete=events is not None)
+                gap = joiner.since + 1 if events is None else None
+            self._admit(joiner, header, text, gap)
+
+    def _begin(self, header: wire.SnapshotHeader) -> None:
+        """The first snapshot tells where this process begins to follow."""
+        if self._epoch is None:
+            self._epoch, self.seq, self._sent_seq = header.epoch, header.seq, header.seq
+            early, self._early = self._early, []
+            for data in early:
+                self.on_message(data)
+        elif header.epoch != self._epoch:
+            self._start_over(header)
+
+    async def _missed(
+        self, joiner: _Joiner, header: wire.SnapshotHeader, snapshot: Snapshot
+    ) -> tuple[bytes, ...] | None:
+        """The events after `since`, or None when not all of them can be had."""
+        since = joiner.since or 0
+        if since > header.seq or joiner.since_epoch not in (None, header.epoch):
+            return None
+        if not snapshot.complete:
+            # Somebody in this round wanted more than the log has; that does not concern this one.
+            snapshot = await self._rooms.snapshot(self.room, since, str(header.epoch))
+            if not snapshot.complete:
+                return None
+        last_seq = wire.SNAPSHOT_HEADER.decode(snapshot.header).seq
+        first_seq = last_seq - len(snapshot.events) + 1
+        return snapshot.events[since + 1 - first_seq : header.seq + 1 - first_seq]
+
+    def _admit(self, joiner: _Joiner, header: wire.SnapshotHeader, text: str, gap_from: int | None) -> None:
+        viewer = joiner.viewer
+        viewer.write(text)
+        if gap_from is not None:
+            viewer.write(wire.frame("room.gap", room=self.room, from_seq=gap_from, to_seq=header.seq).decode())
+        for frame in self._recent or ():
+            later = frame.text_after(header.seq) if frame.epoch == header.epoch else None
+            if later is not None:
+                viewer.write(later)
+        self.viewers.add(viewer)
+        if header.seq > self._sent_seq:
+            self._fresh[viewer] = header.seq
+        joiner.done.set_result(None)
+
+    async def _snapshot_text(self, header: wire.SnapshotHeader, events: Sequence[bytes], *, complete: bool) -> str:
+        room = await self._directory.room(self.room)
+        known: dict[str, object] = {"room": self.room}
+        if room is not None:
+            creator = {"id": room.creator_id, "name": room.creator_name}
+            known |= {"creator": creator, "status": room.status, "title": room.title}
+        viewers = max(self.viewer_count, len(self.viewers))
+        return wire.room_snapshot_frame(known, header, viewers, events, complete=complete).decode()
