@@ -3,7 +3,7 @@
 import asyncio
 import os
 from collections.abc import AsyncIterator, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 from uuid import uuid4
 
@@ -45,9 +45,13 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[RedisServ
 
 @pytest.fixture
 def redis_url(redis_server: RedisServer) -> str:
-    with closing(redis_server.client()) as client:
+    return emptied(redis_server)
+
+
+def emptied(server: RedisServer) -> str:
+    with closing(server.client()) as client:
         client.flushall()
-    return redis_server.url
+    return server.url
 
 
 @pytest.fixture
@@ -74,7 +78,13 @@ def template_database(postgres_server: PostgresServer) -> str:
 @pytest.fixture
 def database_url(template_database: str) -> Iterator[str]:
     """A database of this test's own."""
-    base, _, template = template_database.rpartition("/")
+    with new_database(template_database) as url:
+        yield url
+
+
+@contextmanager
+def new_database(template_url: str) -> Iterator[str]:
+    base, _, template = template_url.rpartition("/")
     name = f"test_{uuid4().hex}"
     with psycopg.connect(f"{base}/postgres", autocommit=True) as connection:
         connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}".encode())
@@ -123,6 +133,17 @@ def system(settings: Settings, tmp_path: Path) -> Iterator[System]:
     """Real processes on this test's stores; the test starts those it wants."""
     with System(settings, tmp_path / "logs") as running:
         yield running
+
+
+@pytest.fixture(scope="module")
+def shared_system(
+    redis_server: RedisServer, template_database: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[System]:
+    """One of each process for all tests of a module, which must not ask for `redis_url` themselves."""
+    with new_database(template_database) as url:
+        settings = migrated(Settings(redis_url=emptied(redis_server), database_url=url, **COMMON))
+        with System(settings, tmp_path_factory.mktemp("shared") / "logs") as running:
+            yield running.start()
 
 
 @pytest.fixture

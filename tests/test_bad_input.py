@@ -25,11 +25,11 @@ def token_of(claims: dict[str, Any], key: str = JWT_SECRET, algorithm: str = "HS
 
 
 @pytest.fixture
-async def running(system: System) -> AsyncIterator[System]:
+async def running(shared_system: System) -> AsyncIterator[System]:
     """One of each process, a room, and alice with coins; afterwards alice still has them and nothing has crashed."""
-    system.start()
+    system = shared_system
     system.open_room("r1", "bob")
-    await system.grant({"alice": COINS, "carol": COINS})
+    await system.grant({"alice": COINS, "carol": 100 * COINS})
     async with Viewer(system.address(), system.token("bystander")) as bystander:
         await bystander.join("r1")
         before = len(bystander.frames)
@@ -39,7 +39,8 @@ async def running(system: System) -> AsyncIterator[System]:
         _, body = system.http("GET", "/v1/wallet", token=system.token("alice"))
         assert body["balance"] == COINS
         async with Viewer(system.address(), system.token("carol")) as carol:
-            assert (await carol.gift("r1"))["status"] == "accepted"
+            # No streak, whose end the next test's bystander would see.
+            assert (await carol.gift("r1", "balloon"))["status"] == "accepted"
         event = await bystander.wait_for(lambda: bystander.events("r1"), "a good gift")
         assert event[-1]["user"]["id"] == "carol"
     assert "Traceback" not in system.log("web 1")
@@ -219,10 +220,11 @@ async def test_bad_requests_over_http(running: System) -> None:
         assert (got, problem["code"], problem["status"]) == (status, code, status), (method, path, problem)
 
 
-async def test_too_many_commands(system: System) -> None:
-    system.settings = msgspec.structs.replace(system.settings, commands_per_s_max=5)
-    system.start()
-    async with Viewer(system.address(), system.token("alice")) as alice:
+async def test_too_many_commands(running: System) -> None:
+    running.settings = msgspec.structs.replace(running.settings, commands_per_s_max=5)
+    running.start_one("web 2")
+    running.wait_ready("web 2")
+    async with Viewer(running.address("web 2"), running.token("alice")) as alice:
         for _ in range(40):
             await alice.send(type="ping")
         error = await alice.expect("error")

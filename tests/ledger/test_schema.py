@@ -1,0 +1,153 @@
+"""The schema: made by the migrations alone, as the queries see it, and never by surprise."""
+
+from collections.abc import AsyncIterator, Iterator
+from importlib.resources import files
+from uuid import uuid4
+
+import psycopg
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, text
+
+from livegift.domain.catalogue import DEFAULT_GIFTS, DEFAULT_PACKAGES
+from livegift.embedded import PostgresServer
+from livegift.errors import ConfigError
+from livegift.ledger import schema, tables
+from livegift.ledger.catalogue import read_gifts, read_packages
+from livegift.ledger.engine import Database
+from livegift.ledger.journal import read_checkpoints
+from tests.conftest import PARTITIONS
+
+
+@pytest.fixture
+def empty_url(postgres_server: PostgresServer) -> Iterator[str]:
+    """A database with nothing in it."""
+    base = postgres_server.url.rpartition("/")[0]
+    name = f"empty_{uuid4().hex}"
+    with psycopg.connect(f"{base}/postgres", autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name} TEMPLATE template0".encode())
+        yield f"{base}/{name}"
+        connection.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
+
+
+@pytest.fixture
+async def empty(empty_url: str) -> AsyncIterator[Database]:
+    connected = Database(empty_url)
+    yield connected
+    await connected.aclose()
+
+
+# What Alembic does not compare: checks, the columns of keys and indexes, identities.
+CATALOGUE = {
+    "constraints": "SELECT conrelid::regclass::text, conname, pg_get_constraintdef(oid) FROM pg_constraint "
+    "WHERE connamespace = 'public'::regnamespace AND conrelid::regclass::text <> 'alembic_version'",
+    "indexes": "SELECT tablename, indexname, indexdef FROM pg_indexes "
+    "WHERE schemaname = 'public' AND tablename <> 'alembic_version'",
+    "columns": "SELECT table_name, column_name, data_type, is_nullable, column_default, is_identity, "
+    "identity_generation FROM information_schema.columns "
+    "WHERE table_schema = 'public' AND table_name <> 'alembic_version'",
+}
+
+
+async def catalogue(database: Database) -> dict[str, set[tuple[object, ...]]]:
+    async with database.begin() as connection:
+        return {name: set(map(tuple, (await connection.execute(text(sql))).all())) for name, sql in CATALOGUE.items()}
+
+
+async def contents(database: Database) -> dict[str, list[str]]:
+    """Every row of every table, as text."""
+    found = {}
+    async with database.begin() as connection:
+        for name in tables.metadata.tables:
+            rows = (await connection.execute(text(f"SELECT t::text FROM {name} t"))).all()  # noqa: S608
+            found[name] = sorted(row[0] for row in rows)
+    return found
+
+
+def differences(connection: Connection) -> list[object]:
+    context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})
+    return list(compare_metadata(context, tables.metadata))
+
+
+# --- The same tables --------------------------------------------------------------------------------------------------
+
+
+async def test_the_migrations_make_the_tables_that_the_queries_see(database: Database) -> None:
+    async with database.begin() as connection:
+        assert await connection.run_sync(differences) == []
+
+
+async def test_constraints_and_indexes_are_the_same_too(database: Database, empty: Database) -> None:
+    async with empty.begin() as connection:
+        await connection.run_sync(tables.metadata.create_all)
+    assert await catalogue(database) == await catalogue(empty)
+
+
+def test_the_version_is_that_of_the_newest_migration() -> None:
+    scripts = ScriptDirectory(str(files("livegift.ledger") / "migrations"))
+    assert scripts.get_heads() == [schema.VERSION]
+
+
+# --- Migrating --------------------------------------------------------------------------------------------------------
+
+
+async def test_an_empty_database_gets_everything(empty: Database) -> None:
+    assert await schema.migrate(empty, PARTITIONS) == schema.VERSION
+    await schema.check(empty, PARTITIONS)
+    assert {gift.id for gift in await read_gifts(empty)} == {gift.id for gift in DEFAULT_GIFTS}
+    assert [package.id for package in await read_packages(empty, "US")] == [package.id for package in DEFAULT_PACKAGES]
+    assert set(await read_checkpoints(empty)) == set(range(PARTITIONS))
+
+
+async def test_migrating_again_changes_nothing(database: Database) -> None:
+    before = await contents(database), await catalogue(database)
+    assert await schema.migrate(database, PARTITIONS) == schema.VERSION
+    assert (await contents(database), await catalogue(database)) == before
+
+
+async def test_migrating_again_keeps_what_an_operator_has_changed(database: Database) -> None:
+    async with database.begin() as connection:
+        for statement in (
+            "UPDATE gift_kinds SET coins = 2, active = false WHERE id = 'rose'",
+            "UPDATE package_prices SET amount = 149 WHERE package_id = 'coins-100'",
+            "UPDATE checkpoints SET epoch = 4, n = 17, armed_epoch = 4 WHERE partition = 0",
+            "INSERT INTO gift_kinds VALUES ('cake', 'Cake', 7, 7, true, 1, '🍰', true)",
+        ):
+            await connection.execute(text(statement))
+    before = await contents(database)
+    await schema.migrate(database, PARTITIONS)
+    assert await contents(database) == before
+
+
+async def test_another_number_of_partitions_is_refused(database: Database) -> None:
+    before = await contents(database)
+    for partitions in (1, PARTITIONS - 1, PARTITIONS + 1, 64):
+        sentence = f"LIVEGIFT_PARTITIONS is {partitions}, but this database was made with {PARTITIONS}.*set it back to"
+        with pytest.raises(ConfigError, match=sentence):
+            await schema.migrate(database, partitions)
+        with pytest.raises(ConfigError, match=sentence):
+            await schema.check(database, partitions)
+    assert await contents(database) == before
+
+
+# --- Checking ---------------------------------------------------------------------------------------------------------
+
+
+async def test_an_empty_database_is_refused_with_what_to_do(empty: Database) -> None:
+    with pytest.raises(ConfigError, match=r"schema is at nothing, this version needs \S+: run `livegift migrate`"):
+        await schema.check(empty, PARTITIONS)
+    assert await catalogue(empty) == {"constraints": set(), "indexes": set(), "columns": set()}
+
+
+async def test_another_version_is_refused_with_what_to_do(database: Database) -> None:
+    for version in ("0000", "9999"):
+        async with database.begin() as connection:
+            await connection.execute(text("UPDATE alembic_version SET version_num = :version"), {"version": version})
+        with pytest.raises(ConfigError, match=f"schema is at {version}.*livegift migrate"):
+            await schema.check(database, PARTITIONS)
+
+
+async def test_the_right_version_is_accepted(database: Database) -> None:
+    await schema.check(database, PARTITIONS)
