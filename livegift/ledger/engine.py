@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import psycopg
 from sqlalchemy import text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
@@ -11,6 +12,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 
 from livegift.errors import LivegiftError
 from livegift.limits import DATABASE_POOL_MAX, DATABASE_TIMEOUT_S, STATEMENT_TIMEOUT_MS
+
+
+# psycopg's own come from COPY, which SQLAlchemy does not wrap.
+_AWAY = (OperationalError, InterfaceError, PoolTimeoutError, psycopg.OperationalError, psycopg.InterfaceError)
 
 
 class LedgerUnavailableError(LivegiftError):
@@ -40,7 +45,7 @@ class Database:
         try:
             async with self.engine.begin() as connection:
                 yield connection
-        except (OperationalError, InterfaceError, PoolTimeoutError, OSError) as error:
+        except (*_AWAY, OSError) as error:
             raise LedgerUnavailableError(f"PostgreSQL: {_plain(error)}") from error
         except DBAPIError as error:
             if error.connection_invalidated:

@@ -157,9 +157,10 @@ async def book(database: Database, stretches: Sequence[Stretch]) -> Booked:
             insert(tables.batches).values(gifts=len(gifts), transfers=len(changes)).returning(tables.batches.c.id)
         )
         assert batch_id is not None  # noqa: S101 - RETURNING of an insert has a row
+        # Before the rows: a fork is to be named as one, not as a row that is there twice.
+        await _move_heads(connection, stretches)
         await _copy(connection, "gifts", _GIFT_COLUMNS, [_gift_row(batch_id, *item) for item in gifts])
         await _copy(connection, "transfers", _TRANSFER_COLUMNS, [_change_row(batch_id, *item) for item in changes])
-        await _move_heads(connection, stretches)
         balances = await _add_to_accounts(connection, stretches)
         await _mark_grants(connection, [e.ref.removeprefix("grant:") for _, _, e in changes if e.reason == "grant"])
         await connection.execute(

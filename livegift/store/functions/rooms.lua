@@ -9,7 +9,7 @@ local function now_ms()
 end
 
 local function load_state(root)
-  local row = redis.call('HMGET', root .. ':state', 'epoch', 'seq', 'gifts', 'coins', 'diamonds')
+  local row = redis.call('HMGET', root .. ':state', 'epoch', 'seq', 'gifts', 'coins', 'diamonds', 'ttl_s')
   if not row[1] then
     -- A room's epoch only has to differ from that of an earlier life of the room; nothing is ordered by it.
     local epoch = int(now_ms())
@@ -18,7 +18,7 @@ local function load_state(root)
   end
   return {
     epoch = row[1], seq = tonumber(row[2] or '0'), gifts = tonumber(row[3] or '0'), coins = tonumber(row[4] or '0'),
-    diamonds = tonumber(row[5] or '0'),
+    diamonds = tonumber(row[5] or '0'), ttl_s = row[6],
   }
 end
 
@@ -52,11 +52,19 @@ local function number(root, state, log_max, body)
   return event
 end
 
+local SUFFIXES = { 'state', 'watermarks', 'ranks', 'names', 'combos', 'log', 'announced', 'viewers' }
+
+-- A room that has ended goes some day, with what is still published to it after its end.
+local function expire(root, ttl_s)
+  for _, suffix in ipairs(SUFFIXES) do redis.call('EXPIRE', root .. ':' .. suffix, ttl_s) end
+end
+
 local function save_and_publish(root, state, first_seq, top, events)
   redis.call('HSET', root .. ':state', 'seq', int(state.seq), 'gifts', int(state.gifts), 'coins', int(state.coins),
     'diamonds', int(state.diamonds))
   local header = '{"epoch":' .. state.epoch .. ',"first_seq":' .. int(first_seq) .. ',"seq":' .. int(state.seq)
     .. ',"totals":' .. totals_json(root, state) .. ',"top":' .. top_json(root, top) .. '}'
+  if state.ttl_s then expire(root, state.ttl_s) end
   redis.call('SPUBLISH', root .. ':events', header .. '\n' .. table.concat(events, '\n'))
 end
 
@@ -121,12 +129,11 @@ local function room_announce_1(keys, argv)
   if redis.call('HSETNX', root .. ':announced', argv[4], '1') == 0 then return 0 end
   local first_seq = state.seq + 1
   local event = number(root, state, argv[1], argv[3])
-  save_and_publish(root, state, first_seq, tonumber(argv[2]), { event })
   if argv[5] ~= '0' then
-    for _, suffix in ipairs({ 'state', 'watermarks', 'ranks', 'names', 'combos', 'log', 'announced', 'viewers' }) do
-      redis.call('EXPIRE', root .. ':' .. suffix, argv[5])
-    end
+    redis.call('HSET', root .. ':state', 'ttl_s', argv[5])
+    state.ttl_s = argv[5]
   end
+  save_and_publish(root, state, first_seq, tonumber(argv[2]), { event })
   return 1
 end
 

@@ -1,0 +1,1 @@
+"""Load tests and benchmarks. Nothing here is part of the server."""

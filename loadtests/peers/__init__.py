@@ -1,0 +1,1 @@
+"""What livegift is measured beside."""
