@@ -36,6 +36,7 @@ from livegift.limits import (
     BOOK_BATCH_MAX,
     BOOK_PACE_S,
     BOOK_READ_MAX,
+    BOOK_READ_PER_PARTITION_MIN,
     BOOK_RETRY_S,
     OUTBOX_BACKLOG_MAX,
     SWEEP_GRANTS_S,
@@ -152,7 +153,9 @@ class Aggregator(Worker):
                     cursors = {p: max(read.get(p, held.booked), held.booked) for p, held in mine.items()}
                     found = {}
                     if cursors:
-                        found = await self._outbox.read_durable(link, cursors, BOOK_READ_MAX, self._barrier)
+                        # So many in all: a backlog is booked in steps that fit into memory and show progress.
+                        count = max(BOOK_READ_MAX // len(cursors), BOOK_READ_PER_PARTITION_MIN)
+                        found = await self._outbox.read_durable(link, cursors, count, self._barrier)
                     if booking is not None:
                         await booking
                         booking = None

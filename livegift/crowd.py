@@ -27,7 +27,7 @@ from websockets.exceptions import WebSocketException
 from websockets.typing import Subprotocol
 
 from livegift import logs
-from livegift.errors import LivegiftError
+from livegift.errors import ConfigError, LivegiftError
 from livegift.identity import Tokens
 from livegift.limits import DRAIN_TIMEOUT_S
 from livegift.settings import load_settings
@@ -131,8 +131,7 @@ class Viewer:
     def __init__(self, crowd: Crowd, number: int) -> None:
         """Names come again when there are more viewers than names."""
         self.user, self._name = f"crowd-{number + 1}", NAMES[number % len(NAMES)]
-        self._crowd, self._balance = crowd, 0
-        self._back_off_s = BACK_OFF_MIN_S
+        self._crowd, self._balance, self._back_off_s = crowd, 0, BACK_OFF_MIN_S
 
     async def run(self) -> None:
         """Come, stay a while, leave, come back; wait longer each time that it does not work."""
@@ -176,15 +175,16 @@ class Viewer:
 
     def _gifts(self) -> Iterator[tuple[float, dict[str, str]]]:
         """Without end: how long to wait, in seconds, and the command to send then."""
+        pause_s = self._crowd.pause_s * chance.random()  # in the middle of one: the room is busy from the start
         while True:
             ((gift_id, (_, least, most)),) = chance.choices(list(ACTS.items()), WEIGHTS)
-            pause_s = self._crowd.pause_s * chance.uniform(0.2, 1.8)
             for _ in range(chance.randint(least, most)):
                 gift = {"type": "gift.send", "ref": token_hex(12), "room": self._crowd.room, "gift_id": gift_id}
                 if chance.random() < MESSAGE_SHARE:
                     gift["message"] = chance.choice(MESSAGES)
                 yield pause_s, gift
                 pause_s = chance.uniform(TAP_MIN_S, TAP_MAX_S)
+            pause_s = self._crowd.pause_s * chance.uniform(0.2, 1.8)
 
     async def _ask(self, socket: ClientConnection, command: dict[str, str], answer: str) -> None:
         await socket.send(json.dumps(command))
@@ -228,9 +228,9 @@ class Viewer:
 @click.option("--room", default="demo", show_default=True)
 def main(url: str, viewers: int, room: str) -> None:
     """Send gifts into a demo room until stopped."""
-    if not url.startswith(("http://", "https://")):
-        raise click.BadParameter(f"--url: expected http://HOST:PORT, got {url!r}")
     try:
+        if not url.startswith(("http://", "https://")):
+            raise ConfigError(f"--url: expected http://HOST:PORT, got {url!r}")
         settings = load_settings()
         tokens = Tokens(settings.jwt_secret)
     except LivegiftError as error:

@@ -133,6 +133,7 @@ def run_dev(options: DevOptions) -> None:
 
 def _children(options: DevOptions, values: dict[str, str], fd: int, address: str) -> list[Child]:
     me = [sys.executable, "-m", "livegift"]
+    log_format = os.environ.get("LIVEGIFT_LOG_FORMAT", "console")
     commands: list[tuple[str, list[str], tuple[int, ...]]] = [
         (f"web {i + 1}", [*me, "web", "--fd", str(fd), "--demo"], (fd,)) for i in range(options.web)
     ]
@@ -142,13 +143,13 @@ def _children(options: DevOptions, values: dict[str, str], fd: int, address: str
         environ = child_environ(
             **values,
             LIVEGIFT_METRICS_PORT=str(metrics_port),
-            LIVEGIFT_LOG_FORMAT=os.environ.get("LIVEGIFT_LOG_FORMAT", "console"),
+            LIVEGIFT_LOG_FORMAT=log_format,
         )
         children.append(Child(name, argv, environ, fds))
         say(f"{name}: metrics on http://127.0.0.1:{metrics_port}/metrics")
     if options.demo:
         argv = [sys.executable, "-m", "livegift.crowd", "--url", address]
-        children.append(Child("crowd", argv, child_environ(**values)))
+        children.append(Child("crowd", argv, child_environ(**values, LIVEGIFT_LOG_FORMAT=log_format)))
     return children
 
 

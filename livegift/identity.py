@@ -1,5 +1,6 @@
 """Who is it: JSON Web Tokens (RFC 7519) that the host product signs."""
 
+import re
 import time
 from typing import Annotated, Literal
 
@@ -12,6 +13,8 @@ from livegift.limits import AVATAR_URL_LENGTH_MAX, ID_PATTERN, NAME_LENGTH_MAX, 
 
 Role = Literal["viewer", "creator", "moderator", "overlay", "admin"]
 ALGORITHM = "HS256"
+# Control characters, which PostgreSQL or a terminal may not take, and halves of characters, which are no text.
+_UNSHOWN = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 class Identity(Struct, frozen=True):
@@ -33,14 +36,17 @@ class Identity(Struct, frozen=True):
 
     @property
     def shown_name(self) -> str:
-        """What others see; the id when the token has no name."""
-        return (self.name or self.sub)[:NAME_LENGTH_MAX]
+        """What others see, without what can't be shown or stored; the id when nothing is left."""
+        name = _UNSHOWN.sub("", self.name or "").strip()
+        return name[:NAME_LENGTH_MAX] or self.sub
 
     @property
     def shown_avatar_url(self) -> str | None:
         """An https address of sensible length, or None."""
         url = self.avatar_url
-        return url if url and url.startswith("https://") and len(url) <= AVATAR_URL_LENGTH_MAX else None
+        return (
+            url if url and url.isascii() and url.startswith("https://") and len(url) <= AVATAR_URL_LENGTH_MAX else None
+        )
 
     def may_enter(self, room: str) -> bool:
         """Whether the token is good for `room`."""

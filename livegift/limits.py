@@ -2,7 +2,9 @@
 
 # What clients may send.
 ID_LENGTH_MAX = 64
-ID_PATTERN = r"^[A-Za-z0-9._:-]{1,64}$"
+# `$` alone also matches before a line's end; written so that Python's and JSON Schema's regular expressions agree.
+ID_PATTERN = r"^[A-Za-z0-9._:-]{1,64}$(?!\n)"
+TEXT_PATTERN = r"^[^\u0000-\u001f\u007f-\u009f]*$(?!\n)"
 REF_PATTERN = ID_PATTERN
 GIFT_COUNT_MAX = 999
 MESSAGE_LENGTH_MAX = 200
@@ -62,7 +64,8 @@ RELAY_UNPUBLISHED_MAX = 50_000
 COMBO_SWEEP_S = 0.1
 COMBO_SWEEP_MAX = 200
 BOOK_BATCH_MAX = 20_000
-BOOK_READ_MAX = 5_000
+BOOK_READ_MAX = 20_000
+BOOK_READ_PER_PARTITION_MIN = 100
 BOOK_PACE_S = 0.1
 BOOK_RETRY_S = 0.5
 ARM_PERIOD_S = 0.5

@@ -6,6 +6,14 @@ import sys
 import structlog
 
 
+def _without_clients_tracebacks(record: logging.LogRecord) -> bool:
+    """Text that is no UTF-8 is a client's mistake: a line, not a traceback."""
+    if "Invalid UTF-8" in record.msg:
+        record.exc_info = None
+        record.levelno, record.levelname = logging.WARNING, "WARNING"
+    return True
+
+
 def configure(log_format: str, process: str) -> None:
     """Send our own and the libraries' logs the same way. `log_format` is 'json' or 'console'."""
     shared: list[structlog.types.Processor] = [
@@ -38,5 +46,6 @@ def configure(log_format: str, process: str) -> None:
     root.setLevel(logging.INFO)
     # uvicorn writes the path of each WebSocket with its query string at INFO: a `?token=` would end in the log.
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
+    logging.getLogger("uvicorn.error").addFilter(_without_clients_tracebacks)
     logging.getLogger("alembic").setLevel(logging.WARNING)
     structlog.contextvars.bind_contextvars(process=process)

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 import msgspec
 import orjson
@@ -18,12 +18,14 @@ from livegift.limits import (
     MESSAGE_LENGTH_MAX,
     NAME_LENGTH_MAX,
     REF_PATTERN,
+    TEXT_PATTERN,
     TITLE_LENGTH_MAX,
     TOKEN_LENGTH_MAX,
 )
 
 Id = Annotated[str, Meta(pattern=ID_PATTERN)]
 Ref = Annotated[str, Meta(pattern=REF_PATTERN, description="the client's idempotency key")]
+Title = Annotated[str, Meta(min_length=1, max_length=TITLE_LENGTH_MAX, pattern=TEXT_PATTERN)]
 Coins = Annotated[int, Meta(ge=0, le=10**13)]
 
 SUBPROTOCOL = "livegift.v1"
@@ -70,7 +72,7 @@ class GiftSendCommand(Struct, tag="gift.send", tag_field="type", frozen=True):
 class Ping(Struct, tag="ping", tag_field="type", frozen=True):
     """A sign of life; `t` comes back as it is."""
 
-    t: Any = None
+    t: msgspec.Raw = msgspec.Raw(b"null")
 
 
 Command = Hello | RoomJoin | RoomLeave | GiftSendCommand | Ping
@@ -97,6 +99,8 @@ def parse_command(text: str | bytes) -> Command:
         return _COMMANDS.decode(text)
     except msgspec.MsgspecError as error:
         problem = error
+    except RecursionError:
+        raise BadFrameError("expected a JSON object that is not nested so deep") from None
     try:
         loose = orjson.loads(text)
     except orjson.JSONDecodeError:
@@ -121,7 +125,7 @@ def _explain(problem: msgspec.MsgspecError) -> str:
 class RoomBody(Struct, frozen=True, forbid_unknown_fields=True):
     """`POST /v1/rooms`."""
 
-    title: Annotated[str, Meta(min_length=1, max_length=TITLE_LENGTH_MAX)]
+    title: Title
     id: Id | None = None
     kind: Literal["live", "video"] = "live"
 
@@ -130,7 +134,7 @@ class RoomPatch(Struct, frozen=True, forbid_unknown_fields=True):
     """`PATCH /v1/rooms/{room}`."""
 
     status: Literal["ended"] | None = None
-    title: Annotated[str, Meta(min_length=1, max_length=TITLE_LENGTH_MAX)] | None = None
+    title: Title | None = None
 
 
 class DemoToken(Struct, frozen=True):
@@ -139,7 +143,7 @@ class DemoToken(Struct, frozen=True):
     user: Id
     role: Literal["viewer", "creator"] = "viewer"
     room: Id | None = None
-    name: Annotated[str, Meta(min_length=1, max_length=NAME_LENGTH_MAX)] | None = None
+    name: Annotated[str, Meta(min_length=1, max_length=NAME_LENGTH_MAX, pattern=TEXT_PATTERN)] | None = None
 
 
 class DemoCoins(Struct, frozen=True):
@@ -155,6 +159,10 @@ def parse_body(body: bytes, model: type[T]) -> T:
         return msgspec.json.decode(body, type=model)
     except msgspec.MsgspecError as error:
         raise RequestError("invalid", _explain(error)) from None
+    except UnicodeDecodeError:
+        raise RequestError("invalid", "expected JSON in UTF-8") from None
+    except RecursionError:
+        raise RequestError("invalid", "expected JSON that is not nested so deep") from None
 
 
 def is_id(text: str) -> bool:
@@ -288,6 +296,11 @@ def dumps(value: object) -> bytes:
 def frame(kind: str, **fields: object) -> bytes:
     """Any other frame."""
     return orjson.dumps({"type": kind, **fields})
+
+
+def pong_frame(t: bytes, server_ms: int) -> bytes:
+    """The answer to a ping; `t` goes back as the bytes that came."""
+    return b'{"type":"pong","t":%b,"server_ms":%d}' % (t, server_ms)
 
 
 def error_frame(code: str, message: str | None = None, **fields: object) -> bytes:

@@ -171,9 +171,12 @@ def report(folder: Path, load: Load, *, locust_exit: int) -> tuple[bool, int]:
         largest = entry["max_response_time"] or 0
         print(f"{name:<12}{entry['num_requests']:>9}{entry['num_failures']:>8}{values}{largest:>9.0f}")
     print("(locust keeps whole milliseconds, above 100 ms two digits; 'seen' is from the debit to another viewer)")
-    failed = folder / "locust_failures.csv"
-    for row in csv.DictReader(failed.open()) if failed.exists() else ():
+    path, listed = folder / "locust_failures.csv", 0
+    for row in csv.DictReader(path.read_text().splitlines()) if path.exists() else ():
+        listed += int(row["Occurrences"])
         print(f"FAILED {row['Occurrences']} x {row['Name']}: {row['Error']}")
+    if failures > listed:
+        print(f"FAILED {failures - listed} more in the last moment, which locust counts but does not list")
     if locust_exit not in (0, 1) or not sends:
         print(f"FAILED locust ended with {locust_exit}\n{tail(folder / 'locust.log')}")
     if sends and not accepted:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import orjson
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
 from tests.system import System
@@ -18,6 +19,8 @@ ATTEMPTS_MAX = 60
 
 class Watcher(Viewer):
     """Keeps of a room's events only what the checks need."""
+
+    decode = staticmethod(orjson.loads)
 
     def __init__(self, address: str, token: str | None) -> None:
         super().__init__(address, token)

@@ -1,6 +1,7 @@
 """A viewer over a real socket, who keeps everything that came."""
 
 import asyncio
+import json
 from collections.abc import Callable
 from typing import Any, Self
 from uuid import uuid4
@@ -13,6 +14,8 @@ from websockets.typing import Subprotocol
 
 class Viewer:
     """Use as `async with Viewer(address, token) as viewer`. Frames are kept by type, results by ref."""
+
+    decode: Callable[[str | bytes], Any] = staticmethod(json.loads)
 
     def __init__(self, address: str, token: str | None) -> None:
         self._url = f"ws://{address}/v1/ws"
@@ -45,7 +48,7 @@ class Viewer:
     async def _read(self) -> None:
         try:
             async for message in self.socket:
-                frame = orjson.loads(message)
+                frame = self.decode(message)
                 self.keep(frame)
                 if frame["type"] == "gift.result" or (frame["type"] == "error" and "ref" in frame):
                     self.results[frame["ref"]] = frame

@@ -11,6 +11,7 @@ from livegift.domain.catalogue import (
     DIAMONDS_PER_COIN,
     PAYOUT_DIAMONDS_MIN,
     USD_MICROS_PER_DIAMOND,
+    CoinPackage,
     creator_share_ppm,
 )
 from livegift.ledger.catalogue import read_packages
@@ -22,9 +23,15 @@ async def gifts(request: Request) -> Response:
     return json_response({"gifts": [wire.gift_public(gift, with_icon=True) for gift in kinds]})
 
 
+async def _packages_of(request: Request) -> list[CoinPackage]:
+    region = request.query_params.get("region", DEFAULT_REGION)
+    # What can't be a region has no packages, and is nothing to ask the database.
+    return await read_packages(context_of(request).database, region) if wire.is_id(region) else []
+
+
 async def packages(request: Request) -> Response:
     """`GET /v1/coin-packages?region=`."""
-    found = await read_packages(context_of(request).database, request.query_params.get("region", DEFAULT_REGION))
+    found = await _packages_of(request)
     rows = [
         {"id": p.id, "coins": p.coins, "bonus_coins": p.bonus_coins, "amount": p.amount, "currency": p.currency}
         for p in found
@@ -34,7 +41,7 @@ async def packages(request: Request) -> Response:
 
 async def rates(request: Request) -> Response:
     """`GET /v1/rates`: from money to coins to diamonds to money, and what reaches the creator."""
-    found = await read_packages(context_of(request).database, request.query_params.get("region", DEFAULT_REGION))
+    found = await _packages_of(request)
     return json_response(
         {
             "diamonds_per_coin": DIAMONDS_PER_COIN,

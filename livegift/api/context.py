@@ -77,6 +77,12 @@ def room_id_of(request: Request) -> str:
 def page_of(request: Request) -> tuple[str, int]:
     """`cursor` and `limit` of a list. Raises RequestError('invalid')."""
     text = request.query_params.get("limit", str(PAGE_ITEMS_MAX))
-    if not text.isdecimal() or not 1 <= int(text) <= PAGE_ITEMS_MAX:
+    if (
+        not (text.isascii() and text.isdecimal() and len(text) <= len(str(PAGE_ITEMS_MAX)))
+        or not 1 <= int(text) <= PAGE_ITEMS_MAX
+    ):
         raise RequestError("invalid", f"limit: expected 1 to {PAGE_ITEMS_MAX}, got {text[:20]!r}")
-    return request.query_params.get("cursor", ""), int(text)
+    cursor = request.query_params.get("cursor", "")
+    if cursor and not wire.is_id(cursor):
+        raise RequestError("invalid", "cursor: expected the next_cursor of a page before")
+    return cursor, int(text)

@@ -43,7 +43,9 @@ async def on_http_exception(_: Request, error: Exception) -> Response:
     """What Starlette itself refuses: unknown paths and methods."""
     assert isinstance(error, HTTPException)  # noqa: S101 - registered for it alone
     codes = {404: "not_found", 405: "method_not_allowed", 413: "too_large"}
-    return problem(codes.get(error.status_code, "invalid"))
+    response = problem(codes.get(error.status_code, "invalid"))
+    response.headers.update(error.headers or {})  # such as Allow: RFC 9110, 15.5.6
+    return response
 
 
 async def on_exception(request: Request, error: Exception) -> Response:

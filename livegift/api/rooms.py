@@ -3,6 +3,7 @@
 from secrets import token_hex
 
 import orjson
+from starlette.endpoints import HTTPEndpoint
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -81,9 +82,19 @@ async def change_room(request: Request) -> Response:
     return json_response(_public(changed))
 
 
-ROUTES = [
-    Route("/v1/rooms", list_rooms),
-    Route("/v1/rooms", open_room, methods=["POST"]),
-    Route("/v1/rooms/{room}", read_room),
-    Route("/v1/rooms/{room}", change_room, methods=["PATCH"]),
-]
+class AllRooms(HTTPEndpoint):
+    """`/v1/rooms`."""
+
+    get = staticmethod(list_rooms)
+    post = staticmethod(open_room)
+
+
+class OneRoom(HTTPEndpoint):
+    """`/v1/rooms/{room}`."""
+
+    get = staticmethod(read_room)
+    patch = staticmethod(change_room)
+
+
+# One route a path, so that a method that is not taken is told of all that are.
+ROUTES = [Route("/v1/rooms", AllRooms), Route("/v1/rooms/{room}", OneRoom)]

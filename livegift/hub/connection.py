@@ -122,7 +122,7 @@ class Connection:
             return
         if isinstance(command, wire.Ping):
             if self._allowed(None):
-                self._write(wire.frame("pong", t=command.t, server_ms=int(time.time() * 1000)))
+                self._write(wire.pong_frame(bytes(command.t), int(time.time() * 1000)))
             return
         if isinstance(command, wire.Hello):
             await self.hello(command.token)

@@ -3,7 +3,7 @@
 import asyncio
 
 import structlog
-from starlette.websockets import WebSocket
+from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from livegift import metrics, wire
 from livegift.errors import Close
@@ -31,8 +31,9 @@ async def serve(websocket: WebSocket, services: Services) -> None:
         # Not the application's task group: the first that ends, ends all.
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         for task in done:
-            if not task.cancelled() and task.exception() is not None:
-                log.error("connection.failed", session=connection.session_id, exc_info=task.exception())
+            error = None if task.cancelled() else task.exception()
+            if error is not None and not isinstance(error, WebSocketDisconnect):  # that one has only left
+                log.error("connection.failed", session=connection.session_id, exc_info=error)
         closing = outlet.closing
     finally:
         for task in tasks:
@@ -72,5 +73,5 @@ async def _close(websocket: WebSocket, closing: ClosedError) -> None:
     try:
         async with asyncio.timeout(CLOSE_TIMEOUT_S):
             await websocket.close(int(closing.code), closing.reason)
-    except (TimeoutError, RuntimeError):
+    except (TimeoutError, RuntimeError, WebSocketDisconnect):
         return  # the other side is gone already, or does not read; the server drops the transport

@@ -13,7 +13,6 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from livegift.errors import LivegiftError
 from livegift.limits import DATABASE_POOL_MAX, DATABASE_TIMEOUT_S, STATEMENT_TIMEOUT_MS
 
-
 # psycopg's own come from COPY, which SQLAlchemy does not wrap.
 _AWAY = (OperationalError, InterfaceError, PoolTimeoutError, psycopg.OperationalError, psycopg.InterfaceError)
 
