@@ -66,6 +66,13 @@ async def test_a_ping_comes_back_however_large_or_is_refused(system: System, num
         assert got == 4400 or (isinstance(got, dict) and got["code"] == "invalid"), got
 
 
+@pytest.mark.parametrize(
+    "value", [r'"\x"', "01", '"a\nb"', "1.", "[1,]", "NaN", ".5", r'"\ud800"', r'"\u12"', "'a'", "1 2"]
+)
+async def test_what_is_almost_json_is_a_bad_frame(system: System, value: str) -> None:
+    assert await answer(system, f'{{"type":"ping","t":{value}}}') == 4400
+
+
 @pytest.mark.parametrize("depth", [300, 1000, 5000])
 async def test_a_field_that_nobody_knows_may_be_deep(system: System, depth: int) -> None:
     """Here in a gift that would be refused anyway."""

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import pytest
 import redis
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
@@ -14,6 +15,7 @@ from livegift.store.wallets import parse_outcome
 from tests.domain.operations import USERS, Gifts, Operation, Outcome, Pass, Sweep, apply, operations
 from tests.store.live import DISPLAY, NEVER_MS, Live, time_ms
 
+pytestmark = pytest.mark.timeout(400)  # a failure is made smaller for up to five minutes
 SHORT_MS = 1
 # Explaining a failure would take longer than finding it.
 PHASES = (Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink)
