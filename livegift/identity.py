@@ -21,7 +21,7 @@ class Identity(Struct, frozen=True):
     """The claims of a valid token. `exp` is seconds since the epoch."""
 
     sub: Annotated[str, Meta(pattern=ID_PATTERN)]
-    exp: int
+    exp: float
     name: Annotated[str, Meta(min_length=1)] | None = None
     avatar_url: str | None = None
     role: Role = "viewer"

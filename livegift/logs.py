@@ -8,7 +8,7 @@ import structlog
 
 def _without_clients_tracebacks(record: logging.LogRecord) -> bool:
     """Text that is no UTF-8 is a client's mistake: a line, not a traceback."""
-    if "Invalid UTF-8" in record.msg:
+    if "Invalid UTF-8" in record.getMessage():
         record.exc_info = None
         record.levelno, record.levelname = logging.WARNING, "WARNING"
     return True

@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from livegift.domain.journal import Entry, GiftSent, WalletChanged
 from livegift.domain.partitions import Position
-from livegift.domain.postings import Transfer, diamonds_of, sums, transfers_of
+from livegift.domain.postings import REASONS, Transfer, diamonds_of, sums, transfers_of
 from livegift.errors import LivegiftError, PartitionStoppedError
 from livegift.ledger import tables
 from livegift.ledger.engine import Database
@@ -195,7 +195,12 @@ async def _check_checkpoints(connection: AsyncConnection, stretches: Sequence[St
 def _check_chain(stretch: Stretch, armed_epoch: int) -> None:
     """No hole, no step back, no epoch that nobody has armed."""
     before = stretch.after
-    for position, _ in stretch.entries:
+    for position, entry in stretch.entries:
+        if isinstance(entry, WalletChanged) and entry.reason not in REASONS:
+            raise PartitionStoppedError(
+                stretch.partition,
+                f"entry {position} has the reason {entry.reason!r}, expected one of {sorted(REASONS)}",
+            )
         if position.n != before.n + 1 or not before.epoch <= position.epoch <= armed_epoch:
             raise PartitionStoppedError(
                 stretch.partition,

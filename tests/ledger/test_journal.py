@@ -371,3 +371,8 @@ async def test_a_connection_that_breaks_in_the_middle_books_nothing(database: Da
                 await booking
         assert await everything(database) == before
     assert (await book(database, [journal.stretch()])).gifts == 3, "the pool has thrown the connection away"
+
+
+async def test_a_reason_that_nobody_knows_stops_its_partition(database: Database) -> None:
+    with pytest.raises(PartitionStoppedError, match="has the reason 'bonus'"):
+        await book(database, [Journal(3).credit("ann", 5, "x", "bonus").stretch()])

@@ -148,7 +148,7 @@ local function room_snapshot_1(keys, argv)
   local since = tonumber(argv[2])
   if not since then return { header, '1' } end
   if argv[3] ~= '' and argv[3] ~= state.epoch then return { header, '0' } end
-  if since >= state.seq then return { header, '1' } end
+  if since >= state.seq then return { header, since == state.seq and '1' or '0' } end
   local rows = redis.call('XRANGE', root .. ':log', state.epoch .. '-' .. int(since + 1), '+', 'COUNT', argv[4])
   local complete = #rows > 0 and rows[1][1] == state.epoch .. '-' .. int(since + 1) and #rows == state.seq - since
   local reply = { header, complete and '1' or '0' }
