@@ -5,47 +5,45 @@ the partitions, because only the ledger knows whether a Redis is the one it was.
 """
 
 import asyncio
-from collections import deque
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import structlog
 import uvloop
 
 from livegift import logs, metrics, wire
+from livegift.booking import book_all, stretch_of
 from livegift.domain.journal import GiftSent
 from livegift.domain.partitions import Position
 from livegift.errors import PartitionStoppedError, StoreUnavailableError
 from livegift.grants import repeat_pending_grants
 from livegift.ledger import schema
+from livegift.ledger.arming import advance_marks, set_stopped
 from livegift.ledger.engine import Database, LedgerUnavailableError
-from livegift.ledger.journal import (
-    Booked,
-    Checkpoint,
-    CheckpointMovedError,
-    Stretch,
-    book,
-    raise_epoch,
-    read_checkpoints,
-    stop_partition,
-)
+from livegift.ledger.journal import Booked, CheckpointMovedError, read_checkpoints
+from livegift.ledger.stretches import Stretch
 from livegift.limits import (
+    ARM_AT_ONCE,
     ARM_PERIOD_S,
     BOOK_BATCH_MAX,
     BOOK_PACE_S,
     BOOK_READ_MAX,
     BOOK_READ_PER_PARTITION_MIN,
     BOOK_RETRY_S,
-    OUTBOX_BACKLOG_MAX,
+    MEMORY_PERIOD_S,
+    MEMORY_SHARE_MAX,
     SWEEP_GRANTS_S,
     TRIM_PERIOD_S,
 )
+from livegift.recovery.partitions import Prepared
+from livegift.recovery.restore import recovery_of
 from livegift.settings import Settings
-from livegift.store.client import Node
+from livegift.store.client import Node, Store
 from livegift.store.leases import Leases
-from livegift.store.outbox import Outbox, PartitionState, Row
+from livegift.store.outbox import Outbox, Row
+from livegift.store.server import memory_share
 from livegift.store.wallets import Wallets
 from livegift.worker import Worker, connected, run_until_stopped, worker_name
 
@@ -59,23 +57,11 @@ BARRIERS: dict[str, dict[str, int] | None] = {
 }
 
 
-def stretch_of(partition: int, after: Position, rows: list[Row]) -> Stretch:
-    """The rows as a stretch to book. Raises PartitionStoppedError for an entry that can't be read."""
-    entries = []
-    for row in rows:
-        if row.entry is None:
-            raise PartitionStoppedError(partition, f"entry {row.position} can't be read: {row.raw[:200]!r}")
-        entries.append((row.position, row.entry))
-    return Stretch(partition, after, tuple(entries))
-
-
 @dataclass(slots=True)
 class _Held:
     """One partition that this process looks after."""
 
     booked: Position
-    armed_epoch: int
-    marks: deque[tuple[float, Position]] = field(default_factory=deque)
 
 
 class Aggregator(Worker):
@@ -83,39 +69,40 @@ class Aggregator(Worker):
 
     role = "aggregator"
 
-    def __init__(
-        self,
-        outbox: Outbox,
-        wallets: Wallets,
-        leases: Leases,
-        database: Database,
-        *,
-        durability: str,
-        outbox_keep_s: float,
-    ) -> None:
-        """`durability` is a key of BARRIERS."""
+    def __init__(self, store: Store, leases: Leases, database: Database, settings: Settings) -> None:
+        """All for the same system."""
         super().__init__(leases)
-        self._outbox = outbox
-        self._wallets = wallets
+        self._store = store
+        self._outbox = Outbox(store, settings.partitions)
+        self._wallets = Wallets(store, settings.partitions, settings.ref_ttl_s)
         self._database = database
-        self._barrier = BARRIERS[durability]
-        self._keep_s = outbox_keep_s
+        self._barrier = BARRIERS[settings.durability]
+        self._keep_s = settings.outbox_keep_s
+        self._recovery, self._rooms = recovery_of(store, self._outbox, database, settings)
         self._held: dict[int, _Held] = {}
         self._stopped: set[int] = set()
+        self._short: dict[str, bool] = {}
         self._followers: dict[str, asyncio.Task[None]] = {}
 
     def side_tasks(self) -> dict[str, Coroutine[Any, Any, None]]:
         """What runs beside the leases."""
-        return {"arm": self._keep_armed(), "trim": self._keep_trimmed(), "grants": self._repeat_grants()}
+        return {
+            "arm": self._keep_armed(),
+            "memory": self._watch_memory(),
+            "trim": self._keep_trimmed(),
+            "grants": self._repeat_grants(),
+        }
 
     async def on_leases(self, won: set[int], lost: set[int]) -> None:
         """Take over what was won from its checkpoint on, let go of what was lost, and follow each node that matters."""
         for partition in lost:
             self._held.pop(partition, None)
+            self._stopped.discard(partition)
         try:
             await self._load(won)
         except LedgerUnavailableError as error:
             raise StoreUnavailableError(str(error)) from error
+        self._short.clear()  # the partitions that were won have to be told, too
         for partition in self._held:
             node = self._outbox.node_of(partition)
             if node.name not in self._followers or self._followers[node.name].done():
@@ -128,7 +115,7 @@ class Aggregator(Worker):
                 self._note_stopped(partition, checkpoint.stopped)
             else:
                 self._stopped.discard(partition)
-                self._held[partition] = _Held(checkpoint.position, checkpoint.armed_epoch)
+                self._held[partition] = _Held(checkpoint.position)
 
     def _note_stopped(self, partition: int, reason: str) -> None:
         self._held.pop(partition, None)
@@ -192,37 +179,35 @@ class Aggregator(Worker):
         stretches: list[Stretch] = []
         size = 0
         for partition, rows in found.items():
-            try:
-                stretch = stretch_of(partition, cursors[partition], rows)
-            except PartitionStoppedError as error:
-                await self._stop(error)
-                continue
             if stretches and size + len(rows) > BOOK_BATCH_MAX:
                 await self._book_some(stretches)
                 stretches, size = [], 0
-            stretches.append(stretch)
+            stretches.append(stretch_of(partition, cursors[partition], rows))
             size += len(rows)
         await self._book_some(stretches)
 
     async def _book_some(self, stretches: list[Stretch]) -> None:
         while stretches:
             try:
-                with metrics.BOOK_SECONDS.time():
-                    booked = await book(self._database, stretches)
+                async for part, booked in book_all(self._database, stretches):
+                    await self._after_booking(part, booked)
             except PartitionStoppedError as error:
                 await self._stop(error)
-                stretches = [stretch for stretch in stretches if stretch.partition != error.partition]
+                # What a part of a bisected batch has booked already is behind the checkpoints now.
+                held = {p: held.booked for p, held in self._held.items()}
+                stretches = [
+                    s for s in stretches if s.partition != error.partition and held.get(s.partition) == s.after
+                ]
                 continue
-            await self._after_booking(stretches, booked)
             return
 
     async def _stop(self, error: PartitionStoppedError) -> None:
-        await stop_partition(self._database, error.partition, error.reason)
+        await set_stopped(self._database, error.partition, error.reason)
         self._note_stopped(error.partition, error.reason)
         with suppress(StoreUnavailableError):
             await self._outbox.disarm(error.partition)
 
-    async def _after_booking(self, stretches: list[Stretch], booked: Booked) -> None:
+    async def _after_booking(self, stretches: Sequence[Stretch], booked: Booked) -> None:
         ends = {stretch.partition: stretch.end for stretch in stretches}
         for partition, end in ends.items():
             if partition in self._held:
@@ -242,62 +227,88 @@ class Aggregator(Worker):
     # --- Arming -------------------------------------------------------------------------------------------------------
 
     async def _keep_armed(self) -> None:
-        """Arm the partitions that are not: fresh ones, and those whose Redis has started anew."""
+        """Arm the partitions that are not, and open the gates of rooms, for ever."""
         while True:
-            armed = []
-            for partition, state in (await self._outbox.states(self._held)).items():
-                held = self._held.get(partition)
-                if held is None or state.armed_epoch == held.armed_epoch != 0:
-                    continue
-                if await self._arm(partition, held, state):
-                    armed.append(partition)
-            if armed:
-                log.info("partitions.armed", count=len(armed))
+            try:
+                await self._rooms.open_gates()
+                await self._arm_all()
+            except (StoreUnavailableError, LedgerUnavailableError) as error:
+                log.warning("aggregator.arming_delayed", error=str(error))
+                with suppress(StoreUnavailableError):
+                    await self._store.refresh()
             await asyncio.sleep(ARM_PERIOD_S)
 
-    async def _arm(self, partition: int, held: _Held, state: PartitionState) -> bool:
-        """One try: nothing may be unbooked and nothing may be lost, then the next epoch begins. Whether it did."""
-        try:
-            if state.armed_epoch:
-                await self._outbox.disarm(partition)
-            tail = await self._outbox.tail(partition) or Position(state.epoch, 0)
-            if held.booked.n < tail.n:
-                return False  # the journal is booked first, this comes again
-            checkpoint = await self._next_epoch(partition, state.epoch)
-            if (state.n, tail.n) != (checkpoint.position.n, checkpoint.position.n):
-                raise PartitionStoppedError(
-                    partition,
-                    f"the ledger has booked up to {checkpoint.position}, Redis counts to {state.n} "
-                    f"and its journal ends at {tail}: entries were lost",
-                )
-            await self._outbox.arm(partition, checkpoint.armed_epoch, OUTBOX_BACKLOG_MAX)
-        except (StoreUnavailableError, LedgerUnavailableError) as error:
-            log.warning("partition.not_armed", partition=partition, error=str(error))
-            return False
-        except PartitionStoppedError as error:
-            await self._stop(error)
-            return False
-        held.armed_epoch = checkpoint.armed_epoch
-        log.debug("partition.armed", partition=partition, epoch=checkpoint.armed_epoch, n=state.n)
-        return True
+    async def _arm_all(self) -> None:
+        """Arm fresh partitions, those whose Redis is not the one it was, and those that somebody has let go on."""
+        if self._stopped:
+            with suppress(LedgerUnavailableError):
+                await self._load(set(self._stopped))
+        unarmed = await self._unarmed()
+        if unarmed:
+            await self._load(unarmed)  # another aggregator may have armed them meanwhile
+            unarmed = await self._unarmed()
+        turns = asyncio.Semaphore(ARM_AT_ONCE)
 
-    async def _next_epoch(self, partition: int, stored: int) -> Checkpoint:
-        async with self._database.begin() as connection:
-            return await raise_epoch(connection, partition, stored)
+        async def prepare(partition: int) -> Prepared | None:
+            async with turns:
+                try:
+                    return await self._recovery.prepare(partition)
+                except PartitionStoppedError as error:
+                    await self._stop(error)
+                    return None
+
+        found = await asyncio.gather(*(prepare(p) for p in sorted(unarmed)), return_exceptions=True)
+        ready = {done.partition: done for done in found if isinstance(done, Prepared)}
+        if ready:
+            with metrics.ARM_SECONDS.time():
+                await self._recovery.arm(ready)
+            for partition, prepared in ready.items():
+                if partition in self._held:
+                    self._held[partition].booked = max(self._held[partition].booked, prepared.at)
+            log.info("partitions.armed", count=len(ready))
+        for error in found:
+            if isinstance(error, BaseException):
+                raise error
+
+    async def _unarmed(self) -> set[int]:
+        states = await self._outbox.states(list(self._held))
+        metrics.UNBOOKED.set(sum(s.n - self._held[p].booked.n for p, s in states.items() if p in self._held))
+        mine = {p: (state, self._held[p]) for p, state in states.items() if p in self._held}
+        return {
+            p for p, (state, held) in mine.items() if state.armed_epoch != held.booked.epoch or not state.armed_epoch
+        }
 
     # --- Housekeeping -------------------------------------------------------------------------------------------------
 
+    async def _watch_memory(self) -> None:
+        """Stop new debits of a node whose memory runs out, long before Redis refuses writes; let them go on after."""
+        while True:
+            await asyncio.sleep(MEMORY_PERIOD_S)
+            for node in self._store.nodes:
+                try:
+                    used = await memory_share(node)
+                except StoreUnavailableError:
+                    continue
+                mine = [p for p in self._held if self._outbox.node_of(p) is node]
+                short, before = used >= MEMORY_SHARE_MAX, self._short.get(node.name)
+                if short:
+                    # What both readers have may go at once, whatever the keeping time says.
+                    await self._outbox.trim({p: self._held[p].booked for p in mine})
+                if short != before:
+                    await self._outbox.set_short(mine, short=short)
+                    self._short[node.name] = short
+                    metrics.MEMORY_SHORT.labels(node.name).set(int(short))
+                if short != before and (short or before is not None):
+                    log.warning("memory.short" if short else "memory.enough", node=node.name, used=round(used, 3))
+
     async def _keep_trimmed(self) -> None:
-        """Trim what was booked longer than the keeping time ago."""
-        clock = asyncio.get_running_loop().time
+        """Trim what was booked longer than the keeping time ago; the ledger has noted up to where."""
         while True:
             await asyncio.sleep(TRIM_PERIOD_S)
-            upto = {}
-            for partition, held in self._held.items():
-                if not held.marks or held.marks[-1][1] != held.booked:
-                    held.marks.append((clock(), held.booked))
-                while held.marks and held.marks[0][0] <= clock() - self._keep_s:
-                    upto[partition] = held.marks.popleft()[1]
+            try:
+                upto = await advance_marks(self._database, list(self._held), self._keep_s)
+            except LedgerUnavailableError:
+                continue  # while it is away nothing is booked, and nothing may go
             if upto:
                 await self._outbox.trim(upto)
 
@@ -319,15 +330,9 @@ def run_aggregator(settings: Settings) -> None:
             database = Database(settings.database_url)
             try:
                 await schema.check(database, settings.partitions)
-                outbox = Outbox(store, settings.partitions)
-                aggregator = Aggregator(
-                    outbox,
-                    Wallets(store, settings.partitions, settings.ref_ttl_s),
-                    Leases(store, outbox.roots, Aggregator.role, worker_name()),
-                    database,
-                    durability=settings.durability,
-                    outbox_keep_s=settings.outbox_keep_s,
-                )
+                roots = Outbox(store, settings.partitions).roots
+                leases = Leases(store, roots, Aggregator.role, worker_name())
+                aggregator = Aggregator(store, leases, database, settings)
                 await run_until_stopped(aggregator)
             finally:
                 await database.aclose()

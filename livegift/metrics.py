@@ -15,6 +15,8 @@ GIFT_SECONDS = Histogram("livegift_gift_seconds", "From a gift's arrival to its 
 GIFT_BATCH = Histogram(
     "livegift_gift_batch", "Gifts per exchange with Redis", buckets=(1, 2, 5, 10, 20, 50, 100, 200, 500)
 )
+GIFT_BREAKER_OPEN = Gauge("livegift_gift_breaker_open", "1 while no gifts are sent to a Redis node", ["node"])
+GIFTS_SHED = Counter("livegift_gifts_shed_total", "Gifts answered as unknown without being sent", ["reason"])
 FRAMES = Counter("livegift_room_frames_total", "Room frames built by this process")
 FRAME_WRITES = Counter("livegift_room_frame_writes_total", "Room frames written to viewers")
 SLOW_CLOSED = Counter("livegift_slow_closed_total", "Connections closed because they did not read")
@@ -23,6 +25,13 @@ UNPUBLISHED = Gauge("livegift_relay_unpublished", "Journal entries read and not 
 BOOKED = Counter("livegift_booked_gifts_total", "Gifts booked in the ledger")
 BOOK_SECONDS = Histogram("livegift_book_seconds", "One booking transaction", buckets=_SECONDS)
 BOOK_LAG_SECONDS = Gauge("livegift_book_lag_seconds", "Age of the oldest gift of the last booked batch")
+UNBOOKED = Gauge("livegift_unbooked", "Journal entries written and not yet booked, of the partitions of this worker")
+ARM_SECONDS = Histogram("livegift_arm_seconds", "Fencing the rooms and arming partitions", buckets=_SECONDS)
+ARMED = Counter("livegift_partitions_armed_total", "Partitions that were armed")
+REPAIRED_WALLETS = Counter("livegift_repaired_wallets_total", "Wallets that were put right from the ledger")
+REVOKED = Counter("livegift_revoked_gifts_total", "Published gifts that Redis lost before they were booked")
+QUARANTINED = Counter("livegift_quarantined_total", "Journal entries that could not be booked")
+MEMORY_SHORT = Gauge("livegift_redis_memory_short", "1 while a node takes no debits for want of memory", ["node"])
 PARTITIONS_HELD = Gauge("livegift_partitions_held", "Partitions that this worker looks after", ["role"])
 PARTITIONS_STOPPED = Gauge("livegift_partitions_stopped", "Partitions that wait for somebody to look at them")
 

@@ -6,7 +6,7 @@ last entry up to which everything is published everywhere.
 
 import asyncio
 from collections import deque
-from collections.abc import Coroutine, Iterable
+from collections.abc import Coroutine, Iterable, Mapping
 from typing import Any
 
 import structlog
@@ -27,20 +27,21 @@ from livegift.limits import (
     RELAY_PUBLISH_DEADLINE_S,
     RELAY_RETRY_S,
     RELAY_ROOMS_PER_EXCHANGE_MAX,
+    RELAY_STATES_S,
     RELAY_UNPUBLISHED_MAX,
 )
 from livegift.settings import Settings
 from livegift.store.client import Node, Store, moved, refused
 from livegift.store.keys import room_root
 from livegift.store.leases import Leases
-from livegift.store.outbox import Outbox, Row
+from livegift.store.outbox import Outbox, PartitionState, Row
 from livegift.store.rooms import Publication, publish
 from livegift.worker import Worker, connected, run_until_stopped, worker_name
 
 log = structlog.get_logger()
 
 
-def publication(partition: int, row: Row) -> tuple[str, Publication] | None:
+def publication(partition: int, row: Row, generation: int = 0) -> tuple[str, Publication] | None:
     """The room that an entry concerns and what it gets, or None for an entry that no room sees."""
     entry = row.entry
     name = event_id(partition, row.position)
@@ -57,6 +58,7 @@ def publication(partition: int, row: Row) -> tuple[str, Publication] | None:
             user_json=bytes(entry.user_json),
             combo_id=streak,
             body=wire.gift_event(name, entry),
+            generation=generation,
         )
     if isinstance(entry, StreakEnded):
         return entry.room, Publication(
@@ -70,6 +72,7 @@ def publication(partition: int, row: Row) -> tuple[str, Publication] | None:
             user_json=bytes(entry.user_json),
             combo_id=entry.combo_id,
             body=wire.streak_end_event(name, entry),
+            generation=generation,
         )
     return None
 
@@ -102,6 +105,17 @@ class Publisher:
     def size(self) -> int:
         """How many wait."""
         return sum(map(len, self._queues.values()))
+
+    def drop(self, partition: int) -> None:
+        """Forget what waits of a partition: it may not count any more, and is read again if it does."""
+        for room in list(self._queues):
+            kept = deque(item for item in self._queues[room] if item.partition != partition)
+            if kept:
+                self._queues[room] = kept
+            else:
+                del self._queues[room]
+        if not self._queues:
+            self._work.clear()
 
     def take_all(self) -> dict[str, deque[Publication]]:
         """Empty the queues, for another node's publisher."""
@@ -156,8 +170,9 @@ class Publisher:
             queue = self._queues.get(room)
             if queue is None:
                 continue  # taken away meanwhile: another publisher does it again, which changes nothing
-            for _ in items:
-                queue.popleft()
+            for item in items:
+                if queue and queue[0] is item:  # else it was dropped meanwhile
+                    queue.popleft()
             if queue:
                 self._queues[room] = self._queues.pop(room)  # to the end of the line
             else:
@@ -179,6 +194,7 @@ class Relay(Worker):
         self._outbox = outbox
         self._read: dict[int, Position] = {}
         self._durable: dict[int, Position] = {}
+        self._lives: dict[int, tuple[int, int]] = {}  # the epoch and the cursor's generation in which it was read
         self._streaks_open: set[int] = set()
         self._publishers: dict[str, Publisher] = {}
         self._readers: dict[tuple[int, ...], asyncio.Task[None]] = {}
@@ -186,24 +202,53 @@ class Relay(Worker):
 
     def side_tasks(self) -> dict[str, Coroutine[Any, Any, None]]:
         """What runs beside the leases."""
-        return {"sweep": self._sweep(), "cursors": self._save_cursors(), "layout": self._follow_layout()}
+        return {
+            "sweep": self._sweep(),
+            "cursors": self._save_cursors(),
+            "layout": self._follow_layout(),
+            "lives": self._follow_lives(),
+        }
 
     async def on_leases(self, won: set[int], lost: set[int]) -> None:
         """Follow what was won from its cursor on, let go of what was lost."""
         for partition in lost:
             self._read.pop(partition, None)
             self._durable.pop(partition, None)
+            self._lives.pop(partition, None)
+            self._drop(partition)
         states = await self._outbox.states(won)
         if won - set(states):
             raise StoreUnavailableError(f"no state of partitions {sorted(won - set(states))}")
         for partition, state in states.items():
-            self._read[partition] = self._durable[partition] = state.relayed
+            self._begin(partition, state)
         self._streaks_open |= won
         wanted = set(self._outbox.units(self._read))
         for unit in set(self._readers) - wanted:
             self._readers.pop(unit).cancel()
         for unit in wanted - set(self._readers):
             self._readers[unit] = self.start(f"follow {unit[0]}", self._follow(unit))
+
+    def _begin(self, partition: int, state: PartitionState) -> None:
+        self._read[partition] = self._durable[partition] = state.relayed
+        self._lives[partition] = (state.epoch, state.generation)
+
+    def _drop(self, partition: int) -> None:
+        for publisher in self._publishers.values():
+            publisher.drop(partition)
+
+    async def _follow_lives(self) -> None:
+        """Begin a partition again whose Redis is not the one it was, or whose cursor was set back.
+
+        What was read before may not count any more. (Rooms refuse it anyway: another relay may be asleep.)
+        """
+        while True:
+            await asyncio.sleep(RELAY_STATES_S)
+            for partition, state in (await self._outbox.states(list(self._read))).items():
+                if partition in self._read and self._lives[partition] != (state.epoch, state.generation):
+                    log.info("relay.begins_again", partition=partition, at=str(state.relayed), epoch=state.epoch)
+                    self._drop(partition)
+                    self._begin(partition, state)
+                    self._streaks_open.add(partition)
 
     async def _follow(self, unit: tuple[int, ...]) -> None:
         """Read new entries of a unit and hand them to the publishers, for ever."""
@@ -225,7 +270,7 @@ class Relay(Worker):
                     await asyncio.sleep(RELAY_RETRY_S)
                     continue
                 if found:
-                    self._hand_out(found)
+                    self._hand_out(cursors, found)
                     while sum(publisher.size for publisher in self._publishers.values()) > RELAY_UNPUBLISHED_MAX:
                         await asyncio.sleep(RELAY_RETRY_S)
                     # What comes within this pause is read together.
@@ -233,16 +278,16 @@ class Relay(Worker):
         finally:
             await link.close()
 
-    def _hand_out(self, found: dict[int, list[Row]]) -> None:
+    def _hand_out(self, cursors: Mapping[int, Position], found: dict[int, list[Row]]) -> None:
         for partition, rows in found.items():
-            if partition not in self._read:
-                continue
+            if self._read.get(partition) != cursors[partition]:
+                continue  # lost, or begun again while this was read
             for row in rows:
                 if isinstance(row.entry, GiftSent) and not row.entry.repeat_end:
                     self._streaks_open.add(partition)
                 if row.entry is None:
                     log.error("relay.unreadable_entry", partition=partition, position=str(row.position))
-                target = publication(partition, row)
+                target = publication(partition, row, self._lives[partition][1])
                 if target is not None:
                     self._publisher_of(target[0]).add(*target)
             self._read[partition] = rows[-1].position
@@ -291,8 +336,10 @@ class Relay(Worker):
                     done[item.partition] = before
         metrics.UNPUBLISHED.set(count)
         news = {p: position for p, position in done.items() if position > self._durable.get(p, position)}
-        for partition in await self._outbox.advance("relayed", news):
-            self._durable[partition] = news[partition]
+        generations = {p: self._lives[p][1] for p in news}
+        for partition in await self._outbox.advance("relayed", news, generations):
+            if partition in self._durable:
+                self._durable[partition] = max(self._durable[partition], news[partition])
 
     async def _sweep(self) -> None:
         """End the streaks whose time is over, where any can be open."""

@@ -18,6 +18,7 @@ from livegift.settings import Settings
 from livegift.store import functions
 from livegift.store.client import Store
 from livegift.store.leases import Leases
+from livegift.store.server import check_servers
 
 log = structlog.get_logger()
 
@@ -119,6 +120,7 @@ async def connected(settings: Settings) -> AsyncIterator[Store]:
     """Redis with the functions of this version. Raises StoreUnavailableError or ConfigError."""
     store = await Store.connect(settings.redis_url)
     try:
+        await check_servers(store, settings.durability)
         await functions.check(store)
         yield store
     finally:

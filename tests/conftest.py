@@ -17,6 +17,7 @@ from livegift.migrate import migrate
 from livegift.settings import Settings
 from livegift.store import functions
 from livegift.store.client import Store
+from livegift.store.rooms import Rooms
 from tests.system import System
 
 JWT_SECRET = "a secret that only the tests know, 32+ bytes"
@@ -49,7 +50,9 @@ def redis_url(redis_server: RedisServer) -> str:
 
 
 def emptied(server: RedisServer) -> str:
+    """As if it had just been started for the first time: the functions' memory is gone as well."""
     with closing(server.client()) as client:
+        client.function_flush()
         client.flushall()
     return server.url
 
@@ -57,8 +60,7 @@ def emptied(server: RedisServer) -> str:
 @pytest.fixture
 def cluster_url(cluster: list[RedisServer]) -> str:
     for node in cluster:
-        with closing(node.client()) as client:
-            client.flushall()
+        emptied(node)
     return cluster[0].url
 
 
@@ -117,6 +119,8 @@ async def store(redis_url: str) -> AsyncIterator[Store]:
     """Redis with the functions loaded."""
     connected = await Store.connect(redis_url)
     await functions.load(connected)
+    for node in connected.nodes:
+        await Rooms(connected).open_gate(node, 1, {})
     yield connected
     await connected.aclose()
 

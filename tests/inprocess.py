@@ -4,12 +4,16 @@ import asyncio
 import time
 from contextlib import AsyncExitStack
 from typing import Self
+from uuid import uuid4
+
+import psycopg
 
 from livegift.aggregator import Aggregator
 from livegift.audit import Report, audit
 from livegift.domain.catalogue import DEFAULT_GIFTS
 from livegift.domain.partitions import partition_of
 from livegift.domain.spending import Accepted, GiftSend
+from livegift.errors import StoreUnavailableError
 from livegift.grants import grant_coins
 from livegift.ledger import rooms
 from livegift.ledger.engine import Database
@@ -18,7 +22,7 @@ from livegift.settings import Settings
 from livegift.store.client import Store
 from livegift.store.leases import Leases
 from livegift.store.outbox import Outbox
-from livegift.store.wallets import Display, Wallets, gift_send, parse_outcome
+from livegift.store.wallets import Display, Outcome, Wallets, gift_send, parse_outcome
 from livegift.worker import Worker
 from tests.waiting import wait_until
 
@@ -42,8 +46,7 @@ class InProcess:
         self.wallets = Wallets(self.store, settings.partitions, settings.ref_ttl_s)
         self._stack.push_async_callback(self.stop_all)
         self.start(Relay(self.store, self.outbox, Leases(self.store, self.outbox.roots, "relay", "relay-1")))
-        leases = Leases(self.store, self.outbox.roots, "aggregator", "aggregator-1")
-        self.start(Aggregator(self.outbox, self.wallets, leases, self.database, durability="fsync", outbox_keep_s=3600))
+        self.start_aggregator()
         await wait_until(self._all_armed, "all partitions are armed")
         return self
 
@@ -53,6 +56,10 @@ class InProcess:
     async def _all_armed(self) -> bool:
         states = await self.outbox.states(self.outbox.roots)
         return all(state.armed_epoch for state in states.values())
+
+    def start_aggregator(self) -> None:
+        leases = Leases(self.store, self.outbox.roots, "aggregator", "aggregator-1")
+        self.start(Aggregator(self.store, leases, self.database, self.settings))
 
     def start(self, worker: Worker) -> None:
         stop = self._stops[worker.role] = asyncio.Event()
@@ -74,15 +81,47 @@ class InProcess:
 
     async def gift(self, user: str, room: str, to: str, gift_id: str, ref: str) -> Accepted:
         """Debit one gift, as a hub would."""
+        outcome = await self.try_gift(user, room, to, gift_id, ref)
+        assert isinstance(outcome, Accepted), outcome
+        return outcome
+
+    async def try_gift(self, user: str, room: str, to: str, gift_id: str, ref: str, payload: str = "ab") -> Outcome:
         kind = next(kind for kind in DEFAULT_GIFTS if kind.id == gift_id)
-        send = GiftSend(user, ref, "ab", room, to, gift_id, kind.coins, 1, kind.diamond_count, kind.streakable)
+        send = GiftSend(user, ref, payload, room, to, gift_id, kind.coins, 1, kind.diamond_count, kind.streakable)
         root = self.outbox.roots[partition_of(user, self.settings.partitions)]
         display = Display(b'{"id":"%b"}' % user.encode(), b'{"gift":{}}')
         command = gift_send(root, [(send, display)], int(time.time() * 1000), self.settings.combo_timeout_ms, 86_400)
         (reply,) = await self.store.call(command)
-        outcome = parse_outcome(reply)
-        assert isinstance(outcome, Accepted), outcome
-        return outcome
+        return parse_outcome(reply)
+
+    async def wait_reachable(self) -> None:
+        """All nodes answer, and a cluster is whole."""
+
+        async def reachable() -> bool:
+            try:
+                await self.store.refresh()
+                return len(await self.outbox.states(self.outbox.roots)) == len(self.outbox.roots)
+            except StoreUnavailableError:
+                return False
+
+        await wait_until(reachable, "all nodes answer", 30)
+
+    async def save_ledger(self) -> str:
+        """A copy of the database as it is; nobody may be connected to it for a moment."""
+        name = f"saved_{uuid4().hex}"
+        await self._copy_database(self.settings.database_url.rpartition("/")[2], name)
+        return name
+
+    async def put_back_ledger(self, saved: str) -> None:
+        """The database becomes what it was."""
+        await self._copy_database(saved, self.settings.database_url.rpartition("/")[2])
+
+    async def _copy_database(self, source: str, target: str) -> None:
+        await self.database.aclose()
+        base = self.settings.database_url.rpartition("/")[0]
+        async with await psycopg.AsyncConnection.connect(f"{base}/postgres", autocommit=True) as connection:
+            await connection.execute(f'DROP DATABASE IF EXISTS "{target}" WITH (FORCE)'.encode())
+            await connection.execute(f'CREATE DATABASE "{target}" TEMPLATE "{source}"'.encode())
 
     async def audit(self, wait_s: float = 30.0) -> Report:
         return await audit(self.settings, wait_s)

@@ -3,6 +3,8 @@
 Entries are arrays on the wire: a tag, then the fields in this order. Fields are only ever added at the end.
 """
 
+from dataclasses import dataclass
+
 from msgspec import Raw, Struct
 
 
@@ -27,6 +29,7 @@ class GiftSent(Struct, frozen=True, array_like=True, tag="gift"):
     user_json: Raw
     details_json: Raw
     message_json: Raw
+    payload_hash: str = ""
 
 
 class StreakEnded(Struct, frozen=True, array_like=True, tag="streak_end"):
@@ -54,6 +57,37 @@ class WalletChanged(Struct, frozen=True, array_like=True, tag="change"):
     delta: int
     reason: str
     ts_ms: int
+    payload_hash: str = ""
 
 
 Entry = GiftSent | StreakEnded | WalletChanged
+
+
+@dataclass(frozen=True, slots=True)
+class Poison:
+    """An entry that can't be booked: its bytes, why not, and what it says, where that is legible."""
+
+    raw: bytes
+    error: str
+    entry: Entry | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class WalletStep:
+    """What an entry does to a wallet: `delta` coins, after which it has `seq` and `balance`."""
+
+    user: str
+    delta: int
+    seq: int
+    balance: int
+
+
+def wallet_step(entry: Entry | Poison | None) -> WalletStep | None:
+    """The wallet's step of an entry, None for one that moves no coins or does not tell."""
+    if isinstance(entry, Poison):
+        entry = entry.entry
+    if isinstance(entry, GiftSent):
+        return WalletStep(entry.user, -entry.coins, entry.wallet_seq, entry.balance)
+    if isinstance(entry, WalletChanged):
+        return WalletStep(entry.user, entry.delta, entry.wallet_seq, entry.balance)
+    return None

@@ -8,7 +8,7 @@ one row that all bookings wait for.
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from livegift.domain.journal import Entry, GiftSent, WalletChanged
+from livegift.domain.journal import Entry, GiftSent, Poison, WalletChanged, wallet_step
 
 COIN = "COIN"
 DIAMOND = "DIAMOND"
@@ -36,8 +36,19 @@ def diamonds_of(user: str) -> str:
     return f"diamonds:user:{user}"
 
 
-def transfers_of(entry: Entry, partition: int) -> tuple[Transfer, ...]:
+def suspense_of(user: str, partition: int, delta: int) -> tuple[Transfer, ...]:
+    """What keeps the books even while nobody can say why a wallet got `delta` coins (negative: gave)."""
+    mine, suspense = coins_of(user), f"coins:suspense:p{partition}"
+    if delta < 0:
+        return (Transfer(COIN, mine, suspense, -delta),)
+    return (Transfer(COIN, suspense, mine, delta),) if delta else ()
+
+
+def transfers_of(entry: Entry | Poison, partition: int) -> tuple[Transfer, ...]:
     """The transfers that an entry of `partition` stands for. Raises KeyError for a reason that nobody knows."""
+    if isinstance(entry, Poison):
+        step = wallet_step(entry)
+        return suspense_of(step.user, partition, step.delta) if step else ()
     if isinstance(entry, GiftSent):
         coins = Transfer(COIN, coins_of(entry.user), f"coins:spent:p{partition}", entry.coins)
         diamonds = Transfer(DIAMOND, f"diamonds:issued:p{partition}", diamonds_of(entry.to), entry.diamonds)

@@ -45,10 +45,10 @@ class Database:
             async with self.engine.begin() as connection:
                 yield connection
         except (*_AWAY, OSError) as error:
-            raise LedgerUnavailableError(f"PostgreSQL: {_plain(error)}") from error
+            raise LedgerUnavailableError(f"PostgreSQL: {plain(error)}") from error
         except DBAPIError as error:
             if error.connection_invalidated:
-                raise LedgerUnavailableError(f"PostgreSQL: {_plain(error)}") from error
+                raise LedgerUnavailableError(f"PostgreSQL: {plain(error)}") from error
             raise
 
     @asynccontextmanager
@@ -64,14 +64,14 @@ class Database:
             async with self.begin() as connection:
                 await connection.execute(text("SELECT 1"))
         except SQLAlchemyError as error:
-            raise LedgerUnavailableError(f"PostgreSQL: {_plain(error)}") from error
+            raise LedgerUnavailableError(f"PostgreSQL: {plain(error)}") from error
 
     async def aclose(self) -> None:
         """Close all connections."""
         await self.engine.dispose()
 
 
-def _plain(error: BaseException) -> str:
-    """The driver's own first line: no statement, no parameters, which might be somebody's data."""
+def plain(error: BaseException) -> str:
+    """An error in the driver's own first line: no statement, no parameters, which might be somebody's data."""
     cause = error.orig if isinstance(error, DBAPIError) and error.orig else error
     return (str(cause).strip().splitlines() or [type(cause).__name__])[0]

@@ -3,16 +3,22 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+import psycopg
 from psycopg import AsyncConnection as DriverConnection
-from sqlalchemy import func, insert, select, text, update
+from sqlalchemy import Row, func, insert, select, text
+from sqlalchemy.dialects.postgresql import insert as pg_insert
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from livegift.domain.journal import Entry, GiftSent, WalletChanged
+from livegift.domain.journal import Entry, GiftSent, Poison, StreakEnded, WalletChanged
 from livegift.domain.partitions import Position
-from livegift.domain.postings import REASONS, Transfer, diamonds_of, sums, transfers_of
+from livegift.domain.postings import Transfer, diamonds_of, sums, transfers_of
 from livegift.errors import LivegiftError, PartitionStoppedError
 from livegift.ledger import tables
-from livegift.ledger.engine import Database
+from livegift.ledger.engine import Database, plain
+from livegift.ledger.heads import move_heads
+from livegift.ledger.quarantine import put_aside
+from livegift.ledger.stretches import Stretch
 
 
 class CheckpointMovedError(LivegiftError):
@@ -24,28 +30,22 @@ class CheckpointMovedError(LivegiftError):
         super().__init__(f"the checkpoints of partitions {list(partitions)} have moved")
 
 
+class UnbookableError(LivegiftError):
+    """The ledger refuses an entry of the batch, nobody knows which; nothing was booked."""
+
+
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """How far a partition is booked, the epoch it is armed under, and why it was stopped, if it was."""
+    """How far a partition is booked, under the epoch it was armed last, and why it was stopped, if it was.
+
+    `gifts` and `coins` are what was booked in all.
+    """
 
     partition: int
     position: Position
-    armed_epoch: int
     stopped: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Stretch:
-    """Consecutive entries of one partition, the first right after `after`."""
-
-    partition: int
-    after: Position
-    entries: tuple[tuple[Position, Entry], ...]
-
-    @property
-    def end(self) -> Position:
-        """The position of the last entry."""
-        return self.entries[-1][0]
+    gifts: int
+    coins: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,33 +67,10 @@ class Booked:
     credits: tuple[Credit, ...]
 
 
-@dataclass(slots=True)
-class _Head:
-    """How a batch moves one wallet: from (seq, balance) before its first entry to those of its last."""
-
-    partition: int
-    before_seq: int
-    before_balance: int
-    epoch: int
-    seq: int
-    balance: int
-
-
 _GIFT_COLUMNS = [column.name for column in tables.gifts.columns]
 _TRANSFER_COLUMNS = [column.name for column in tables.transfers.columns]
+_STREAK_END_COLUMNS = [column.name for column in tables.streak_ends.columns]
 
-_NEW_HEADS = text(
-    "INSERT INTO wallet_heads (user_id, partition, epoch, seq, balance) "
-    "SELECT u, p, 0, 0, 0 FROM unnest(CAST(:users AS text[]), CAST(:partitions AS int[])) AS v(u, p) "
-    "ORDER BY u ON CONFLICT (user_id) DO NOTHING"
-)
-_MOVE_HEADS = text(
-    "UPDATE wallet_heads h SET epoch = v.epoch, seq = v.seq, balance = v.balance "
-    "FROM unnest(CAST(:users AS text[]), CAST(:before_seqs AS bigint[]), CAST(:before_balances AS bigint[]), "
-    "CAST(:epochs AS bigint[]), CAST(:seqs AS bigint[]), CAST(:balances AS bigint[])) "
-    "AS v(user_id, before_seq, before_balance, epoch, seq, balance) "
-    "WHERE h.user_id = v.user_id AND h.seq = v.before_seq AND h.balance = v.before_balance RETURNING h.user_id"
-)
 # In the order of the names, which all bookings share: no two of them can wait for each other.
 _ADD_TO_ACCOUNTS = text(
     "INSERT INTO accounts (name, asset, balance) "
@@ -102,9 +79,10 @@ _ADD_TO_ACCOUNTS = text(
     "ON CONFLICT (name) DO UPDATE SET balance = accounts.balance + excluded.balance RETURNING name, balance"
 )
 _MOVE_CHECKPOINTS = text(
-    "UPDATE checkpoints c SET epoch = v.epoch, n = v.n, booked_at = now() "
-    "FROM unnest(CAST(:partitions AS int[]), CAST(:epochs AS bigint[]), CAST(:ns AS bigint[])) "
-    "AS v(partition, epoch, n) WHERE c.partition = v.partition"
+    "UPDATE checkpoints c SET epoch = v.epoch, n = v.n, gifts = c.gifts + v.gifts, coins = c.coins + v.coins, "
+    "booked_at = now() FROM unnest(CAST(:partitions AS int[]), CAST(:epochs AS bigint[]), CAST(:ns AS bigint[]), "
+    "CAST(:gifts AS bigint[]), CAST(:coins AS bigint[])) "
+    "AS v(partition, epoch, n, gifts, coins) WHERE c.partition = v.partition"
 )
 
 
@@ -115,62 +93,48 @@ async def read_checkpoints(database: Database, partitions: Iterable[int] | None 
         query = query.where(tables.checkpoints.c.partition.in_(list(partitions)))
     async with database.begin() as connection:
         rows = (await connection.execute(query)).all()
-    return {
-        row.partition: Checkpoint(row.partition, Position(row.epoch, row.n), row.armed_epoch, row.stopped)
-        for row in rows
-    }
+    return {row.partition: checkpoint_of(row) for row in rows}
 
 
-async def stop_partition(database: Database, partition: int, reason: str) -> None:
-    """Book nothing more of a partition until somebody has looked at it."""
-    async with database.begin() as connection:
-        await connection.execute(
-            update(tables.checkpoints).where(tables.checkpoints.c.partition == partition).values(stopped=reason)
-        )
-
-
-async def raise_epoch(connection: AsyncConnection, partition: int, above: int) -> Checkpoint:
-    """Lock a checkpoint's row until the transaction ends and give the partition the next epoch, above all so far."""
-    row = (
-        await connection.execute(
-            select(tables.checkpoints).where(tables.checkpoints.c.partition == partition).with_for_update()
-        )
-    ).one()
-    epoch = max(row.armed_epoch, above) + 1
-    await connection.execute(
-        update(tables.checkpoints).where(tables.checkpoints.c.partition == partition).values(armed_epoch=epoch)
-    )
-    return Checkpoint(partition, Position(row.epoch, row.n), epoch, row.stopped)
+def checkpoint_of(row: Row[tuple[object, ...]]) -> Checkpoint:
+    """From a row of `checkpoints`."""
+    return Checkpoint(row.partition, Position(row.epoch, row.n), row.stopped, row.gifts, row.coins)
 
 
 async def book(database: Database, stretches: Sequence[Stretch]) -> Booked:
     """Book the stretches (of different partitions) in one transaction.
 
     Raises CheckpointMovedError (nothing booked, somebody else did), PartitionStoppedError (nothing booked, one journal
-    does not fit the ledger) or LedgerUnavailableError (unknown: the checkpoints tell).
+    does not fit the ledger), UnbookableError (nothing booked, an entry is refused) or LedgerUnavailableError (unknown:
+    the checkpoints tell).
     """
+    try:
+        return await _book(database, stretches)
+    except (SQLAlchemyError, psycopg.Error, ValueError, OverflowError, KeyError) as error:
+        raise UnbookableError(plain(error)) from error
+
+
+async def _book(database: Database, stretches: Sequence[Stretch]) -> Booked:
     async with database.begin() as connection:
         await _check_checkpoints(connection, stretches)
         gifts = [(s.partition, p, e) for s in stretches for p, e in s.entries if isinstance(e, GiftSent)]
         changes = [(s.partition, p, e) for s in stretches for p, e in s.entries if isinstance(e, WalletChanged)]
+        ends = [(s.partition, p, e) for s in stretches for p, e in s.entries if isinstance(e, StreakEnded)]
         batch_id = await connection.scalar(
             insert(tables.batches).values(gifts=len(gifts), transfers=len(changes)).returning(tables.batches.c.id)
         )
         assert batch_id is not None  # noqa: S101 - RETURNING of an insert has a row
+        await put_aside(connection, stretches)
         # Before the rows: a fork is to be named as one, not as a row that is there twice.
-        await _move_heads(connection, stretches)
+        found = await move_heads(connection, stretches)
         await _copy(connection, "gifts", _GIFT_COLUMNS, [_gift_row(batch_id, *item) for item in gifts])
         await _copy(connection, "transfers", _TRANSFER_COLUMNS, [_change_row(batch_id, *item) for item in changes])
-        balances = await _add_to_accounts(connection, stretches)
-        await _mark_grants(connection, [e.ref.removeprefix("grant:") for _, _, e in changes if e.reason == "grant"])
-        await connection.execute(
-            _MOVE_CHECKPOINTS,
-            {
-                "partitions": [s.partition for s in stretches],
-                "epochs": [s.end.epoch for s in stretches],
-                "ns": [s.end.n for s in stretches],
-            },
-        )
+        rows = [(partition, p.epoch, p.n, end.combo_id) for partition, p, end in ends]
+        await _copy(connection, "streak_ends", _STREAK_END_COLUMNS, rows)
+        moves = [t for s in stretches for _, entry in s.entries for t in transfers_of(entry, s.partition)]
+        balances = await add_to_accounts(connection, moves + found)
+        await _mark_grants(connection, [e for _, _, e in changes if e.reason == "grant"])
+        await _move_checkpoints(connection, stretches)
     diamonds: dict[str, int] = {}
     for _, _, gift in gifts:
         diamonds[gift.to] = diamonds.get(gift.to, 0) + gift.diamonds
@@ -189,25 +153,47 @@ async def _check_checkpoints(connection: AsyncConnection, stretches: Sequence[St
     for row in rows:
         if row.stopped:
             raise PartitionStoppedError(row.partition, row.stopped)
-        _check_chain(wanted[row.partition], row.armed_epoch)
+    begun = [base for stretch in stretches for base in _check_chain(stretch)]
+    if begun:
+        await connection.execute(pg_insert(tables.epochs).values(begun).on_conflict_do_nothing())
 
 
-def _check_chain(stretch: Stretch, armed_epoch: int) -> None:
-    """No hole, no step back, no epoch that nobody has armed."""
-    before = stretch.after
-    for position, entry in stretch.entries:
-        if isinstance(entry, WalletChanged) and entry.reason not in REASONS:
+def _check_chain(stretch: Stretch) -> list[dict[str, int]]:
+    """No hole and no step back. Returns the epochs that begin in the stretch, with their bases.
+
+    Each epoch is committed before Redis hears of it, so only a ledger that was set back can meet a new one.
+    """
+    before, begun = stretch.after, []
+    for position, _ in stretch.entries:
+        if position.n != before.n + 1 or position.epoch < before.epoch:
             raise PartitionStoppedError(
                 stretch.partition,
-                f"entry {position} has the reason {entry.reason!r}, expected one of {sorted(REASONS)}",
+                f"after {before} the journal goes on at {position}; expected n {before.n + 1} and no lower epoch",
             )
-        if position.n != before.n + 1 or not before.epoch <= position.epoch <= armed_epoch:
-            raise PartitionStoppedError(
-                stretch.partition,
-                f"after {before} the journal goes on at {position}; expected n {before.n + 1} "
-                f"and an epoch from {before.epoch} to {armed_epoch}",
-            )
+        if position.epoch > before.epoch:
+            begun.append({"partition": stretch.partition, "epoch": position.epoch, "base": before.n})
         before = position
+    return begun
+
+
+async def _move_checkpoints(connection: AsyncConnection, stretches: Sequence[Stretch]) -> None:
+    # A gift counts as accepted, whether it could be booked or not.
+    accepted = [[g for _, entry in s.entries if (g := _gift_in(entry)) is not None] for s in stretches]
+    await connection.execute(
+        _MOVE_CHECKPOINTS,
+        {
+            "partitions": [s.partition for s in stretches],
+            "epochs": [s.end.epoch for s in stretches],
+            "ns": [s.end.n for s in stretches],
+            "gifts": [len(gifts) for gifts in accepted],
+            "coins": [sum(gift.coins for gift in gifts) for gifts in accepted],
+        },
+    )
+
+
+def _gift_in(entry: Entry | Poison) -> GiftSent | None:
+    found = entry.entry if isinstance(entry, Poison) else entry
+    return found if isinstance(found, GiftSent) else None
 
 
 def _gift_row(batch_id: int, partition: int, position: Position, gift: GiftSent) -> tuple[object, ...]:
@@ -230,6 +216,7 @@ def _gift_row(batch_id: int, partition: int, position: Position, gift: GiftSent)
         gift.repeat_count,
         gift.anonymous,
         gift.ts_ms,
+        gift.payload_hash,
     )
 
 
@@ -250,6 +237,7 @@ def _change_row(batch_id: int, partition: int, position: Position, change: Walle
         change.reason,
         change.ref,
         change.ts_ms,
+        change.payload_hash,
     )
 
 
@@ -268,67 +256,8 @@ async def _copy(
             await copy.write_row(row)
 
 
-def _fold_heads(stretches: Sequence[Stretch]) -> dict[str, _Head]:
-    heads: dict[str, _Head] = {}
-    for stretch in stretches:
-        for position, entry in stretch.entries:
-            if isinstance(entry, GiftSent):
-                delta = -entry.coins
-            elif isinstance(entry, WalletChanged):
-                delta = entry.delta
-            else:
-                continue
-            head = heads.get(entry.user)
-            if head is None:
-                head = heads[entry.user] = _Head(
-                    stretch.partition, entry.wallet_seq - 1, entry.balance - delta, 0, entry.wallet_seq, entry.balance
-                )
-            elif entry.wallet_seq != head.seq + 1 or entry.balance != head.balance + delta:
-                raise PartitionStoppedError(
-                    stretch.partition,
-                    f"entry {position} says wallet {entry.user} is at seq {entry.wallet_seq} with {entry.balance}; "
-                    f"expected seq {head.seq + 1} with {head.balance + delta}",
-                )
-            head.epoch, head.seq, head.balance = position.epoch, entry.wallet_seq, entry.balance
-    return heads
-
-
-async def _move_heads(connection: AsyncConnection, stretches: Sequence[Stretch]) -> None:
-    heads = dict(sorted(_fold_heads(stretches).items()))
-    if not heads:
-        return
-    fresh = {user: head for user, head in heads.items() if head.before_seq == 0}
-    if fresh:
-        await connection.execute(
-            _NEW_HEADS, {"users": list(fresh), "partitions": [head.partition for head in fresh.values()]}
-        )
-    result = await connection.execute(
-        _MOVE_HEADS,
-        {
-            "users": list(heads),
-            "before_seqs": [head.before_seq for head in heads.values()],
-            "before_balances": [head.before_balance for head in heads.values()],
-            "epochs": [head.epoch for head in heads.values()],
-            "seqs": [head.seq for head in heads.values()],
-            "balances": [head.balance for head in heads.values()],
-        },
-    )
-    moved = {row.user_id for row in result}
-    forked = [user for user in heads if user not in moved]
-    if forked:
-        head = heads[forked[0]]
-        raise PartitionStoppedError(
-            head.partition,
-            f"the journal says wallet {forked[0]} was at seq {head.before_seq} with {head.before_balance}, "
-            "the ledger knows another state",
-        )
-
-
-async def _add_to_accounts(connection: AsyncConnection, stretches: Sequence[Stretch]) -> dict[str, int]:
-    moves: list[Transfer] = []
-    for stretch in stretches:
-        for _, entry in stretch.entries:
-            moves += transfers_of(entry, stretch.partition)
+async def add_to_accounts(connection: AsyncConnection, moves: Iterable[Transfer]) -> dict[str, int]:
+    """Add the sums of `moves` to the accounts; returns the new balance of each."""
     changes = sums(moves)
     if not changes:
         return {}
@@ -343,8 +272,11 @@ async def _add_to_accounts(connection: AsyncConnection, stretches: Sequence[Stre
     return {row.name: row.balance for row in result}
 
 
-async def _mark_grants(connection: AsyncConnection, refs: Sequence[str]) -> None:
-    if refs:
-        await connection.execute(
-            update(tables.grants).where(tables.grants.c.ref.in_(refs)).values(status="credited", credited_at=func.now())
-        )
+async def _mark_grants(connection: AsyncConnection, entries: Sequence[WalletChanged]) -> None:
+    """A grant's row is there before its coins, unless the ledger was set back: then it is written again."""
+    if entries:
+        credited = {"status": "credited", "credited_at": func.now()}
+        by_ref = {entry.ref.removeprefix("grant:"): entry for entry in entries}
+        rows = [{"ref": ref, "user_id": e.user, "coins": e.delta, **credited} for ref, e in by_ref.items()]
+        statement = pg_insert(tables.grants).values(rows)
+        await connection.execute(statement.on_conflict_do_update(index_elements=["ref"], set_=credited))

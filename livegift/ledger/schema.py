@@ -12,8 +12,9 @@ from livegift.ledger import tables
 from livegift.ledger.engine import Database
 
 # The newest revision in migrations/versions; a test compares the two.
-VERSION = "0001"
+VERSION = "0002"
 _PARTITIONS = "partitions"
+_MIGRATE_LOCK = 0x6C69766567696674  # "livegift"
 
 
 def _upgrade(connection: Connection) -> None:
@@ -41,6 +42,8 @@ async def migrate(database: Database, partitions: int) -> str:
     Raises ConfigError when the number of partitions is not the one of the first migration.
     """
     async with database.begin() as connection:
+        # Two at once would make the same tables.
+        await connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATE_LOCK})
         await connection.run_sync(_upgrade)
         await connection.execute(
             insert(tables.system).values(key=_PARTITIONS, value=str(partitions)).on_conflict_do_nothing()
@@ -78,7 +81,7 @@ def _seed(connection: Connection, partitions: Sequence[int]) -> None:
         {"package_id": p.id, "region": DEFAULT_REGION, "currency": p.currency, "amount": p.amount}
         for p in DEFAULT_PACKAGES
     ]
-    rows = [{"partition": p, "epoch": 0, "n": 0, "armed_epoch": 0} for p in partitions]
+    rows = [{"partition": p, "epoch": 0, "n": 0} for p in partitions]
     for table, values in (
         (tables.gift_kinds, gifts),
         (tables.coin_packages, packages),

@@ -12,6 +12,7 @@ from sqlalchemy import (
     Integer,
     LargeBinary,
     MetaData,
+    Sequence,
     SmallInteger,
     Table,
     Text,
@@ -98,17 +99,35 @@ accounts = Table(
     Column("balance", BigInteger, nullable=False),
 )
 
-# Up to where each partition's journal is booked, the epoch it is armed under, and why it was stopped.
+# Up to where each partition's journal is booked: arming moves the epoch, booking moves n. What was booked in all, why
+# it was stopped, and up to where it may be trimmed once `mark_at` is long enough ago.
 checkpoints = Table(
     "checkpoints",
     metadata,
     Column("partition", Integer, primary_key=True, autoincrement=False),
     Column("epoch", BigInteger, nullable=False),
     Column("n", BigInteger, nullable=False),
-    Column("armed_epoch", BigInteger, nullable=False),
+    Column("gifts", BigInteger, nullable=False, server_default=text("0")),
+    Column("coins", BigInteger, nullable=False, server_default=text("0")),
     Column("stopped", Text, nullable=True),
     _at("booked_at"),
+    Column("mark_epoch", BigInteger, nullable=False, server_default=text("0")),
+    Column("mark_n", BigInteger, nullable=False, server_default=text("0")),
+    _at("mark_at"),
 )
+
+# The n at which each epoch of a partition began: what an older epoch wrote beyond it does not count.
+epochs = Table(
+    "epochs",
+    metadata,
+    Column("partition", Integer, primary_key=True),
+    Column("epoch", BigInteger, primary_key=True),
+    Column("base", BigInteger, nullable=False),
+    _at("at"),
+)
+
+# Gives each life of a room's numbering its own epoch.
+room_epochs = Sequence("room_epochs", metadata=metadata)
 
 batches = Table(
     "batches",
@@ -142,8 +161,9 @@ gifts = Table(
     Column("repeat_count", BigInteger, nullable=False),
     Column("anonymous", Boolean, nullable=False),
     Column("ts_ms", BigInteger, nullable=False),
+    Column("payload_hash", Text, nullable=False, server_default=""),
     UniqueConstraint("sender", "wallet_seq"),
-    Index(None, "room"),
+    Index("ix_gifts_room_partition_n", "room", "partition", "n"),
     Index("ix_gifts_receiver_ts_ms", "receiver", "ts_ms"),
 )
 
@@ -165,8 +185,19 @@ transfers = Table(
     Column("reason", Text, nullable=False),
     Column("ref", Text, nullable=False),
     Column("ts_ms", BigInteger, nullable=False),
+    Column("payload_hash", Text, nullable=False, server_default=""),
     CheckConstraint("amount > 0", name="amount"),
     UniqueConstraint("user_id", "wallet_seq"),
+)
+
+# Streaks that have had their last event, so that one that is opened again after a loss does not get a second one.
+streak_ends = Table(
+    "streak_ends",
+    metadata,
+    Column("partition", Integer, primary_key=True),
+    Column("epoch", BigInteger, primary_key=True),
+    Column("n", BigInteger, primary_key=True),
+    Column("combo_id", Text, nullable=False, index=True),
 )
 
 # The last booked state of each wallet: moved by compare-and-set, so that a fork shows at once.
@@ -193,7 +224,8 @@ grants = Table(
     CheckConstraint("status IN ('pending', 'credited')", name="status"),
 )
 
-# Journal entries that can't be booked, with their bytes.
+# Journal entries that can't be booked, with their bytes. Where it is known whose wallet they changed, they stand in its
+# chain, and the amount is with `coins:suspense`: `coins` is what the wallet got (negative: gave).
 quarantine = Table(
     "quarantine",
     metadata,
@@ -203,4 +235,13 @@ quarantine = Table(
     Column("raw", LargeBinary, nullable=False),
     Column("error", Text, nullable=False),
     _at("at"),
+    Column("status", Text, nullable=False, server_default="open"),
+    Column("reason", Text, nullable=True),
+    _at("closed_at", nullable=True),
+    Column("user_id", Text, nullable=True),
+    Column("wallet_seq", BigInteger, nullable=True),
+    Column("balance", BigInteger, nullable=True),
+    Column("coins", BigInteger, nullable=True),
+    CheckConstraint("status IN ('open', 'booked', 'dropped')", name="status"),
+    UniqueConstraint("user_id", "wallet_seq"),
 )

@@ -2,13 +2,16 @@
 
 | name | kind | lives |
 |---|---|---|
-| `{w7.1}:meta` | hash: epoch, n, n_max, gifts, coins, booked, relayed | permanent |
+| `{w7.1}:meta` | hash: epoch, n, n_max, gifts, coins, booked, relayed, generation, short | permanent |
 | `{w7.1}:outbox` | stream of journal entries, id `<epoch>-<n>` | trimmed after `LIVEGIFT_OUTBOX_KEEP_S` |
 | `{w7.1}:w:<user>` | hash: b balance, s seq, h hours with refs, f frozen | permanent |
 | `{w7.1}:ref:<user>:<hour>` | hash: ref -> answer | `LIVEGIFT_REF_TTL_S` + 1 h |
 | `{w7.1}:streaks`, `{w7.1}:due` | hash and zset of open streaks | until the streak ends |
+| `{w7.1}:broken` | set: wallets and refs of calls that failed half-way | until the partition is armed again |
 | `{w7.1}:lease:<role>` | hash: owner, until_ms, token | permanent, tiny |
+| `{w7.1}:barrier` | string: written only for WAITAOF to wait for | permanent, tiny |
 | `{w7.1}:user:<user>` | channel: wallet changes, credits | - |
+| `{w7.1}:armed` | channel: the partition was armed | - |
 | `{room:<id>}:state` … `:log` | see rooms.lua | permanent; 30 days after the end |
 | `{room:<id>}:viewers` | hash: process -> count | seconds |
 | `{room:<id>}:events` | channel: published events | - |
@@ -45,6 +48,16 @@ def outbox(root: str) -> str:
     return f"{root}:outbox"
 
 
+def streaks(root: str) -> str:
+    """The hash of a partition's open streaks."""
+    return f"{root}:streaks"
+
+
+def broken(root: str) -> str:
+    """The set of '<user> <ref>' of items that have failed half-way."""
+    return f"{root}:broken"
+
+
 def meta(root: str) -> str:
     """The hash with a partition's epoch, counter and cursors."""
     return f"{root}:meta"
@@ -73,6 +86,16 @@ def room_root(room: str) -> str:
 def room_channel(room: str) -> str:
     """The channel of a room's published events."""
     return f"{room_root(room)}:events"
+
+
+def room_ranks(room: str) -> str:
+    """The zset of a room's gifters."""
+    return f"{room_root(room)}:ranks"
+
+
+def partition_channel(root: str) -> str:
+    """The channel that says when a partition was armed anew: wallets may have another balance since."""
+    return f"{root}:armed"
 
 
 def workers(role: str) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from secrets import token_hex
 
 import msgspec
 
@@ -9,7 +10,7 @@ from livegift.domain.journal import Entry
 from livegift.domain.partitions import Position
 from livegift.errors import StoreUnavailableError
 from livegift.limits import BARRIER_TIMEOUT_MS, REDIS_TIMEOUT_S
-from livegift.store import keys
+from livegift.store import functions, keys
 from livegift.store.client import Command, Link, Node, Store, refused
 from livegift.store.functions import call
 
@@ -36,6 +37,12 @@ class PartitionState:
     booked: Position
     gifts: int
     coins: int
+    generation: int
+
+    @property
+    def position(self) -> Position:
+        """Where the partition says that it is."""
+        return Position(self.epoch, self.n)
 
 
 def _rows(stream: Iterable[tuple[bytes, list[bytes]]]) -> list[Row]:
@@ -116,7 +123,7 @@ class Outbox:
             return found
         root = self.roots[next(iter(cursors))]
         commands = [
-            ("SET", keys.barrier(root), "1"),
+            call("barrier", root),
             ("WAITAOF", barrier["local"], barrier["replicas"], BARRIER_TIMEOUT_MS),
         ]
         written, waited = await link.exchange(commands, BARRIER_TIMEOUT_MS / 1000 + REDIS_TIMEOUT_S)
@@ -136,7 +143,7 @@ class Outbox:
         states = {}
         for partition, reply in zip(chosen, replies, strict=True):
             if not isinstance(reply, Exception):
-                armed, epoch, n, relayed, booked, gifts, coins = (item.decode() for item in reply)
+                armed, epoch, n, relayed, booked, gifts, coins, generation = (item.decode() for item in reply)
                 states[partition] = PartitionState(
                     int(armed),
                     int(epoch),
@@ -145,30 +152,69 @@ class Outbox:
                     Position.parse(booked),
                     int(gifts),
                     int(coins),
+                    int(generation),
                 )
         return states
 
-    async def tail(self, partition: int) -> Position | None:
-        """The last entry that the stream really has, or None. Raises StoreUnavailableError."""
+    async def first_after(self, partition: int, position: Position) -> Position | None:
+        """The first entry that the stream still has after a position, or None. Raises StoreUnavailableError."""
         root = self.roots[partition]
-        rows = await self._store.call_plain(root, ("XREVRANGE", keys.outbox(root), "+", "-", "COUNT", 1))
+        rows = await self._store.call_plain(root, ("XRANGE", keys.outbox(root), f"({position}", "+", "COUNT", 1))
         return Position.parse(rows[0][0].decode()) if rows else None
 
-    async def arm(self, partition: int, epoch: int, backlog_max: int) -> None:
-        """Let money move in a partition, under a new epoch. Raises StoreRefusedError when that is not above the old."""
-        await self._store.call(call("partition_arm", self.roots[partition], epoch, partition, backlog_max))
+    async def arm(self, partition: int, at: Position, token: str, backlog_max: int) -> None:
+        """Let money move in a partition, under a new epoch, from the n of `at` on, in all versions of the functions.
 
-    async def disarm(self, partition: int) -> None:
-        """Stop all money of a partition until it is armed again."""
-        await self._store.call(call("partition_disarm", self.roots[partition]))
+        Raises StoreRefusedError when that is not above the stored epoch, n is another one, or somebody else has
+        disarmed it since.
+        """
+        root = self.roots[partition]
+        await self._store.call(call("partition_arm", root, at.epoch, partition, backlog_max, token, at.n))
+        for version in await functions.other_versions(self.node_of(partition)):
+            await self._store.call(call("partition_join", root, at.epoch, partition, version=version))
 
-    async def advance(self, reader: str, positions: Mapping[int, Position]) -> set[int]:
-        """Note that `reader` ('relayed' or 'booked') has everything up to each position. Cursors never go back.
+    async def disarm(self, partition: int) -> tuple[str, Position]:
+        """Stop all money of a partition until it is armed again.
 
-        Returns the partitions for which it was noted.
+        Returns the token that entitles to repair and arm it until somebody else disarms it, and where it says it is.
+        """
+        root, token = self.roots[partition], token_hex(8)
+        for version in await functions.other_versions(self.node_of(partition)):
+            await self._store.call(call("partition_disarm", root, token, version=version))
+        epoch, n = await self._store.call(call("partition_disarm", root, token))
+        return token, Position(int(epoch), int(n))
+
+    async def set_short(self, partitions: Iterable[int], *, short: bool) -> None:
+        """Tell partitions that memory is short (no new debits) or not any more."""
+        await self._store.call_many([call("partition_short", self.roots[p], int(short)) for p in partitions])
+
+    async def rewind(self, positions: Mapping[int, Position]) -> dict[int, int]:
+        """Have the relays publish again what comes after each position.
+
+        Returns the new generation of each cursor. Raises StoreUnavailableError.
         """
         replies = await self._store.call_many(
-            [call("cursor_advance", self.roots[p], reader, str(position)) for p, position in positions.items()]
+            [call("cursor_rewind", self.roots[p], str(position)) for p, position in positions.items()]
+        )
+        for p, reply in zip(positions, replies, strict=True):
+            if isinstance(reply, Exception):
+                raise StoreUnavailableError(f"the relay's cursor of partition {p} was not set back: {reply}")
+        return dict(zip(positions, replies, strict=True))
+
+    async def advance(
+        self, reader: str, positions: Mapping[int, Position], generations: Mapping[int, int] | None = None
+    ) -> set[int]:
+        """Note that `reader` ('relayed' or 'booked') has everything up to each position.
+
+        Cursors never go back, and those of an earlier one of `generations` are not taken. Returns the partitions that
+        have answered.
+        """
+        begun: Mapping[int, int | str] = generations or {}
+        replies = await self._store.call_many(
+            [
+                call("cursor_advance", self.roots[p], reader, str(position), begun.get(p, ""))
+                for p, position in positions.items()
+            ]
         )
         return {p for p, reply in zip(positions, replies, strict=True) if not isinstance(reply, Exception)}
 

@@ -3,16 +3,27 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from livegift.domain.partitions import Position
-from livegift.limits import REPLAY_EVENTS_MAX, ROOM_IDLE_TTL_S, ROOM_LOG_EVENTS_MAX, ROOM_PULSE_S, TOP_GIFTERS
+from livegift.domain.partitions import START, Position
+from livegift.errors import StoreUnavailableError
+from livegift.limits import (
+    GIFTERS_PAGE,
+    REPLAY_EVENTS_MAX,
+    ROOM_IDLE_TTL_S,
+    ROOM_LOG_EVENTS_MAX,
+    ROOM_PULSE_S,
+    TOP_GIFTERS,
+)
 from livegift.store import keys
-from livegift.store.client import Command, Store
-from livegift.store.functions import call
+from livegift.store.client import Command, Node, Store
+from livegift.store.functions import call, call_node
 
 
 @dataclass(frozen=True, slots=True)
 class Publication:
-    """One journal entry as a room gets it. `body` is the event's JSON without the opening brace and `seq`."""
+    """One journal entry as a room gets it. `body` is the event's JSON without the opening brace and `seq`.
+
+    `generation` is that of the relay's cursor when it was read.
+    """
 
     partition: int
     position: Position
@@ -24,6 +35,7 @@ class Publication:
     user_json: bytes
     combo_id: str
     body: bytes
+    generation: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +45,39 @@ class Snapshot:
     header: bytes
     complete: bool
     events: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """What a room has from one partition, up to and including a position. `raw` is Redis' own text, '' for nothing."""
+
+    raw: str
+    position: Position
+    gifts: int
+    coins: int
+    diamonds: int
+
+    @classmethod
+    def parse(cls, raw: str) -> "Share":
+        """From Redis' text."""
+        if not raw:
+            return cls("", START, 0, 0, 0)
+        position, gifts, coins, diamonds = raw.split(" ")
+        return cls(raw, Position.parse(position), int(gifts), int(coins), int(diamonds))
+
+    @property
+    def sums(self) -> tuple[int, int, int]:
+        """Gifts, coins, diamonds."""
+        return self.gifts, self.coins, self.diamonds
+
+
+@dataclass(frozen=True, slots=True)
+class Gifter:
+    """What a user has given in a room; 0 coins for one who was only ever anonymous."""
+
+    user: str
+    coins: int
+    user_json: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +106,7 @@ def publish(room: str, publications: Iterable[Publication]) -> Command:
             item.user_json,
             item.combo_id,
             item.body,
+            item.generation,
         )
     return call("room_publish", keys.room_root(room), *args)
 
@@ -100,6 +146,101 @@ class Rooms:
         watermarks = {int(rest[i]): Position.parse(rest[i + 1].decode()) for i in range(0, len(rest), 2)}
         return Totals(int(gifts), int(coins), int(diamonds), watermarks)
 
+    async def gate(self, node: Node) -> str:
+        """The token of a node's gate, '' while it is closed: then its rooms may have lost something."""
+        (reply,) = await node.exchange([call_node("rooms_gate")])
+        if not isinstance(reply, bytes):
+            raise StoreUnavailableError(f"{node.name} does not tell its gate: {reply}", executed=False)
+        return reply.decode()
+
+    async def close_gate(self, node: Node) -> None:
+        """Have a node's rooms publish nothing until the gate is opened again."""
+        (reply,) = await node.exchange([call_node("rooms_close")])
+        if not isinstance(reply, bytes):
+            raise StoreUnavailableError(f"{node.name} did not close its gate: {reply}")
+
+    async def open_gate(self, node: Node, token: int, generations: Mapping[int, int]) -> None:
+        """Let a node's rooms publish what relays read in these generations of their cursors or later, by partition.
+
+        `token` is above all before.
+        """
+        args = [arg for pair in generations.items() for arg in pair]
+        (reply,) = await node.exchange([call_node("rooms_open", token, *args)])
+        if not isinstance(reply, bytes):
+            raise StoreUnavailableError(f"{node.name} did not open its gate: {reply}")
+
+    async def shares(self, rooms: Iterable[str]) -> dict[str, dict[int, Share]]:
+        """What each room has from each partition. Raises StoreUnavailableError when one can't be asked."""
+        names = list(rooms)
+        replies = await self._store.call_many([call("room_shares", keys.room_root(room)) for room in names])
+        return {room: _shares(room, reply) for room, reply in zip(names, replies, strict=True)}
+
+    async def fence(self, rooms: Iterable[str], fences: Mapping[int, Position]) -> dict[str, dict[int, Share]]:
+        """Have rooms refuse what is not of the branch that counts: partition -> (new epoch, base).
+
+        Returns what each room has from these partitions. Raises StoreUnavailableError when one can't be told.
+        """
+        names = list(rooms)
+        args = [arg for p, fence in fences.items() for arg in (p, fence.epoch, fence.n)]
+        replies = await self._store.call_many([call("room_fence", keys.room_root(room), *args) for room in names])
+        return {room: _shares(room, reply) for room, reply in zip(names, replies, strict=True)}
+
+    async def correct(
+        self,
+        room: str,
+        partition: int,
+        before: Share,
+        after: Share,
+        gifters: Iterable[Gifter],
+        forget: Iterable[str] = (),
+        *,
+        revoke_above: int | None = None,
+        room_lost: bool = False,
+    ) -> int | None:
+        """Put one partition's share right.
+
+        `revoke_above`: what the room has published of the share's epoch beyond that n does not count. `room_lost`: what
+        the room has numbered lately is worth nothing.
+
+        Returns how many gifts were revoked, or None when the share is not `before` any more.
+        """
+        gone = list(forget)
+        known = [arg for g in gifters for arg in (g.user, g.coins, g.user_json)]
+        position = after.position
+        command = call(
+            "room_correct",
+            keys.room_root(room),
+            ROOM_LOG_EVENTS_MAX,
+            TOP_GIFTERS,
+            partition,
+            before.raw,
+            position.epoch,
+            position.n,
+            *after.sums,
+            "" if revoke_above is None else revoke_above,
+            int(room_lost),
+            len(gone),
+            *gone,
+            *known,
+        )
+        revoked = int(await self._store.call(command))
+        return None if revoked < 0 else revoked
+
+    async def gifters(self, room: str) -> list[str]:
+        """Everybody who has a rank in a room, and had one all the while this takes. Raises StoreUnavailableError."""
+        root = keys.room_root(room)
+        found: set[bytes] = set()
+        cursor = b"0"
+        while True:
+            command = ("ZSCAN", keys.room_ranks(room), cursor, "COUNT", GIFTERS_PAGE)
+            (reply,) = await self._store.node_of(root).exchange([command])
+            if not isinstance(reply, list):
+                raise StoreUnavailableError(f"the gifters of {room} can't be read: {reply}", executed=False)
+            cursor, pairs = reply
+            found.update(pairs[::2])
+            if cursor == b"0":
+                return [name.decode() for name in found]
+
     async def pulse(self, process: str, viewers: Mapping[str, int]) -> dict[str, int]:
         """Tell how many viewers this process has in each room; returns how many all processes have."""
         ttl_ms = int(ROOM_PULSE_S * 3_000)
@@ -117,3 +258,10 @@ class Rooms:
             for room, reply in zip(names, replies, strict=True)
             if not isinstance(reply, Exception) and reply
         }
+
+
+def _shares(room: str, reply: object) -> dict[int, Share]:
+    if not isinstance(reply, list):
+        raise StoreUnavailableError(f"room {room} does not tell what it has: {reply}", executed=False)
+    texts = [item.decode() for item in reply]
+    return {int(texts[i]): Share.parse(texts[i + 1]) for i in range(0, len(texts), 2)}

@@ -7,10 +7,11 @@ from msgspec import Raw
 from sqlalchemy import select, text
 
 from livegift.domain.journal import Entry, GiftSent, StreakEnded, WalletChanged
-from livegift.domain.partitions import START, Position
+from livegift.domain.partitions import Position
 from livegift.ledger import tables
+from livegift.ledger.arming import begin_epoch, lock_checkpoint
 from livegift.ledger.engine import Database
-from livegift.ledger.journal import Stretch
+from livegift.ledger.stretches import Stretch
 
 JSON = Raw(b"{}")
 BOOKED_TABLES = (tables.accounts, tables.gifts, tables.transfers, tables.wallet_heads, tables.checkpoints)
@@ -56,21 +57,20 @@ class Journal:
 
     def stretch(self, start: int = 0, end: int | None = None) -> Stretch:
         """The entries from index `start` to before `end`."""
-        after = self.entries[start - 1][0] if start else START
+        after = self.entries[start - 1][0] if start else Position(self.epoch, 0)
         return Stretch(self.partition, after, tuple(self.entries[start:end]))
 
 
 async def arm(database: Database, partitions: Iterable[int], epoch: int = 1) -> None:
     """As if an aggregator had armed them; makes the checkpoints that are missing."""
     async with database.begin() as connection:
-        await connection.execute(
-            text(
-                "INSERT INTO checkpoints (partition, epoch, n, armed_epoch) "
-                "SELECT p, 0, 0, :epoch FROM unnest(CAST(:partitions AS int[])) AS v(p) "
-                "ON CONFLICT (partition) DO UPDATE SET armed_epoch = :epoch"
-            ),
-            {"partitions": list(partitions), "epoch": epoch},
-        )
+        for partition in partitions:
+            await connection.execute(
+                text("INSERT INTO checkpoints (partition, epoch, n) VALUES (:p, 0, 0) ON CONFLICT DO NOTHING"),
+                {"p": partition},
+            )
+            checkpoint, _ = await lock_checkpoint(connection, partition)
+            await begin_epoch(connection, partition, Position(epoch, checkpoint.position.n))
 
 
 async def accounts(database: Database) -> dict[str, int]:

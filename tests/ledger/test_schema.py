@@ -112,7 +112,7 @@ async def test_migrating_again_keeps_what_an_operator_has_changed(database: Data
         for statement in (
             "UPDATE gift_kinds SET coins = 2, active = false WHERE id = 'rose'",
             "UPDATE package_prices SET amount = 149 WHERE package_id = 'coins-100'",
-            "UPDATE checkpoints SET epoch = 4, n = 17, armed_epoch = 4 WHERE partition = 0",
+            "UPDATE checkpoints SET epoch = 4, n = 17 WHERE partition = 0",
             "INSERT INTO gift_kinds VALUES ('cake', 'Cake', 7, 7, true, 1, '🍰', true)",
         ):
             await connection.execute(text(statement))

@@ -12,7 +12,7 @@ from livegift.domain.partitions import Position
 from livegift.domain.spending import Change, GiftSend, Journaled, Refused
 from livegift.store import keys
 from livegift.store.client import Command
-from livegift.store.functions import LIBRARIES, call, source
+from livegift.store.functions import LIBRARIES, call, call_node, source
 from livegift.store.outbox import Row, parse_read
 from livegift.store.wallets import Display, Outcome, gift_send, parse_outcome
 
@@ -26,6 +26,7 @@ _roots = itertools.count(1)
 def load_functions(client: redis.Redis) -> None:
     for library in LIBRARIES:
         client.execute_command("FUNCTION", "LOAD", "REPLACE", source(library))  # type: ignore[no-untyped-call]
+    client.execute_command(*call_node("rooms_open", 1))  # type: ignore[no-untyped-call]
 
 
 class Live:
@@ -64,7 +65,8 @@ class Live:
         return self.run(*call(function, self.root, *args))
 
     def arm(self, epoch: int, backlog_max: int = BACKLOG_MAX) -> Any:
-        return self.call("partition_arm", epoch, self.number, backlog_max)
+        _, n = self.call("partition_disarm", "token")
+        return self.call("partition_arm", epoch, self.number, backlog_max, "token", n)
 
     def now_ms(self) -> int:
         """Redis' time."""

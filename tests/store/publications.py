@@ -30,7 +30,7 @@ def publication(
     shown = orjson.dumps({"id": user, "name": f"{user} of {event_id}"})
     money = (0, 0) if ends else (coins, 2 * coins)
     at = Position(epoch, n)
-    return Publication(partition, at, ends, *money, user, anonymous, b"{}" if anonymous else shown, combo, body)
+    return Publication(partition, at, ends, *money, user, anonymous, b"{}" if anonymous else shown, combo, body, 0)
 
 
 @st.composite

@@ -45,7 +45,7 @@ def test_a_partition_that_was_never_armed_takes_no_money(client: redis.Redis) ->
 
 
 def disarm(live: Live) -> None:
-    assert live.call("partition_disarm") == b"OK"
+    live.call("partition_disarm", "token")
 
 
 def store_a_higher_epoch(live: Live) -> None:
@@ -113,7 +113,7 @@ def test_after_flushall_no_money_moves_until_the_partition_is_armed_again(client
 def test_the_epoch_only_goes_up(client: redis.Redis, epoch: int, *, accepted: bool) -> None:
     live = Live(client, epoch=5)
     if accepted:
-        assert live.arm(epoch) == b"0"
+        assert live.arm(epoch) == b"OK"
         assert live.meta("epoch") == [str(epoch)]
         assert live.is_armed
     else:
@@ -121,14 +121,29 @@ def test_the_epoch_only_goes_up(client: redis.Redis, epoch: int, *, accepted: bo
         with pytest.raises(redis.ResponseError, match=f"has epoch 5, not below {epoch}"):
             live.arm(epoch)
         assert live.dump() == before
-        assert live.is_armed, "the epoch before goes on"
+        assert not live.is_armed, "it was disarmed to be armed"
+
+
+def test_only_the_last_one_who_disarmed_can_arm(client: redis.Redis) -> None:
+    live = Live(client, epoch=1)
+    live.credit("ann", 100)
+    with pytest.raises(redis.ResponseError, match="is armed, or was disarmed by somebody else"):
+        live.call("partition_arm", 2, 7, 1000, "nobody", 1)
+    live.call("partition_disarm", "first")
+    assert live.call("partition_disarm", "second") == [b"1", b"1"]
+    with pytest.raises(redis.ResponseError, match="disarmed by somebody else"):
+        live.call("partition_arm", 2, 7, 1000, "first", 1)
+    with pytest.raises(redis.ResponseError, match="is at n 1, not at 2"):
+        live.call("partition_arm", 2, 7, 1000, "second", 2)
+    assert live.call("partition_arm", 2, 7, 1000, "second", 1) == b"OK"
+    assert live.is_armed
 
 
 def test_the_journal_goes_on_in_the_next_epoch_without_a_hole(client: redis.Redis) -> None:
     live = Live(client, epoch=1)
     live.credit("ann", 100)
     live.gift(gift("one"))
-    assert live.arm(2) == b"2"
+    assert live.arm(2) == b"OK"
     assert isinstance(live.gift(gift("two")), Accepted)
     assert [str(entry.position) for entry in live.journal()] == ["1-1", "1-2", "2-3"]
     assert live.wallet("ann") == (90, 3, False)

@@ -107,8 +107,9 @@ def test_a_call_with_such_an_option_writes_nothing(live: Live, option: str, text
 @pytest.mark.parametrize("text", ["0x10", "nan", "1.5", "", "-7"])
 def test_no_partition_is_armed_under_such_an_epoch(live: Live, text: str) -> None:
     before = live.dump()
+    live.call("partition_disarm", "token")
     with pytest.raises(redis.ResponseError):
-        live.run(*call("partition_arm", live.root, text, 7, 1000))
+        live.run(*call("partition_arm", live.root, text, 7, 1000, "token", 0))
     assert live.dump() == before
 
 

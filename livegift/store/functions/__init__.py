@@ -5,10 +5,11 @@ from importlib.resources import files
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from livegift.errors import ConfigError
-from livegift.store.client import Command, Store
+from livegift.errors import ConfigError, StoreUnavailableError
+from livegift.store.client import Command, Node, Store
 
-LIBRARIES = ("wallets", "rooms", "leases")
+# Library -> its files, which share their locals.
+LIBRARIES = {"wallets": ("wallets", "partitions"), "rooms": ("rooms",), "leases": ("leases",)}
 VERSION = 1
 
 
@@ -19,13 +20,29 @@ def library_name(library: str) -> str:
 
 def source(library: str) -> str:
     """A library as Redis takes it."""
-    code = files(__package__).joinpath(f"{library}.lua").read_text()
+    code = "\n".join(files(__package__).joinpath(f"{part}.lua").read_text() for part in LIBRARIES[library])
     return f"#!lua name={library_name(library)}\n{code}"
 
 
-def call(function: str, root: str, *args: str | bytes | int) -> Command:
-    """The command that calls `function` of this version on the keys of one root."""
-    return ("FCALL", f"{function}_{VERSION}", 1, root, *args)
+def call(function: str, root: str, *args: str | bytes | int, version: int = VERSION) -> Command:
+    """The command that calls `function` on the keys of one root."""
+    return ("FCALL", f"{function}_{version}", 1, root, *args)
+
+
+def call_node(function: str, *args: str | bytes | int) -> Command:
+    """The command that calls `function` on no key, for one node."""
+    return ("FCALL", f"{function}_{VERSION}", 0, *args)
+
+
+async def other_versions(node: Node) -> tuple[int, ...]:
+    """Other live versions of the wallets' functions on a node, as in an upgrade. Raises StoreUnavailableError."""
+    prefix = "livegift_wallets_"
+    (rows,) = await node.exchange([("FUNCTION", "LIST", "LIBRARYNAME", f"{prefix}*")])
+    if not isinstance(rows, list):
+        raise StoreUnavailableError(f"the functions of {node.name} can't be listed: {rows}", executed=False)
+    names = [bytes(row[1]).decode() for row in rows]
+    found = {int(name.removeprefix(prefix)) for name in names if name.removeprefix(prefix).isdigit()}
+    return tuple(sorted(found - {VERSION}))
 
 
 async def load(store: Store) -> list[str]:

@@ -1,5 +1,19 @@
 -- Rooms: totals, ranks, log and numbering. KEYS[1] is a room's root '{room:ID}'; all other keys are the root plus a
 -- suffix. Publishing twice changes nothing: each partition's watermark says what the room has already.
+--
+-- Hash ':watermarks': partition -> '<epoch>-<n> <gifts> <coins> <diamonds>', the last entry and what came from that partition
+-- in all, so that one partition's share can be put right; 'f' .. partition -> its fences, '<epoch>-<base>,…' (decision 007).
+
+-- Memory of this very process. No gate: it may have lost something, and publishes nothing before the aggregator has compared
+-- its rooms with the ledger and opened the gate with a token above all before. A room takes the token as its epoch at its
+-- first change, so that whoever knows numbers of an earlier life learns that they are worth nothing. When the gate was opened
+-- the relays were set back; what one has read before (in a lower generation of its cursor) would leave a hole, so it is refused.
+local gate, generations = nil, {}
+local changed = {}
+local CLOSED = 'ERR the rooms of this node are being compared with the ledger'
+local STALE = 'ERR this was read before the relays were set back'
+local GONE = 'ERR the room has lost its state: livegift restore puts it right'
+local FENCES_MAX = 4
 
 local function int(n) return string.format('%.0f', n) end
 
@@ -10,15 +24,13 @@ end
 
 local function load_state(root)
   local row = redis.call('HMGET', root .. ':state', 'epoch', 'seq', 'gifts', 'coins', 'diamonds', 'ttl_s')
-  if not row[1] then
-    -- A room's epoch only has to differ from that of an earlier life of the room; nothing is ordered by it.
-    local epoch = int(now_ms())
-    redis.call('HSET', root .. ':state', 'epoch', epoch)
-    row = { epoch, '0', '0', '0', '0' }
+  local epoch = row[1] or '0'
+  if gate and not changed[root] then
+    epoch = tonumber(gate) > tonumber(epoch) and gate or int(tonumber(epoch) + 1)
   end
   return {
-    epoch = row[1], seq = tonumber(row[2] or '0'), gifts = tonumber(row[3] or '0'), coins = tonumber(row[4] or '0'),
-    diamonds = tonumber(row[5] or '0'), ttl_s = row[6],
+    epoch = epoch, seq = tonumber(row[2] or '0'), gifts = tonumber(row[3] or '0'), coins = tonumber(row[4] or '0'),
+    diamonds = tonumber(row[5] or '0'), ttl_s = row[6], is_gone = changed[root] and not row[1],
   }
 end
 
@@ -60,44 +72,75 @@ local function expire(root, ttl_s)
 end
 
 local function save_and_publish(root, state, first_seq, top, events)
-  redis.call('HSET', root .. ':state', 'seq', int(state.seq), 'gifts', int(state.gifts), 'coins', int(state.coins),
-    'diamonds', int(state.diamonds))
+  changed[root] = true
+  redis.call('HSET', root .. ':state', 'epoch', state.epoch, 'seq', int(state.seq), 'gifts', int(state.gifts), 'coins',
+    int(state.coins), 'diamonds', int(state.diamonds))
   local header = '{"epoch":' .. state.epoch .. ',"first_seq":' .. int(first_seq) .. ',"seq":' .. int(state.seq)
     .. ',"totals":' .. totals_json(root, state) .. ',"top":' .. top_json(root, top) .. '}'
   if state.ttl_s then expire(root, state.ttl_s) end
   redis.call('SPUBLISH', root .. ':events', header .. '\n' .. table.concat(events, '\n'))
 end
 
-local function after(epoch, n, watermark)
-  if not watermark then return true end
-  local seen_epoch, seen_n = watermark:match('^(%d+)-(%d+)$')
-  seen_epoch, seen_n = tonumber(seen_epoch), tonumber(seen_n)
-  return epoch > seen_epoch or (epoch == seen_epoch and n > seen_n)
+-- A partition's share: { epoch, n, gifts, coins, diamonds, fences }.
+local function load_share(root, partition)
+  local row = redis.call('HMGET', root .. ':watermarks', partition, 'f' .. partition)
+  local share = { epoch = 0, n = 0, gifts = 0, coins = 0, diamonds = 0, fences = row[2] }
+  if row[1] then
+    local epoch, n, gifts, coins, diamonds = row[1]:match('^(%d+)-(%d+) (%d+) (%d+) (%d+)$')
+    share.epoch, share.n = tonumber(epoch), tonumber(n)
+    share.gifts, share.coins, share.diamonds = tonumber(gifts), tonumber(coins), tonumber(diamonds)
+  end
+  return share
 end
 
-local PUBLISH_FIELDS = 11
+local function save_share(root, partition, share)
+  redis.call('HSET', root .. ':watermarks', partition, int(share.epoch) .. '-' .. int(share.n) .. ' ' .. int(share.gifts)
+    .. ' ' .. int(share.coins) .. ' ' .. int(share.diamonds))
+end
+
+-- Whether the room does not have the entry yet and it is of the branch that counts (domain/recovery.py: superseded).
+local function is_due(share, epoch, n)
+  if epoch < share.epoch or (epoch == share.epoch and n <= share.n) then return false end
+  if share.fences then
+    for fence_epoch, base in share.fences:gmatch('(%d+)-(%d+)') do
+      if tonumber(fence_epoch) > epoch and n > tonumber(base) then return false end
+    end
+  end
+  return true
+end
+
+local PUBLISH_FIELDS = 12
 
 -- ARGV: log limit, top size, then PUBLISH_FIELDS per entry: partition, epoch, n, kind (gift, end), coins, diamonds, user,
--- anonymous, user json, combo id ('' for a gift without a streak), body. Entries of a partition come in their order.
+-- anonymous, user json, combo id ('' for a gift without a streak), body, generation in which it was read. Entries of a partition
+-- come in their order.
 -- Returns the number of entries that were new.
 local function room_publish_1(keys, argv)
+  if not gate then return redis.error_reply(CLOSED) end
   local root = keys[1]
   local state = load_state(root)
+  if state.is_gone then return redis.error_reply(GONE) end
+  for i = 3, #argv, PUBLISH_FIELDS do
+    if tonumber(argv[i + 11]) < (generations[argv[i]] or 0) then return redis.error_reply(STALE) end
+  end
   local first_seq = state.seq + 1
-  local watermarks, touched, events = {}, {}, {}
+  local shares, touched, events = {}, {}, {}
   local ranks, names, combos, ended = {}, {}, {}, {}
   for i = 3, #argv, PUBLISH_FIELDS do
     local partition, epoch, n = argv[i], tonumber(argv[i + 1]), tonumber(argv[i + 2])
-    if watermarks[partition] == nil then
-      watermarks[partition] = redis.call('HGET', root .. ':watermarks', partition)
+    local share = shares[partition]
+    if not share then
+      share = load_share(root, partition)
+      shares[partition] = share
     end
-    if after(epoch, n, watermarks[partition]) then
-      watermarks[partition] = argv[i + 1] .. '-' .. argv[i + 2]
+    if is_due(share, epoch, n) then
+      share.epoch, share.n = epoch, n
       touched[partition] = true
       local kind, coins, user, combo = argv[i + 3], tonumber(argv[i + 4]), argv[i + 6], argv[i + 9]
       if kind == 'gift' then
-        state.gifts, state.coins = state.gifts + 1, state.coins + coins
-        state.diamonds = state.diamonds + tonumber(argv[i + 5])
+        local diamonds = tonumber(argv[i + 5])
+        state.gifts, state.coins, state.diamonds = state.gifts + 1, state.coins + coins, state.diamonds + diamonds
+        share.gifts, share.coins, share.diamonds = share.gifts + 1, share.coins + coins, share.diamonds + diamonds
         local anonymous = argv[i + 7] == '1'
         ranks[user] = (ranks[user] or 0) + (anonymous and 0 or coins)
         if not anonymous then names[user] = argv[i + 8] end
@@ -110,9 +153,7 @@ local function room_publish_1(keys, argv)
     end
   end
   if #events == 0 then return 0 end
-  for partition in pairs(touched) do
-    redis.call('HSET', root .. ':watermarks', partition, watermarks[partition])
-  end
+  for partition in pairs(touched) do save_share(root, partition, shares[partition]) end
   for user, coins in pairs(ranks) do redis.call('ZINCRBY', root .. ':ranks', int(coins), user) end
   for user, json in pairs(names) do redis.call('HSET', root .. ':names', user, json) end
   for combo, body in pairs(combos) do redis.call('HSET', root .. ':combos', combo, '{' .. body) end
@@ -121,11 +162,119 @@ local function room_publish_1(keys, argv)
   return #events
 end
 
+-- ARGV: partition, epoch, base per partition that is about to be armed. Returns partition, share ('' for none), … for all.
+local function room_fence_1(keys, argv)
+  local root, reply = keys[1], {}
+  local watermarks = root .. ':watermarks'
+  for i = 1, #argv, 3 do
+    local field, fences = 'f' .. argv[i], { argv[i + 1] .. '-' .. argv[i + 2] }
+    for fence in (redis.call('HGET', watermarks, field) or ''):gmatch('[%d-]+') do
+      if #fences < FENCES_MAX and fence ~= fences[1] then fences[#fences + 1] = fence end
+    end
+    redis.call('HSET', watermarks, field, table.concat(fences, ','))
+    reply[#reply + 1] = argv[i]
+    reply[#reply + 1] = redis.call('HGET', watermarks, argv[i]) or ''
+  end
+  local ttl_s = redis.call('HGET', root .. ':state', 'ttl_s')
+  if ttl_s then expire(root, ttl_s) end
+  return reply
+end
+
+-- Events for the published gifts of a partition's epoch above `base`, newest first, as far as the log reaches back.
+local function revocations(root, partition, epoch, base)
+  local found, from, now = {}, '+', int(now_ms())
+  local gift = '^{"seq":%d+,"type":"gift","id":"(' .. partition .. '%-' .. int(epoch) .. '%-(%d+))","ts_ms":%d+,"count":(%d+)'
+  while true do
+    local rows = redis.call('XREVRANGE', root .. ':log', from, '-', 'COUNT', 100)
+    for _, row in ipairs(rows) do
+      local event = row[2][2]
+      local id, n, count = event:match(gift)
+      if id and tonumber(n) > base and count ~= '0' then
+        found[#found + 1] = '"type":"gift.revoked","id":"' .. id .. '-revoked","ts_ms":' .. now .. ',"gift_event_id":"' .. id
+          .. '","reason":"lost","gift_event":' .. event .. '}'
+      end
+    end
+    if #rows < 100 then return found end
+    from = '(' .. rows[#rows][1]
+  end
+end
+
+-- Puts one partition's share right, to what the ledger says. ARGV: log limit, top size, partition, its share as the caller has
+-- read it ('' for none), epoch, n, gifts, coins, diamonds, the n above which it has published what does not count ('' when it
+-- has not), '1' when the room itself lost something (what it numbered since then is worth nothing), count of users to forget,
+-- those users, then user, coins, user json per gifter of that partition.
+-- Returns how many gifts were revoked, or -1 when the share has changed since it was read.
+local function room_correct_1(keys, argv)
+  local root, partition = keys[1], argv[3]
+  if (redis.call('HGET', root .. ':watermarks', partition) or '') ~= argv[4] then return -1 end
+  local state, share = load_state(root), load_share(root, partition)
+  local first_seq, events = state.seq + 1, {}
+  local surplus = share.gifts - tonumber(argv[7])
+  if argv[10] ~= '' then
+    local found = revocations(root, partition, share.epoch, tonumber(argv[10]))
+    for i = #found, 1, -1 do events[#events + 1] = number(root, state, argv[1], found[i]) end
+  end
+  for i, name in ipairs({ 'gifts', 'coins', 'diamonds' }) do
+    local right = tonumber(argv[6 + i])
+    state[name], share[name] = state[name] - share[name] + right, right
+  end
+  share.epoch, share.n = tonumber(argv[5]), tonumber(argv[6])
+  save_share(root, partition, share)
+  local forgotten = tonumber(argv[12])
+  for i = 13, 12 + forgotten do
+    redis.call('ZREM', root .. ':ranks', argv[i])
+    redis.call('HDEL', root .. ':names', argv[i])
+  end
+  for i = 13 + forgotten, #argv, 3 do
+    redis.call('ZADD', root .. ':ranks', argv[i + 1], argv[i])
+    if argv[i + 1] ~= '0' then redis.call('HSETNX', root .. ':names', argv[i], argv[i + 2]) end
+  end
+  for _, combo in ipairs(redis.call('HKEYS', root .. ':combos')) do
+    if combo:match('^(%d+)%-') == partition then redis.call('HDEL', root .. ':combos', combo) end
+  end
+  -- Where the events do not tell all of it, everybody has to begin with a new snapshot.
+  if argv[11] == '1' or #events < surplus then state.epoch = int(tonumber(state.epoch) + 1) end
+  save_and_publish(root, state, first_seq, tonumber(argv[2]), events)
+  return #events
+end
+
+-- All shares: partition, share, … (not the fences).
+local function room_shares_1(keys)
+  local rows, reply = redis.call('HGETALL', keys[1] .. ':watermarks'), {}
+  for i = 1, #rows, 2 do
+    if rows[i]:sub(1, 1) ~= 'f' then
+      reply[#reply + 1] = rows[i]
+      reply[#reply + 1] = rows[i + 1]
+    end
+  end
+  return reply
+end
+
+-- On no key. The token of this node's gate, '' while it is closed.
+local function rooms_gate_1() return gate or '' end
+
+-- On no key. Nothing is published until the gate is opened again.
+local function rooms_close_1()
+  gate = nil
+  return ''
+end
+
+-- On no key. ARGV: token, then partition and generation of its relay's cursor per partition.
+local function rooms_open_1(_, argv)
+  if not gate then gate, changed = argv[1], {} end
+  for i = 2, #argv, 2 do
+    generations[argv[i]] = math.max(generations[argv[i]] or 0, tonumber(argv[i + 1]))
+  end
+  return gate
+end
+
 -- An event that comes from no wallet (a room was opened or ended). ARGV: log limit, top size, body, key that makes it
 -- happen once, TTL in s for all keys of a room that has ended (0: none).
 local function room_announce_1(keys, argv)
+  if not gate then return redis.error_reply(CLOSED) end
   local root = keys[1]
   local state = load_state(root)
+  if state.is_gone then return redis.error_reply(GONE) end
   if redis.call('HSETNX', root .. ':announced', argv[4], '1') == 0 then return 0 end
   local first_seq = state.seq + 1
   local event = number(root, state, argv[1], argv[3])
@@ -162,15 +311,17 @@ end
 local function room_totals_1(keys)
   local row = redis.call('HMGET', keys[1] .. ':state', 'gifts', 'coins', 'diamonds')
   local reply = { row[1] or '0', row[2] or '0', row[3] or '0' }
-  for _, value in ipairs(redis.call('HGETALL', keys[1] .. ':watermarks')) do reply[#reply + 1] = value end
+  for i, value in ipairs(room_shares_1(keys)) do
+    reply[#reply + 1] = i % 2 == 0 and value:match('^[%d-]+') or value
+  end
   return reply
 end
 
 -- The epoch and last seq, or an empty list.
 local function room_head_1(keys)
-  local row = redis.call('HMGET', keys[1] .. ':state', 'epoch', 'seq')
-  if not row[1] then return {} end
-  return { row[1], row[2] or '0' }
+  if redis.call('EXISTS', keys[1] .. ':state') == 0 then return {} end
+  local state = load_state(keys[1])
+  return { state.epoch, int(state.seq) }
 end
 
 -- Presence: each web process tells its count of viewers and gets the sum. ARGV: process, count, TTL in ms.
@@ -197,7 +348,14 @@ end
 
 redis.register_function { function_name = 'room_head_1', callback = room_head_1, flags = { 'no-writes' } }
 redis.register_function { function_name = 'room_totals_1', callback = room_totals_1, flags = { 'no-writes' } }
+redis.register_function { function_name = 'room_shares_1', callback = room_shares_1, flags = { 'no-writes' } }
+redis.register_function { function_name = 'room_snapshot_1', callback = room_snapshot_1, flags = { 'no-writes' } }
+redis.register_function { function_name = 'rooms_gate_1', callback = rooms_gate_1, flags = { 'no-writes' } }
+redis.register_function { function_name = 'rooms_open_1', callback = rooms_open_1, flags = { 'no-writes' } }
+redis.register_function { function_name = 'rooms_close_1', callback = rooms_close_1, flags = { 'no-writes' } }
+-- What drains works when memory is full.
 redis.register_function { function_name = 'room_publish_1', callback = room_publish_1, flags = { 'allow-oom' } }
 redis.register_function { function_name = 'room_announce_1', callback = room_announce_1, flags = { 'allow-oom' } }
-redis.register_function { function_name = 'room_snapshot_1', callback = room_snapshot_1, flags = { 'allow-oom' } }
+redis.register_function { function_name = 'room_fence_1', callback = room_fence_1, flags = { 'allow-oom' } }
+redis.register_function { function_name = 'room_correct_1', callback = room_correct_1, flags = { 'allow-oom' } }
 redis.register_function { function_name = 'room_pulse_1', callback = room_pulse_1, flags = { 'allow-oom' } }

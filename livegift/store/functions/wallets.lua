@@ -9,6 +9,8 @@ local HOUR_S = 3600
 -- Root -> { epoch, number }. Memory of this very process and library version: gone after a restart, a promotion or a reload, which
 -- is what makes a Redis that is not the one it was refuse money until the aggregator has looked at it.
 local armed = {}
+-- Root -> token of the last one who disarmed it, who alone may repair and arm it. Memory as well.
+local claims = {}
 
 -- An integer as decimal digits. string.format costs more than a small write does, and most numbers here are small.
 local small = {}
@@ -72,13 +74,15 @@ local function append(p, position, json)
 end
 
 -- Runs one item of a batch. An error after a first write leaves a half-done wallet: the partition is disarmed, and this
--- item and the rest of the batch answer 'error': nobody knows, the same ref will tell once somebody has looked.
-local function item(p, run, ...)
+-- item and the rest of the batch answer 'error': nobody knows, the same ref will tell once somebody has looked. Whose wallet it
+-- was is noted, for the one who puts it right.
+local function item(p, run, what, ...)
   if p.broken then return 'error|the partition was disarmed' end
-  local ok, answer = pcall(run, p, ...)
+  local ok, answer = pcall(run, p, what, ...)
   if ok then return answer end
   armed[p.root] = nil
   p.broken = true
+  if what.user then pcall(redis.call, 'SADD', p.root .. ':broken', what.user .. ' ' .. (what.stored_ref or what.ref)) end
   local message = type(answer) == 'table' and answer.err or answer
   redis.log(redis.LOG_WARNING, 'livegift: disarmed ' .. p.root .. ': ' .. tostring(message))
   return 'error|' .. tostring(message)
@@ -221,7 +225,8 @@ local function send_gift(p, send, options)
     .. send.room .. '","' .. send.to .. '","' .. send.gift .. '",' .. int(send.count) .. ',' .. coins_text .. ','
     .. int(send.diamond_count * send.count) .. ',"' .. combo_id .. '",' .. count_text .. ','
     .. (send.streakable == '1' and 'false,' or 'true,') .. (send.anonymous == '1' and 'true,' or 'false,')
-    .. p.now_text .. ',' .. send.user_json .. ',' .. send.details_json .. ',' .. send.message_json .. ']')
+    .. p.now_text .. ',' .. send.user_json .. ',' .. send.details_json .. ',' .. send.message_json .. ',"'
+    .. send.hash .. '"]')
   p.gifts, p.coins = p.gifts + 1, p.coins + coins
   tell(p, wallet, balance_text, seq_text, 'gift', 1)
   return 'ok|' .. p.number .. '-' .. position .. '|' .. coins_text .. '|' .. balance_text .. '|' .. seq_text .. '|'
@@ -260,6 +265,7 @@ end
 local function change_wallet(p, change, ttl_s)
   local wallet = load_wallet(p, change.user)
   local ref = '!' .. change.ref  -- no ref of a client begins like this
+  change.stored_ref = ref
   local stored = recall(p, wallet, ref)
   if stored then return answer_known(p, wallet, stored, change.hash) end
   if busy(p) then return BUSY end
@@ -278,7 +284,7 @@ local function change_wallet(p, change, ttl_s)
   save_wallet(wallet, balance_text, seq_text)
   if balance < 0 then redis.call('HSET', wallet.key, 'f', '1') end
   append(p, position, '["change","' .. change.user .. '",' .. seq_text .. ',' .. balance_text .. ',"' .. change.ref
-    .. '",' .. int(delta) .. ',"' .. change.reason .. '",' .. p.now_text .. ']')
+    .. '",' .. int(delta) .. ',"' .. change.reason .. '",' .. p.now_text .. ',"' .. change.hash .. '"]')
   tell(p, wallet, balance_text, seq_text, change.reason, 0)
   return 'ok|' .. p.number .. '-' .. position .. '|' .. int(delta) .. '|' .. balance_text .. '|' .. seq_text .. '||0'
 end
@@ -332,87 +338,8 @@ local function streaks_sweep_1(keys, argv)
   return redis.call('ZCARD', root .. ':due')
 end
 
--- No debit goes beyond n_max: the slower reader's place plus the backlog limit.
-local function save_limit(meta)
-  local row = redis.call('HMGET', meta, 'booked_n', 'relayed_n', 'backlog_max')
-  if not row[3] then return end  -- never armed: there is no limit yet
-  redis.call('HSET', meta, 'n_max', int(math.min(tonumber(row[1] or '0'), tonumber(row[2] or '0')) + tonumber(row[3])))
-end
-
--- ARGV: epoch, the partition's number, backlog limit. Refuses to step back. Returns n.
-local function partition_arm_1(keys, argv)
-  local root, epoch = keys[1], argv[1]
-  local meta = root .. ':meta'
-  if not (parse(epoch) and parse(argv[3])) then
-    return redis.error_reply('ERR partition_arm_1 expects epoch and backlog limit as decimal numbers')
-  end
-  local row = redis.call('HMGET', meta, 'epoch', 'n')
-  if row[1] and tonumber(row[1]) >= tonumber(epoch) then
-    return redis.error_reply('ERR partition ' .. root .. ' has epoch ' .. row[1] .. ', not below ' .. epoch)
-  end
-  for _, field in ipairs({ 'n', 'booked_n', 'relayed_n', 'gifts', 'coins' }) do
-    redis.call('HSETNX', meta, field, '0')
-  end
-  redis.call('HSET', meta, 'epoch', epoch, 'backlog_max', argv[3])
-  save_limit(meta)
-  armed[root] = { epoch = epoch, number = argv[2] }
-  return row[2] or '0'
-end
-
-local function partition_disarm_1(keys)
-  armed[keys[1]] = nil
-  return 'OK'
-end
-
--- Returns: the epoch under which money moves or '0' (also when another one is stored), stored epoch, n, relayed position, booked position, gifts, coins.
-local function partition_state_1(keys)
-  local meta = redis.call('HMGET', keys[1] .. ':meta', 'epoch', 'n', 'relayed', 'booked', 'gifts', 'coins')
-  local arms = armed[keys[1]]
-  return {
-    arms and arms.epoch == meta[1] and arms.epoch or '0', meta[1] or '0', meta[2] or '0', meta[3] or '0-0', meta[4] or '0-0', meta[5] or '0',
-    meta[6] or '0',
-  }
-end
-
--- Notes how far a reader is: ARGV 'relayed' or 'booked', position. Only forwards, so a late owner does no harm.
-local function cursor_advance_1(keys, argv)
-  local meta, field = keys[1] .. ':meta', argv[1]
-  local epoch, n = argv[2]:match('^(%d+)-(%d+)$')
-  local before = redis.call('HGET', meta, field) or '0-0'
-  local before_epoch, before_n = before:match('^(%d+)-(%d+)$')
-  epoch, n, before_epoch, before_n = tonumber(epoch), tonumber(n), tonumber(before_epoch), tonumber(before_n)
-  if epoch < before_epoch or (epoch == before_epoch and n <= before_n) then return 0 end
-  redis.call('HSET', meta, field, argv[2], field .. '_n', int(n))
-  save_limit(meta)
-  return 1
-end
-
-local function position_less(a, b)
-  local a_epoch, a_n = a:match('^(%d+)-(%d+)$')
-  local b_epoch, b_n = b:match('^(%d+)-(%d+)$')
-  if a_epoch ~= b_epoch then return tonumber(a_epoch) < tonumber(b_epoch) end
-  return tonumber(a_n) < tonumber(b_n)
-end
-
--- Forgets the entries up to a position, but never what a reader does not have yet. Returns how many went.
-local function outbox_trim_1(keys, argv)
-  local upto = argv[1]
-  local cursors = redis.call('HMGET', keys[1] .. ':meta', 'relayed', 'booked')
-  for i = 1, 2 do
-    local cursor = cursors[i] or '0-0'
-    if position_less(cursor, upto) then upto = cursor end
-  end
-  -- MINID keeps the entry itself: harmless, and the last position stays readable in the stream.
-  return redis.call('XTRIM', keys[1] .. ':outbox', 'MINID', upto)
-end
-
 redis.register_function('gift_send_1', gift_send_1)
 redis.register_function('wallet_credit_1', wallet_credit_1)
 redis.register_function('wallet_correct_1', wallet_correct_1)
-redis.register_function('partition_disarm_1', partition_disarm_1)
-redis.register_function { function_name = 'partition_state_1', callback = partition_state_1, flags = { 'no-writes' } }
 -- The path that drains works when memory is full.
 redis.register_function { function_name = 'streaks_sweep_1', callback = streaks_sweep_1, flags = { 'allow-oom' } }
-redis.register_function { function_name = 'partition_arm_1', callback = partition_arm_1, flags = { 'allow-oom' } }
-redis.register_function { function_name = 'cursor_advance_1', callback = cursor_advance_1, flags = { 'allow-oom' } }
-redis.register_function { function_name = 'outbox_trim_1', callback = outbox_trim_1, flags = { 'allow-oom' } }

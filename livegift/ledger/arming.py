@@ -1,0 +1,195 @@
+"""What the ledger knows of a partition that is to be armed, and what Redis has to be told of it. See decision 007."""
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import delete, func, insert, select, text, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from livegift.domain.partitions import Position
+from livegift.ledger import tables
+from livegift.ledger.engine import Database
+from livegift.ledger.journal import Checkpoint, checkpoint_of
+
+PAGE = 5_000
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """A wallet as the ledger has it; a `seq` of 0 when it knows none."""
+
+    user: str
+    balance: int
+    seq: int
+    frozen: bool
+
+
+@dataclass(frozen=True, slots=True)
+class BookedRef:
+    """An accepted ref and its answer. `combo_id` and `repeat_count` are None for a change of a wallet."""
+
+    user: str
+    ref: str
+    payload_hash: str
+    position: Position
+    coins: int
+    combo_id: str | None
+    repeat_count: int | None
+    ts_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class BookedStreak:
+    """The last gift (entry `n`) of a streak of which no end was booked."""
+
+    room: str
+    gift_id: str
+    to: str
+    anonymous: bool
+    user: str
+    combo_id: str
+    repeat_count: int
+    ts_ms: int
+    n: int
+
+
+# Users whose wallets were changed by what comes after n.
+_TOUCHED = text(
+    "SELECT sender AS user_id FROM gifts WHERE partition = :partition AND n > :after "
+    "UNION SELECT user_id FROM transfers WHERE partition = :partition AND n > :after "
+    "UNION SELECT user_id FROM quarantine WHERE partition = :partition AND n > :after AND user_id IS NOT NULL"
+)
+_HEADS = text(
+    "SELECT v.user_id, coalesce(h.balance, 0) AS balance, coalesce(h.seq, 0) AS seq, "
+    "coalesce(h.balance < 0 OR EXISTS "
+    "(SELECT 1 FROM transfers t WHERE t.user_id = v.user_id AND t.balance < 0), false) AS frozen FROM unnest(CAST(:users AS text[])) AS v(user_id) LEFT JOIN wallet_heads h ON h.user_id = v.user_id"
+)
+_REFS = text(
+    "SELECT sender AS user_id, ref, payload_hash, epoch, n, coins, combo_id, repeat_count, ts_ms FROM gifts "
+    "WHERE partition = :partition AND n > :after AND ts_ms > :since_ms "
+    "UNION ALL SELECT user_id, ref, payload_hash, epoch, n, "
+    "CASE WHEN credit = 'coins:user:' || user_id THEN amount ELSE -amount END, NULL, NULL, ts_ms FROM transfers "
+    "WHERE partition = :partition AND n > :after AND ts_ms > :since_ms ORDER BY n LIMIT :page"
+)
+_STREAKS = text(
+    "SELECT DISTINCT ON (g.room, g.gift_id, g.receiver, g.anonymous, g.sender) g.* FROM gifts g "
+    "JOIN gift_kinds k ON k.id = g.gift_id AND k.streakable "
+    "WHERE g.partition = :partition AND g.n > :after AND g.ts_ms > :since_ms "
+    "ORDER BY g.room, g.gift_id, g.receiver, g.anonymous, g.sender, g.n DESC"
+)
+_ENDED = text("SELECT combo_id FROM streak_ends WHERE combo_id = ANY(CAST(:combos AS text[]))")
+
+
+async def lock_checkpoint(connection: AsyncConnection, partition: int) -> tuple[Checkpoint, dict[int, int]]:
+    """A partition's checkpoint, locked until the transaction ends, and the bases of its epochs."""
+    query = select(tables.checkpoints).where(tables.checkpoints.c.partition == partition).with_for_update()
+    row = (await connection.execute(query)).one()
+    bases = await connection.execute(select(tables.epochs).where(tables.epochs.c.partition == partition))
+    return checkpoint_of(row), {base.epoch: base.base for base in bases}
+
+
+async def all_bases(connection: AsyncConnection) -> dict[int, dict[int, int]]:
+    """The bases of all epochs of all partitions."""
+    found: dict[int, dict[int, int]] = {}
+    for row in await connection.execute(select(tables.epochs)):
+        found.setdefault(row.partition, {})[row.epoch] = row.base
+    return found
+
+
+async def begin_epoch(connection: AsyncConnection, partition: int, at: Position) -> None:
+    """Begin the epoch of `at` at its n; the checkpoint is locked and has that n."""
+    await connection.execute(insert(tables.epochs).values(partition=partition, epoch=at.epoch, base=at.n))
+    await connection.execute(
+        update(tables.checkpoints).where(tables.checkpoints.c.partition == partition).values(epoch=at.epoch)
+    )
+
+
+async def set_stopped(database: Database, partition: int, reason: str | None) -> bool:
+    """Stop a partition (nothing is booked or armed), or let it go on (None). False when there is no such partition."""
+    table = tables.checkpoints
+    async with database.begin() as connection:
+        result = await connection.execute(
+            update(table).where(table.c.partition == partition).values(stopped=reason).returning(table.c.partition)
+        )
+        return result.first() is not None
+
+
+async def touched_users(connection: AsyncConnection, partition: int, after_n: int) -> list[str]:
+    """The users whose wallets the entries after `after_n` have changed."""
+    rows = await connection.execute(_TOUCHED, {"partition": partition, "after": after_n})
+    return [row.user_id for row in rows]
+
+
+async def heads_of(connection: AsyncConnection, users: Sequence[str]) -> AsyncIterator[list[Head]]:
+    """The wallets of `users`, in chunks."""
+    for start in range(0, len(users), PAGE):
+        rows = await connection.execute(_HEADS, {"users": list(users[start : start + PAGE])})
+        yield [Head(row.user_id, row.balance, row.seq, row.frozen) for row in rows]
+
+
+async def refs_after(
+    connection: AsyncConnection, partition: int, after_n: int, since_ms: int
+) -> AsyncIterator[list[BookedRef]]:
+    """The refs accepted after `after_n` and after a time, in chunks, in their order."""
+    while True:
+        query = {"partition": partition, "after": after_n, "since_ms": since_ms, "page": PAGE}
+        rows = (await connection.execute(_REFS, query)).all()
+        if not rows:
+            return
+        yield [
+            BookedRef(
+                row.user_id,
+                row.ref,
+                row.payload_hash,
+                Position(row.epoch, row.n),
+                row.coins,
+                row.combo_id,
+                row.repeat_count,
+                row.ts_ms,
+            )
+            for row in rows
+        ]
+        after_n = rows[-1].n
+
+
+async def streaks_after(connection: AsyncConnection, partition: int, after_n: int, since_ms: int) -> list[BookedStreak]:
+    """The last gift of each streak that was begun or extended after `after_n` and has no booked end."""
+    found = (await connection.execute(_STREAKS, {"partition": partition, "after": after_n, "since_ms": since_ms})).all()
+    ended = {row.combo_id for row in await connection.execute(_ENDED, {"combos": [row.combo_id for row in found]})}
+    return [
+        BookedStreak(r.room, r.gift_id, r.receiver, r.anonymous, r.sender, r.combo_id, r.repeat_count, r.ts_ms, r.n)
+        for r in found
+        if r.combo_id not in ended
+    ]
+
+
+async def ended_combos(connection: AsyncConnection, partition: int, after_n: int) -> set[str]:
+    """The streaks whose end was booked after `after_n`."""
+    table = tables.streak_ends
+    rows = await connection.execute(select(table.c.combo_id).where(table.c.partition == partition, table.c.n > after_n))
+    return {row.combo_id for row in rows}
+
+
+async def forget_streak_ends(connection: AsyncConnection, partition: int, before_n: int) -> None:
+    """Streak ends whose entries were trimmed are of no more use."""
+    table = tables.streak_ends
+    await connection.execute(delete(table).where(table.c.partition == partition, table.c.n < before_n))
+
+
+async def next_room_epoch(database: Database) -> int:
+    """A number above all before, for the rooms of a node that has started anew."""
+    async with database.begin() as connection:
+        return int(await connection.scalar(select(func.nextval("room_epochs"))) or 0)
+
+
+async def advance_marks(database: Database, partitions: Sequence[int], keep_s: float) -> dict[int, Position]:
+    """Note where each partition is, once the last note is `keep_s` old; returns those notes: up to them all can go."""
+    query = text(
+        "WITH old AS (SELECT partition, mark_epoch, mark_n FROM checkpoints WHERE partition = ANY(CAST(:ps AS int[])) "
+        "AND mark_at <= now() - make_interval(secs => :keep) ORDER BY partition FOR UPDATE SKIP LOCKED) "
+        "UPDATE checkpoints c SET mark_epoch = c.epoch, mark_n = c.n, mark_at = now() FROM old "
+        "WHERE c.partition = old.partition RETURNING c.partition, old.mark_epoch, old.mark_n"
+    )
+    async with database.begin() as connection:
+        rows = (await connection.execute(query, {"ps": list(partitions), "keep": keep_s})).all()
+    return {row.partition: Position(row.mark_epoch, row.mark_n) for row in rows}

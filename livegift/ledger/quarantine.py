@@ -1,0 +1,146 @@
+"""Quarantine: journal entries that can't be booked, with their bytes, so that everything behind them goes on.
+
+Where an entry tells whose wallet it changed, or that wallet's next entry does, the amount is with `coins:suspense`: the
+books balance, the wallet's chain has no hole, and what is missing is in one place.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import msgspec
+from sqlalchemy import Row, func, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from livegift.domain.journal import Entry, Poison, wallet_step
+from livegift.domain.partitions import Position
+from livegift.errors import PartitionStoppedError
+from livegift.ledger import tables
+from livegift.ledger.engine import Database
+from livegift.ledger.stretches import Stretch
+from livegift.limits import QUARANTINE_BYTES_MAX, QUARANTINE_OPEN_MAX
+
+_TABLE = tables.quarantine
+_DECODER = msgspec.json.Decoder(Entry)
+
+
+@dataclass(frozen=True, slots=True)
+class Quarantined:
+    """One entry in quarantine. `coins` is what the wallet of `user` got (negative: gave), None where nobody knows."""
+
+    partition: int
+    position: Position
+    raw: bytes
+    error: str
+    at: datetime
+    status: str
+    user: str | None
+    coins: int | None
+
+    def decode(self) -> Entry:
+        """What the bytes say to this version. Raises msgspec.MsgspecError."""
+        entry: Entry = _DECODER.decode(self.raw)
+        return entry
+
+
+def _quarantined(row: Row[tuple[object, ...]]) -> Quarantined:
+    position = Position(row.epoch, row.n)
+    return Quarantined(row.partition, position, row.raw, row.error, row.at, row.status, row.user_id, row.coins)
+
+
+async def put_aside(connection: AsyncConnection, stretches: Sequence[Stretch]) -> None:
+    """Write what can't be booked of the stretches into quarantine. Raises PartitionStoppedError when it is full."""
+    rows = []
+    for stretch in stretches:
+        poison = [(position, entry) for position, entry in stretch.entries if isinstance(entry, Poison)]
+        if not poison:
+            continue
+        await _check_room(connection, stretch.partition, len(poison))
+        for position, entry in poison:
+            step = wallet_step(entry)
+            rows.append(
+                {
+                    "partition": stretch.partition,
+                    "epoch": position.epoch,
+                    "n": position.n,
+                    "raw": entry.raw[:QUARANTINE_BYTES_MAX],
+                    "error": entry.error,
+                    "user_id": step.user if step else None,
+                    "wallet_seq": step.seq if step else None,
+                    "balance": step.balance if step else None,
+                    "coins": step.delta if step else None,
+                }
+            )
+    if rows:
+        await connection.execute(insert(_TABLE).values(rows))
+
+
+async def _check_room(connection: AsyncConnection, partition: int, more: int) -> None:
+    condition = (_TABLE.c.partition == partition) & (_TABLE.c.status == "open")
+    there = await connection.scalar(select(func.count()).select_from(_TABLE).where(condition)) or 0
+    if there + more > QUARANTINE_OPEN_MAX:
+        raise PartitionStoppedError(
+            partition, f"{there} entries are in quarantine and {more} more came, at most {QUARANTINE_OPEN_MAX} may be"
+        )
+
+
+async def attribute(
+    connection: AsyncConnection,
+    partition: int,
+    before_n: int,
+    user: str,
+    seq: int,
+    head: Row[tuple[object, ...]],
+    delta: int,
+) -> bool:
+    """Say that the last unread entry before `before_n` was the one that gave `user` `delta` coins, as its chain shows.
+
+    False when there is none that it could have been.
+    """
+    unread = (
+        select(_TABLE.c.epoch, _TABLE.c.n)
+        .where(
+            _TABLE.c.partition == partition,
+            _TABLE.c.n < before_n,
+            _TABLE.c.user_id.is_(None),
+            _TABLE.c.status == "open",
+        )
+        .order_by(_TABLE.c.n.desc())
+        .limit(1)
+        .with_for_update()
+    )
+    row = (await connection.execute(unread)).first()
+    if row is None:
+        return False
+    await connection.execute(
+        update(_TABLE)
+        .where(_TABLE.c.partition == partition, _TABLE.c.epoch == row.epoch, _TABLE.c.n == row.n)
+        .values(user_id=user, wallet_seq=seq, balance=head.balance + delta, coins=delta)
+    )
+    return True
+
+
+async def list_quarantined(database: Database, *, everything: bool, limit: int) -> list[Quarantined]:
+    """The open entries (or all), oldest first."""
+    query = select(_TABLE).order_by(_TABLE.c.at, _TABLE.c.partition, _TABLE.c.n).limit(limit)
+    if not everything:
+        query = query.where(_TABLE.c.status == "open")
+    async with database.begin() as connection:
+        return [_quarantined(row) for row in await connection.execute(query)]
+
+
+async def lock_quarantined(connection: AsyncConnection, partition: int, position: Position) -> Quarantined | None:
+    """One entry, locked until the transaction ends."""
+    condition = (_TABLE.c.partition == partition) & (_TABLE.c.epoch == position.epoch) & (_TABLE.c.n == position.n)
+    row = (await connection.execute(select(_TABLE).where(condition).with_for_update())).first()
+    return None if row is None else _quarantined(row)
+
+
+async def close_quarantined(connection: AsyncConnection, entry: Quarantined, status: str, reason: str | None) -> None:
+    """Note what became of an entry."""
+    position = entry.position
+    await connection.execute(
+        update(_TABLE)
+        .where(_TABLE.c.partition == entry.partition, _TABLE.c.epoch == position.epoch, _TABLE.c.n == position.n)
+        .values(status=status, reason=reason, closed_at=func.now())
+    )

@@ -1,0 +1,80 @@
+"""What rooms should have from each partition, according to the ledger."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from livegift.domain.partitions import Position
+
+
+@dataclass(frozen=True, slots=True)
+class BookedShare:
+    """Gifts of one partition in one room, up to the checkpoint: sums, and the n of the last."""
+
+    gifts: int
+    coins: int
+    diamonds: int
+    last_n: int
+
+
+@dataclass(frozen=True, slots=True)
+class BookedGifter:
+    """What a user has given in a room not anonymously."""
+
+    user: str
+    coins: int
+
+
+_CHECKPOINTS = text("SELECT partition, epoch, n FROM checkpoints")
+# An index gives the last gift of a room and partition, so that a room with a million gifts costs no more than another.
+_LASTS = text(
+    "SELECT r.room, p.partition, g.n FROM unnest(CAST(:rooms AS text[])) AS r(room) "
+    "CROSS JOIN unnest(CAST(:partitions AS int[])) AS p(partition) "
+    "CROSS JOIN LATERAL (SELECT n FROM gifts WHERE gifts.room = r.room AND gifts.partition = p.partition "
+    "ORDER BY n DESC LIMIT 1) g"
+)
+_SHARE = text(
+    "SELECT count(*) AS gifts, coalesce(sum(coins), 0) AS coins, coalesce(sum(diamonds), 0) AS diamonds, "
+    "coalesce(max(n), 0) AS last_n FROM gifts WHERE room = :room AND partition = :partition"
+)
+_GIFTERS = text(
+    "SELECT sender, coalesce(sum(coins) FILTER (WHERE NOT anonymous), 0) AS coins FROM gifts "
+    "WHERE room = :room AND partition = :partition GROUP BY sender ORDER BY sender"
+)
+_ROOMS = text(
+    "SELECT id FROM rooms WHERE status = 'live' OR ended_at > now() - make_interval(secs => :ended_s) ORDER BY id"
+)
+_ROOMS_AFTER = text("SELECT DISTINCT room FROM gifts WHERE partition = :partition AND n > :after ORDER BY room")
+
+
+async def checkpoints(connection: AsyncConnection) -> dict[int, Position]:
+    """How far each partition is booked, in this snapshot."""
+    return {row.partition: Position(row.epoch, row.n) for row in await connection.execute(_CHECKPOINTS)}
+
+
+async def last_gifts(
+    connection: AsyncConnection, rooms: Sequence[str], partitions: Iterable[int]
+) -> Mapping[tuple[str, int], int]:
+    """The n of the last gift of each room and partition that have any."""
+    rows = await connection.execute(_LASTS, {"rooms": list(rooms), "partitions": list(partitions)})
+    return {(row.room, row.partition): row.n for row in rows}
+
+
+async def share_of(connection: AsyncConnection, room: str, partition: int) -> tuple[BookedShare, list[BookedGifter]]:
+    """What a room should have from one partition, and who gave it."""
+    at = {"room": room, "partition": partition}
+    row = (await connection.execute(_SHARE, at)).one()
+    gifters = [BookedGifter(g.sender, int(g.coins)) for g in await connection.execute(_GIFTERS, at)]
+    return BookedShare(row.gifts, int(row.coins), int(row.diamonds), row.last_n), gifters
+
+
+async def active_rooms(connection: AsyncConnection, ended_s: float) -> list[str]:
+    """Rooms that are live, or ended less than `ended_s` ago."""
+    return [row.id for row in await connection.execute(_ROOMS, {"ended_s": ended_s})]
+
+
+async def rooms_after(connection: AsyncConnection, partition: int, after_n: int) -> list[str]:
+    """Rooms that got gifts of a partition after `after_n`."""
+    return [row.room for row in await connection.execute(_ROOMS_AFTER, {"partition": partition, "after": after_n})]

@@ -1,0 +1,223 @@
+"""Arming: a partition takes money only after what its Redis says was compared with the ledger, and put right."""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import structlog
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from livegift import metrics, wire
+from livegift.domain.catalogue import GiftKind
+from livegift.domain.journal import wallet_step
+from livegift.domain.partitions import Position
+from livegift.domain.recovery import Comparison, Step, compare
+from livegift.errors import PartitionStoppedError, StoreUnavailableError
+from livegift.ledger import arming as ledger
+from livegift.ledger.catalogue import read_gifts
+from livegift.ledger.engine import Database
+from livegift.ledger.journal import Checkpoint
+from livegift.limits import OUTBOX_BACKLOG_MAX, REPAIR_ENTRIES_MAX, STREAK_LOOKBACK_ENTRIES
+from livegift.recovery.rooms import RoomRecovery
+from livegift.settings import Settings
+from livegift.store.client import Store
+from livegift.store.outbox import Outbox, Row
+from livegift.store.repair import OpenStreak, Remembered, Repair, WalletState
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A partition that is disarmed and right: it may be armed at `at` by who has the token."""
+
+    partition: int
+    token: str
+    at: Position
+    bases: Mapping[int, int]
+    unpublished_after: int | None
+    """Entries after this n may be missing in rooms, and no relay will publish them. None when Redis has lost nothing."""
+
+
+class PartitionRecovery:
+    """Arms partitions."""
+
+    def __init__(
+        self, store: Store, outbox: Outbox, database: Database, rooms: RoomRecovery, settings: Settings
+    ) -> None:
+        """All for the same system."""
+        self._store = store
+        self._outbox = outbox
+        self._database = database
+        self._rooms = rooms
+        self._settings = settings
+
+    async def prepare(self, partition: int, *, restore: bool = False) -> Prepared | None:
+        """Disarm a partition, put it right and begin its next epoch; None while there is something to be booked first.
+
+        `restore`: fill it even if Redis has nothing of it, whatever that costs. Raises PartitionStoppedError for what a
+        person has to look at, StoreUnavailableError or LedgerUnavailableError to try again later.
+        """
+        async with self._database.begin() as connection:
+            checkpoint, bases = await ledger.lock_checkpoint(connection, partition)
+            if checkpoint.stopped and not restore:
+                raise PartitionStoppedError(partition, checkpoint.stopped)
+            token, said = await self._outbox.disarm(partition)
+            unpublished_after = None
+            comparison = compare(said, checkpoint.position, bases)
+            say = log.debug if comparison.step is Step.DRAIN else log.info
+            say("partition.compared", partition=partition, store=str(said), ledger=str(checkpoint.position),
+                step=str(comparison.step), diverged=comparison.diverged, lost=comparison.lost)  # fmt: skip
+            if comparison.step is Step.DRAIN:
+                await self._check_drainable(partition, checkpoint.position)
+                return None
+            self._refuse(partition, comparison, restore=restore)
+            repair = Repair(self._store, self._outbox.roots[partition], token)
+            broken = await repair.broken()
+            if comparison.step is not Step.ARM or broken:
+                relayed = (await self._outbox.states([partition]))[partition].relayed
+                await self._repair(connection, repair, partition, said, checkpoint, comparison, broken)
+                unpublished_after = min(relayed.n, comparison.common_n)
+            at = Position(max(said.epoch, checkpoint.position.epoch) + 1, checkpoint.position.n)
+            await ledger.begin_epoch(connection, partition, at)
+        log.info("partition.epoch_begun", partition=partition, epoch=at.epoch, base=at.n)
+        return Prepared(partition, token, at, bases, unpublished_after)
+
+    @staticmethod
+    def _refuse(partition: int, comparison: Comparison, *, restore: bool) -> None:
+        """Raise PartitionStoppedError for what a person has to decide."""
+        if comparison.step is Step.STOP:
+            raise PartitionStoppedError(partition, comparison.reason)
+        if restore:
+            return
+        if comparison.step is Step.RESTORE:
+            raise PartitionStoppedError(
+                partition, f"{comparison.reason}; if it is the right one, run `livegift restore`"
+            )
+        if comparison.lost + comparison.diverged > REPAIR_ENTRIES_MAX:
+            raise PartitionStoppedError(
+                partition, f"{comparison.lost} entries are lost in Redis, that takes a while: run `livegift restore`"
+            )
+
+    async def arm(self, prepared: Mapping[int, Prepared]) -> None:
+        """Tell the rooms which branch counts, put right those that know another one, then let money move.
+
+        Raises StoreUnavailableError; then begin again with `prepare`.
+        """
+        await self._rooms.fence(prepared)
+        for partition, ready in prepared.items():
+            await self._outbox.arm(partition, ready.at, ready.token, OUTBOX_BACKLOG_MAX)
+            metrics.ARMED.inc()
+            log.info("partition.armed", partition=partition, epoch=ready.at.epoch, n=ready.at.n)
+        await self._outbox.advance("booked", {p: ready.at for p, ready in prepared.items()})
+
+    async def _check_drainable(self, partition: int, booked: Position) -> None:
+        """What is to be booked first must be there without a hole, or waiting for it would never end."""
+        first = await self._outbox.first_after(partition, booked)
+        if first is None or first.n != booked.n + 1:
+            raise PartitionStoppedError(
+                partition,
+                f"the ledger has booked up to {booked}, but the journal goes on at {first}: entries are missing",
+            )
+
+    async def _repair(
+        self,
+        connection: AsyncConnection,
+        repair: Repair,
+        partition: int,
+        said: Position,
+        checkpoint: Checkpoint,
+        comparison: Comparison,
+        broken: Sequence[tuple[str, str]],
+    ) -> None:
+        """Make Redis what the ledger says, touching only what the diverged and the lost entries have touched."""
+        started, common_n = time.monotonic(), comparison.common_n
+        rows = await self._diverged(repair, partition, common_n, said.n) if comparison.diverged else []
+        steps = [step for row in rows if (step := wallet_step(row.entry)) is not None]
+        touched = await ledger.touched_users(connection, partition, common_n)
+        users = sorted({*touched, *(step.user for step in steps), *(user for user, _ in broken)})
+        await repair.forget(rows)
+        await repair.forget_broken(broken)
+        async for heads in ledger.heads_of(connection, users):
+            await repair.put_wallets(WalletState(h.user, h.balance, h.seq, h.frozen) for h in heads)
+        since_ms = int((time.time() - self._settings.ref_ttl_s) * 1000)
+        refs = 0
+        async for booked in ledger.refs_after(connection, partition, common_n, since_ms):
+            await repair.put_refs([_remembered(ref) for ref in booked], self._settings.ref_ttl_s)
+            refs += len(booked)
+        streaks = await self._repair_streaks(
+            connection, repair, partition, common_n, since_ms, forgotten=bool(rows or broken)
+        )
+        await repair.put_position(common_n, checkpoint.position, checkpoint.gifts, checkpoint.coins)
+        metrics.REPAIRED_WALLETS.inc(len(users))
+        seconds = round(time.monotonic() - started, 3)
+        log.warning("partition.repaired", partition=partition, diverged=len(rows), lost=comparison.lost,
+                    broken=len(broken), refs=refs, wallets=len(users), streaks=streaks, seconds=seconds)  # fmt: skip
+
+    async def _diverged(self, repair: Repair, partition: int, common_n: int, n: int) -> list[Row]:
+        try:
+            return await repair.diverged(common_n, n)
+        except StoreUnavailableError as error:
+            if error.executed is None:
+                raise
+            raise PartitionStoppedError(partition, f"Redis is on another branch, and {error}") from error
+
+    async def _repair_streaks(
+        self,
+        connection: AsyncConnection,
+        repair: Repair,
+        partition: int,
+        common_n: int,
+        since_ms: int,
+        *,
+        forgotten: bool,
+    ) -> int:
+        """Close the streaks whose end was booked; open those again that the ledger knows and Redis does not."""
+        ended = {_position_text(combo) for combo in await ledger.ended_combos(connection, partition, common_n)}
+        there = await repair.open_streaks()
+        await repair.drop_streaks(key for key, combo in there.items() if combo in ended)
+        # What was forgotten took its streaks along, also those that had begun before.
+        after_n = max(common_n - STREAK_LOOKBACK_ENTRIES, 0) if forgotten else common_n
+        booked = await ledger.streaks_after(connection, partition, after_n, since_ms)
+        kinds = {kind.id: kind for kind in await read_gifts(self._database)}
+        again = [self._streak(streak, kinds) for streak in booked]
+        again = [s for s in again if s.key not in there or there[s.key] in ended or s.last_n > common_n]
+        await repair.put_streaks(again)
+        return len(again)
+
+    def _streak(self, streak: ledger.BookedStreak, kinds: Mapping[str, GiftKind]) -> OpenStreak:
+        """A streak as Redis has it. Names are not in the ledger: ids stand for them."""
+        kind = kinds.get(streak.gift_id)
+        return OpenStreak(
+            streak.room,
+            streak.gift_id,
+            streak.to,
+            streak.anonymous,
+            streak.user,
+            _position_text(streak.combo_id),
+            streak.repeat_count,
+            streak.ts_ms + self._settings.combo_timeout_ms,
+            wire.ANONYMOUS_JSON if streak.anonymous else wire.user_json(streak.user, streak.user, None),
+            wire.details_json(streak.to, streak.to, kind) if kind else b"{}",
+            streak.n,
+        )
+
+
+def _position_text(combo_id: str) -> str:
+    """`<epoch>-<n>` of an event's id `<partition>-<epoch>-<n>`."""
+    return combo_id.partition("-")[2]
+
+
+def _remembered(ref: ledger.BookedRef) -> Remembered:
+    if ref.combo_id is None:
+        return Remembered(ref.user, f"!{ref.ref}", ref.payload_hash, ref.position, ref.coins, "", 0, ref.ts_ms)
+    return Remembered(
+        ref.user,
+        ref.ref,
+        ref.payload_hash,
+        ref.position,
+        ref.coins,
+        _position_text(ref.combo_id),
+        ref.repeat_count or 0,
+        ref.ts_ms,
+    )

@@ -1,0 +1,191 @@
+"""Putting a disarmed partition right. Every call needs the token of `Outbox.disarm`, and each can be repeated."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+from livegift.domain.journal import GiftSent, WalletChanged
+from livegift.domain.partitions import Position
+from livegift.errors import StoreUnavailableError
+from livegift.limits import REPAIR_CHUNK
+from livegift.store import keys
+from livegift.store.client import Store, refused
+from livegift.store.functions import call
+from livegift.store.outbox import Row, parse_read
+
+HOUR_MS = 3_600_000
+CHANGE_REF_PREFIX = "!"
+
+
+@dataclass(frozen=True, slots=True)
+class WalletState:
+    """One wallet as it is to be; a `seq` of 0 means that there is none."""
+
+    user: str
+    balance: int
+    seq: int
+    frozen: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Remembered:
+    """The answer to an accepted ref. `combo` is the position of a streak's first gift, '' for a change of a wallet."""
+
+    user: str
+    ref: str
+    payload_hash: str
+    position: Position
+    coins: int
+    combo: str
+    repeat_count: int
+    ts_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class OpenStreak:
+    """A streak that may still go on. `combo` is the position of its first gift, `last_n` of its last."""
+
+    room: str
+    gift_id: str
+    to: str
+    anonymous: bool
+    user: str
+    combo: str
+    repeat_count: int
+    deadline_ms: int
+    user_json: bytes
+    details_json: bytes
+    last_n: int
+
+    @property
+    def key(self) -> str:
+        """The streak's field in Redis."""
+        return streak_key(self.room, self.gift_id, self.to, anonymous=self.anonymous, user=self.user)
+
+
+def streak_key(room: str, gift_id: str, to: str, *, anonymous: bool, user: str) -> str:
+    """The field of a streak in Redis (ids have no '|')."""
+    return f"{room}|{gift_id}|{to}|{int(anonymous)}|{user}"
+
+
+class Repair:
+    """Repairs one partition under one token. Raises StoreRefusedError when somebody else has disarmed it since."""
+
+    def __init__(self, store: Store, root: str, token: str) -> None:
+        """`root` and `token` are the partition's."""
+        self._store = store
+        self._root = root
+        self._token = token
+
+    async def _call(self, function: str, items: Iterable[Sequence[str | bytes | int]], *first: str | int) -> None:
+        """Call a repair function with the items, REPAIR_CHUNK at a time."""
+        rest = iter(items)
+        while chunk := list(islice(rest, REPAIR_CHUNK)):
+            args = [arg for item in chunk for arg in item]
+            await self._store.call(call(function, self._root, self._token, *first, *args))
+
+    async def _read(self, *command: str | bytes | int) -> Any:
+        """The reply as Redis gives it. Raises StoreUnavailableError."""
+        (reply,) = await self._store.node_of(self._root).exchange([command])
+        if (message := refused(reply)) is not None:
+            raise StoreUnavailableError(f"{command[0]!r} was refused: {message}")
+        return reply
+
+    async def diverged(self, common_n: int, n: int) -> list[Row]:
+        """The entries of the outbox with an n in (`common_n`, `n`]. Raises StoreUnavailableError when some are gone."""
+        name = keys.outbox(self._root)
+        # Every epoch is above 0-0, so n alone decides, from the end backwards.
+        rows: list[Row] = []
+        end = "+"
+        while not rows or rows[0].position.n > common_n + 1:
+            found = await self._read("XREVRANGE", name, end, "-", "COUNT", min(n - common_n, REPAIR_CHUNK))
+            if not found:
+                break
+            parsed = parse_read([[(name.encode(), found[::-1])]], {name.encode(): 0})[0]
+            rows = [row for row in parsed if row.position.n > common_n] + rows
+            end = f"({parsed[0].position}"
+        if [row.position.n for row in rows] != list(range(common_n + 1, n + 1)):
+            raise StoreUnavailableError(f"the entries {common_n + 1}..{n} are not all in the outbox", executed=False)
+        return rows
+
+    async def forget(self, rows: Iterable[Row]) -> None:
+        """Forget the refs and streaks of entries that do not count."""
+        entries = [row.entry for row in rows if row.entry is not None]
+        refs = [(entry.user, ref) for entry in entries if (ref := ref_of(entry)) is not None]
+        await self._call("refs_drop", refs)
+        streaks = [
+            (streak_key(e.room, e.gift_id, e.to, anonymous=e.anonymous, user=e.user),)
+            for e in entries
+            if not isinstance(e, WalletChanged)
+        ]
+        await self._call("streaks_drop", streaks)
+
+    async def put_wallets(self, wallets: Iterable[WalletState]) -> None:
+        """Write balances and seqs."""
+        await self._call("wallets_put", ((w.user, w.balance, w.seq, int(w.frozen)) for w in wallets))
+
+    async def put_refs(self, refs: Iterable[Remembered], ref_ttl_s: int) -> None:
+        """Remember answers again; after the wallets."""
+        items = (
+            (
+                ref.user,
+                ref.ref,
+                ref.ts_ms // HOUR_MS,
+                f"{ref.payload_hash}|{ref.position}|{ref.coins}|{ref.combo}|{ref.repeat_count}",
+            )
+            for ref in refs
+        )
+        await self._call("refs_put", items, ref_ttl_s)
+
+    async def drop_streaks(self, streaks: Iterable[str]) -> None:
+        """Close streaks (by their keys) without a word."""
+        await self._call("streaks_drop", ((key,) for key in streaks))
+
+    async def put_streaks(self, streaks: Iterable[OpenStreak]) -> None:
+        """Open streaks again."""
+        items = (
+            (
+                s.key,
+                s.deadline_ms,
+                f"{s.combo}|{s.repeat_count}|{s.deadline_ms}|".encode() + s.user_json + b"\n" + s.details_json,
+            )
+            for s in streaks
+        )
+        await self._call("streaks_put", items)
+
+    async def broken(self) -> list[tuple[str, str]]:
+        """User and ref of what has failed half-way: the wallet may have changed without an entry."""
+        members = await self._read("SMEMBERS", keys.broken(self._root))
+        pairs = [member.decode().split(" ", 1) for member in members]
+        return [(user, ref) for user, ref in pairs]
+
+    async def forget_broken(self, broken: Iterable[tuple[str, str]]) -> None:
+        """Forget the refs of what has failed, and the streaks that it may have changed."""
+        pairs = list(broken)
+        await self._call("refs_drop", pairs)
+        users = {user for user, _ in pairs}
+        await self.drop_streaks(key for key in await self.open_streaks() if key.rpartition("|")[2] in users)
+
+    async def open_streaks(self) -> dict[str, str]:
+        """The keys of all open streaks -> position of the first gift."""
+        found: dict[str, str] = {}
+        cursor = b"0"
+        while True:
+            cursor, pairs = await self._read("HSCAN", keys.streaks(self._root), cursor, "COUNT", REPAIR_CHUNK)
+            found |= {pairs[i].decode(): pairs[i + 1].split(b"|", 1)[0].decode() for i in range(0, len(pairs), 2)}
+            if cursor == b"0":
+                return found
+
+    async def put_position(self, common_n: int, at: Position, gifts: int, coins: int) -> None:
+        """Cut what is above `common_n` out of the outbox and say where the partition is now: the last step."""
+        await self._store.call(call("partition_put", self._root, self._token, common_n, *at, gifts, coins))
+
+
+def ref_of(entry: object) -> str | None:
+    """The ref under which Redis remembers an entry, None for one without."""
+    if isinstance(entry, GiftSent):
+        return entry.ref
+    if isinstance(entry, WalletChanged):
+        return CHANGE_REF_PREFIX + entry.ref
+    return None
