@@ -110,9 +110,11 @@ export class GiftFeed {
 
   /** Strikes out gifts that no longer count. @param {any} event a `gift.revoked` */
   revoke(event) {
-    const row = this.#rows.get(String(event.combo_id ?? event.gift_event_id ?? event.id));
+    const gift = event.gift_event ?? {};
+    const row = this.#rows.get(String(gift.combo_id ?? event.gift_event_id));
     if (!row) return;
-    row.revoked = row.ended = true;
+    row.count -= gift.count ?? row.count;
+    if (row.count <= 0) row.revoked = row.ended = true;
     this.#touch(row);
   }
 

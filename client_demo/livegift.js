@@ -200,7 +200,8 @@ export class LiveGift extends EventTarget {
 
   /** @param {any} message */
   #onWallet(message) {
-    if (message.seq <= this.#walletSeq) return;
+    // After a loss of the server a wallet may be back at an earlier state; "resync" says so.
+    if (message.seq <= this.#walletSeq && message.reason !== "resync") return;
     this.#walletSeq = message.seq;
     this.#setBalance(message.balance, message.reason);
   }

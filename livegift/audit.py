@@ -195,10 +195,13 @@ async def _check_wallets(connection: AsyncConnection, wallets: list[WalletState]
 
 async def _check_gifts(connection: AsyncConnection, states: Mapping[int, PartitionState], check: Check) -> None:
     booked = await ledger.accepted_until(connection, {p: state.n for p, state in states.items()})
+    unread = await ledger.unread_entries(connection)
     for p, state in states.items():
         gifts, coins = booked.get(p, (0, 0))
+        # An entry in quarantine that nobody can read may have been a gift of any price.
+        may_lack = state.gifts - unread.get(p, 0) <= gifts <= state.gifts and coins <= state.coins
         check.expect(
-            holds=(gifts, coins) == (state.gifts, state.coins),
+            holds=may_lack if p in unread else (gifts, coins) == (state.gifts, state.coins),
             otherwise=f"partition {p}: {state.gifts} gifts of {state.coins} coins accepted, "
             f"{gifts} of {coins} in the ledger",
         )

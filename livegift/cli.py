@@ -11,22 +11,16 @@ from typing import Any, NoReturn
 import click
 import structlog
 
-from livegift import __version__, logs
+from livegift import __version__
+from livegift.cli_options import data_option, open_settings
+from livegift.cli_recovery import COMMANDS
 from livegift.errors import LivegiftError, RequestError
 from livegift.limits import GRANT_ATTEMPTS_MAX, GRANT_RETRY_S
 from livegift.net import listen
-from livegift.settings import DEFAULT_DATA_DIR, Settings, load_settings, settings_source
+from livegift.settings import DEFAULT_DATA_DIR, Settings, load_settings
 from livegift.wire import is_id
 
 log = structlog.get_logger()
-
-data_option = click.option(
-    "--data",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=DEFAULT_DATA_DIR,
-    show_default=True,
-    help="folder of `livegift dev`, whose `env` file serves where the environment says nothing",
-)
 
 
 class Id(click.ParamType[str]):
@@ -42,15 +36,6 @@ class Id(click.ParamType[str]):
 
 
 ID = Id()
-
-
-def _settings(data: Path) -> Settings:
-    settings = load_settings(data)
-    logs.configure(settings.log_format, "cli")
-    source = settings_source(data)
-    if source:
-        log.info("settings.from_file", path=source)
-    return settings
 
 
 def _run(work: Coroutine[Any, Any, Any]) -> Any:
@@ -84,7 +69,7 @@ def web(fd: int | None, demo: bool, data: Path) -> None:  # noqa: FBT001 - click
     """Run the WebSocket hub and the HTTP API."""
     from livegift.supervisor import Child, Supervisor, child_environ
 
-    settings = _settings(data)
+    settings = open_settings(data)
     sock = listen(settings.host, settings.port) if fd is None else socket.socket(fileno=fd)
     if fd is not None or settings.web_processes == 1:
         from livegift.web import run_web
@@ -112,7 +97,7 @@ def relay(data: Path) -> None:
     """Publish the wallets' journals to the rooms."""
     from livegift.relay import run_relay
 
-    run_relay(_settings(data))
+    run_relay(open_settings(data))
 
 
 @cli.command()
@@ -121,7 +106,7 @@ def aggregator(data: Path) -> None:
     """Book the wallets' journals in PostgreSQL and credit diamonds."""
     from livegift.aggregator import run_aggregator
 
-    run_aggregator(_settings(data))
+    run_aggregator(open_settings(data))
 
 
 @cli.command()
@@ -130,7 +115,7 @@ def migrate(data: Path) -> None:
     """Bring the database's schema and the Redis Functions up to date."""
     from livegift.migrate import migrate as run_migrate
 
-    for line in _run(run_migrate(_settings(data))):
+    for line in _run(run_migrate(open_settings(data))):
         click.echo(line)
 
 
@@ -170,7 +155,7 @@ def grant(user: str | None, coins: int | None, ref: str | None, file: Any, data:
         rows.append((user, coins, ref))
     else:
         raise click.UsageError("expected --user, --coins and --ref, or --file")
-    _run(_grant(_settings(data), rows))
+    _run(_grant(open_settings(data), rows))
 
 
 async def _grant(settings: Settings, rows: list[tuple[str, int, str]]) -> None:
@@ -215,7 +200,7 @@ async def _patiently(call: Any) -> Any:
 @data_option
 def room(room_id: str, creator: str, title: str, kind: str, data: Path) -> None:
     """Open a room."""
-    _run(_room(_settings(data), room_id, creator, title, kind))
+    _run(_room(open_settings(data), room_id, creator, title, kind))
 
 
 async def _room(settings: Settings, room_id: str, creator: str, title: str, kind: str) -> None:
@@ -243,9 +228,13 @@ def audit_command(as_json: bool, data: Path) -> None:  # noqa: FBT001 - click's 
     """Check every invariant; exit code 0 when all hold, else 1."""
     from livegift.audit import audit
 
-    report = _run(audit(_settings(data)))
+    report = _run(audit(open_settings(data)))
     click.echo(report.to_json() if as_json else report.to_text())
     sys.exit(0 if report.passed else 1)
+
+
+for command in COMMANDS:
+    cli.add_command(command)
 
 
 def main() -> NoReturn:

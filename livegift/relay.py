@@ -338,8 +338,8 @@ class Relay(Worker):
         news = {p: position for p, position in done.items() if position > self._durable.get(p, position)}
         generations = {p: self._lives[p][1] for p in news}
         for partition in await self._outbox.advance("relayed", news, generations):
-            if partition in self._durable:
-                self._durable[partition] = max(self._durable[partition], news[partition])
+            if partition in self._lives and self._lives[partition][1] == generations[partition]:
+                self._durable[partition] = news[partition]
 
     async def _sweep(self) -> None:
         """End the streaks whose time is over, where any can be open."""

@@ -14,7 +14,13 @@ COIN = "COIN"
 DIAMOND = "DIAMOND"
 
 # Why coins come and go, and the account on the other side.
-REASONS = {"grant": "coins:granted", "order": "coins:sold", "refund": "coins:refunded", "correction": "coins:corrected"}
+REASONS = {
+    "grant": "coins:granted",
+    "order": "coins:sold",
+    "refund": "coins:refunded",
+    "correction": "coins:corrected",
+    "suspense": "coins:suspense",  # back from quarantine
+}
 
 
 class Transfer(NamedTuple):

@@ -22,6 +22,7 @@ from livegift.ledger.rooms import Room
 from livegift.limits import (
     GIFT_COUNT_MAX,
     GIFTS_IN_FLIGHT_PER_CONNECTION_MAX,
+    HELLO_ANSWER_S,
     HELLO_TIMEOUT_S,
     MESSAGE_LENGTH_MAX,
     ROOMS_PER_CONNECTION_MAX,
@@ -196,11 +197,14 @@ class Connection:
             self._outlet.close(Close.FORBIDDEN, "a connection can't change its user")
             return
         try:
+            async with asyncio.timeout(HELLO_ANSWER_S):
+                if self._identity is None:
+                    await services.sessions.add(identity.user, self)
+                # Read after the subscription was confirmed: no change can fall between the two.
+                wallet = await services.wallets.read(identity.user)
+        except (StoreUnavailableError, TimeoutError):
             if self._identity is None:
-                await services.sessions.add(identity.user, self)
-            # Read after the subscription was confirmed: no change can fall between the two.
-            wallet = await services.wallets.read(identity.user)
-        except StoreUnavailableError:
+                await services.sessions.remove(identity.user, self)
             self._error(RequestError("unavailable"))
             self._outlet.close(Close.RESTARTING, "the balance can't be read at the moment")
             return

@@ -2,6 +2,9 @@
 
 Each Redis node has a lane: one connection, one exchange at a time, one deadline. A node that is dead or slow stalls
 nobody who has a wallet elsewhere, and nothing is ever repeated behind the sender's back.
+
+A node that fails or is too slow gets nothing more (its breaker opens): what waits and what comes is answered at once,
+as unknown, because nobody has looked whether those refs were accepted before. Probes find out when it is back.
 """
 
 import asyncio
@@ -16,14 +19,51 @@ from livegift import metrics
 from livegift.domain.partitions import partition_of
 from livegift.domain.spending import GiftSend
 from livegift.errors import StoreUnavailableError
-from livegift.limits import GIFT_BATCH_MAX, GIFT_DEADLINE_S, GIFT_QUEUE_MAX, GIFTS_PER_CALL_MAX
-from livegift.store.client import Link, Node, Store, moved
+from livegift.limits import (
+    GIFT_BATCH_MAX,
+    GIFT_DEADLINE_S,
+    GIFT_QUEUE_MAX,
+    GIFT_SLOW_S,
+    GIFT_WAIT_MAX_S,
+    GIFTS_PER_CALL_MAX,
+    PROBE_TIMEOUT_S,
+)
+from livegift.store.client import Node, Store, moved, refused
 from livegift.store.keys import partition_roots
 from livegift.store.wallets import Display, Outcome, Unknown, batch_outcomes, gift_send
 
 log = structlog.get_logger()
 
 Reply = Callable[[Outcome], None]
+
+
+class _Refusal:
+    """Why gifts are answered without being sent: as unknown, never as rejected (decision 006)."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        self._outcome = Unknown(message)
+        self._count = metrics.GIFTS_SHED.labels(reason)
+
+    def tell(self, reply: Reply) -> None:
+        """Answer one gift."""
+        self._count.inc()
+        _tell(reply, self._outcome)
+
+
+AWAY = _Refusal("away", "the node of this wallet does not answer")
+FULL = _Refusal("full", f"{GIFT_QUEUE_MAX} gifts are waiting")
+OLD = _Refusal("old", f"it has waited for {GIFT_WAIT_MAX_S:g} s")
+MOVED = _Refusal("moved", "the wallet has moved to another node")
+STOPPING = _Refusal("stopping", "this process is stopping")
+SLOW = f"no reply within {GIFT_SLOW_S:g} s"
+
+
+def _tell(reply: Reply, outcome: Outcome) -> None:
+    try:
+        reply(outcome)
+    except Exception:
+        # A mistake with one gift must not cost the others of its batch their answers.
+        log.exception("gifting.reply_failed")
 
 
 @dataclass(slots=True)
@@ -41,37 +81,68 @@ class _Lane:
     def __init__(self, node: Node, gifting: "Gifting") -> None:
         self._node = node
         self._gifting = gifting
+        self._link = node.link()
+        self._sent: list[_Waiting] = []
+        self._shed_count = 0
         self.queue: deque[_Waiting] = deque()
         self.work = asyncio.Event()
+        self.refusal: _Refusal | None = None  # while there is one, gifts get it at once instead of a place in the queue
+        metrics.GIFT_BREAKER_OPEN.labels(node.name).set(0)
+
+    @property
+    def waiting(self) -> int:
+        """How many gifts have no answer yet."""
+        return len(self.queue) + len(self._sent)
 
     async def run(self) -> None:
-        """Send batch after batch until cancelled; then everything that waits is answered.
-
-        A gift that was never sent is answered as unknown too: it may be the repeat of one that was accepted.
-        """
-        link = self._node.link()
-        batch: list[_Waiting] = []
+        """Send batch after batch until cancelled, or until the node is no primary any more."""
         try:
-            while True:
-                if not self.queue:
+            while self._gifting.is_primary(self._node):
+                if self._node.breaker.is_open:
+                    await self._probe()
+                elif self.queue:
+                    await self._send_batch()
+                else:
                     self.work.clear()
                     await self.work.wait()
-                batch = [self.queue.popleft() for _ in range(min(len(self.queue), GIFT_BATCH_MAX))]
-                try:
-                    if not link.is_open:
-                        link = await self._node.link().open()
-                    await self._exchange(link, batch)
-                except StoreUnavailableError as error:
-                    log.warning("gifting.batch_failed", node=self._node.name, gifts=len(batch), error=str(error))
-                    self._answer(batch, Unknown(str(error)))
-                    await self._gifting.layout_may_have_changed()
-                batch = []
         finally:
-            self._answer([*batch, *self.queue], Unknown("this process is stopping"))
-            self.queue.clear()
-            await link.close()
+            self._end()
+            await self._link.close()
 
-    async def _exchange(self, link: Link, batch: list[_Waiting]) -> None:
+    def _end(self) -> None:
+        """Answer everything; from now on nothing is taken."""
+        self._close_breaker()
+        self.refusal = self._gifting.forget(self._node)
+        self._settle([Unknown("this process is stopping")] * len(self._sent))
+        self._shed_queue(self.refusal)
+
+    # --- Sending ------------------------------------------------------------------------------------------------------
+
+    async def _send_batch(self) -> None:
+        self._shed_old()
+        batch = self._sent = [self.queue.popleft() for _ in range(min(len(self.queue), GIFT_BATCH_MAX))]
+        if not batch:
+            return
+        slow = asyncio.get_running_loop().call_later(GIFT_SLOW_S, self._open_breaker, SLOW)
+        try:
+            replies, outcomes = await self._exchange(batch)
+        except Exception as error:
+            # Whatever it was: a lane that died of it would leave its gifts without an answer.
+            if not isinstance(error, StoreUnavailableError):
+                log.exception("gifting.batch_broken", node=self._node.name)
+            self._open_breaker(str(error))
+            self._settle([Unknown(str(error))] * len(batch))
+            return
+        finally:
+            slow.cancel()
+        self._settle(outcomes)
+        if not self._node.breaker.is_open:
+            self._node.breaker.worked()
+        if moved(replies):
+            await self._gifting.layout_may_have_changed()
+
+    async def _exchange(self, batch: list[_Waiting]) -> tuple[list[object], list[Outcome]]:
+        """One round trip; the replies, and the outcome of each gift. Orders `batch` as it was sent."""
         calls: list[list[_Waiting]] = []
         open_call: dict[str, list[_Waiting]] = {}
         for waiting in batch:
@@ -81,19 +152,69 @@ class _Lane:
                 calls.append(call)
             call.append(waiting)
         metrics.GIFT_BATCH.observe(len(batch))
-        replies = await link.exchange([self._gifting.command(call) for call in calls], GIFT_DEADLINE_S)
-        now = time.perf_counter()
+        batch[:] = [waiting for call in calls for waiting in call]
+        if not await self._link.is_ready():
+            self._link = await self._node.link().open()
+        replies = await self._link.exchange([self._gifting.command(call) for call in calls], GIFT_DEADLINE_S)
+        outcomes: list[Outcome] = []
         for call, reply in zip(calls, replies, strict=True):
-            for waiting, outcome in zip(call, batch_outcomes(reply, len(call)), strict=True):
-                metrics.GIFT_SECONDS.observe(now - waiting.since)
-                waiting.reply(outcome)
-        if moved(replies):
-            await self._gifting.layout_may_have_changed()
+            outcomes += batch_outcomes(reply, len(call))
+        return replies, outcomes
 
-    @staticmethod
-    def _answer(batch: list[_Waiting], outcome: Outcome) -> None:
-        for waiting in batch:
-            waiting.reply(outcome)
+    def _settle(self, outcomes: list[Outcome] | list[Unknown]) -> None:
+        batch, self._sent = self._sent, []
+        now = time.perf_counter()
+        for waiting, outcome in zip(batch, outcomes, strict=True):
+            metrics.GIFT_SECONDS.observe(now - waiting.since)
+            _tell(waiting.reply, outcome)
+
+    # --- Shedding -----------------------------------------------------------------------------------------------------
+
+    def shed(self, reply: Reply, refusal: _Refusal) -> None:
+        """Answer a gift that is not sent."""
+        self._shed_count += 1
+        refusal.tell(reply)
+
+    def _shed_old(self) -> None:
+        oldest = time.perf_counter() - GIFT_WAIT_MAX_S
+        while self.queue and self.queue[0].since < oldest:
+            self.shed(self.queue.popleft().reply, OLD)
+
+    def _shed_queue(self, refusal: _Refusal) -> None:
+        while self.queue:
+            self.shed(self.queue.popleft().reply, refusal)
+
+    # --- The breaker --------------------------------------------------------------------------------------------------
+
+    def _open_breaker(self, reason: str) -> None:
+        """Send nothing more for now. What is on its way may still be answered."""
+        if self._node.breaker.open(reason):
+            log.warning("gifting.breaker_opened", node=self._node.name, reason=reason, waiting=len(self.queue))
+            metrics.GIFT_BREAKER_OPEN.labels(self._node.name).set(1)
+            self._shed_count = 0
+            self.refusal = AWAY
+            self._shed_queue(AWAY)
+
+    def _close_breaker(self) -> None:
+        if self._node.breaker.is_open:
+            open_s = self._node.breaker.close()
+            log.info("gifting.breaker_closed", node=self._node.name, open_s=round(open_s, 3), shed=self._shed_count)
+            metrics.GIFT_BREAKER_OPEN.labels(self._node.name).set(0)
+            self.refusal = None
+
+    async def _probe(self) -> None:
+        """After a pause, see whether the node answers fast enough again; if not, whether another has its place."""
+        await asyncio.sleep(self._node.breaker.next_pause_s())
+        try:
+            async with asyncio.timeout(PROBE_TIMEOUT_S):
+                if not await self._link.is_ready():
+                    self._link = await self._node.link().open()
+                (reply,) = await self._link.exchange([("PING",)], PROBE_TIMEOUT_S)
+        except (StoreUnavailableError, TimeoutError):
+            await self._gifting.layout_may_have_changed()
+            return
+        if refused(reply) is None:  # it is refused while a function runs for too long, or nothing can be saved
+            self._close_breaker()
 
 
 class Gifting:
@@ -106,21 +227,54 @@ class Gifting:
         self._combo_timeout_ms = combo_timeout_ms
         self._ref_ttl_s = ref_ttl_s
         self._lanes: dict[str, _Lane] = {}
-        self._tasks: list[asyncio.Task[None]] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._is_stopping = False
+
+    @property
+    def waiting(self) -> int:
+        """How many gifts have no answer yet."""
+        return sum(lane.waiting for lane in self._lanes.values())
 
     def submit(self, gift: GiftSend, display: Display, reply: Reply) -> None:
         """Debit `gift`; `reply` is called exactly once, with the outcome."""
         root = self._roots[partition_of(gift.user, len(self._roots))]
         node = self._store.node_of(root)
-        lane = self._lanes.get(node.name)
-        if lane is None:
-            lane = self._lanes[node.name] = _Lane(node, self)
-            self._tasks.append(asyncio.create_task(lane.run(), name=f"gifting {node.name}"))
-        if len(lane.queue) >= GIFT_QUEUE_MAX:
-            reply(Unknown(f"{GIFT_QUEUE_MAX} gifts are waiting"))
-            return
-        lane.queue.append(_Waiting(gift, display, root, reply, time.perf_counter()))
-        lane.work.set()
+        lane = self._lanes.get(node.name) or self._new_lane(node)
+        if lane.refusal is not None:
+            lane.shed(reply, lane.refusal)
+        elif len(lane.queue) >= GIFT_QUEUE_MAX:
+            lane.shed(reply, FULL)
+        else:
+            lane.queue.append(_Waiting(gift, display, root, reply, time.perf_counter()))
+            lane.work.set()
+
+    def _new_lane(self, node: Node) -> _Lane:
+        lane = self._lanes[node.name] = _Lane(node, self)
+        if self._is_stopping:
+            lane.refusal = STOPPING
+            return lane
+        task = asyncio.create_task(lane.run(), name=f"gifting {node.name}")
+        self._tasks.add(task)
+        task.add_done_callback(self._lane_ended)
+        return lane
+
+    def _lane_ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            log.error("gifting.lane_died", task=task.get_name(), exc_info=task.exception())
+
+    # --- What a lane asks ---------------------------------------------------------------------------------------------
+
+    def is_primary(self, node: Node) -> bool:
+        """Whether `node` owns any wallets."""
+        return self._store.is_primary(node)
+
+    def forget(self, node: Node) -> _Refusal:
+        """The lane of `node` ends; returns why. The next gift for it gets a new one."""
+        if self._is_stopping:
+            return STOPPING
+        del self._lanes[node.name]
+        return MOVED
 
     def command(self, call: list[_Waiting]) -> tuple[str | bytes | int, ...]:
         """The function call for gifts of one partition."""
@@ -137,6 +291,8 @@ class Gifting:
 
     async def aclose(self) -> None:
         """Stop; what waits is answered."""
-        for task in self._tasks:
+        self._is_stopping = True
+        tasks = list(self._tasks)
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)

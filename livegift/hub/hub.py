@@ -55,6 +55,7 @@ class Hub:
 
     def _restored(self, channel: str) -> None:
         self._feeds.restored(channel)
+        self._services.sessions.restored(channel)
 
     async def start(self) -> None:
         """Load the catalogue and begin to look after the rooms."""
@@ -87,5 +88,6 @@ class Hub:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._gifting.aclose()
         self._feeds.close()
+        await self._services.sessions.aclose()
         await self._subscriber.aclose()
         await self.directory.aclose()

@@ -3,10 +3,15 @@
 import asyncio
 from typing import Protocol
 
+import structlog
+
 from livegift import wire
+from livegift.errors import StoreUnavailableError
 from livegift.hub.subscriber import Subscriber
-from livegift.store.keys import user_channel
+from livegift.store.keys import partition_channel, user_channel
 from livegift.store.wallets import Wallets
+
+log = structlog.get_logger()
 
 
 class Session(Protocol):
@@ -27,6 +32,8 @@ class Sessions:
         self._wallets = wallets
         self._sessions: dict[str, set[Session]] = {}
         self._subscribing: dict[str, asyncio.Task[None]] = {}
+        self._partitions: dict[str, str] = {}  # channel -> root, of all partitions that any user here belongs to
+        self._resyncing: dict[str, asyncio.Task[None]] = {}
 
     def _channel(self, user: str) -> str:
         return user_channel(self._wallets.root_of(user), user)
@@ -37,13 +44,20 @@ class Sessions:
         sessions.add(session)
         task = self._subscribing.get(user)
         if task is None:
-            work = self._subscriber.subscribe(self._channel(user), lambda message: self._on_message(user, message))
-            task = self._subscribing[user] = asyncio.create_task(work, name=f"subscribe user {user}")
+            task = self._subscribing[user] = asyncio.create_task(self._subscribe(user), name=f"subscribe user {user}")
         try:
             await asyncio.shield(task)
         except BaseException:
             await self.remove(user, session)
             raise
+
+    async def _subscribe(self, user: str) -> None:
+        await self._subscriber.subscribe(self._channel(user), lambda message: self._on_message(user, message))
+        root = self._wallets.root_of(user)
+        channel = partition_channel(root)
+        if channel not in self._partitions:  # kept for good: there are few
+            await self._subscriber.subscribe(channel, lambda _: self._resync(root))
+            self._partitions[channel] = root
 
     async def remove(self, user: str, session: Session) -> None:
         """Forget `session`."""
@@ -75,3 +89,38 @@ class Sessions:
             if session is not sender and seq > session.wallet_seq:
                 session.wallet_seq = seq
                 session.write(text)
+
+    # --- Wallets that are not what they were --------------------------------------------------------------------------
+
+    def restored(self, channel: str) -> None:
+        """The channel was subscribed again: messages may have been missed."""
+        root = self._partitions.get(channel)
+        if root is not None:
+            self._resync(root)
+
+    def _resync(self, root: str) -> None:
+        """The partition was armed anew, or messages were missed: compare what its users here were told."""
+        if root not in self._resyncing:
+            task = self._resyncing[root] = asyncio.create_task(self._compare(root), name=f"resync {root}")
+            task.add_done_callback(lambda _: self._resyncing.pop(root, None))
+
+    async def _compare(self, root: str) -> None:
+        for user in [user for user in self._sessions if self._wallets.root_of(user) == root]:
+            # What a session knew before the wallet is read can't be newer than the wallet, unless that went back.
+            known = {session: session.wallet_seq for session in self._sessions.get(user, ())}
+            try:
+                wallet = await self._wallets.read(user)
+            except StoreUnavailableError as error:
+                log.warning("sessions.resync_failed", root=root, error=str(error))
+                return  # what took it away brings another message when it is back
+            text = wire.frame("wallet", balance=wallet.balance, seq=wallet.seq, reason="resync").decode()
+            for session, seq in known.items():
+                if session.wallet_seq == seq != wallet.seq:
+                    session.wallet_seq = wallet.seq
+                    session.write(text)
+
+    async def aclose(self) -> None:
+        """Stop comparing."""
+        for task in list(self._resyncing.values()):
+            task.cancel()
+        await asyncio.gather(*self._resyncing.values(), return_exceptions=True)

@@ -32,11 +32,11 @@ class _NodeSubscriber:
         """Return once Redis has confirmed: whatever is published from now on arrives."""
         self.handlers[channel] = handler
         confirmed = self._confirmed.setdefault(channel, asyncio.get_running_loop().create_future())
-        if self._link is not None and self._link.is_open:
-            with suppress(StoreUnavailableError):  # the reader notices too and subscribes again
-                await self._link.send([("SSUBSCRIBE", channel)])
         try:
             async with asyncio.timeout(SUBSCRIBE_TIMEOUT_S):
+                if self._link is not None and self._link.is_open:
+                    with suppress(StoreUnavailableError):  # the reader notices too and subscribes again
+                        await self._link.send([("SSUBSCRIBE", channel)])
                 await asyncio.shield(confirmed)
         except TimeoutError:
             self.handlers.pop(channel, None)
@@ -144,12 +144,17 @@ class Subscriber:
     async def subscribe(self, channel: str, handler: Handler) -> None:
         """Call `handler` with each message from now on. Raises StoreUnavailableError when that isn't confirmed."""
         node = self._store.node_of(channel)
+        node.check()
         subscriber = self._nodes.get(node.name)
         if subscriber is None:
             subscriber = self._nodes[node.name] = _NodeSubscriber(node, self._on_restored)
             self._tasks.append(asyncio.create_task(subscriber.run(), name=f"subscriber {node.name}"))
         self._channels[channel] = subscriber
-        await subscriber.subscribe(channel, handler)
+        try:
+            await subscriber.subscribe(channel, handler)
+        except StoreUnavailableError:
+            self._channels.pop(channel, None)
+            raise
 
     async def unsubscribe(self, channel: str) -> None:
         """Stop calling the handler."""

@@ -60,9 +60,9 @@ _TOUCHED = text(
     "UNION SELECT user_id FROM quarantine WHERE partition = :partition AND n > :after AND user_id IS NOT NULL"
 )
 _HEADS = text(
-    "SELECT v.user_id, coalesce(h.balance, 0) AS balance, coalesce(h.seq, 0) AS seq, "
-    "coalesce(h.balance < 0 OR EXISTS "
-    "(SELECT 1 FROM transfers t WHERE t.user_id = v.user_id AND t.balance < 0), false) AS frozen FROM unnest(CAST(:users AS text[])) AS v(user_id) LEFT JOIN wallet_heads h ON h.user_id = v.user_id"
+    "SELECT v.user_id, coalesce(h.balance, 0) AS balance, coalesce(h.seq, 0) AS seq, coalesce(h.balance < 0 OR EXISTS "
+    "(SELECT 1 FROM transfers t WHERE t.user_id = v.user_id AND t.balance < 0), false) AS frozen "
+    "FROM unnest(CAST(:users AS text[])) AS v(user_id) LEFT JOIN wallet_heads h ON h.user_id = v.user_id"
 )
 _REFS = text(
     "SELECT sender AS user_id, ref, payload_hash, epoch, n, coins, combo_id, repeat_count, ts_ms FROM gifts "

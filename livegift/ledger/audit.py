@@ -17,6 +17,9 @@ _LEGS = """
     UNION ALL SELECT 'diamonds:user:' || receiver, diamonds FROM gifts
     UNION ALL SELECT debit, -amount FROM transfers
     UNION ALL SELECT credit, amount FROM transfers
+    UNION ALL SELECT 'coins:user:' || user_id, coins FROM quarantine WHERE user_id IS NOT NULL AND status <> 'booked'
+    UNION ALL SELECT 'coins:suspense:p' || partition, -coins FROM quarantine
+    WHERE user_id IS NOT NULL AND status <> 'booked'
 """
 # All changes of all wallets.
 _ENTRIES = """
@@ -24,6 +27,14 @@ _ENTRIES = """
     UNION ALL
     SELECT user_id, wallet_seq, CASE WHEN credit = 'coins:user:' || user_id THEN amount ELSE -amount END, balance
     FROM transfers
+    UNION ALL
+    SELECT user_id, wallet_seq, coins, balance FROM quarantine WHERE user_id IS NOT NULL AND status <> 'booked'
+"""
+# Gifts with room and position, those in quarantine that can be read included: the relay has published them.
+_GIFTS = """
+    SELECT partition, epoch, n, room, coins, diamonds FROM gifts
+    UNION ALL
+    SELECT partition, epoch, n, room, -coins, diamonds FROM quarantine WHERE room IS NOT NULL AND status <> 'booked'
 """
 
 _ASSETS = text("SELECT asset, sum(balance) AS total, count(*) AS accounts FROM accounts GROUP BY asset")
@@ -51,19 +62,23 @@ _HEADS = text(
     "OR coalesce(a.balance, 0) <> coalesce(h.balance, 0) ORDER BY 1 LIMIT :examples"
 )
 _AT_SEQ = text(
-    "SELECT v.user_id, coalesce(g.balance, t.balance) AS balance "
+    "SELECT v.user_id, coalesce(g.balance, t.balance, q.balance) AS balance "
     "FROM unnest(CAST(:users AS text[]), CAST(:seqs AS bigint[])) AS v(user_id, seq) "
     "LEFT JOIN gifts g ON g.sender = v.user_id AND g.wallet_seq = v.seq "
-    "LEFT JOIN transfers t ON t.user_id = v.user_id AND t.wallet_seq = v.seq"
+    "LEFT JOIN transfers t ON t.user_id = v.user_id AND t.wallet_seq = v.seq "
+    "LEFT JOIN quarantine q ON q.user_id = v.user_id AND q.wallet_seq = v.seq"
 )
 _ACCEPTED = text(
-    "SELECT v.partition, count(g.n) AS gifts, coalesce(sum(g.coins), 0) AS coins "
+    "SELECT v.partition, count(g.n) AS gifts, coalesce(sum(g.coins), 0) AS coins "  # noqa: S608 - our own text
     "FROM unnest(CAST(:partitions AS int[]), CAST(:ns AS bigint[])) AS v(partition, n) "
-    "LEFT JOIN gifts g ON g.partition = v.partition AND g.n <= v.n GROUP BY v.partition"
+    f"LEFT JOIN ({_GIFTS}) g ON g.partition = v.partition AND g.n <= v.n GROUP BY v.partition"
+)
+_UNREAD = text(
+    "SELECT partition, count(*) AS entries FROM quarantine WHERE room IS NULL AND status <> 'booked' GROUP BY partition"
 )
 _ROOM_SUMS = text(
-    "SELECT g.room, count(*) AS gifts, sum(g.coins) AS coins, sum(g.diamonds) AS diamonds "
-    "FROM gifts g JOIN unnest(CAST(:rooms AS text[]), CAST(:partitions AS int[]), CAST(:epochs AS bigint[]), "
+    "SELECT g.room, count(*) AS gifts, sum(g.coins) AS coins, sum(g.diamonds) AS diamonds "  # noqa: S608 - our own text
+    f"FROM ({_GIFTS}) g JOIN unnest(CAST(:rooms AS text[]), CAST(:partitions AS int[]), CAST(:epochs AS bigint[]), "
     "CAST(:ns AS bigint[])) AS w(room, partition, epoch, n) ON g.room = w.room AND g.partition = w.partition "
     "WHERE (g.epoch, g.n) <= (w.epoch, w.n) GROUP BY g.room"
 )
@@ -124,6 +139,11 @@ async def accepted_until(connection: AsyncConnection, ns: Mapping[int, int]) -> 
     """Gifts and their coins in the ledger, per partition up to entry n."""
     parameters = {"partitions": list(ns), "ns": list(ns.values())}
     return {row.partition: (row.gifts, int(row.coins)) for row in await connection.execute(_ACCEPTED, parameters)}
+
+
+async def unread_entries(connection: AsyncConnection) -> dict[int, int]:
+    """How many entries of each partition are in quarantine without anybody knowing what they were."""
+    return {row.partition: row.entries for row in await connection.execute(_UNREAD)}
 
 
 async def all_rooms(connection: AsyncConnection) -> dict[str, str]:

@@ -1,5 +1,6 @@
 """The connection to PostgreSQL."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -11,7 +12,13 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from livegift.errors import LivegiftError
-from livegift.limits import DATABASE_POOL_MAX, DATABASE_TIMEOUT_S, STATEMENT_TIMEOUT_MS
+from livegift.limits import (
+    DATABASE_POOL_MAX,
+    DATABASE_TIMEOUT_S,
+    SNAPSHOT_TIMEOUT_S,
+    STATEMENT_TIMEOUT_MS,
+    TRANSACTION_TIMEOUT_S,
+)
 
 # psycopg's own come from COPY, which SQLAlchemy does not wrap.
 _AWAY = (OperationalError, InterfaceError, PoolTimeoutError, psycopg.OperationalError, psycopg.InterfaceError)
@@ -34,17 +41,19 @@ class Database:
             pool_pre_ping=True,
             connect_args={
                 "connect_timeout": int(DATABASE_TIMEOUT_S),
+                "tcp_user_timeout": int(DATABASE_TIMEOUT_S * 1000),
                 "options": f"-c statement_timeout={STATEMENT_TIMEOUT_MS} -c timezone=UTC",
             },
         )
 
     @asynccontextmanager
-    async def begin(self) -> AsyncIterator[AsyncConnection]:
-        """One transaction. Raises LedgerUnavailableError when the server is away."""
+    async def begin(self, deadline_s: float = TRANSACTION_TIMEOUT_S) -> AsyncIterator[AsyncConnection]:
+        """One transaction. Raises LedgerUnavailableError when the server is away or has not finished in time."""
         try:
-            async with self.engine.begin() as connection:
+            # A server that has stalled answers nothing, not even a statement's own time-out.
+            async with asyncio.timeout(deadline_s), self.engine.begin() as connection:
                 yield connection
-        except (*_AWAY, OSError) as error:
+        except (*_AWAY, OSError, TimeoutError) as error:
             raise LedgerUnavailableError(f"PostgreSQL: {plain(error)}") from error
         except DBAPIError as error:
             if error.connection_invalidated:
@@ -54,7 +63,7 @@ class Database:
     @asynccontextmanager
     async def snapshot(self) -> AsyncIterator[AsyncConnection]:
         """A read-only transaction in which everything is of one moment."""
-        async with self.begin() as connection:
+        async with self.begin(SNAPSHOT_TIMEOUT_S) as connection:
             await connection.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY"))
             yield connection
 

@@ -12,12 +12,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from livegift.domain.journal import Entry, GiftSent, Poison, StreakEnded, WalletChanged
 from livegift.domain.partitions import Position
-from livegift.domain.postings import Transfer, diamonds_of, sums, transfers_of
+from livegift.domain.postings import Transfer, diamonds_of, sums, suspense_of, transfers_of
 from livegift.errors import LivegiftError, PartitionStoppedError
 from livegift.ledger import tables
 from livegift.ledger.engine import Database, plain
 from livegift.ledger.heads import move_heads
-from livegift.ledger.quarantine import put_aside
+from livegift.ledger.quarantine import Quarantined, put_aside
 from livegift.ledger.stretches import Stretch
 
 
@@ -117,29 +117,52 @@ async def book(database: Database, stretches: Sequence[Stretch]) -> Booked:
 async def _book(database: Database, stretches: Sequence[Stretch]) -> Booked:
     async with database.begin() as connection:
         await _check_checkpoints(connection, stretches)
-        gifts = [(s.partition, p, e) for s in stretches for p, e in s.entries if isinstance(e, GiftSent)]
-        changes = [(s.partition, p, e) for s in stretches for p, e in s.entries if isinstance(e, WalletChanged)]
-        ends = [(s.partition, p, e) for s in stretches for p, e in s.entries if isinstance(e, StreakEnded)]
-        batch_id = await connection.scalar(
-            insert(tables.batches).values(gifts=len(gifts), transfers=len(changes)).returning(tables.batches.c.id)
-        )
-        assert batch_id is not None  # noqa: S101 - RETURNING of an insert has a row
         await put_aside(connection, stretches)
         # Before the rows: a fork is to be named as one, not as a row that is there twice.
         found = await move_heads(connection, stretches)
-        await _copy(connection, "gifts", _GIFT_COLUMNS, [_gift_row(batch_id, *item) for item in gifts])
-        await _copy(connection, "transfers", _TRANSFER_COLUMNS, [_change_row(batch_id, *item) for item in changes])
-        rows = [(partition, p.epoch, p.n, end.combo_id) for partition, p, end in ends]
-        await _copy(connection, "streak_ends", _STREAK_END_COLUMNS, rows)
-        moves = [t for s in stretches for _, entry in s.entries for t in transfers_of(entry, s.partition)]
-        balances = await add_to_accounts(connection, moves + found)
-        await _mark_grants(connection, [e for _, _, e in changes if e.reason == "grant"])
+        booked = await _book_rows(connection, stretches, found)
         await _move_checkpoints(connection, stretches)
+    return booked
+
+
+async def _book_rows(connection: AsyncConnection, stretches: Sequence[Stretch], more: Sequence[Transfer]) -> Booked:
+    """The rows of all entries and what they do to the accounts, with `more` transfers whose rows are elsewhere."""
+    gifts = [(s.partition, p, e) for s in stretches for p, e in s.entries if isinstance(e, GiftSent)]
+    changes = [(s.partition, p, e) for s in stretches for p, e in s.entries if isinstance(e, WalletChanged)]
+    ends = [(s.partition, p, e) for s in stretches for p, e in s.entries if isinstance(e, StreakEnded)]
+    batch_id = await connection.scalar(
+        insert(tables.batches).values(gifts=len(gifts), transfers=len(changes)).returning(tables.batches.c.id)
+    )
+    assert batch_id is not None  # noqa: S101 - RETURNING of an insert has a row
+    await _copy(connection, "gifts", _GIFT_COLUMNS, [_gift_row(batch_id, *item) for item in gifts])
+    await _copy(connection, "transfers", _TRANSFER_COLUMNS, [_change_row(batch_id, *item) for item in changes])
+    rows = [(partition, p.epoch, p.n, end.combo_id) for partition, p, end in ends]
+    await _copy(connection, "streak_ends", _STREAK_END_COLUMNS, rows)
+    moves = [t for s in stretches for _, entry in s.entries for t in transfers_of(entry, s.partition)]
+    balances = await _add_to_accounts(connection, [*moves, *more])
+    await _mark_grants(connection, [e for _, _, e in changes if e.reason == "grant"])
     diamonds: dict[str, int] = {}
     for _, _, gift in gifts:
         diamonds[gift.to] = diamonds.get(gift.to, 0) + gift.diamonds
     credited = tuple(Credit(user, earned, balances[diamonds_of(user)]) for user, earned in diamonds.items() if earned)
     return Booked(batch_id, len(gifts), len(changes), credited)
+
+
+async def book_quarantined(connection: AsyncConnection, found: Quarantined, entry: Entry) -> Booked:
+    """Book an entry that can be booked by now: what was in suspense goes where it belongs, and so do diamonds.
+
+    `found` is locked and open. Raises PartitionStoppedError when the wallet's chain does not fit, UnbookableError when
+    it is refused again.
+    """
+    stretch = Stretch(found.partition, found.position, ((found.position, entry),))
+    try:
+        if found.user is None:
+            return await _book_rows(connection, [stretch], await move_heads(connection, [stretch]))
+        held = suspense_of(found.user, found.partition, found.coins or 0)
+        back = [Transfer(t.asset, t.credit, t.debit, t.amount) for t in held]
+        return await _book_rows(connection, [stretch], back)
+    except (SQLAlchemyError, psycopg.Error, ValueError, OverflowError, KeyError) as error:
+        raise UnbookableError(plain(error)) from error
 
 
 async def _check_checkpoints(connection: AsyncConnection, stretches: Sequence[Stretch]) -> None:
@@ -256,7 +279,7 @@ async def _copy(
             await copy.write_row(row)
 
 
-async def add_to_accounts(connection: AsyncConnection, moves: Iterable[Transfer]) -> dict[str, int]:
+async def _add_to_accounts(connection: AsyncConnection, moves: Iterable[Transfer]) -> dict[str, int]:
     """Add the sums of `moves` to the accounts; returns the new balance of each."""
     changes = sums(moves)
     if not changes:

@@ -12,7 +12,7 @@ import msgspec
 from sqlalchemy import Row, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from livegift.domain.journal import Entry, Poison, wallet_step
+from livegift.domain.journal import Entry, GiftSent, Poison, wallet_step
 from livegift.domain.partitions import Position
 from livegift.errors import PartitionStoppedError
 from livegift.ledger import tables
@@ -58,6 +58,7 @@ async def put_aside(connection: AsyncConnection, stretches: Sequence[Stretch]) -
         await _check_room(connection, stretch.partition, len(poison))
         for position, entry in poison:
             step = wallet_step(entry)
+            gift = entry.entry if isinstance(entry.entry, GiftSent) else None
             rows.append(
                 {
                     "partition": stretch.partition,
@@ -69,6 +70,8 @@ async def put_aside(connection: AsyncConnection, stretches: Sequence[Stretch]) -
                     "wallet_seq": step.seq if step else None,
                     "balance": step.balance if step else None,
                     "coins": step.delta if step else None,
+                    "room": gift.room if gift else None,
+                    "diamonds": gift.diamonds if gift else None,
                 }
             )
     if rows:

@@ -35,13 +35,19 @@ _LASTS = text(
     "CROSS JOIN LATERAL (SELECT n FROM gifts WHERE gifts.room = r.room AND gifts.partition = p.partition "
     "ORDER BY n DESC LIMIT 1) g"
 )
+# What a room has from a partition; gifts in quarantine that can be read were published as well.
+_GIFTS = (
+    "SELECT sender, coins, diamonds, n, anonymous FROM gifts WHERE room = :room AND partition = :partition "
+    "UNION ALL SELECT user_id, -coins, diamonds, n, false FROM quarantine "
+    "WHERE room = :room AND partition = :partition AND status <> 'booked'"
+)
 _SHARE = text(
-    "SELECT count(*) AS gifts, coalesce(sum(coins), 0) AS coins, coalesce(sum(diamonds), 0) AS diamonds, "
-    "coalesce(max(n), 0) AS last_n FROM gifts WHERE room = :room AND partition = :partition"
+    "SELECT count(*) AS gifts, coalesce(sum(coins), 0) AS coins, coalesce(sum(diamonds), 0) AS diamonds, "  # noqa: S608 - our own text
+    f"coalesce(max(n), 0) AS last_n FROM ({_GIFTS}) g"
 )
 _GIFTERS = text(
-    "SELECT sender, coalesce(sum(coins) FILTER (WHERE NOT anonymous), 0) AS coins FROM gifts "
-    "WHERE room = :room AND partition = :partition GROUP BY sender ORDER BY sender"
+    "SELECT sender, coalesce(sum(coins) FILTER (WHERE NOT anonymous), 0) AS coins "  # noqa: S608 - our own text
+    f"FROM ({_GIFTS}) g GROUP BY sender ORDER BY sender"
 )
 _ROOMS = text(
     "SELECT id FROM rooms WHERE status = 'live' OR ended_at > now() - make_interval(secs => :ended_s) ORDER BY id"

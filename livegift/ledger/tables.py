@@ -225,7 +225,8 @@ grants = Table(
 )
 
 # Journal entries that can't be booked, with their bytes. Where it is known whose wallet they changed, they stand in its
-# chain, and the amount is with `coins:suspense`: `coins` is what the wallet got (negative: gave).
+# chain, and the amount is with `coins:suspense`: `coins` is what the wallet got (negative: gave). `room` and `diamonds`
+# are of a gift that can be read; the relay has published it.
 quarantine = Table(
     "quarantine",
     metadata,
@@ -242,6 +243,8 @@ quarantine = Table(
     Column("wallet_seq", BigInteger, nullable=True),
     Column("balance", BigInteger, nullable=True),
     Column("coins", BigInteger, nullable=True),
+    Column("room", Text, nullable=True),
+    Column("diamonds", BigInteger, nullable=True),
     CheckConstraint("status IN ('open', 'booked', 'dropped')", name="status"),
     UniqueConstraint("user_id", "wallet_seq"),
 )

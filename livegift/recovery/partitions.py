@@ -36,7 +36,7 @@ class Prepared:
     at: Position
     bases: Mapping[int, int]
     unpublished_after: int | None
-    """Entries after this n may be missing in rooms, and no relay will publish them. None when Redis has lost nothing."""
+    """What comes after this n may be missing in rooms, and no relay will publish it. None when nothing was lost."""
 
 
 class PartitionRecovery:

@@ -2,6 +2,9 @@
 
 redis-py retries a timed-out command ten times by default. Here nothing is ever repeated behind the caller's back: a
 `Link` is one connection that is used by one task, has a deadline for every exchange and never reconnects by itself.
+
+Every call has one deadline that counts from the call: waiting for a turn, connecting, writing and reading are within.
+Errors keep three things apart: certainly not executed (`executed=False`), nobody knows (`None`), and a reply.
 """
 
 import asyncio
@@ -13,11 +16,20 @@ from redis.asyncio import BlockingConnectionPool, Connection, Redis
 from redis.asyncio.connection import parse_url
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import AskError, AuthenticationError, MovedError, RedisError, ResponseError
+from redis.exceptions import (
+    AskError,
+    AuthenticationError,
+    BusyLoadingError,
+    MovedError,
+    RedisError,
+    ResponseError,
+)
 
 from livegift.errors import ConfigError, StoreUnavailableError
-from livegift.limits import REDIS_CONNECT_TIMEOUT_S, REDIS_POOL_MAX, REDIS_TIMEOUT_S
-from livegift.store.keys import SLOTS, slot
+from livegift.limits import CLUSTER_ASK_TIMEOUT_S, REDIS_CONNECT_TIMEOUT_S, REDIS_POOL_MAX, REDIS_TIMEOUT_S
+from livegift.store.breaker import Breaker
+from livegift.store.keys import slot
+from livegift.store.layout import Layout, parse_layout
 
 Command = tuple[str | bytes | int, ...]
 VERSION_MIN = (7, 2)
@@ -32,22 +44,39 @@ class Link:
     """One connection to one node for one task. After an error it is closed; the owner opens another."""
 
     def __init__(self, connection: Connection) -> None:
-        """`connection` is not connected yet."""
+        """`connection` is not connected yet, and has no time-out of its own for reading and writing."""
         self._connection = connection
+        self._writer: asyncio.StreamWriter | None = None
 
     @property
     def is_open(self) -> bool:
-        """Whether the next exchange can begin."""
+        """Whether it is connected, as far as this side knows."""
         return bool(self._connection.is_connected)
+
+    async def is_ready(self) -> bool:
+        """Whether an exchange can begin: the other side has not gone, and sent nothing that nobody asked for.
+
+        Else it is closed, before anything was sent on it.
+        """
+        if self._writer is None or not self.is_open:
+            return False
+        if not (self._writer.is_closing() or await self._connection.can_read()):
+            return True
+        await self.close()
+        return False
 
     async def open(self) -> Self:
         """Connect. Raises StoreUnavailableError (`executed=False`)."""
         try:
             async with asyncio.timeout(REDIS_CONNECT_TIMEOUT_S):
                 await self._connection.connect()
-        except (RedisError, OSError, TimeoutError) as error:
+                self._writer = self._connection._writer  # noqa: SLF001 - for what redis-py has no way to do
+        except (RedisError, OSError) as error:
             await self.close()
-            raise StoreUnavailableError(f"Redis can't be reached: {error}", executed=False) from error
+            raise StoreUnavailableError(f"Redis can't be reached: {_plain(error)}", executed=False) from error
+        except BaseException:
+            await self.close()
+            raise
         return self
 
     async def exchange(self, commands: Sequence[Command], deadline_s: float) -> list[Any]:
@@ -55,55 +84,67 @@ class Link:
 
         Raises StoreUnavailableError with `executed=False` when nothing was sent, else `None`: nobody knows.
         """
-        await self.send(commands)
+        # hiredis' packer: redis-py's own took a sixth of a web process under load.
+        packed = b"".join(_packed(commands))
+        if not await self.is_ready():
+            raise StoreUnavailableError("the connection to Redis is closed", executed=False)
         try:
             async with asyncio.timeout(deadline_s):
+                await self._connection.send_packed_command(packed, check_health=False)
                 return [await self._read() for _ in commands]
-        except (RedisError, OSError, TimeoutError) as error:
+        except (RedisError, OSError) as error:
             await self.close()
-            raise StoreUnavailableError(f"no reply from Redis within {deadline_s} s: {error!r}") from error
-        except asyncio.CancelledError:
+            raise StoreUnavailableError(f"no reply from Redis within {deadline_s:g} s: {_plain(error)}") from error
+        except BaseException:
             await self.close()  # replies are still on their way: the connection can't be used again
             raise
 
     async def send(self, commands: Sequence[Command]) -> None:
         """Send `commands` without reading replies (for channels). Raises StoreUnavailableError."""
+        packed = b"".join(_packed(commands))
         if not self.is_open:
             raise StoreUnavailableError("the connection to Redis is closed", executed=False)
-        connection = self._connection
         try:
-            async with asyncio.timeout(REDIS_TIMEOUT_S):
-                # hiredis' packer: redis-py's own took a sixth of a web process under load.
-                await connection.send_packed_command(b"".join(_packed(commands)), check_health=False)
-        except (RedisError, OSError, TimeoutError) as error:
+            # Waits only while the other side takes nothing: then it is as good as gone.
+            async with asyncio.timeout(REDIS_CONNECT_TIMEOUT_S):
+                await self._connection.send_packed_command(packed, check_health=False)
+        except (RedisError, OSError) as error:
             await self.close()
-            raise StoreUnavailableError(f"Redis did not take the commands: {error!r}") from error
+            raise StoreUnavailableError(f"Redis did not take the commands: {_plain(error)}") from error
 
     async def read(self) -> Any:
-        """Wait for the next message of a subscribed connection. Raises StoreUnavailableError."""
+        """Wait for the next message of a subscribed connection, for ever. Raises StoreUnavailableError.
+
+        Whoever waits here notices a dead connection by its silence and closes it; then this raises.
+        """
         try:
             return await self._read()
         except (RedisError, OSError) as error:
             await self.close()
-            raise StoreUnavailableError(f"the connection to Redis is gone: {error!r}") from error
+            raise StoreUnavailableError(f"the connection to Redis is gone: {_plain(error)}") from error
 
     async def _read(self) -> Any:
         try:
-            return await self._connection.read_response(disconnect_on_error=False, timeout=None)
+            return await self._connection.read_response(disconnect_on_error=False)
         except ResponseError as error:
             return error
 
     async def close(self) -> None:
         """Close at once, whatever is under way."""
+        if self._writer is not None:
+            # A plain close keeps what is not sent yet until a stalled node takes it, and whoever reads waits as long.
+            self._writer.transport.abort()
         await self._connection.disconnect(nowait=True)
 
 
 class Node:
-    """One primary."""
+    """One primary (or a replica, which is only asked for the layout)."""
 
     def __init__(self, options: dict[str, Any], host: str, port: int) -> None:
         """`options` are redis-py's connection arguments without host and port."""
         self.name = f"{host}:{port}"
+        self.host = host
+        self.breaker = Breaker()
         self._options = {**options, "host": host, "port": port}
         self._connection_class = self._options.pop("connection_class", Connection)
         pool = BlockingConnectionPool(
@@ -118,14 +159,48 @@ class Node:
 
     async def exchange(self, commands: Sequence[Command], deadline_s: float = REDIS_TIMEOUT_S) -> list[Any]:
         """Like `Link.exchange`, on a connection that this process shares and opens when it is needed."""
-        async with self._turn:
-            if not self._shared.is_open:
-                self._shared = await self.link().open()
-            return await self._shared.exchange(commands, deadline_s)
+        is_sent = False
+        try:
+            async with asyncio.timeout(deadline_s), self._turn:
+                if not await self._shared.is_ready():
+                    self._shared = await self.link().open()
+                is_sent = True
+                return await self._shared.exchange(commands, deadline_s)
+        except TimeoutError as error:
+            message = f"no reply from Redis at {self.name} within {deadline_s:g} s"
+            raise StoreUnavailableError(message, executed=None if is_sent else False) from error
+
+    async def run(self, command: Command, deadline_s: float = REDIS_TIMEOUT_S) -> Any:
+        """One command on a pooled connection, once.
+
+        Raises StoreUnavailableError, StoreRefusedError (certainly not executed), or redis-py's MovedError and AskError.
+        """
+        pool, is_sent = self.commands.connection_pool, False
+        try:
+            async with asyncio.timeout(deadline_s):
+                connection = await pool.get_connection()
+                try:
+                    is_sent = True
+                    await connection.send_command(*command, check_health=False)
+                    return await self.commands.parse_response(connection, str(command[0]))
+                finally:
+                    await pool.release(connection)
+        except AskError:
+            raise
+        except (ResponseError, AuthenticationError, BusyLoadingError) as error:
+            raise _refusal(error) from error
+        except (RedisError, OSError) as error:
+            message = f"Redis at {self.name} did not answer: {_plain(error)}"
+            raise StoreUnavailableError(message, executed=None if is_sent else False) from error
+
+    def check(self) -> None:
+        """Raise StoreUnavailableError when the node is known not to answer, so that nobody waits for it."""
+        if self.breaker.is_open:
+            raise StoreUnavailableError(f"Redis at {self.name} is away: {self.breaker.reason}", executed=False)
 
     def link(self) -> Link:
-        """A connection of one's own, not open yet."""
-        return Link(self._connection_class(**self._options))
+        """A connection of one's own, not open yet. Its deadlines are those of its calls alone."""
+        return Link(self._connection_class(**{**self._options, "socket_timeout": None}))
 
     async def aclose(self) -> None:
         """Close the pool."""
@@ -152,6 +227,8 @@ class Store:
         self.is_cluster = False
         self._nodes: dict[str, Node] = {}
         self._owners: list[Node] = []
+        self._primaries: tuple[Node, ...] = ()
+        self._members: list[Node] = []  # replicas too: they know when their primary is gone
         self._refreshed_at = -REFRESH_PERIOD_S
 
     @classmethod
@@ -168,20 +245,23 @@ class Store:
     async def _learn(self) -> None:
         seed = self._node(self._host, self._port)
         try:
-            server = await seed.commands.info("server")
-            cluster = await seed.commands.info("cluster")
+            async with asyncio.timeout(REDIS_TIMEOUT_S):
+                server = await seed.commands.info("server")
+                cluster = await seed.commands.info("cluster")
         except AuthenticationError as error:
             raise ConfigError(f"Redis at {seed.name} refused the user or password of LIVEGIFT_REDIS_URL") from error
         except (RedisError, OSError) as error:
-            raise StoreUnavailableError(f"Redis at {seed.name} can't be reached: {error}", executed=False) from error
+            message = f"Redis at {seed.name} can't be reached: {_plain(error)}"
+            raise StoreUnavailableError(message, executed=False) from error
         # Valkey tells its own version apart from the Redis version it is compatible with.
         version = str(server.get("valkey_version") or server["redis_version"])
         if tuple(int(part) for part in version.split(".")[:2]) < VERSION_MIN:
             raise ConfigError(f"Redis or Valkey >= 7.2 is needed (WAITAOF), {seed.name} is {version}")
         self.is_cluster = bool(cluster.get("cluster_enabled"))
-        self._owners = [seed]
+        self._owners = self._members = [seed]
+        self._primaries = (seed,)
         if self.is_cluster:
-            await self.refresh()
+            await self._learn_layout(REDIS_TIMEOUT_S)
 
     def _node(self, host: str, port: int) -> Node:
         name = f"{host}:{port}"
@@ -195,25 +275,28 @@ class Store:
         if not self.is_cluster or now - self._refreshed_at < REFRESH_PERIOD_S:
             return
         self._refreshed_at = now
-        for node in list(self._nodes.values()):
-            try:
-                rows = await node.commands.execute_command("CLUSTER SLOTS")
-            except (RedisError, OSError):
-                continue
-            owners: list[Node | None] = [None] * SLOTS
-            for low, high, (host, port, *_), *_replicas in rows:
-                # A node that does not know its own address means the one it was asked under.
-                owner = self._node(host.decode() or self._host, int(port))
-                owners[low : high + 1] = [owner] * (high - low + 1)
-            if None not in owners:
-                self._owners = [owner for owner in owners if owner is not None]
-                return
-        raise StoreUnavailableError("no node of the cluster tells a complete layout", executed=False)
+        await self._learn_layout(CLUSTER_ASK_TIMEOUT_S)
+
+    async def _learn_layout(self, deadline_s: float) -> None:
+        """Ask everybody at once and believe the newest: an old primary that was cut off is the last to learn of it."""
+        answers = await asyncio.gather(*(_layout_by(node, deadline_s) for node in self._members))
+        layouts = [layout for layout in answers if layout is not None]
+        if not layouts:
+            raise StoreUnavailableError("no node of the cluster tells a complete layout", executed=False)
+        newest = max(layouts, key=lambda layout: layout.epoch)
+        nodes = {address: self._node(*address) for address in newest.members}
+        self._owners = [nodes[owner] for owner in newest.owners]
+        self._primaries = tuple(dict.fromkeys(self._owners))
+        self._members = list(dict.fromkeys([*nodes.values(), self._node(self._host, self._port)]))
 
     @property
     def nodes(self) -> list[Node]:
         """The primaries."""
-        return list(dict.fromkeys(self._owners))
+        return list(self._primaries)
+
+    def is_primary(self, node: Node) -> bool:
+        """Whether `node` owns any keys."""
+        return node in self._primaries
 
     def node_of(self, key: str) -> Node:
         """The primary that owns `key`."""
@@ -228,15 +311,13 @@ class Store:
 
         Raises StoreUnavailableError (unknown whether executed) or StoreRefusedError (certainly not).
         """
+        node = self.node_of(key)
+        node.check()
         try:
-            return await self.node_of(key).commands.execute_command(*command)
-        except (MovedError, AskError) as error:
+            return await node.run(command)
+        except AskError as error:  # MovedError is one
             await self.refresh()
             raise StoreUnavailableError(f"{key} has moved", executed=False) from error
-        except ResponseError as error:
-            raise StoreRefusedError(str(error)) from error
-        except (RedisError, OSError) as error:
-            raise StoreUnavailableError(f"Redis did not answer: {error}") from error
 
     async def call_many(self, commands: Sequence[Command]) -> list[Any]:
         """Run function calls of any roots, in one exchange per node; a reply or an exception for each, in their order.
@@ -250,6 +331,7 @@ class Store:
 
         async def run(node: Node, indices: list[int]) -> None:
             try:
+                node.check()
                 answers = await node.exchange([commands[index] for index in indices])
             except StoreUnavailableError as error:
                 answers = [error] * len(indices)
@@ -273,6 +355,27 @@ class StoreRefusedError(StoreUnavailableError):
     def __init__(self, message: str) -> None:
         """`message` is Redis' own."""
         super().__init__(message, executed=False)
+
+
+def _refusal(error: RedisError) -> StoreUnavailableError:
+    # A function that fails halfway leaves what it has written, and Redis says so: "… script: name, on @library:line."
+    if " script: " in str(error):
+        return StoreUnavailableError(f"a function failed: {error}")
+    return StoreRefusedError(str(error))
+
+
+def _plain(error: BaseException) -> str:
+    """A time-out of asyncio's has no message."""
+    return str(error) or type(error).__name__
+
+
+async def _layout_by(node: Node, deadline_s: float) -> Layout | None:
+    """The layout as `node` sees it; None when it does not answer, or does not know all of it."""
+    try:
+        info, rows = await node.exchange([("CLUSTER", "INFO"), ("CLUSTER", "SLOTS")], deadline_s)
+    except StoreUnavailableError:
+        return None
+    return parse_layout(node.host, info, rows)
 
 
 def moved(replies: Sequence[object]) -> bool:

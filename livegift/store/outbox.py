@@ -206,8 +206,8 @@ class Outbox:
     ) -> set[int]:
         """Note that `reader` ('relayed' or 'booked') has everything up to each position.
 
-        Cursors never go back, and those of an earlier one of `generations` are not taken. Returns the partitions that
-        have answered.
+        Cursors never go back, and those of an earlier one of `generations` are not taken. Returns the partitions in
+        which one has moved.
         """
         begun: Mapping[int, int | str] = generations or {}
         replies = await self._store.call_many(
@@ -216,7 +216,7 @@ class Outbox:
                 for p, position in positions.items()
             ]
         )
-        return {p for p, reply in zip(positions, replies, strict=True) if not isinstance(reply, Exception)}
+        return {p for p, reply in zip(positions, replies, strict=True) if reply == 1}
 
     async def trim(self, upto: Mapping[int, Position]) -> int:
         """Forget the entries before each position, but none that a reader still needs. Returns how many went."""

@@ -68,8 +68,9 @@ def _quarantine() -> None:
     op.add_column("quarantine", sa.Column("status", sa.Text(), server_default="open", nullable=False))
     op.add_column("quarantine", sa.Column("reason", sa.Text(), nullable=True))
     op.add_column("quarantine", sa.Column("closed_at", sa.DateTime(timezone=True), nullable=True))
-    op.add_column("quarantine", sa.Column("user_id", sa.Text(), nullable=True))
-    for name in ("wallet_seq", "balance", "coins"):
+    for name in ("user_id", "room"):
+        op.add_column("quarantine", sa.Column(name, sa.Text(), nullable=True))
+    for name in ("wallet_seq", "balance", "coins", "diamonds"):
         op.add_column("quarantine", sa.Column(name, sa.BigInteger(), nullable=True))
     op.create_check_constraint(op.f("ck_quarantine_status"), "quarantine", "status IN ('open', 'booked', 'dropped')")
     op.create_unique_constraint(op.f("uq_quarantine_user_id"), "quarantine", ["user_id", "wallet_seq"])
