@@ -78,7 +78,7 @@ async def _partition_lines(settings: Any, store: Any, database: Any, number: int
         if state is None:
             text = "Redis does not answer"
         else:
-            is_armed = state.armed_epoch == known.position.epoch
+            is_armed = state.armed_epoch == known.position.epoch != 0
             text = f"{'armed' if is_armed else 'takes no money'}, Redis at {state.position}, "
             text += f"{state.n - known.position.n} unbooked, {state.n - state.relayed.n} unpublished"
         stopped = f", STOPPED: {known.stopped}" if known.stopped else ""

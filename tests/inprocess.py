@@ -45,7 +45,7 @@ class InProcess:
         self.outbox = Outbox(self.store, settings.partitions)
         self.wallets = Wallets(self.store, settings.partitions, settings.ref_ttl_s)
         self._stack.push_async_callback(self.stop_all)
-        self.start(Relay(self.store, self.outbox, Leases(self.store, self.outbox.roots, "relay", "relay-1")))
+        self.start_relay()
         self.start_aggregator()
         await wait_until(self._all_armed, "all partitions are armed")
         return self
@@ -56,6 +56,9 @@ class InProcess:
     async def _all_armed(self) -> bool:
         states = await self.outbox.states(self.outbox.roots)
         return all(state.armed_epoch for state in states.values())
+
+    def start_relay(self) -> None:
+        self.start(Relay(self.store, self.outbox, Leases(self.store, self.outbox.roots, "relay", "relay-1")))
 
     def start_aggregator(self) -> None:
         leases = Leases(self.store, self.outbox.roots, "aggregator", "aggregator-1")
