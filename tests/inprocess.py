@@ -19,10 +19,10 @@ from livegift.ledger import rooms
 from livegift.ledger.engine import Database
 from livegift.relay import Relay
 from livegift.settings import Settings
-from livegift.store.client import Store
+from livegift.store.client import Store, StoreRefusedError
 from livegift.store.leases import Leases
 from livegift.store.outbox import Outbox
-from livegift.store.wallets import Display, Outcome, Wallets, gift_send, parse_outcome
+from livegift.store.wallets import Display, Outcome, Unknown, Wallets, gift_send, parse_outcome
 from livegift.worker import Worker
 from tests.waiting import wait_until
 
@@ -94,7 +94,10 @@ class InProcess:
         root = self.outbox.roots[partition_of(user, self.settings.partitions)]
         display = Display(b'{"id":"%b"}' % user.encode(), b'{"gift":{}}')
         command = gift_send(root, [(send, display)], int(time.time() * 1000), self.settings.combo_timeout_ms, 86_400)
-        (reply,) = await self.store.call(command)
+        try:
+            (reply,) = await self.store.call(command)
+        except StoreRefusedError as error:
+            return Unknown(str(error))  # as the hub says it
         return parse_outcome(reply)
 
     async def wait_reachable(self) -> None:
