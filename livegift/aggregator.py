@@ -5,6 +5,7 @@ the partitions, because only the ledger knows whether a Redis is the one it was.
 """
 
 import asyncio
+import time
 from collections.abc import Coroutine, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from livegift.domain.partitions import Position
 from livegift.errors import PartitionStoppedError, StoreUnavailableError
 from livegift.grants import repeat_pending_grants
 from livegift.ledger import schema
-from livegift.ledger.arming import advance_marks, set_stopped
+from livegift.ledger.arming import advance_marks, forget_streak_ends, set_stopped
 from livegift.ledger.engine import Database, LedgerUnavailableError
 from livegift.ledger.journal import Booked, CheckpointMovedError, read_checkpoints
 from livegift.ledger.stretches import Stretch
@@ -34,6 +35,7 @@ from livegift.limits import (
     BOOK_RETRY_S,
     MEMORY_PERIOD_S,
     MEMORY_SHARE_MAX,
+    STREAK_REOPEN_S,
     SWEEP_GRANTS_S,
     TRIM_PERIOD_S,
 )
@@ -307,6 +309,7 @@ class Aggregator(Worker):
             await asyncio.sleep(TRIM_PERIOD_S)
             try:
                 upto = await advance_marks(self._database, list(self._held), self._keep_s)
+                await forget_streak_ends(self._database, int((time.time() - 2 * STREAK_REOPEN_S) * 1000))
             except LedgerUnavailableError:
                 continue  # while it is away nothing is booked, and nothing may go
             if upto:

@@ -14,9 +14,9 @@ from pathlib import Path
 from secrets import token_urlsafe
 
 from livegift.embedded import Server, start_postgres, start_redis
-from livegift.embedded.process import free_ports, write_private
+from livegift.embedded.process import EmbeddedError, free_ports, write_private
 from livegift.errors import ConfigError, LivegiftError
-from livegift.limits import DEV_READY_TIMEOUT_S
+from livegift.limits import DEV_READY_TIMEOUT_S, RESTART_PAUSE_S
 from livegift.migrate import migrate
 from livegift.net import listen
 from livegift.settings import load_settings, read_env_file
@@ -64,6 +64,7 @@ class _Stores:
     def __init__(self, data: Path, stack: ExitStack) -> None:
         self._starters: dict[str, Callable[[int | None], Server]] = {}
         self._servers: dict[str, Server] = {}
+        self._not_before: dict[str, float] = {}
         self.urls: dict[str, str] = {}
         makers: tuple[tuple[str, str, Callable[[int | None], Server]], ...] = (
             ("Redis", "LIVEGIFT_REDIS_URL", lambda port: start_redis(data / "redis", port=port)),
@@ -87,9 +88,14 @@ class _Stores:
     def poll(self) -> None:
         """Start a server again that has died, on the port it had."""
         for name, server in list(self._servers.items()):
-            if server.poll() is not None:
-                say(f"{name} has died, starting it again on its data")
+            if server.poll() is None or time.monotonic() < self._not_before.get(name, 0.0):
+                continue
+            say(f"{name} has died, starting it again on its data")
+            try:
                 self._servers[name] = self._starters[name](server.port)
+            except EmbeddedError as error:
+                say(f"{name} could not be started, trying again soon: {error}")
+                self._not_before[name] = time.monotonic() + RESTART_PAUSE_S
 
 
 def run_dev(options: DevOptions) -> None:

@@ -170,10 +170,10 @@ async def ended_combos(connection: AsyncConnection, partition: int, after_n: int
     return {row.combo_id for row in rows}
 
 
-async def forget_streak_ends(connection: AsyncConnection, partition: int, before_n: int) -> None:
-    """Streak ends whose entries were trimmed are of no more use."""
-    table = tables.streak_ends
-    await connection.execute(delete(table).where(table.c.partition == partition, table.c.n < before_n))
+async def forget_streak_ends(database: Database, before_ms: int) -> None:
+    """Streaks that ended so long ago are not opened again."""
+    async with database.begin() as connection:
+        await connection.execute(delete(tables.streak_ends).where(tables.streak_ends.c.ts_ms < before_ms))
 
 
 async def next_room_epoch(database: Database) -> int:

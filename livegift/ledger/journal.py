@@ -136,7 +136,7 @@ async def _book_rows(connection: AsyncConnection, stretches: Sequence[Stretch], 
     assert batch_id is not None  # noqa: S101 - RETURNING of an insert has a row
     await _copy(connection, "gifts", _GIFT_COLUMNS, [_gift_row(batch_id, *item) for item in gifts])
     await _copy(connection, "transfers", _TRANSFER_COLUMNS, [_change_row(batch_id, *item) for item in changes])
-    rows = [(partition, p.epoch, p.n, end.combo_id) for partition, p, end in ends]
+    rows = [(partition, p.epoch, p.n, end.combo_id, end.ts_ms) for partition, p, end in ends]
     await _copy(connection, "streak_ends", _STREAK_END_COLUMNS, rows)
     moves = [t for s in stretches for _, entry in s.entries for t in transfers_of(entry, s.partition)]
     balances = await _add_to_accounts(connection, [*moves, *more])

@@ -190,7 +190,7 @@ transfers = Table(
     UniqueConstraint("user_id", "wallet_seq"),
 )
 
-# Streaks that have had their last event, so that one that is opened again after a loss does not get a second one.
+# Streaks that have had their last event lately, so that one that is opened again after a loss gets no second one.
 streak_ends = Table(
     "streak_ends",
     metadata,
@@ -198,6 +198,7 @@ streak_ends = Table(
     Column("epoch", BigInteger, primary_key=True),
     Column("n", BigInteger, primary_key=True),
     Column("combo_id", Text, nullable=False, index=True),
+    Column("ts_ms", BigInteger, nullable=False),
 )
 
 # The last booked state of each wallet: moved by compare-and-set, so that a fork shows at once.

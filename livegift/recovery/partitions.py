@@ -17,7 +17,7 @@ from livegift.ledger import arming as ledger
 from livegift.ledger.catalogue import read_gifts
 from livegift.ledger.engine import Database
 from livegift.ledger.journal import Checkpoint
-from livegift.limits import OUTBOX_BACKLOG_MAX, REPAIR_ENTRIES_MAX, STREAK_LOOKBACK_ENTRIES
+from livegift.limits import OUTBOX_BACKLOG_MAX, REPAIR_ENTRIES_MAX, STREAK_LOOKBACK_ENTRIES, STREAK_REOPEN_S
 from livegift.recovery.rooms import RoomRecovery
 from livegift.settings import Settings
 from livegift.store.client import Store
@@ -145,9 +145,7 @@ class PartitionRecovery:
         async for booked in ledger.refs_after(connection, partition, common_n, since_ms):
             await repair.put_refs([_remembered(ref) for ref in booked], self._settings.ref_ttl_s)
             refs += len(booked)
-        streaks = await self._repair_streaks(
-            connection, repair, partition, common_n, since_ms, forgotten=bool(rows or broken)
-        )
+        streaks = await self._repair_streaks(connection, repair, partition, common_n, forgotten=bool(rows or broken))
         await repair.put_position(common_n, checkpoint.position, checkpoint.gifts, checkpoint.coins)
         metrics.REPAIRED_WALLETS.inc(len(users))
         seconds = round(time.monotonic() - started, 3)
@@ -168,7 +166,6 @@ class PartitionRecovery:
         repair: Repair,
         partition: int,
         common_n: int,
-        since_ms: int,
         *,
         forgotten: bool,
     ) -> int:
@@ -178,6 +175,7 @@ class PartitionRecovery:
         await repair.drop_streaks(key for key, combo in there.items() if combo in ended)
         # What was forgotten took its streaks along, also those that had begun before.
         after_n = max(common_n - STREAK_LOOKBACK_ENTRIES, 0) if forgotten else common_n
+        since_ms = int((time.time() - STREAK_REOPEN_S) * 1000)
         booked = await ledger.streaks_after(connection, partition, after_n, since_ms)
         kinds = {kind.id: kind for kind in await read_gifts(self._database)}
         again = [self._streak(streak, kinds) for streak in booked]

@@ -59,6 +59,7 @@ def _entries() -> None:
         sa.Column("epoch", sa.BigInteger(), nullable=False),
         sa.Column("n", sa.BigInteger(), nullable=False),
         sa.Column("combo_id", sa.Text(), nullable=False),
+        sa.Column("ts_ms", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("partition", "epoch", "n", name=op.f("pk_streak_ends")),
     )
     op.create_index(op.f("ix_streak_ends_combo_id"), "streak_ends", ["combo_id"])
