@@ -1,6 +1,7 @@
 """A private Redis (or Valkey) on the loopback, one node or a small cluster."""
 
 import importlib.util
+import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from itertools import permutations
@@ -18,6 +19,7 @@ from livegift.embedded.process import (
     STOP_TIMEOUT_S,
     Candidate,
     EmbeddedError,
+    PortTakenError,
     Server,
     Source,
     choose,
@@ -37,6 +39,8 @@ SHUTDOWN_WAIT_S = 1  # how long a primary that stops waits for replicas that lag
 CLUSTER_TIMEOUT_S = 30.0  # until every node says `cluster_state:ok`; about 3 s is usual
 CLUSTER_NODE_TIMEOUT_MS = 5_000
 CLUSTER_SLOTS = 16_384
+TORN = "Unexpected end of file reading the append only file"
+MEND_TIMEOUT_S = 600.0
 
 assert SHUTDOWN_WAIT_S < STOP_TIMEOUT_S  # noqa: S101 - constants relate by assertion
 
@@ -109,7 +113,35 @@ def start_redis(
         server.wait_ready(lambda: _not_ready(server))
         return server
 
-    return start_on_port(port, start)
+    try:
+        return start_on_port(port, start)
+    except PortTakenError:
+        raise
+    except EmbeddedError as error:
+        if TORN not in str(error):
+            raise
+        _mend(binary, data_dir)
+        return start_on_port(port, start)
+
+
+def _mend(binary: Path, data_dir: Path) -> None:
+    """Cut an append-only file that ends in the middle of a command, as a power failure leaves it, to what is whole.
+
+    Redis would do that by itself (`aof-load-truncated yes`), but within a transaction it leaves the beginning of it in
+    the file, which the start after the next one runs as if it were whole. `redis-check-aof` cuts the transaction off.
+    Any redis-server is that program, too, under its name.
+    """
+    manifest = data_dir / "redis" / "appendonlydir" / "appendonly.aof.manifest"
+    command = ["redis-check-aof", "--fix", str(manifest)]
+    try:
+        done = subprocess.run(  # noqa: S603 - the binary that we run anyway
+            command, executable=binary, input=b"y\n", capture_output=True, timeout=MEND_TIMEOUT_S, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise EmbeddedError(f"the append-only file in {data_dir} is torn, and mending it failed: {error}") from error
+    if done.returncode:
+        tail = done.stdout.decode(errors="replace")[-500:]
+        raise EmbeddedError(f"the append-only file in {data_dir} is torn, and redis-check-aof can't mend it: {tail}")
 
 
 def start_redis_cluster(
@@ -214,6 +246,7 @@ def _config(data_dir: Path, port: int, password: str) -> dict[str, str]:
         "save": "",
         "appendonly": "yes",
         "appendfsync": "everysec",
+        "aof-load-truncated": "no",  # see _mend
         "maxmemory-policy": "noeviction",
         "hash-max-listpack-entries": "512",
         "hash-max-listpack-value": "128",

@@ -95,6 +95,7 @@ class RoomFeed:
         self._target = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self._serving = self._catching_up = False
+        self._over: wire.SnapshotHeader | None = None  # everybody is about to get this state anew
 
     def _start(self, name: str, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work, name=f"{name} {self.room}")
@@ -165,18 +166,28 @@ class RoomFeed:
         """The log does not reach back, or the room began anew: everybody gets the state as it is now."""
         log.warning("room.gap", room=self.room, from_seq=self.seq + 1, to_seq=header.seq)
         self.flush()
+        self._pending = []  # held back, and in the snapshot that is on its way
         if header.epoch == self._epoch:
             gap = wire.frame("room.gap", room=self.room, from_seq=self.seq + 1, to_seq=header.seq).decode()
             for viewer in self.viewers:
                 viewer.write(gap)
         self._epoch, self.seq, self._sent_seq = header.epoch, header.seq, header.seq
         self._fresh.clear()
-        self._start("snapshot to all", self._snapshot_to_all(header))
+        is_first, self._over = self._over is None, header
+        if is_first:
+            self._start("snapshot to all", self._snapshot_to_all())
 
-    async def _snapshot_to_all(self, header: wire.SnapshotHeader) -> None:
-        text = await self._snapshot_text(header, (), complete=False)
-        for viewer in self.viewers:
-            viewer.write(text)
+    async def _snapshot_to_all(self) -> None:
+        """Write the latest state to everybody; frames after it wait until it is out."""
+        while (header := self._over) is not None:
+            text = await self._snapshot_text(header, (), complete=False)
+            if header is not self._over:
+                continue  # a newer one came meanwhile
+            self._over = None
+            for viewer in self.viewers:
+                if self._fresh.get(viewer, 0) <= header.seq:  # else it has joined with a newer one
+                    viewer.write(text)
+        self.flush()
 
     def _accept(self, events: Sequence[bytes], totals: bytes, top: bytes) -> None:
         if not events:
@@ -206,7 +217,7 @@ class RoomFeed:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if not self._pending or self._epoch is None:
+        if not self._pending or self._epoch is None or self._over is not None:
             return
         top = None if self._top == self._top_sent else self._top
         frame = Frame.build(self.room, self._epoch, self._pending_first, self._totals, top, self._pending)
@@ -328,8 +339,11 @@ class RoomFeed:
         joiner.done.set_result(None)
 
     async def _snapshot_text(self, header: wire.SnapshotHeader, events: Sequence[bytes], *, complete: bool) -> str:
-        room = await self._directory.room(self.room)
         known: dict[str, object] = {"room": self.room}
+        try:
+            room = await self._directory.room(self.room)
+        except RequestError:
+            room = None  # the ledger is away; the numbers are right all the same
         if room is not None:
             creator = {"id": room.creator_id, "name": room.creator_name}
             known |= {"creator": creator, "status": room.status, "title": room.title}

@@ -53,11 +53,13 @@ class BookedStreak:
     n: int
 
 
-# Users whose wallets were changed by what comes after n.
+# On the branch that counts, positions are in the order of n, and the primary keys in that of positions.
+_AFTER = "partition = :partition AND (epoch, n) > (:epoch, :n)"
+# Users whose wallets were changed by what comes after a position.
 _TOUCHED = text(
-    "SELECT sender AS user_id FROM gifts WHERE partition = :partition AND n > :after "
-    "UNION SELECT user_id FROM transfers WHERE partition = :partition AND n > :after "
-    "UNION SELECT user_id FROM quarantine WHERE partition = :partition AND n > :after AND user_id IS NOT NULL"
+    f"SELECT sender AS user_id FROM gifts WHERE {_AFTER} "  # noqa: S608 - our own text
+    f"UNION SELECT user_id FROM transfers WHERE {_AFTER} "
+    f"UNION SELECT user_id FROM quarantine WHERE {_AFTER} AND user_id IS NOT NULL"
 )
 _HEADS = text(
     "SELECT v.user_id, coalesce(h.balance, 0) AS balance, coalesce(h.seq, 0) AS seq, coalesce(h.balance < 0 OR EXISTS "
@@ -65,17 +67,16 @@ _HEADS = text(
     "FROM unnest(CAST(:users AS text[])) AS v(user_id) LEFT JOIN wallet_heads h ON h.user_id = v.user_id"
 )
 _REFS = text(
-    "SELECT sender AS user_id, ref, payload_hash, epoch, n, coins, combo_id, repeat_count, ts_ms FROM gifts "
-    "WHERE partition = :partition AND n > :after AND ts_ms > :since_ms "
+    f"SELECT sender AS user_id, ref, payload_hash, epoch, n, coins, combo_id, repeat_count, ts_ms FROM gifts "  # noqa: S608 - our own text
+    f"WHERE {_AFTER} AND ts_ms > :since_ms "
     "UNION ALL SELECT user_id, ref, payload_hash, epoch, n, "
     "CASE WHEN credit = 'coins:user:' || user_id THEN amount ELSE -amount END, NULL, NULL, ts_ms FROM transfers "
-    "WHERE partition = :partition AND n > :after AND ts_ms > :since_ms ORDER BY n LIMIT :page"
+    f"WHERE {_AFTER} AND ts_ms > :since_ms ORDER BY epoch, n LIMIT :page"
 )
 _STREAKS = text(
-    "SELECT DISTINCT ON (g.room, g.gift_id, g.receiver, g.anonymous, g.sender) g.* FROM gifts g "
-    "JOIN gift_kinds k ON k.id = g.gift_id AND k.streakable "
-    "WHERE g.partition = :partition AND g.n > :after AND g.ts_ms > :since_ms "
-    "ORDER BY g.room, g.gift_id, g.receiver, g.anonymous, g.sender, g.n DESC"
+    "SELECT DISTINCT ON (room, gift_id, receiver, anonymous, sender) gifts.* FROM gifts "  # noqa: S608 - our own text
+    "JOIN gift_kinds k ON k.id = gift_id AND k.streakable "
+    f"WHERE {_AFTER} AND ts_ms > :since_ms ORDER BY room, gift_id, receiver, anonymous, sender, n DESC"
 )
 _ENDED = text("SELECT combo_id FROM streak_ends WHERE combo_id = ANY(CAST(:combos AS text[]))")
 
@@ -114,9 +115,13 @@ async def set_stopped(database: Database, partition: int, reason: str | None) ->
         return result.first() is not None
 
 
-async def touched_users(connection: AsyncConnection, partition: int, after_n: int) -> list[str]:
-    """The users whose wallets the entries after `after_n` have changed."""
-    rows = await connection.execute(_TOUCHED, {"partition": partition, "after": after_n})
+def _behind(partition: int, after: Position) -> dict[str, object]:
+    return {"partition": partition, "epoch": after.epoch, "n": after.n}
+
+
+async def touched_users(connection: AsyncConnection, partition: int, after: Position) -> list[str]:
+    """The users whose wallets the entries after a position have changed."""
+    rows = await connection.execute(_TOUCHED, _behind(partition, after))
     return [row.user_id for row in rows]
 
 
@@ -128,11 +133,11 @@ async def heads_of(connection: AsyncConnection, users: Sequence[str]) -> AsyncIt
 
 
 async def refs_after(
-    connection: AsyncConnection, partition: int, after_n: int, since_ms: int
+    connection: AsyncConnection, partition: int, after: Position, since_ms: int
 ) -> AsyncIterator[list[BookedRef]]:
-    """The refs accepted after `after_n` and after a time, in chunks, in their order."""
+    """The refs accepted after a position and after a time, in chunks, in their order."""
     while True:
-        query = {"partition": partition, "after": after_n, "since_ms": since_ms, "page": PAGE}
+        query = {**_behind(partition, after), "since_ms": since_ms, "page": PAGE}
         rows = (await connection.execute(_REFS, query)).all()
         if not rows:
             return
@@ -149,12 +154,14 @@ async def refs_after(
             )
             for row in rows
         ]
-        after_n = rows[-1].n
+        after = Position(rows[-1].epoch, rows[-1].n)
 
 
-async def streaks_after(connection: AsyncConnection, partition: int, after_n: int, since_ms: int) -> list[BookedStreak]:
-    """The last gift of each streak that was begun or extended after `after_n` and has no booked end."""
-    found = (await connection.execute(_STREAKS, {"partition": partition, "after": after_n, "since_ms": since_ms})).all()
+async def streaks_after(
+    connection: AsyncConnection, partition: int, after: Position, since_ms: int
+) -> list[BookedStreak]:
+    """The last gift of each streak that was begun or extended after a position and has no booked end."""
+    found = (await connection.execute(_STREAKS, {**_behind(partition, after), "since_ms": since_ms})).all()
     ended = {row.combo_id for row in await connection.execute(_ENDED, {"combos": [row.combo_id for row in found]})}
     return [
         BookedStreak(r.room, r.gift_id, r.receiver, r.anonymous, r.sender, r.combo_id, r.repeat_count, r.ts_ms, r.n)
@@ -163,11 +170,10 @@ async def streaks_after(connection: AsyncConnection, partition: int, after_n: in
     ]
 
 
-async def ended_combos(connection: AsyncConnection, partition: int, after_n: int) -> set[str]:
-    """The streaks whose end was booked after `after_n`."""
-    table = tables.streak_ends
-    rows = await connection.execute(select(table.c.combo_id).where(table.c.partition == partition, table.c.n > after_n))
-    return {row.combo_id for row in rows}
+async def ended_combos(connection: AsyncConnection, partition: int, after: Position) -> set[str]:
+    """The streaks whose end was booked after a position."""
+    query = text(f"SELECT combo_id FROM streak_ends WHERE {_AFTER}")  # noqa: S608 - our own text
+    return {row.combo_id for row in await connection.execute(query, _behind(partition, after))}
 
 
 async def forget_streak_ends(database: Database, before_ms: int) -> None:

@@ -52,7 +52,9 @@ _GIFTERS = text(
 _ROOMS = text(
     "SELECT id FROM rooms WHERE status = 'live' OR ended_at > now() - make_interval(secs => :ended_s) ORDER BY id"
 )
-_ROOMS_AFTER = text("SELECT DISTINCT room FROM gifts WHERE partition = :partition AND n > :after ORDER BY room")
+_ROOMS_AFTER = text(
+    "SELECT DISTINCT room FROM gifts WHERE partition = :partition AND (epoch, n) > (:epoch, :n) ORDER BY room"
+)
 
 
 async def checkpoints(connection: AsyncConnection) -> dict[int, Position]:
@@ -81,6 +83,7 @@ async def active_rooms(connection: AsyncConnection, ended_s: float) -> list[str]
     return [row.id for row in await connection.execute(_ROOMS, {"ended_s": ended_s})]
 
 
-async def rooms_after(connection: AsyncConnection, partition: int, after_n: int) -> list[str]:
-    """Rooms that got gifts of a partition after `after_n`."""
-    return [row.room for row in await connection.execute(_ROOMS_AFTER, {"partition": partition, "after": after_n})]
+async def rooms_after(connection: AsyncConnection, partition: int, after: Position) -> list[str]:
+    """Rooms that got gifts of a partition after a position."""
+    query = {"partition": partition, "epoch": after.epoch, "n": after.n}
+    return [row.room for row in await connection.execute(_ROOMS_AFTER, query)]

@@ -11,13 +11,20 @@ from livegift import metrics, wire
 from livegift.domain.catalogue import GiftKind
 from livegift.domain.journal import wallet_step
 from livegift.domain.partitions import Position
-from livegift.domain.recovery import Comparison, Step, compare
+from livegift.domain.recovery import Comparison, Step, compare, position_at
 from livegift.errors import PartitionStoppedError, StoreUnavailableError
 from livegift.ledger import arming as ledger
 from livegift.ledger.catalogue import read_gifts
 from livegift.ledger.engine import Database
 from livegift.ledger.journal import Checkpoint
-from livegift.limits import OUTBOX_BACKLOG_MAX, REPAIR_ENTRIES_MAX, STREAK_LOOKBACK_ENTRIES, STREAK_REOPEN_S
+from livegift.limits import (
+    OUTBOX_BACKLOG_MAX,
+    REPAIR_ENTRIES_MAX,
+    SNAPSHOT_TIMEOUT_S,
+    STREAK_LOOKBACK_ENTRIES,
+    STREAK_REOPEN_S,
+    TRANSACTION_TIMEOUT_S,
+)
 from livegift.recovery.rooms import RoomRecovery
 from livegift.settings import Settings
 from livegift.store.client import Store
@@ -58,7 +65,9 @@ class PartitionRecovery:
         `restore`: fill it even if Redis has nothing of it, whatever that costs. Raises PartitionStoppedError for what a
         person has to look at, StoreUnavailableError or LedgerUnavailableError to try again later.
         """
-        async with self._database.begin() as connection:
+        # Filling an empty partition may take long; nobody waits for it meanwhile.
+        deadline_s = SNAPSHOT_TIMEOUT_S if restore else TRANSACTION_TIMEOUT_S
+        async with self._database.begin(deadline_s) as connection:
             checkpoint, bases = await ledger.lock_checkpoint(connection, partition)
             if checkpoint.stopped and not restore:
                 raise PartitionStoppedError(partition, checkpoint.stopped)
@@ -76,7 +85,7 @@ class PartitionRecovery:
             broken = await repair.broken()
             if comparison.step is not Step.ARM or broken:
                 relayed = (await self._outbox.states([partition]))[partition].relayed
-                await self._repair(connection, repair, partition, said, checkpoint, comparison, broken)
+                await self._repair(connection, repair, said, checkpoint, bases, comparison, broken)
                 unpublished_after = min(relayed.n, comparison.common_n)
             at = Position(max(said.epoch, checkpoint.position.epoch) + 1, checkpoint.position.n)
             await ledger.begin_epoch(connection, partition, at)
@@ -124,17 +133,18 @@ class PartitionRecovery:
         self,
         connection: AsyncConnection,
         repair: Repair,
-        partition: int,
         said: Position,
         checkpoint: Checkpoint,
+        bases: Mapping[int, int],
         comparison: Comparison,
         broken: Sequence[tuple[str, str]],
     ) -> None:
         """Make Redis what the ledger says, touching only what the diverged and the lost entries have touched."""
-        started, common_n = time.monotonic(), comparison.common_n
+        started, common_n, partition = time.monotonic(), comparison.common_n, checkpoint.partition
+        common = position_at(common_n, bases)
         rows = await self._diverged(repair, partition, common_n, said.n) if comparison.diverged else []
         steps = [step for row in rows if (step := wallet_step(row.entry)) is not None]
-        touched = await ledger.touched_users(connection, partition, common_n)
+        touched = await ledger.touched_users(connection, partition, common)
         users = sorted({*touched, *(step.user for step in steps), *(user for user, _ in broken)})
         await repair.forget(rows)
         await repair.forget_broken(broken)
@@ -142,10 +152,12 @@ class PartitionRecovery:
             await repair.put_wallets(WalletState(h.user, h.balance, h.seq, h.frozen) for h in heads)
         since_ms = int((time.time() - self._settings.ref_ttl_s) * 1000)
         refs = 0
-        async for booked in ledger.refs_after(connection, partition, common_n, since_ms):
+        async for booked in ledger.refs_after(connection, partition, common, since_ms):
             await repair.put_refs([_remembered(ref) for ref in booked], self._settings.ref_ttl_s)
             refs += len(booked)
-        streaks = await self._repair_streaks(connection, repair, partition, common_n, forgotten=bool(rows or broken))
+        streaks = await self._repair_streaks(
+            connection, repair, partition, common, bases, forgotten=bool(rows or broken)
+        )
         await repair.put_position(common_n, checkpoint.position, checkpoint.gifts, checkpoint.coins)
         metrics.REPAIRED_WALLETS.inc(len(users))
         seconds = round(time.monotonic() - started, 3)
@@ -165,21 +177,22 @@ class PartitionRecovery:
         connection: AsyncConnection,
         repair: Repair,
         partition: int,
-        common_n: int,
+        common: Position,
+        bases: Mapping[int, int],
         *,
         forgotten: bool,
     ) -> int:
         """Close the streaks whose end was booked; open those again that the ledger knows and Redis does not."""
-        ended = {_position_text(combo) for combo in await ledger.ended_combos(connection, partition, common_n)}
+        ended = {_position_text(combo) for combo in await ledger.ended_combos(connection, partition, common)}
         there = await repair.open_streaks()
         await repair.drop_streaks(key for key, combo in there.items() if combo in ended)
         # What was forgotten took its streaks along, also those that had begun before.
-        after_n = max(common_n - STREAK_LOOKBACK_ENTRIES, 0) if forgotten else common_n
+        after = position_at(max(common.n - STREAK_LOOKBACK_ENTRIES, 0), bases) if forgotten else common
         since_ms = int((time.time() - STREAK_REOPEN_S) * 1000)
-        booked = await ledger.streaks_after(connection, partition, after_n, since_ms)
+        booked = await ledger.streaks_after(connection, partition, after, since_ms)
         kinds = {kind.id: kind for kind in await read_gifts(self._database)}
         again = [self._streak(streak, kinds) for streak in booked]
-        again = [s for s in again if s.key not in there or there[s.key] in ended or s.last_n > common_n]
+        again = [s for s in again if s.key not in there or there[s.key] in ended or s.last_n > common.n]
         await repair.put_streaks(again)
         return len(again)
 

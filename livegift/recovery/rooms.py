@@ -17,6 +17,7 @@ from livegift.store.client import Node, Store
 from livegift.store.keys import room_root
 from livegift.store.outbox import Outbox
 from livegift.store.rooms import Gifter, Rooms, Share
+from livegift.store.server import settle_file
 
 if TYPE_CHECKING:
     from livegift.recovery.partitions import Prepared
@@ -59,7 +60,8 @@ class RoomRecovery:
             unpublished: set[tuple[str, int]] = set()
             for p, ready in prepared.items():
                 if ready.unpublished_after is not None:
-                    unpublished |= {(r, p) for r in await ledger.rooms_after(connection, p, ready.unpublished_after)}
+                    after = position_at(ready.unpublished_after, ready.bases)
+                    unpublished |= {(room, p) for room in await ledger.rooms_after(connection, p, after)}
         for chunk in _chunks(names):
             for room, shares in (await self._rooms.fence(chunk, fences)).items():
                 for p, share in shares.items():
@@ -106,6 +108,7 @@ class RoomRecovery:
         """Open the gate of each node that has started anew. Raises StoreUnavailableError, LedgerUnavailableError."""
         for node in self._store.nodes:
             if not await self._rooms.gate(node):
+                await settle_file(node)
                 generations = await self.check(node)
                 await self._rooms.open_gate(node, await next_room_epoch(self._database), generations)
                 log.info("rooms.gate_opened", node=node.name)

@@ -261,7 +261,7 @@ end
 
 -- On no key. ARGV: token, then partition and generation of its relay's cursor per partition.
 local function rooms_open_1(_, argv)
-  if not gate then gate, changed = argv[1], {} end
+  if not gate then gate, changed, generations = argv[1], {}, {} end
   for i = 2, #argv, 2 do
     generations[argv[i]] = math.max(generations[argv[i]] or 0, tonumber(argv[i + 1]))
   end

@@ -1,0 +1,1 @@
+"""Seeded faults against the real system, and what must be true after them."""

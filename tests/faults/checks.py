@@ -1,0 +1,142 @@
+"""What both stores say in the end, read by the harness itself, and whether it is what the model expects."""
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from contextlib import closing
+from typing import Any
+
+from livegift.domain.partitions import partition_of
+from livegift.store.keys import partition_roots, room_root, wallet
+from tests.faults.clients import Watcher
+from tests.faults.generator import USERS, creator_of
+from tests.faults.model import Event, LedgerGift, Verdict
+from tests.faults.world import World
+
+_GIFTS = (
+    'SELECT sender, ref, room, receiver, gift_id, "count", coins, diamonds, partition, epoch, n, ts_ms FROM gifts '
+    "ORDER BY partition, n"
+)
+
+_OTHERS = [f"SELECT partition, n FROM {table}" for table in ("transfers", "streak_ends", "quarantine")]  # noqa: S608
+VIEW = "view: "  # begins what is wrong with what viewers see; everything else is about money
+
+
+async def check(world: World, watchers: Sequence[Watcher]) -> Verdict:
+    """Everything, after the system has come to rest and every unknown outcome was asked for."""
+    rows = [
+        LedgerGift(*map(str, row[:5]), *(int(v) for v in row[5:8]), Event(*row[8:11]), int(row[11]))
+        for row in await world.query(_GIFTS)
+    ]
+    verdict = world.model.compare(rows)
+    wrong = verdict.violations
+    wrong += await _check_grants(world)
+    wrong += await _check_balances(world, rows)
+    wrong += await _check_journal(world, rows)
+    wrong += await _check_rooms(world, rows)
+    for watcher in watchers:
+        wrong += [f"{VIEW}{line}" for line in (*watcher.problems, *_check_view(watcher, rows))]
+    return verdict
+
+
+async def _check_grants(world: World) -> list[str]:
+    """Each grant is one transfer."""
+    rows = await world.query("SELECT user_id, ref, amount FROM transfers WHERE reason = 'grant'")
+    booked: defaultdict[str, list[tuple[str, int]]] = defaultdict(list)
+    for user, ref, amount in rows:
+        booked[ref].append((user, int(amount)))
+    expected = {f"grant:{ref}": [(grant.user, grant.coins)] for ref, grant in world.model.grants.items()}
+    return [
+        f"grant {ref}: expected {expected.get(ref)}, the ledger has {booked.get(ref)}"
+        for ref in expected.keys() | booked.keys()
+        if expected.get(ref) != booked.get(ref)
+    ]
+
+
+async def _check_balances(world: World, rows: Sequence[LedgerGift]) -> list[str]:
+    """Wallets in Redis, their heads and accounts in the ledger: all are what was granted less what was given."""
+    wrong = []
+    expected, entries = world.model.granted(), Counter(grant.user for grant in world.model.grants.values())
+    diamonds: Counter[str] = Counter()
+    for row in rows:
+        expected[row.user] -= row.coins
+        entries[row.user] += 1
+        diamonds[row.receiver] += row.diamonds
+    heads = {
+        user: (balance, seq)
+        for user, balance, seq in await world.query("SELECT user_id, balance, seq FROM wallet_heads")
+    }
+    accounts = dict(await world.query("SELECT name, balance FROM accounts"))
+    roots = partition_roots(world.settings.partitions)
+    with closing(world.redis.client()) as client:
+        for user in USERS:
+            right = (expected[user], entries[user])
+            root = roots[partition_of(user, len(roots))]
+            there: Any = client.hmget(wallet(root, user), "b", "s")
+            redis = (int(there[0] or 0), int(there[1] or 0))
+            account = int(accounts.get(f"coins:user:{user}", 0))
+            if not redis == heads.get(user, (0, 0)) == right or account != right[0]:
+                wrong.append(
+                    f"wallet {user}: expected (balance, seq) {right}, Redis has {redis}, the ledger's head "
+                    f"{heads.get(user)}, its account {account}"
+                )
+    there = {
+        name.removeprefix("diamonds:user:"): int(b) for name, b in accounts.items() if name.startswith("diamonds:user:")
+    }
+    wrong += [
+        f"diamonds of {user}: expected {diamonds[user]}, the account has {there.get(user, 0)}"
+        for user in diamonds.keys() | there.keys()
+        if diamonds[user] != there.get(user, 0)
+    ]
+    return wrong
+
+
+async def _check_journal(world: World, rows: Sequence[LedgerGift]) -> list[str]:
+    """Each n of each partition is booked once, in whatever table, and everything in Redis is booked."""
+    wrong = []
+    checkpoints, said = await world.checkpoints(), await world.said(world.redis)
+    ns = Counter((row.event.partition, row.event.n) for row in rows)
+    for query in _OTHERS:
+        ns.update((p, n) for p, n in await world.query(query))
+    wrong += [f"partition {p}: entry {n} is booked {times} times" for (p, n), times in ns.items() if times > 1]
+    for p, (epoch, n) in checkpoints.items():
+        missing = [i for i in range(1, n + 1) if (p, i) not in ns]
+        if missing:
+            wrong.append(f"partition {p}: of {n} entries {len(missing)} are nowhere in the ledger: {missing[:20]}")
+        if said[p] != (epoch, n):
+            wrong.append(f"partition {p}: Redis is at {said[p]}, the ledger at {(epoch, n)}")
+    return wrong
+
+
+async def _check_rooms(world: World, rows: Sequence[LedgerGift]) -> list[str]:
+    """Totals in Redis, and the receiver."""
+    sums: defaultdict[str, list[int]] = defaultdict(lambda: [0, 0, 0])
+    wrong = []
+    for row in rows:
+        for i, more in enumerate((1, row.coins, row.diamonds)):
+            sums[row.room][i] += more
+        if row.receiver != creator_of(row.room):
+            wrong.append(f"{row}: expected the receiver {creator_of(row.room)}")
+    with closing(world.redis.client()) as client:
+        for (room,) in await world.query("SELECT id FROM rooms"):
+            there: Any = client.hmget(f"{room_root(room)}:state", "gifts", "coins", "diamonds")
+            totals = [int(value or 0) for value in there]
+            if totals != sums[room]:
+                wrong.append(f"room {room}: totals (gifts, coins, diamonds) {totals}, the ledger has {sums[room]}")
+    return wrong
+
+
+def _check_view(watcher: Watcher, rows: Sequence[LedgerGift]) -> list[str]:
+    """What a viewer saw in the room's present life is booked or was revoked, and the totals are right."""
+    booked = {str(row.event) for row in rows}
+    wrong = []
+    for room, view in watcher.rooms.items():
+        ghosts = view.seen.keys() - view.revoked - booked
+        if ghosts:
+            wrong.append(f"room {room}: a viewer saw gifts that are not booked: {sorted(ghosts)[:10]}")
+        hasty = view.revoked & booked
+        if hasty:
+            wrong.append(f"room {room}: gifts were revoked that are booked: {sorted(hasty)[:10]}")
+        gifts = [row for row in rows if row.room == room]
+        if view.epoch is not None and view.totals["gifts"] != len(gifts):
+            wrong.append(f"room {room}: a viewer's last totals are {view.totals}, the ledger has {len(gifts)} gifts")
+    return wrong

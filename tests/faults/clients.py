@@ -1,0 +1,264 @@
+"""Clients that stay: one connection each, made again whenever it breaks, with many gifts on their way."""
+
+import asyncio
+import time
+from collections import defaultdict, deque
+from typing import Any
+
+import orjson
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidMessage
+from websockets.typing import Subprotocol
+
+from livegift.limits import ROOMS_PER_CONNECTION_MAX
+from tests.faults.model import UNKNOWN, Answer, Event, Model, Payload
+
+OPEN_TIMEOUT_S = 5.0
+RETRY_S = 0.1
+CONNECT_PATIENCE_S = 3.0
+ANSWER_TIMEOUT_S = 15.0
+BROKEN = (OSError, ConnectionClosed, InvalidHandshake, InvalidMessage, TimeoutError, EOFError)
+
+
+def now_ms() -> int:
+    return int(time.time() * 1000)
+
+
+def answer_of(frame: dict[str, Any]) -> Answer:
+    """What a `gift.result` or an `error` says."""
+    if frame["type"] == "error":
+        return UNKNOWN if frame.get("outcome") == "unknown" else Answer("rejected", code=frame["code"])
+    if frame["status"] == "rejected":
+        return Answer("rejected", code=frame["code"])
+    return Answer(frame["status"], Event.parse(frame["gift_event_id"]), frame["coins"])
+
+
+class Line:
+    """One connection of one user to one web process, for as long as the test lasts."""
+
+    def __init__(self, address: str, token: str) -> None:
+        self._url = f"ws://{address}/v1/ws"
+        self._token = token
+        self._socket: ClientConnection | None = None
+        self._connected = asyncio.Event()
+        self.connections = 0
+        self._task = asyncio.create_task(self._run(), name=f"line {address}")
+
+    async def aclose(self) -> None:
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _run(self) -> None:
+        while True:
+            try:
+                async with connect(
+                    self._url,
+                    subprotocols=[Subprotocol("livegift.v1")],
+                    compression=None,
+                    max_size=None,
+                    open_timeout=OPEN_TIMEOUT_S,
+                    close_timeout=1,
+                    ping_interval=2,
+                    ping_timeout=4,
+                ) as socket:
+                    await self._talk(socket)
+            except BROKEN:
+                pass
+            finally:
+                self._socket = None
+                self._connected.clear()
+                self.on_broken()
+            await asyncio.sleep(RETRY_S)
+
+    async def _talk(self, socket: ClientConnection) -> None:
+        await socket.send(orjson.dumps({"type": "hello", "token": self._token}).decode())
+        async for message in socket:
+            frame = orjson.loads(message)
+            if frame["type"] == "welcome":
+                self._socket = socket
+                self.connections += 1
+                self._connected.set()
+                await self.on_connected()
+            else:
+                self.on_frame(frame)
+
+    async def connected(self, patience_s: float) -> bool:
+        """Whether there is a connection, within some time."""
+        try:
+            async with asyncio.timeout(patience_s):
+                await self._connected.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    async def send(self, **command: object) -> bool:
+        """Whether it was written; it may be lost all the same."""
+        if self._socket is None:
+            return False
+        try:
+            await self._socket.send(orjson.dumps(command).decode())
+        except BROKEN:
+            return False
+        return True
+
+    async def on_connected(self) -> None:
+        """Called after each welcome."""
+
+    def on_frame(self, frame: dict[str, Any]) -> None:
+        """Called for every other frame."""
+
+    def on_broken(self) -> None:
+        """Called when the connection is gone."""
+
+
+class Sender(Line):
+    """Sends gifts of one user. Answers to the same ref come in any order, which is harmless for equal payloads."""
+
+    def __init__(self, address: str, user: str, token: str, model: Model) -> None:
+        self.user = user
+        self._model = model
+        self._waiting: defaultdict[str, deque[asyncio.Future[Answer | None]]] = defaultdict(deque)
+        self.late = 0
+        super().__init__(address, token)
+
+    def on_frame(self, frame: dict[str, Any]) -> None:
+        if frame["type"] in ("gift.result", "error") and self._waiting.get(frame.get("ref", "")):
+            waiting = self._waiting[frame["ref"]].popleft()
+            if not waiting.done():
+                waiting.set_result(answer_of(frame))
+
+    def on_broken(self) -> None:
+        for queue in self._waiting.values():
+            for waiting in queue:
+                if not waiting.done():
+                    waiting.set_result(None)
+        self._waiting.clear()
+
+    async def gift(self, ref: str, payload: Payload, copies: int = 1) -> list[Answer]:
+        """Send a gift (several times in one pipeline) and wait for what comes of it; nothing when not connected."""
+        if not await self.connected(CONNECT_PATIENCE_S):
+            return []
+        sent_ms = now_ms()
+        attempts, futures = [], []
+        for _ in range(copies):
+            attempts.append(self._model.begin(self.user, ref, payload, sent_ms))
+            future: asyncio.Future[Answer | None] = asyncio.get_running_loop().create_future()
+            self._waiting[ref].append(future)
+            futures.append(future)
+        command = {"ref": ref, "room": payload.room, "gift_id": payload.gift_id, "count": payload.count}
+        for _ in range(copies):
+            await self.send(type="gift.send", **command)
+        done, late = await asyncio.wait(futures, timeout=ANSWER_TIMEOUT_S)
+        self.late += len(late)
+        answers = [f.result() if f in done else None for f in futures]
+        for attempt, answer in zip(attempts, answers, strict=True):
+            self._model.answered(attempt, answer or UNKNOWN)
+        return [answer or UNKNOWN for answer in answers]
+
+
+class RoomView:
+    """What one viewer knows of one room."""
+
+    def __init__(self) -> None:
+        self.epoch: int | None = None
+        self.seq = 0
+        self.seen: dict[str, int] = {}  # gift events of this epoch, by id
+        self.revoked: set[str] = set()
+        self.totals: dict[str, int] = {}
+        self.status = ""
+
+
+class Watcher(Line):
+    """Looks at rooms and notes everything that is wrong with their numbering."""
+
+    def __init__(self, address: str, token: str) -> None:
+        self.rooms: dict[str, RoomView] = {}
+        self.problems: list[str] = []
+        self.explained = 0  # gaps and new beginnings that the server has told of
+        self.events = 0
+        self.stepped_back = 0  # a Redis that is older than the one before has older rooms, until they change
+        self._joining: set[asyncio.Task[None]] = set()
+        self._waiting_for: dict[str, tuple[int, int] | None] = {}  # room -> (since_epoch, since), when it was said
+        super().__init__(address, token)
+
+    async def join(self, room: str, *, with_since: bool) -> None:
+        while room not in self.rooms and len(self.rooms) >= ROOMS_PER_CONNECTION_MAX:
+            oldest = next(iter(self.rooms))
+            del self.rooms[oldest]
+            await self.send(type="room.leave", room=oldest)
+        view = self.rooms.setdefault(room, RoomView())
+        since: dict[str, int] = {}
+        self._waiting_for[room] = None
+        if with_since and view.epoch is not None:
+            since = {"since": view.seq, "since_epoch": view.epoch}
+            self._waiting_for[room] = (view.epoch, view.seq)
+        await self.send(type="room.join", room=room, **since)
+
+    async def on_connected(self) -> None:
+        for index, room in enumerate(list(self.rooms)):
+            await self.join(room, with_since=index % 2 == 0)
+
+    def on_broken(self) -> None:
+        self._waiting_for.clear()
+
+    def on_frame(self, frame: dict[str, Any]) -> None:
+        room = frame.get("room")
+        view = self.rooms.get(room) if room else None
+        if view is None:
+            return
+        if frame["type"] == "room.snapshot":
+            self._on_snapshot(view, frame, self._waiting_for.pop(room, None))
+        elif frame["type"] == "room.events":
+            self._on_events(view, frame)
+        elif frame["type"] == "room.gap":
+            self.explained += 1
+        elif frame["type"] == "error":
+            task = asyncio.create_task(self._join_later(room))
+            self._joining.add(task)
+            task.add_done_callback(self._joining.discard)
+
+    async def _join_later(self, room: str) -> None:
+        """A join has failed: try again, as any client does."""
+        await asyncio.sleep(RETRY_S)
+        if room in self.rooms:
+            await self.join(room, with_since=False)
+
+    def _on_snapshot(self, view: RoomView, frame: dict[str, Any], said: tuple[int, int] | None) -> None:
+        seqs = [event["seq"] for event in frame["events"]]
+        if said is not None and frame["complete"]:
+            epoch, since = said
+            # Frames that were on their way when this viewer joined again may have brought some of them already.
+            if frame["epoch"] != epoch or seqs != list(range(since + 1, frame["seq"] + 1)):
+                self._wrong(view, frame, f"events {seqs} after a join with since {since} of epoch {epoch}")
+            self._keep(view, frame["events"])
+        else:
+            self.explained += view.epoch is not None
+        if frame["epoch"] != view.epoch:
+            self.stepped_back += view.epoch is not None and frame["epoch"] < view.epoch
+            view.seen, view.revoked = {}, set()
+        elif frame["seq"] < view.seq:
+            self._wrong(view, frame, "the same epoch has stepped back")
+        view.epoch, view.seq, view.totals, view.status = frame["epoch"], frame["seq"], frame["totals"], frame["status"]
+
+    def _on_events(self, view: RoomView, frame: dict[str, Any]) -> None:
+        seqs = [event["seq"] for event in frame["events"]]
+        if frame["epoch"] != view.epoch or frame["first_seq"] != view.seq + 1:
+            self._wrong(view, frame, "the frame does not follow")
+        if seqs != list(range(frame["first_seq"], frame["seq"] + 1)):
+            self._wrong(view, frame, f"it has the events {seqs}")
+        view.epoch, view.seq, view.totals = frame["epoch"], frame["seq"], frame["totals"]
+        self._keep(view, frame["events"])
+
+    def _wrong(self, view: RoomView, frame: dict[str, Any], what: str) -> None:
+        said = {key: frame.get(key) for key in ("type", "room", "epoch", "first_seq", "seq", "complete")}
+        self.problems.append(f"a viewer at epoch {view.epoch}, seq {view.seq} got {said}: {what}")
+
+    def _keep(self, view: RoomView, events: list[dict[str, Any]]) -> None:
+        for event in events:
+            self.events += 1
+            if event["type"] == "gift" and event["count"]:
+                if view.seen.get(event["id"], event["seq"]) != event["seq"]:
+                    self.problems.append(f"gift {event['id']} came as {view.seen[event['id']]} and {event['seq']}")
+                view.seen[event["id"]] = event["seq"]
+            elif event["type"] == "gift.revoked":
+                view.revoked.add(event["gift_event_id"])

@@ -1,0 +1,30 @@
+"""Relay and aggregator as tasks of the test, on a Redis that the test may kill, cut and replace."""
+
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from livegift.migrate import migrate
+from livegift.settings import Settings
+from tests.conftest import COMMON
+from tests.faults.small import COINS, ROOM, OwnRedis
+from tests.inprocess import InProcess
+
+
+@pytest.fixture
+def own_redis(tmp_path: Path) -> Iterator[OwnRedis]:
+    own = OwnRedis(tmp_path / "redis")
+    yield own
+    own.server.kill()
+
+
+@pytest.fixture
+async def small(own_redis: OwnRedis, database_url: str) -> AsyncIterator[InProcess]:
+    """A room, and alice with coins."""
+    settings = Settings(redis_url=own_redis.server.url, database_url=database_url, **COMMON)
+    await migrate(settings)
+    async with InProcess(settings) as system:
+        await system.open_room(ROOM, "bob")
+        await system.grant("alice", COINS)
+        yield system

@@ -1,0 +1,44 @@
+"""Entries in the journals that nobody can read."""
+
+from contextlib import closing
+from random import Random
+
+from redis.exceptions import RedisError
+
+from livegift.store.keys import partition_roots
+from tests.faults.kinds.registry import fault
+from tests.faults.world import World
+
+# As a function of a later version might: with the next id, and the counter moved.
+APPEND = """
+local meta, root = KEYS[1] .. ':meta', KEYS[1]
+local n, epoch = redis.call('HINCRBY', meta, 'n', 1), redis.call('HGET', meta, 'epoch')
+return redis.call('XADD', root .. ':outbox', epoch .. '-' .. n, 'e', ARGV[1])
+"""
+BODIES = (
+    b"",
+    b"not json",
+    b'["surprise", 1, 2',
+    b'["gift_2","u1",1,1]',
+    b'["change","u1"]',
+    b"[]",
+    b"\xff\x00\xfe",
+    b"[" * 200,
+)
+
+
+@fault("poison-entry", "poison", weight=3)
+async def poison_entry(world: World, rng: Random) -> None:
+    """Some go to quarantine, the rest of the journal goes on."""
+    roots = partition_roots(world.settings.partitions)
+    with closing(world.redis.client()) as client:
+        for _ in range(rng.randint(1, 3)):
+            root = rng.choice(roots)
+            if client.hget(f"{root}:meta", "epoch") is None:
+                continue  # nothing of this partition is there: there is no journal that could go on
+            try:
+                client.eval(APPEND, 1, root, rng.choice(BODIES))  # type: ignore[no-untyped-call]
+            except RedisError as error:
+                world.notes.append(f"poison: {error}")
+            else:
+                world.poisoned += 1

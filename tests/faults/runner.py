@@ -1,0 +1,296 @@
+"""Runs a plan against the real system: operations are in flight while faults strike."""
+
+import asyncio
+import logging
+import time
+from collections import Counter
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from random import Random
+from tempfile import TemporaryDirectory
+
+import structlog
+
+from livegift.embedded import start_postgres
+from livegift.errors import LivegiftError
+from livegift.grants import grant_coins
+from livegift.ledger import schema
+from livegift.ledger.engine import Database
+from livegift.store.client import Store
+from livegift.store.wallets import Wallets
+from tests.conftest import PARTITIONS
+from tests.faults import settling
+from tests.faults.clients import Sender, Watcher
+from tests.faults.generator import (
+    USERS,
+    WEBS,
+    EndRoom,
+    GrantCoins,
+    OpenRoom,
+    Operation,
+    Segment,
+    Send,
+    Settle,
+    Strike,
+    Watch,
+    creator_of,
+    make_plan,
+)
+from tests.faults.kinds import REGISTRY
+from tests.faults.kinds.registry import SkippedError
+from tests.faults.model import Grant
+from tests.faults.world import World
+
+BURST = 30  # operations that are on their way when a fault strikes
+PACE_S = 0.01
+IN_FLIGHT_MAX = 400
+REST_SHARE = 0.6  # of faults strike a system that takes money; the others may strike while it recovers
+STRIKE_TIMEOUT_S = 90.0
+
+
+@dataclass(slots=True)
+class Options:
+    operations: int = 5_000
+    faults: int = 50
+    kinds: tuple[str, ...] = ()
+    keep: Path | None = None  # where the folder of a run stays
+
+
+@dataclass(slots=True)
+class Result:
+    """What one seed came to."""
+
+    seed: int
+    operations: int = 0
+    faults: Counter[str] = field(default_factory=Counter)
+    answers: Counter[str] = field(default_factory=Counter)
+    gifts: int = 0
+    unknown: int = 0
+    resolved: int = 0
+    lost: int = 0
+    poisoned: int = 0
+    viewed: int = 0
+    restarts: int = 0
+    violations: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    skipped: dict[str, str] = field(default_factory=dict)
+    rests: list[float] = field(default_factory=list)  # until it took money again, before the next fault
+    phases: dict[str, float] = field(default_factory=dict)
+    seconds: float = 0.0
+
+    def as_json(self) -> dict[str, object]:
+        return {item.name: getattr(self, item.name) for item in fields(self)}
+
+
+class Run:
+    """One seed."""
+
+    def __init__(self, world: World, result: Result) -> None:
+        self.world = world
+        self.model = world.model
+        self.result = result
+        self.senders: dict[tuple[str, int], Sender] = {}
+        self.watchers: list[Watcher] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._background: list[asyncio.Task[None]] = []
+
+    async def open(self, stack: AsyncExitStack) -> None:
+        """Connect everybody."""
+        system = self.world.system
+        for web in range(WEBS):
+            address = system.address(f"web {web + 1}")
+            for user in USERS:
+                sender = Sender(address, user, system.token(user), self.model)
+                stack.push_async_callback(sender.aclose)
+                self.senders[user, web] = sender
+            watcher = Watcher(address, system.token(f"watcher-{web}"))
+            stack.push_async_callback(watcher.aclose)
+            self.watchers.append(watcher)
+        self.store = await Store.connect(self.world.harness_settings.redis_url)
+        stack.push_async_callback(self.store.aclose)
+        self.database = Database(self.world.harness_settings.database_url)
+        stack.push_async_callback(self.database.aclose)
+        self.wallets = Wallets(self.store, PARTITIONS, self.world.settings.ref_ttl_s)
+
+    async def play(self, before: list[Operation], segments: list[Segment]) -> None:
+        await settling.rested(self.world)
+        for operation in before:
+            await self.do(operation)
+        self.result.violations += await settling.settle_grants(self)
+        for watcher in self.watchers:
+            for operation in before:
+                if isinstance(operation, OpenRoom):
+                    await watcher.join(operation.room, with_since=False)
+        for segment in segments:
+            await self._play(segment)
+        await asyncio.gather(*self._background)
+        await self.finish()
+
+    async def _play(self, segment: Segment) -> None:
+        operations = list(segment.operations)
+        for operation in operations[:BURST]:
+            await self._begin(operation)
+        if segment.strike is None:
+            rest = operations[BURST:]
+        else:
+            rest = await self._strike_during(segment.strike, operations[BURST:])
+        for operation in rest:
+            await self._begin(operation)
+
+    async def _strike_during(self, strike: Strike, operations: list[Operation]) -> list[Operation]:
+        """Operations go on, at a slower pace, for as long as the fault takes; returns those that are left."""
+        fault = asyncio.create_task(self._strike(strike), name=f"{strike}")
+        rest = iter(operations)
+        while not fault.done():
+            operation = next(rest, None)
+            if operation is None:
+                break
+            await self._begin(operation)
+            await asyncio.sleep(PACE_S)
+        await fault
+        return list(rest)
+
+    async def _strike(self, strike: Strike) -> None:
+        rng = Random(strike.seed)  # noqa: S311 - repeatable on purpose
+        kinds = [REGISTRY[name] for name in strike.kinds]
+        if rng.random() < REST_SHARE:
+            began = time.monotonic()
+            rested = await settling.rested(self.world)
+            self.result.rests.append(round(time.monotonic() - began, 2))
+            if not rested:
+                self.world.notes.append(f"before {strike.kinds}: it took no money for long")
+        async with asyncio.TaskGroup() as group:
+            for kind in kinds:
+                work = self._strike_one(kind.name, Random(rng.randrange(2**32)))  # noqa: S311 - as above
+                if kind.in_background:
+                    self._background.append(asyncio.create_task(work, name=kind.name))
+                else:
+                    group.create_task(work)
+
+    async def _strike_one(self, name: str, rng: Random) -> None:
+        try:
+            async with asyncio.timeout(STRIKE_TIMEOUT_S):
+                await REGISTRY[name].strike(self.world, rng)
+        except SkippedError as error:
+            self.result.skipped[name] = str(error)
+            return
+        self.result.faults[name] += 1
+
+    async def _begin(self, operation: Operation) -> None:
+        """Start an operation; waits only while very many have no answer yet."""
+        while len(self._tasks) >= IN_FLIGHT_MAX:
+            await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
+        task = asyncio.create_task(self.do(operation))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        self.result.operations += 1
+
+    async def finish(self) -> None:
+        """Wait for everything that was begun."""
+        while self._tasks:
+            await asyncio.gather(*self._tasks)
+
+    # --- Operations ---------------------------------------------------------------------------------------------------
+
+    async def do(self, operation: Operation) -> None:
+        match operation:
+            case Send():
+                await self._send(operation)
+            case Settle(pick, web):
+                unsettled = self.model.unsettled()
+                if unsettled:
+                    ref = unsettled[pick % len(unsettled)]
+                    await self.senders[ref.user, web].gift(ref.ref, ref.attempts[0].payload)
+            case GrantCoins(user, coins, ref):
+                self.model.grants[ref] = Grant(user, coins)
+                await self.grant(ref)
+            case OpenRoom(room):
+                await self._room("POST", "/v1/rooms", {"id": room, "title": room}, room)
+            case EndRoom(room):
+                await self._room("PATCH", f"/v1/rooms/{room}", {"status": "ended"}, room)
+            case Watch(viewer, room, with_since):
+                await self.watchers[viewer].join(room, with_since=with_since)
+
+    async def _send(self, send: Send) -> None:
+        # Never two payloads of a ref at once on one connection: nobody could tell whose answer it is.
+        copies = Counter(send.webs)
+        await asyncio.gather(
+            *(self.senders[send.user, web].gift(send.ref, send.payload, n) for web, n in copies.items())
+        )
+
+    async def grant(self, ref: str) -> None:
+        grant = self.model.grants[ref]
+        try:
+            await grant_coins(self.database, self.wallets, ref, grant.user, grant.coins)
+        except LivegiftError:
+            return
+        grant.is_certain = True
+
+    async def _room(self, method: str, path: str, body: object, room: str) -> None:
+        """Again until it is done: without rooms there is nothing to test."""
+        token = self.world.system.token(creator_of(room), "creator")
+        async with self.world.rooms_stay:
+            for attempt in range(100):
+                web = f"web {attempt % WEBS + 1}"
+                status, answer = await asyncio.to_thread(
+                    self.world.system.http, method, path, body, token=token, web=web
+                )
+                if status in (200, 201):
+                    return
+                await asyncio.sleep(0.1)  # a pause between attempts
+        self.world.notes.append(f"{method} {path}: {status} {answer}")
+
+
+async def _with_template(folder: Path) -> Path:
+    """The data of a PostgreSQL with the schema, to be copied."""
+    server = await asyncio.to_thread(start_postgres, folder)
+    try:
+        database = Database(server.url)
+        await schema.migrate(database, PARTITIONS)
+        await database.aclose()
+    finally:
+        await asyncio.to_thread(server.stop)
+    return folder
+
+
+async def run_seeds(seeds: list[int], options: Options, on_result: object = None) -> list[Result]:
+    """Run each seed on servers of its own, one after the other."""
+    # The harness restores and migrates in its own process; what that says belongs into no report.
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    results = []
+    with TemporaryDirectory(prefix="livegift-faults-") as name:
+        template = await _with_template(Path(name) / "template")
+        for seed in seeds:
+            folder = (options.keep or Path(name)) / f"seed-{seed}"
+            folder.mkdir(parents=True)
+            result = await run_seed(seed, options, folder, template)
+            results.append(result)
+            if callable(on_result):
+                on_result(result)
+    return results
+
+
+async def run_seed(seed: int, options: Options, folder: Path, template: Path) -> Result:
+    """One plan from start to verdict."""
+    result, began = Result(seed), time.monotonic()
+    before, segments = make_plan(seed, options.operations, options.faults, options.kinds or tuple(REGISTRY))
+    async with AsyncExitStack() as stack:
+        world = await stack.enter_async_context(World(folder, template))
+        run = Run(world, result)
+        result.phases["start"] = round(time.monotonic() - began, 1)
+        await run.open(stack)
+        await run.play(before, segments)
+        result.phases["play"] = round(time.monotonic() - began, 1)
+        verdict = await settling.settle_and_check(run)
+        result.violations += verdict.violations
+        result.gifts, result.lost = verdict.gifts, len(verdict.lost)
+        result.answers = world.model.answers
+        result.poisoned, result.restarts = world.poisoned, world.restarts
+        result.viewed = sum(watcher.events for watcher in run.watchers)
+        result.notes += world.notes
+        late = sum(sender.late for sender in run.senders.values())
+        if late:
+            result.notes.append(f"{late} gifts had no answer for a long time on a connection that stayed")
+    result.seconds = round(time.monotonic() - began, 1)
+    return result

@@ -1,0 +1,25 @@
+"""The way of one process to one store: a proxy that can be led to another server, and closed for several reasons."""
+
+from tests.proxy import HOST, Proxy
+
+
+class Way(Proxy):
+    """Refuses as long as anybody wants it to."""
+
+    def __init__(self, port: int) -> None:
+        super().__init__(port)
+        self._closed_by: set[str] = set()
+
+    def close_for(self, reason: str) -> None:
+        self._closed_by.add(reason)
+        self.refuse()
+
+    async def open_for(self, reason: str) -> None:
+        self._closed_by.discard(reason)
+        if not self._closed_by:
+            await self.accept()
+
+    def lead_to(self, port: int) -> None:
+        """Another server is there from now on."""
+        self._server = (HOST, port)
+        self.cut()
