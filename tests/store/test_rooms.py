@@ -253,7 +253,10 @@ async def test_while_its_gate_is_closed_a_node_publishes_nothing(store: Store) -
             await store.call(command)
     with pytest.raises(StoreRefusedError, match="being compared"):
         await rooms.announce("r1", b'"type":"room"}', "opened")
-    assert orjson.loads((await rooms.snapshot("r1")).header)["totals"]["gifts"] == 1, "it can be read"
+    with pytest.raises(StoreRefusedError, match="being compared"):
+        await rooms.snapshot("r1")  # numbers that were lost may be given to other events
+    assert await rooms.heads(["r1"]) == {}
+    assert (await rooms.totals("r1")).gifts == 1, "who compares can read it"
     await rooms.open_gate(node, 7, {publication(1).partition: 0})
     assert await store.call(publish("r1", [publication(2)])) == 1
 

@@ -289,6 +289,7 @@ end
 -- The room as it is now. ARGV: top size, `since` ('' for none), its epoch ('' for this one), events at most.
 -- Returns: header json, whether the events are all since then ('1'/'0'), events…
 local function room_snapshot_1(keys, argv)
+  if not gate then return redis.error_reply(CLOSED) end  -- its numbers may have been used for other events before
   local root = keys[1]
   local state = load_state(root)
   local combos = redis.call('HVALS', root .. ':combos')
@@ -319,6 +320,7 @@ end
 
 -- The epoch and last seq, or an empty list.
 local function room_head_1(keys)
+  if not gate then return redis.error_reply(CLOSED) end
   if redis.call('EXISTS', keys[1] .. ':state') == 0 then return {} end
   local state = load_state(keys[1])
   return { state.epoch, int(state.seq) }
