@@ -6,7 +6,7 @@ the partitions, because only the ledger knows whether a Redis is the one it was.
 
 import asyncio
 import time
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -27,18 +27,19 @@ from livegift.ledger.journal import Booked, CheckpointMovedError, read_checkpoin
 from livegift.ledger.stretches import Stretch
 from livegift.limits import (
     ARM_AT_ONCE,
+    ARM_GROUP_MAX,
     ARM_PERIOD_S,
     BOOK_BATCH_MAX,
     BOOK_PACE_S,
-    BOOK_READ_MAX,
-    BOOK_READ_PER_PARTITION_MIN,
     BOOK_RETRY_S,
     MEMORY_PERIOD_S,
+    MEMORY_SHARE_ENOUGH,
     MEMORY_SHARE_MAX,
     STREAK_REOPEN_S,
     SWEEP_GRANTS_S,
     TRIM_PERIOD_S,
 )
+from livegift.reading import DurableReader, Reading
 from livegift.recovery.partitions import Prepared
 from livegift.recovery.restore import recovery_of
 from livegift.settings import Settings
@@ -105,10 +106,7 @@ class Aggregator(Worker):
         except LedgerUnavailableError as error:
             raise StoreUnavailableError(str(error)) from error
         self._short.clear()  # the partitions that were won have to be told, too
-        for partition in self._held:
-            node = self._outbox.node_of(partition)
-            if node.name not in self._followers or self._followers[node.name].done():
-                self._followers[node.name] = self.start(f"book {node.name}", self._follow(node))
+        self._follow_nodes()
 
     async def _load(self, partitions: set[int]) -> None:
         """Read the checkpoints of `partitions`; those that are stopped are not looked after."""
@@ -128,40 +126,37 @@ class Aggregator(Worker):
 
     # --- Booking ------------------------------------------------------------------------------------------------------
 
+    def _follow_nodes(self) -> None:
+        """Follow each node that has partitions of ours and is not followed."""
+        for node in {self._outbox.node_of(partition) for partition in self._held}:
+            if node.name not in self._followers or self._followers[node.name].done():
+                self._followers[node.name] = self.start(f"book {node.name}", self._follow(node))
+
     async def _follow(self, node: Node) -> None:
-        """Book what the partitions of `node` write, for ever. The next batch is read while one is being booked."""
-        link = node.link()
+        """Book what the partitions of `node` write, until it is no primary any more."""
+        reader = DurableReader(node, self._outbox, self._barrier)
         booking: asyncio.Task[None] | None = None
-        read: dict[int, Position] = {}
         try:
-            while True:
+            while node in self._store.nodes:
                 try:
-                    if not link.is_open:
-                        link = await node.link().open()
-                    mine = {p: held for p, held in self._held.items() if self._outbox.node_of(p) is node}
-                    cursors = {p: max(read.get(p, held.booked), held.booked) for p, held in mine.items()}
-                    found = {}
-                    if cursors:
-                        # So many in all: a backlog is booked in steps that fit into memory and show progress.
-                        count = max(BOOK_READ_MAX // len(cursors), BOOK_READ_PER_PARTITION_MIN)
-                        found = await self._outbox.read_durable(link, cursors, count, self._barrier)
-                    if booking is not None:
+                    mine = {p: held.booked for p, held in self._held.items() if self._outbox.node_of(p) is node}
+                    await reader.read_more(mine)
+                    ready = reader.through()
+                    if booking is not None and (ready or booking.done()):
                         await booking
                         booking = None
-                    if found:
-                        read = {**cursors, **{p: rows[-1].position for p, rows in found.items()}}
-                        booking = asyncio.create_task(self._book(cursors, found), name=f"booking {node.name}")
-                    else:
-                        read = {}
-                        await asyncio.sleep(BOOK_PACE_S)
+                    if ready:
+                        booking = asyncio.create_task(self._book(ready), name=f"booking {node.name}")
+                    await asyncio.sleep(BOOK_PACE_S)
                 except (StoreUnavailableError, LedgerUnavailableError, CheckpointMovedError) as error:
                     log.warning("aggregator.retry", node=node.name, error=str(error))
+                    await reader.give_up()
                     await self._finish(booking)
-                    booking, read = None, {}
+                    booking = None
                     await asyncio.sleep(BOOK_RETRY_S)
                     await self._reload()
         finally:
-            await link.close()
+            await reader.give_up()
             await self._finish(booking)
 
     @staticmethod
@@ -176,16 +171,21 @@ class Aggregator(Worker):
         with suppress(LedgerUnavailableError):
             await self._load(set(self._held))
 
-    async def _book(self, cursors: Mapping[int, Position], found: Mapping[int, list[Row]]) -> None:
+    async def _book(self, readings: Sequence[Reading]) -> None:
         """Book what was read, in transactions of at most BOOK_BATCH_MAX entries. A bad journal stops only itself."""
+        rows: dict[int, list[Row]] = {}
+        for reading in readings:
+            for partition, found in reading.found.items():
+                rows.setdefault(partition, []).extend(found)
         stretches: list[Stretch] = []
         size = 0
-        for partition, rows in found.items():
-            if stretches and size + len(rows) > BOOK_BATCH_MAX:
+        for partition, found in rows.items():
+            if stretches and size + len(found) > BOOK_BATCH_MAX:
                 await self._book_some(stretches)
                 stretches, size = [], 0
-            stretches.append(stretch_of(partition, cursors[partition], rows))
-            size += len(rows)
+            after = next(reading.cursors[partition] for reading in readings if partition in reading.found)
+            stretches.append(stretch_of(partition, after, found))
+            size += len(found)
         await self._book_some(stretches)
 
     async def _book_some(self, stretches: list[Stretch]) -> None:
@@ -232,6 +232,7 @@ class Aggregator(Worker):
         """Arm the partitions that are not, and open the gates of rooms, for ever."""
         while True:
             try:
+                self._follow_nodes()
                 await self._rooms.open_gates()
                 await self._arm_all()
             except (StoreUnavailableError, LedgerUnavailableError) as error:
@@ -259,7 +260,14 @@ class Aggregator(Worker):
                     await self._stop(error)
                     return None
 
-        found = await asyncio.gather(*(prepare(p) for p in sorted(unarmed)), return_exceptions=True)
+        # In groups, so that the first take gifts again while the last are being compared.
+        waiting = sorted(unarmed)
+        for start in range(0, len(waiting), ARM_GROUP_MAX):
+            group = waiting[start : start + ARM_GROUP_MAX]
+            await self._arm_group(await asyncio.gather(*(prepare(p) for p in group), return_exceptions=True))
+
+    async def _arm_group(self, found: Sequence[Prepared | BaseException | None]) -> None:
+        """Arm those that are prepared; raises the first error of the others."""
         ready = {done.partition: done for done in found if isinstance(done, Prepared)}
         if ready:
             with metrics.ARM_SECONDS.time():
@@ -292,7 +300,8 @@ class Aggregator(Worker):
                 except StoreUnavailableError:
                     continue
                 mine = [p for p in self._held if self._outbox.node_of(p) is node]
-                short, before = used >= MEMORY_SHARE_MAX, self._short.get(node.name)
+                before = self._short.get(node.name)
+                short = used >= (MEMORY_SHARE_ENOUGH if before else MEMORY_SHARE_MAX)
                 if short:
                     # What both readers have may go at once, whatever the keeping time says.
                     await self._outbox.trim({p: self._held[p].booked for p in mine})

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import delete, func, insert, select, text, update
+from sqlalchemy import delete, insert, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from livegift.domain.partitions import Position
@@ -183,9 +183,16 @@ async def forget_streak_ends(database: Database, before_ms: int) -> None:
 
 
 async def next_room_epoch(database: Database) -> int:
-    """A number above all before, for the rooms of a node that has started anew."""
+    """A number above all before, for the rooms of a node that has started anew.
+
+    The clock only helps a ledger that was set back not to give a number twice.
+    """
+    query = text(
+        "SELECT setval('room_epochs', greatest(nextval('room_epochs'), "
+        "(extract(epoch FROM clock_timestamp()) * 1000)::bigint))"
+    )
     async with database.begin() as connection:
-        return int(await connection.scalar(select(func.nextval("room_epochs"))) or 0)
+        return int(await connection.scalar(query) or 0)
 
 
 async def advance_marks(database: Database, partitions: Sequence[int], keep_s: float) -> dict[int, Position]:

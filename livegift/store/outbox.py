@@ -108,22 +108,22 @@ class Outbox:
         commands = read_commands(self.roots, cursors, count, block_ms, together=True)
         return parse_read(await link.exchange(commands, block_ms / 1000 + REDIS_TIMEOUT_S), self._by_stream)
 
-    async def read_durable(
-        self, link: Link, cursors: Mapping[int, Position], count: int, barrier: Mapping[str, int] | None
-    ) -> dict[int, list[Row]]:
-        """Entries after `cursors` (partitions of one node) that are as durable as `barrier` asks for.
-
-        `barrier` is {"local": 0|1, "replicas": n}, or None for no waiting. WAITAOF counts only what its own connection
-        wrote, so the entries are read first, then a write and WAITAOF follow on the same link, which never reconnects.
-        Raises StoreUnavailableError, also when the numbers that WAITAOF returns are too low.
-        """
+    async def read(self, link: Link, cursors: Mapping[int, Position], count: int) -> dict[int, list[Row]]:
+        """Entries after `cursors` (partitions of one node), without waiting. Raises StoreUnavailableError."""
         commands = read_commands(self.roots, cursors, count, None, together=False)
-        found = parse_read(await link.exchange(commands, REDIS_TIMEOUT_S), self._by_stream)
-        if barrier is None or not found:
-            return found
-        root = self.roots[next(iter(cursors))]
-        commands = [
-            call("barrier", root),
+        return parse_read(await link.exchange(commands, REDIS_TIMEOUT_S), self._by_stream)
+
+    async def wait_durable(self, link: Link, partition: int, barrier: Mapping[str, int] | None) -> None:
+        """Wait until what was read before on `link` is as durable as `barrier` asks for.
+
+        `barrier` is {"local": 0|1, "replicas": n}, or None for no waiting; `partition` is any of the node's. WAITAOF
+        counts only what its own connection wrote, so a write goes before it on the link that has read, which never
+        reconnects. Raises StoreUnavailableError, also when the numbers that WAITAOF returns are too low.
+        """
+        if barrier is None:
+            return
+        commands: list[Command] = [
+            call("barrier", self.roots[partition]),
             ("WAITAOF", barrier["local"], barrier["replicas"], BARRIER_TIMEOUT_MS),
         ]
         written, waited = await link.exchange(commands, BARRIER_TIMEOUT_MS / 1000 + REDIS_TIMEOUT_S)
@@ -134,7 +134,6 @@ class Outbox:
             raise StoreUnavailableError(
                 f"the durability barrier wants {barrier}, after {BARRIER_TIMEOUT_MS} ms it was {waited}"
             )
-        return found
 
     async def states(self, partitions: Iterable[int]) -> dict[int, PartitionState]:
         """Whether each partition is armed, and its counters; those of a dead node are missing."""

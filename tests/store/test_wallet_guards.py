@@ -314,3 +314,13 @@ def test_a_time_out_of_streaks_that_nobody_sees_is_possible(client: redis.Redis)
     live.credit("ann", 100)
     live.gift(gift(streakable=True), NEVER_MS)
     assert live.sweep() == 1
+
+
+def test_a_relay_that_was_ahead_of_what_was_lost_has_no_more_than_there_is(client: redis.Redis) -> None:
+    live = Live(client, epoch=1)
+    live.credit("ann", 100)
+    live.call("cursor_advance", "relayed", "1-3", "")
+    live.arm(2)
+    assert live.meta("relayed", "relayed_n") == ["2-1", "1"]
+    live.call("cursor_advance", "relayed", "1-3", "")
+    assert live.meta("relayed", "relayed_n") == ["2-1", "1"], "what is not of this branch comes before it"

@@ -53,6 +53,10 @@ local function partition_arm_1(keys, argv)
     redis.call('HSETNX', meta, field, '0')
   end
   redis.call('HSET', meta, 'epoch', epoch, 'backlog_max', argv[3])
+  if tonumber(redis.call('HGET', meta, 'relayed_n')) > tonumber(argv[5]) then
+    -- A relay has published what was lost since; it has everything that counts.
+    redis.call('HSET', meta, 'relayed', epoch .. '-' .. argv[5], 'relayed_n', argv[5])
+  end
   save_limit(meta)
   armed[root], claims[root] = { epoch = epoch, number = argv[2] }, nil
   redis.call('SPUBLISH', root .. ':armed', epoch)
