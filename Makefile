@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: setup demo test lint format check bench load lock clean
+.PHONY: setup demo test test-slow faults lint format check bench load lock clean
 
 setup: $(STAMP)
 
@@ -20,7 +20,15 @@ demo: setup
 	@$(BIN)/livegift dev --demo
 
 test: setup
-	@$(BIN)/python -m pytest --cov --cov-report=term $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest -m "not slow" --cov --cov-report=term $(PYTEST_ARGS)
+
+# Whole systems under load, kills, faults: what CI runs beside `test`.
+test-slow: setup
+	@$(BIN)/python -m pytest -m slow $(PYTEST_ARGS)
+
+# The random fault suite, as long as you like: make faults FAULTS="--seeds 1-20 --operations 5000 --faults 40"
+faults: setup
+	@$(BIN)/python -m tests.faults $(or $(FAULTS),--seeds 1-5 --operations 4000 --faults 40)
 
 lint: setup
 	@$(BIN)/ruff format --check .
@@ -32,7 +40,7 @@ format: setup
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
-check: lint test
+check: lint test test-slow
 
 bench: setup
 	@$(BIN)/python -m loadtests.bench

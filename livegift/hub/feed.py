@@ -179,14 +179,17 @@ class RoomFeed:
 
     async def _snapshot_to_all(self) -> None:
         """Write the latest state to everybody; frames after it wait until it is out."""
-        while (header := self._over) is not None:
-            text = await self._snapshot_text(header, (), complete=False)
-            if header is not self._over:
-                continue  # a newer one came meanwhile
+        try:
+            while (header := self._over) is not None:
+                text = await self._snapshot_text(header, (), complete=False)
+                if header is not self._over:
+                    continue  # a newer one came meanwhile
+                self._over = None
+                for viewer in self.viewers:
+                    if self._fresh.get(viewer, 0) <= header.seq:  # else it has joined with a newer one
+                        viewer.write(text)
+        finally:
             self._over = None
-            for viewer in self.viewers:
-                if self._fresh.get(viewer, 0) <= header.seq:  # else it has joined with a newer one
-                    viewer.write(text)
         self.flush()
 
     def _accept(self, events: Sequence[bytes], totals: bytes, top: bytes) -> None:

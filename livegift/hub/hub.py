@@ -76,6 +76,8 @@ class Hub:
                     await self._feeds.close_idle(ROOM_LINGER_S)
             except StoreUnavailableError as error:
                 log.warning("hub.poll_failed", what=what, error=str(error))
+            except Exception:  # whatever it is, the next poll may do better; without polls viewers would miss things
+                log.exception("hub.poll_crashed", what=what)
 
     async def serve(self, websocket: WebSocket) -> None:
         """One connection, from accept to close."""

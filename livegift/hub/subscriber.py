@@ -93,7 +93,7 @@ class _NodeSubscriber:
             if kind == b"smessage":
                 handler = self.handlers.get(channel)
                 if handler is not None:
-                    handler(message[2])
+                    self._handle(handler, channel, message[2])
             elif kind == b"ssubscribe":
                 self._on_confirmed(channel)
                 if channel in restored:
@@ -101,6 +101,14 @@ class _NodeSubscriber:
                     self._on_restored(channel)
             elif kind == b"sunsubscribe":
                 self._on_unsubscribed(channel)
+
+    @staticmethod
+    def _handle(handler: Handler, channel: str, message: bytes) -> None:
+        """One message that can't be handled must not end the subscriptions of everybody else."""
+        try:
+            handler(message)
+        except Exception:
+            log.exception("subscriber.message_not_handled", channel=channel)
 
     def _on_unsubscribed(self, channel: str) -> None:
         if self._leaving[channel]:

@@ -1,0 +1,143 @@
+"""The functions of a partition's Redis: each is atomic, and None where Redis refuses or nothing would change."""
+
+from typing import TypeVar
+
+from livegift.domain.partitions import Position
+from tests.simulation.state import PRICE, Config, Design, Entry, Image, Life, Process, Wallet
+
+T = TypeVar("T")
+
+
+def is_open(process: Process) -> bool:
+    """Whether money moves."""
+    return process.armed == process.image.epoch and process.armed > 0
+
+
+def send(process: Process, ref: int, config: Config) -> Process | None:
+    """`gift_send`. A known ref gets its first answer, which changes nothing; so does a wallet without coins."""
+    image = process.image
+    if not is_open(process) or image.refs[ref] is not None:
+        return None
+    user = config.users[ref]
+    balance, seq = image.wallets[user]
+    if balance < PRICE:
+        return None
+    at = Position(image.epoch, image.n + 1)
+    entry = Entry(at, ref, seq + 1, balance - PRICE)
+    image = image._replace(
+        n=at.n,
+        wallets=put(image.wallets, user, Wallet(entry.balance, entry.seq)),
+        refs=put(image.refs, ref, at),
+        outbox=(*image.outbox, entry),
+    )
+    return process._replace(image=image)
+
+
+def after(image: Image, cursor: Position) -> tuple[Entry, ...]:
+    """XREAD: the entries after a cursor."""
+    return tuple(entry for entry in image.outbox if entry.at > cursor)
+
+
+def has_gap(image: Image, n: int) -> bool:
+    """Whether entries after `n` are not in the outbox."""
+    first = next((entry.at.n for entry in image.outbox if entry.at.n > n), image.n + 1)
+    return first > n + 1
+
+
+def oldest_n(image: Image, otherwise: int) -> int:
+    """The n before the first entry that the outbox still has."""
+    return image.outbox[0].at.n - 1 if image.outbox else otherwise
+
+
+def disarm(process: Process, token: int, design: Design) -> Process:
+    """`partition_disarm`."""
+    return process._replace(armed=0 if design.disarm else process.armed, claim=token)
+
+
+def arm(process: Process, at: Position, token: int, design: Design) -> Process | None:
+    """`partition_arm`."""
+    image = process.image
+    if design.arm_claim and (process.claim != token or process.armed):
+        return None
+    if image.epoch > at.epoch or (design.new_epoch and image.epoch == at.epoch):
+        return None
+    if design.arm_n and image.n != at.n:
+        return None
+    relayed = max(at, image.relayed) if design.arm_cursor else image.relayed
+    return process._replace(image=image._replace(epoch=at.epoch, relayed=relayed), armed=at.epoch, claim=0)
+
+
+def is_claimed(process: Process, token: int, design: Design) -> bool:
+    """Whether the one with `token` may repair."""
+    return not design.repair_claim or (process.claim == token and not process.armed)
+
+
+def advance_relayed(image: Image, to: Position, life: Life, design: Design) -> Image | None:
+    """`cursor_advance` of a relay."""
+    if to <= image.relayed or (design.save == "life" and life[0] != image.epoch):
+        return None
+    if design.save != "any" and life[1] != image.generation:
+        return None
+    return image._replace(relayed=to)
+
+
+def advance_booked(image: Image, to: Position) -> Image | None:
+    """`cursor_advance` of an aggregator."""
+    return image._replace(booked=to) if to > image.booked else None
+
+
+def rewind(image: Image, to: Position) -> Image:
+    """`cursor_rewind`."""
+    return image._replace(relayed=min(to, image.relayed), generation=image.generation + 1)
+
+
+def trim(image: Image, upto: Position, design: Design) -> Image | None:
+    """`outbox_trim`: the entry at `upto` itself stays."""
+    if design.keep_booked:
+        upto = min(upto, image.booked)
+    if design.keep_relayed:
+        upto = min(upto, image.relayed)
+    kept = tuple(entry for entry in image.outbox if entry.at >= upto)
+    return image._replace(outbox=kept) if len(kept) < len(image.outbox) else None
+
+
+def forget(image: Image, entries: tuple[Entry, ...]) -> Image:
+    """`refs_drop`."""
+    refs = image.refs
+    for entry in entries:
+        refs = put(refs, entry.ref, None)
+    return image._replace(refs=refs)
+
+
+def put_wallets(image: Image, wallets: dict[int, Wallet]) -> Image:
+    """`wallets_put`."""
+    changed = image.wallets
+    for user, wallet in wallets.items():
+        changed = put(changed, user, wallet)
+    return image._replace(wallets=changed)
+
+
+def put_refs(image: Image, rows: tuple[Entry, ...]) -> Image:
+    """`refs_put`."""
+    refs = image.refs
+    for row in rows:
+        refs = put(refs, row.ref, row.at)
+    return image._replace(refs=refs)
+
+
+def cut(image: Image, above: int) -> Image:
+    """Remove the entries with an n above `above`."""
+    return image._replace(outbox=tuple(entry for entry in image.outbox if entry.at.n <= above))
+
+
+def put_position(image: Image, common_n: int, at: Position, design: Design) -> Image:
+    """`partition_put`: cuts the outbox and says where the partition is. No relay will publish what comes before."""
+    if design.cut and design.cut_with_n:
+        image = cut(image, common_n)
+    epoch = at.epoch if design.put_epoch else image.epoch
+    return image._replace(epoch=epoch, n=at.n, relayed=at, generation=image.generation + 1)
+
+
+def put(items: tuple[T, ...], index: int, item: T) -> tuple[T, ...]:
+    """`items` with another one at `index`."""
+    return (*items[:index], item, *items[index + 1 :])

@@ -1,0 +1,282 @@
+"""The model's states: small immutable values, so that a search can recognise one that it has seen.
+
+One partition of wallets in one Redis process, some rooms in another, one ledger, and the workers between them. A crash
+takes a Redis back to its `disk`, an image of some earlier moment: because the disk may catch up at any step, every
+prefix of the writes that no barrier has promised is a possible outcome.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from livegift.domain.partitions import START, Position
+
+PRICE = 1
+
+
+class Entry(NamedTuple):
+    """A gift in the journal. `seq` and `balance` are of the sender's wallet, after it."""
+
+    at: Position
+    ref: int
+    seq: int
+    balance: int
+
+
+class Wallet(NamedTuple):
+    balance: int
+    seq: int
+
+
+class Image(NamedTuple):
+    """What a Redis stores of a partition: its `meta`, wallets, refs and outbox."""
+
+    epoch: int
+    n: int
+    wallets: tuple[Wallet, ...]
+    refs: tuple[Position | None, ...]
+    outbox: tuple[Entry, ...]
+    relayed: Position = START
+    booked: Position = START
+    generation: int = 0
+
+
+class Process(NamedTuple):
+    """A Redis process: what it stores, and what is gone when it ends. `claim` is the token of the last disarm, or 0."""
+
+    image: Image
+    armed: int = 0
+    claim: int = 0
+
+
+class Room(NamedTuple):
+    """`mark` is the watermark. `counted` stands for the share's sums, which the workers see only the length of."""
+
+    mark: Position = START
+    counted: tuple[Entry, ...] = ()
+    fences: tuple[Position, ...] = ()
+    epoch: int = 0
+    seq: int = 0
+
+    @property
+    def share(self) -> "Share":
+        return Share(self.mark, len(self.counted))
+
+
+class Share(NamedTuple):
+    """What a worker reads of a room."""
+
+    mark: Position
+    gifts: int
+
+
+class RoomNode(NamedTuple):
+    """The rooms' Redis. All but `rooms` and `disk` is memory of the process; a `gate` of 0 is closed.
+
+    `since` is the life (see Relay) of the partition in which a relay must have begun for its publications to be taken.
+    """
+
+    rooms: tuple[Room, ...]
+    disk: tuple[Room, ...]
+    changed: tuple[bool, ...]
+    gate: int = 0
+    claim: int = 0
+    since: "Life" = (0, 0)
+
+
+class Ledger(NamedTuple):
+    """`lock` is the armer that holds the checkpoint's row, counted from 1; `bases` are (epoch, n at its begin)."""
+
+    at: Position
+    bases: tuple[Position, ...]
+    rows: tuple[Entry, ...]
+    heads: tuple[Wallet, ...]
+    tokens: int
+    lock: int = 0
+    stopped: bool = False
+
+
+Life = tuple[int, int]  # a partition's epoch and the generation of its relay's cursor
+
+
+class Relay(NamedTuple):
+    """`queue` was read and is not yet published; `life` is the one in which the relay has loaded its cursor."""
+
+    cursor: Position
+    queue: tuple[Entry, ...] = ()
+    life: Life = (1, 0)
+
+
+class Booker(NamedTuple):
+    """`entries` were read after `after` and are as durable as wanted; `booked` is committed, Redis is to hear of it."""
+
+    after: Position = START
+    entries: tuple[Entry, ...] = ()
+    booked: Position | None = None
+
+
+class Armer(NamedTuple):
+    """One arming under way: its next step, whether it speaks to an old primary, and what it remembers.
+
+    `stored` is what Redis said, `booked` the checkpoint, `at` the epoch that begins. `lacking_after` is the n beyond
+    which rooms may lack what no relay will publish. `share` and `to` are what a room is corrected from and to.
+    """
+
+    phase: str = "idle"
+    is_old: bool = False
+    stored: Position = START
+    booked: Position = START
+    common_n: int = 0
+    diverged: tuple[Entry, ...] = ()
+    lacking_after: int | None = None
+    at: Position = START
+    room: int = 0
+    share: Share = Share(START, 0)
+    to: Position = START
+
+
+class Checker(NamedTuple):
+    """One comparison of the rooms with the ledger under way. `at` is the checkpoint that it goes by.
+
+    `behind` are rooms with the n up to which they are complete, `back_to` is where the relays have to begin again.
+    """
+
+    phase: str = "idle"
+    token: int = 0
+    at: Position = START
+    room: int = 0
+    behind: tuple[tuple[int, int], ...] = ()
+    back_to: int = 0
+    life: Life = (0, 0)
+    share: Share = Share(START, 0)
+    to: Position = START
+
+
+IDLE_BOOKER, IDLE_ARMER, IDLE_CHECKER = Booker(), Armer(), Checker()
+
+
+class World(NamedTuple):
+    """Everything. The last six fields are no part of the system: budgets of the search, and what it remembers.
+
+    `accepted` has the position of each ref that was accepted by a Redis which has not lost it since, `sent` a bit per
+    ref that was ever accepted. `told` is the last (epoch, seq) that each room's viewers got. `alarm` says what a step
+    has found to be wrong.
+    """
+
+    live: Process
+    disk: Image
+    replica: Image | None
+    old: Process | None
+    node: RoomNode
+    ledger: Ledger
+    backup: Ledger | None
+    relays: tuple[Relay, ...]
+    bookers: tuple[Booker, ...]
+    armers: tuple[Armer, ...]
+    checkers: tuple[Checker, ...]
+    sends: int
+    faults: int
+    accepted: tuple[Position | None, ...]
+    sent: int
+    told: tuple[tuple[int, int], ...]
+    alarm: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Design:
+    """The mechanisms, each of which can be left out to see that the simulation notices."""
+
+    # Partitions.
+    lock: bool = True  # the checkpoint's row stays locked from the comparison to the new epoch
+    cas_epoch: bool = True  # a booking compares the checkpoint's epoch, not only its n
+    cas_n: bool = True
+    heads: bool = True  # a booking compares the wallets' heads
+    barrier: bool = True  # a booking waits until what it read is durable
+    new_epoch: bool = True  # arming begins an epoch
+    arm_claim: bool = True  # only who disarmed last arms
+    arm_cursor: bool = True  # and sets the relays' cursor to where the epoch begins: rooms have what comes before
+    arm_n: bool = True  # and only at the n that it found right
+    repair_claim: bool = True  # only who disarmed last repairs
+    stop_claim: bool = True  # only who disarmed last says that entries are missing: else Redis may be another one
+    disarm: bool = True
+    drain: bool = True  # what Redis has is booked before it is armed
+    cut: bool = True  # diverged entries are removed
+    forget_refs: bool = True  # refs of diverged entries are forgotten
+    put_refs: bool = True  # refs of lost entries are remembered
+    put_wallets: bool = True
+    put_epoch: bool = True  # a repaired partition says that it is of the checkpoint's epoch
+    cut_with_n: bool = True  # entries are cut in the step that sets n, not before
+    keep_booked: bool = True  # trimming stops at what is booked
+    keep_relayed: bool = True  # trimming stops at what is published
+    # Rooms.
+    watermark: bool = True
+    fence: bool = True
+    fences_max: int = 4  # a room remembers so many
+    fence_again: bool = True  # a room that has restarted is told the last base again
+    revoke: bool = True  # a room that has published diverged entries is corrected
+    fill: bool = True  # a room that lacks what no relay will publish is corrected, when a partition is armed
+    set_back: bool = True  # no room is corrected by a ledger that was set back meanwhile
+    fill_always: bool = True  # whoever repaired the partition, and whatever the relays say
+    share_cas: bool = True  # a correction applies to the share that was read
+    gate: bool = True
+    gate_claim: bool = True  # only who has claimed the closed gate, of this very process, opens it
+    check: bool = True  # rooms are compared with the ledger before the gate opens
+    rewind: bool = True  # and the relays set back
+    rewind_live: bool = True  # only in the Redis whose epoch the ledger knows as the last
+    fill_rooms: bool = True  # what a room lacks comes from the ledger, not from the outbox, which may have holes
+    check_trim: bool = True  # after the relays were set back, the outbox still reaches back that far
+    room_epoch: bool = True  # a room takes a new epoch at its first change after the gate was opened
+    epoch_stride: int = 16  # tokens of the gate grow by this, so that corrections in between don't use them up
+    # Relays.
+    guard: str = "life"  # a node takes what was read in this "life" or a later one; or "generation", or "none"
+    refresh: bool = True  # a relay notices that its cursor was set back and begins again
+    save: str = "life"  # a cursor is stored only by who began in this "life"; or "generation", or "any"
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """The size of a world, and what may go wrong in it."""
+
+    users: tuple[int, ...] = (0, 0)  # per ref, who sends it
+    rooms: tuple[int, ...] = (0, 0)  # per ref, to which room
+    coins: int = 2
+    sends: int = 2
+    faults: int = 1
+    kinds: frozenset[str] = frozenset({"crash"})
+    relays: int = 1
+    bookers: int = 1
+    armers: int = 1
+    checkers: int = 1
+    durability: str = "fsync"
+    trims: bool = False
+    stale: frozenset[str] = frozenset({"client", "relay", "booker", "armer"})  # who may speak to an old primary
+    design: Design = Design()
+
+    @property
+    def room_count(self) -> int:
+        return max(self.rooms) + 1
+
+
+def start(config: Config) -> World:
+    """A system in which nothing has happened: armed under epoch 1, gate open with token 1."""
+    wallets = (Wallet(config.coins, 0),) * (max(config.users) + 1)
+    image = Image(1, 0, wallets, (None,) * len(config.users), ())
+    rooms = (Room(epoch=1),) * config.room_count
+    ledger = Ledger(Position(1, 0), (Position(1, 0),), (), wallets, 1)
+    return World(
+        Process(image, armed=1),
+        image,
+        image if "promote" in config.kinds else None,
+        None,
+        RoomNode(rooms, rooms, (True,) * config.room_count, gate=1),
+        ledger,
+        ledger if "restore" in config.kinds else None,
+        (Relay(START),) * config.relays,
+        (IDLE_BOOKER,) * config.bookers,
+        (IDLE_ARMER,) * config.armers,
+        (IDLE_CHECKER,) * config.checkers,
+        config.sends,
+        config.faults,
+        (None,) * len(config.users),
+        0,
+        ((1, 0),) * config.room_count,
+    )
