@@ -6,6 +6,7 @@ keeps the order, notices what is missing, paces, and writes the same frame to ev
 
 import asyncio
 from collections.abc import Coroutine, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -80,6 +81,7 @@ class RoomFeed:
         self._fresh: dict[Viewer, int] = {}  # who has a snapshot that is ahead of the last frame, and up to where
         self.viewer_count = 0
         self.idle_since: float | None = None
+        self._known: dict[str, object] = {"room": room}
         self._epoch: int | None = None
         self.seq = 0
         self._early: list[bytes] = []
@@ -164,7 +166,14 @@ class RoomFeed:
 
     def _start_over(self, header: wire.SnapshotHeader) -> None:
         """The log does not reach back, or the room began anew: everybody gets the state as it is now."""
-        log.warning("room.gap", room=self.room, from_seq=self.seq + 1, to_seq=header.seq)
+        log.warning(
+            "room.gap",
+            room=self.room,
+            from_epoch=self._epoch,
+            from_seq=self.seq + 1,
+            to_epoch=header.epoch,
+            to_seq=header.seq,
+        )
         self.flush()
         self._pending = []  # held back, and in the snapshot that is on its way
         if header.epoch == self._epoch:
@@ -342,13 +351,11 @@ class RoomFeed:
         joiner.done.set_result(None)
 
     async def _snapshot_text(self, header: wire.SnapshotHeader, events: Sequence[bytes], *, complete: bool) -> str:
-        known: dict[str, object] = {"room": self.room}
-        try:
+        # While the ledger is away: what it said last. The numbers are right all the same.
+        with suppress(RequestError):
             room = await self._directory.room(self.room)
-        except RequestError:
-            room = None  # the ledger is away; the numbers are right all the same
-        if room is not None:
-            creator = {"id": room.creator_id, "name": room.creator_name}
-            known |= {"creator": creator, "status": room.status, "title": room.title}
+            if room is not None:
+                creator = {"id": room.creator_id, "name": room.creator_name}
+                self._known |= {"creator": creator, "status": room.status, "title": room.title}
         viewers = max(self.viewer_count, len(self.viewers))
-        return wire.room_snapshot_frame(known, header, viewers, events, complete=complete).decode()
+        return wire.room_snapshot_frame(self._known, header, viewers, events, complete=complete).decode()

@@ -34,6 +34,8 @@ async def check(world: World, watchers: Sequence[Watcher]) -> Verdict:
     wrong += await _check_journal(world, rows)
     wrong += await _check_rooms(world, rows)
     for watcher in watchers:
+        if watcher.failure is not None:
+            wrong.append(f"{VIEW}a viewer could not read a frame: {watcher.failure!r}")
         wrong += [f"{VIEW}{line}" for line in (*watcher.problems, *_check_view(watcher, rows))]
     return verdict
 

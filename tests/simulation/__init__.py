@@ -2,8 +2,9 @@
 
 `state.py` is the world: a few small values for one partition of wallets in one Redis, rooms in another, one ledger, and
 the workers between them. `actions.py` lists the atomic steps: `traffic.py` (clients, relays, bookings, trims),
-`arming.py` and `checking.py` (recovery, docs/decisions/007), `faults.py`. `partition.py`, `rooms.py` and `ledger.py` are
-what a Redis function or a transaction does at once. The comparisons are the real ones of livegift/domain/recovery.py.
+`arming.py` and `checking.py` (recovery, docs/decisions/007), `faults.py`. `partition.py`, `rooms.py` and `ledger.py`
+are what a Redis function or a transaction does at once. The comparisons are the real ones of
+livegift/domain/recovery.py.
 
 After each step `invariants.py` checks what must always hold, and whenever the system has come to rest what an audit
 checks: wallets, refs and rooms are what the ledger says, the partition is armed, the gate is open, and nothing that was
@@ -15,7 +16,7 @@ Each mechanism of the design can be left out (`state.Design`); the tests check t
 
     python -m tests.simulation --seed 1 --schedules 10000
 
-What the model leaves out: amounts (a gift costs 1), streaks, credits and corrections, ranks, several partitions (no step
-touches two), expiry, half-done functions, and commands that arrive long after their sender gave up, other than by a
-worker that was paused before it sent them.
+What the model leaves out: amounts (a gift costs 1), streaks, credits and corrections, ranks, several partitions (no
+step touches two), expiry, half-done functions, and commands that arrive long after their sender gave up, other than by
+a worker that was paused before it sent them.
 """

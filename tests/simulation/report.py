@@ -61,7 +61,7 @@ def total(exhaustive: Result, drawn: Result, seconds: float) -> str:
         per_minute = number(exhaustive.schedules / exhaustive.seconds * 60)
         lines += [
             f"exhaustive: {number(exhaustive.schedules)} schedules ({per_minute} per minute) pass through",
-            f"  {exhaustive.states:,} distinct states by {exhaustive.steps:,} distinct steps, each taken and checked once;",
+            f"  {exhaustive.states:,} distinct states by {exhaustive.steps:,} distinct steps, each checked once;",
             f"  {exhaustive.rests:,} of the states are states of rest ({exhaustive.seconds:.0f} s)",
         ]
     if drawn.schedules:
