@@ -231,14 +231,14 @@ class Aggregator(Worker):
     async def _keep_armed(self) -> None:
         """Arm the partitions that are not, and open the gates of rooms, for ever."""
         while True:
-            try:
-                self._follow_nodes()
-                await self._rooms.open_gates()
-                await self._arm_all()
-            except (StoreUnavailableError, LedgerUnavailableError) as error:
-                log.warning("aggregator.arming_delayed", error=str(error))
-                with suppress(StoreUnavailableError):
-                    await self._store.refresh()
+            self._follow_nodes()
+            for work in (self._arm_all, self._rooms.open_gates):
+                try:
+                    await work()
+                except (StoreUnavailableError, LedgerUnavailableError) as error:
+                    log.warning("aggregator.arming_delayed", error=str(error))
+                    with suppress(StoreUnavailableError):
+                        await self._store.refresh()
             await asyncio.sleep(ARM_PERIOD_S)
 
     async def _arm_all(self) -> None:

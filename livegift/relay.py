@@ -34,14 +34,14 @@ from livegift.settings import Settings
 from livegift.store.client import Node, Store, moved, refused
 from livegift.store.keys import room_root
 from livegift.store.leases import Leases
-from livegift.store.outbox import Outbox, PartitionState, Row
+from livegift.store.outbox import Life, Outbox, PartitionState, Row
 from livegift.store.rooms import Publication, publish
 from livegift.worker import Worker, connected, run_until_stopped, worker_name
 
 log = structlog.get_logger()
 
 
-def publication(partition: int, row: Row, generation: int = 0) -> tuple[str, Publication] | None:
+def publication(partition: int, row: Row, life: Life) -> tuple[str, Publication] | None:
     """The room that an entry concerns and what it gets, or None for an entry that no room sees."""
     entry = row.entry
     name = event_id(partition, row.position)
@@ -58,7 +58,7 @@ def publication(partition: int, row: Row, generation: int = 0) -> tuple[str, Pub
             user_json=bytes(entry.user_json),
             combo_id=streak,
             body=wire.gift_event(name, entry),
-            generation=generation,
+            life=life,
         )
     if isinstance(entry, StreakEnded):
         return entry.room, Publication(
@@ -72,7 +72,7 @@ def publication(partition: int, row: Row, generation: int = 0) -> tuple[str, Pub
             user_json=bytes(entry.user_json),
             combo_id=entry.combo_id,
             body=wire.streak_end_event(name, entry),
-            generation=generation,
+            life=life,
         )
     return None
 
@@ -194,7 +194,7 @@ class Relay(Worker):
         self._outbox = outbox
         self._read: dict[int, Position] = {}
         self._durable: dict[int, Position] = {}
-        self._lives: dict[int, tuple[int, int]] = {}  # the epoch and the cursor's generation in which it was read
+        self._lives: dict[int, Life] = {}  # in which each was read
         self._streaks_open: set[int] = set()
         self._publishers: dict[str, Publisher] = {}
         self._readers: dict[tuple[int, ...], asyncio.Task[None]] = {}
@@ -230,7 +230,7 @@ class Relay(Worker):
 
     def _begin(self, partition: int, state: PartitionState) -> None:
         self._read[partition] = self._durable[partition] = state.relayed
-        self._lives[partition] = (state.epoch, state.generation)
+        self._lives[partition] = state.life
 
     def _drop(self, partition: int) -> None:
         for publisher in self._publishers.values():
@@ -244,7 +244,7 @@ class Relay(Worker):
         while True:
             await asyncio.sleep(RELAY_STATES_S)
             for partition, state in (await self._outbox.states(list(self._read))).items():
-                if partition in self._read and self._lives[partition] != (state.epoch, state.generation):
+                if partition in self._read and self._lives[partition] != state.life:
                     log.info("relay.begins_again", partition=partition, at=str(state.relayed), epoch=state.epoch)
                     self._drop(partition)
                     self._begin(partition, state)
@@ -287,7 +287,7 @@ class Relay(Worker):
                     self._streaks_open.add(partition)
                 if row.entry is None:
                     log.error("relay.unreadable_entry", partition=partition, position=str(row.position))
-                target = publication(partition, row, self._lives[partition][1])
+                target = publication(partition, row, self._lives[partition])
                 if target is not None:
                     self._publisher_of(target[0]).add(*target)
             self._read[partition] = rows[-1].position
@@ -336,9 +336,9 @@ class Relay(Worker):
                     done[item.partition] = before
         metrics.UNPUBLISHED.set(count)
         news = {p: position for p, position in done.items() if position > self._durable.get(p, position)}
-        generations = {p: self._lives[p][1] for p in news}
-        for partition in await self._outbox.advance("relayed", news, generations):
-            if partition in self._lives and self._lives[partition][1] == generations[partition]:
+        lives = {p: self._lives[p] for p in news}
+        for partition in await self._outbox.advance("relayed", news, lives):
+            if self._lives.get(partition) == lives[partition]:
                 self._durable[partition] = news[partition]
 
     async def _sweep(self) -> None:

@@ -120,6 +120,7 @@ async def store(redis_url: str) -> AsyncIterator[Store]:
     connected = await Store.connect(redis_url)
     await functions.load(connected)
     for node in connected.nodes:
+        await Rooms(connected).claim_gate(node, 1)
         await Rooms(connected).open_gate(node, 1, {})
     yield connected
     await connected.aclose()

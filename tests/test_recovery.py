@@ -160,7 +160,13 @@ async def test_entries_of_another_branch_are_cut_off(running: InProcess, own_red
     await passes(running)
 
 
-async def test_an_empty_redis_is_not_believed_but_restored(running: InProcess, own_redis: OwnRedis) -> None:
+async def _die(*_: object) -> None:
+    raise StoreUnavailableError("died here")
+
+
+async def test_an_empty_redis_is_not_believed_but_restored(
+    running: InProcess, own_redis: OwnRedis, monkeypatch: pytest.MonkeyPatch
+) -> None:
     await send(running, range(3))
     await send(running, range(3), "rose")  # streaks, some of which are open
     await passes(running)
@@ -173,6 +179,11 @@ async def test_an_empty_redis_is_not_believed_but_restored(running: InProcess, o
         return all("livegift restore" in (known[p].stopped or "") for p in mine)
 
     await wait_until(all_stopped, "the partitions with wallets are stopped")
+    with monkeypatch.context() as patch:
+        # It dies between filling Redis and beginning an epoch: what was filled says of what it is.
+        patch.setattr("livegift.ledger.arming.begin_epoch", _die)
+        with pytest.raises(StoreUnavailableError, match="died here"):
+            await restore(running.settings)
     lines = await restore(running.settings)
     assert "restored and armed" in lines[-1], lines
     await armed_again(running)

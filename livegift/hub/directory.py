@@ -8,7 +8,7 @@ import asyncio
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Coroutine, Hashable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar, cast
 
 import structlog
@@ -109,6 +109,7 @@ class Inquiry:
 class _Copy:
     room: Room
     loaded_at: float
+    is_outdated: bool = False
 
 
 class Directory:
@@ -153,21 +154,31 @@ class Directory:
     # --- Rooms --------------------------------------------------------------------------------------------------------
 
     def forget(self, room: str) -> None:
-        """The room has changed: ask the ledger the next time."""
-        self._rooms.pop(room, None)
+        """The room has changed: ask the ledger the next time, and let no gift depend on what was."""
+        if room in self._rooms:
+            self._rooms[room] = replace(self._rooms[room], is_outdated=True)
+
+    def last_known(self, room: str) -> Room | None:
+        """The room as it was when the ledger was asked last, for those who look on while the ledger is away."""
+        known = self._rooms.get(room)
+        return known.room if known else None
 
     async def room(self, room: str) -> Room | None:
         """The room, or None when there is none. Raises RequestError('unavailable') when nobody can tell."""
-        known = self._rooms.get(room)
-        if known is not None and time.monotonic() - known.loaded_at < DIRECTORY_TTL_S:
-            return known.room
+        if (known := self._fresher_than(DIRECTORY_TTL_S, room)) is not None:
+            return known
         try:
             return await self._inquiry.ask(("room", room), lambda: self._load(room))
         except LedgerUnavailableError:
-            known = self._rooms.get(room)
-            if known is not None and time.monotonic() - known.loaded_at < DIRECTORY_STALE_MAX_S:
-                return known.room
+            if (known := self._fresher_than(DIRECTORY_STALE_MAX_S, room)) is not None:
+                return known
             raise RequestError("unavailable") from None
+
+    def _fresher_than(self, age_s: float, room: str) -> Room | None:
+        known = self._rooms.get(room)
+        if known is None or known.is_outdated or time.monotonic() - known.loaded_at >= age_s:
+            return None
+        return known.room
 
     async def _load(self, room: str) -> Room | None:
         began = time.monotonic()

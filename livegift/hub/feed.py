@@ -6,7 +6,6 @@ keeps the order, notices what is missing, paces, and writes the same frame to ev
 
 import asyncio
 from collections.abc import Coroutine, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -81,7 +80,6 @@ class RoomFeed:
         self._fresh: dict[Viewer, int] = {}  # who has a snapshot that is ahead of the last frame, and up to where
         self.viewer_count = 0
         self.idle_since: float | None = None
-        self._known: dict[str, object] = {"room": room}
         self._epoch: int | None = None
         self.seq = 0
         self._early: list[bytes] = []
@@ -351,11 +349,13 @@ class RoomFeed:
         joiner.done.set_result(None)
 
     async def _snapshot_text(self, header: wire.SnapshotHeader, events: Sequence[bytes], *, complete: bool) -> str:
-        # While the ledger is away: what it said last. The numbers are right all the same.
-        with suppress(RequestError):
+        known: dict[str, object] = {"room": self.room}
+        try:
             room = await self._directory.room(self.room)
-            if room is not None:
-                creator = {"id": room.creator_id, "name": room.creator_name}
-                self._known |= {"creator": creator, "status": room.status, "title": room.title}
+        except RequestError:
+            room = self._directory.last_known(self.room)  # the ledger is away; the numbers are right all the same
+        if room is not None:
+            creator = {"id": room.creator_id, "name": room.creator_name}
+            known |= {"creator": creator, "status": room.status, "title": room.title}
         viewers = max(self.viewer_count, len(self.viewers))
-        return wire.room_snapshot_frame(self._known, header, viewers, events, complete=complete).decode()
+        return wire.room_snapshot_frame(known, header, viewers, events, complete=complete).decode()

@@ -10,6 +10,7 @@ from livegift.domain.partitions import Position
 from livegift.ledger import tables
 from livegift.ledger.engine import Database
 from livegift.ledger.journal import Checkpoint, checkpoint_of
+from livegift.limits import ROOM_EPOCH_STRIDE
 
 PAGE = 5_000
 
@@ -185,14 +186,14 @@ async def forget_streak_ends(database: Database, before_ms: int) -> None:
 async def next_room_epoch(database: Database) -> int:
     """A number above all before, for the rooms of a node that has started anew.
 
-    The clock only helps a ledger that was set back not to give a number twice.
+    The clock only helps a ledger that was set back not to give a number twice; in between rooms count on by themselves.
     """
     query = text(
-        "SELECT setval('room_epochs', greatest(nextval('room_epochs'), "
+        "SELECT setval('room_epochs', greatest(nextval('room_epochs') + :stride, "
         "(extract(epoch FROM clock_timestamp()) * 1000)::bigint))"
     )
     async with database.begin() as connection:
-        return int(await connection.scalar(query) or 0)
+        return int(await connection.scalar(query, {"stride": ROOM_EPOCH_STRIDE}) or 0)
 
 
 async def advance_marks(database: Database, partitions: Sequence[int], keep_s: float) -> dict[int, Position]:

@@ -1,6 +1,6 @@
 """What rooms should have from each partition, according to the ledger."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import text
@@ -31,9 +31,9 @@ _CHECKPOINTS = text("SELECT partition, epoch, n FROM checkpoints")
 # An index gives the last gift of a room and partition, so that a room with a million gifts costs no more than another.
 _LASTS = text(
     "SELECT r.room, p.partition, g.n FROM unnest(CAST(:rooms AS text[])) AS r(room) "
-    "CROSS JOIN unnest(CAST(:partitions AS int[])) AS p(partition) "
+    "CROSS JOIN unnest(CAST(:partitions AS int[]), CAST(:upto AS bigint[])) AS p(partition, n) "
     "CROSS JOIN LATERAL (SELECT n FROM gifts WHERE gifts.room = r.room AND gifts.partition = p.partition "
-    "ORDER BY n DESC LIMIT 1) g"
+    "AND gifts.n <= p.n ORDER BY n DESC LIMIT 1) g"
 )
 # What a room has from a partition; gifts in quarantine that can be read were published as well.
 _GIFTS = (
@@ -52,9 +52,7 @@ _GIFTERS = text(
 _ROOMS = text(
     "SELECT id FROM rooms WHERE status = 'live' OR ended_at > now() - make_interval(secs => :ended_s) ORDER BY id"
 )
-_ROOMS_AFTER = text(
-    "SELECT DISTINCT room FROM gifts WHERE partition = :partition AND (epoch, n) > (:epoch, :n) ORDER BY room"
-)
+_STOPPED = text("SELECT partition FROM checkpoints WHERE stopped IS NOT NULL")
 
 
 async def checkpoints(connection: AsyncConnection) -> dict[int, Position]:
@@ -62,11 +60,18 @@ async def checkpoints(connection: AsyncConnection) -> dict[int, Position]:
     return {row.partition: Position(row.epoch, row.n) for row in await connection.execute(_CHECKPOINTS)}
 
 
+async def stopped(connection: AsyncConnection) -> set[int]:
+    """The partitions that were stopped, in this snapshot."""
+    return {row.partition for row in await connection.execute(_STOPPED)}
+
+
 async def last_gifts(
-    connection: AsyncConnection, rooms: Sequence[str], partitions: Iterable[int]
+    connection: AsyncConnection, rooms: Sequence[str], upto: Mapping[int, int]
 ) -> Mapping[tuple[str, int], int]:
-    """The n of the last gift of each room and partition that have any."""
-    rows = await connection.execute(_LASTS, {"rooms": list(rooms), "partitions": list(partitions)})
+    """The n of the last gift of each room and partition that have any, up to an n per partition."""
+    rows = await connection.execute(
+        _LASTS, {"rooms": list(rooms), "partitions": list(upto), "upto": list(upto.values())}
+    )
     return {(row.room, row.partition): row.n for row in rows}
 
 
@@ -81,9 +86,3 @@ async def share_of(connection: AsyncConnection, room: str, partition: int) -> tu
 async def active_rooms(connection: AsyncConnection, ended_s: float) -> list[str]:
     """Rooms that are live, or ended less than `ended_s` ago."""
     return [row.id for row in await connection.execute(_ROOMS, {"ended_s": ended_s})]
-
-
-async def rooms_after(connection: AsyncConnection, partition: int, after: Position) -> list[str]:
-    """Rooms that got gifts of a partition after a position."""
-    query = {"partition": partition, "epoch": after.epoch, "n": after.n}
-    return [row.room for row in await connection.execute(_ROOMS_AFTER, query)]

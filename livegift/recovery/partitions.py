@@ -42,8 +42,8 @@ class Prepared:
     token: str
     at: Position
     bases: Mapping[int, int]
-    unpublished_after: int | None
-    """What comes after this n may be missing in rooms, and no relay will publish it. None when nothing was lost."""
+    relayed_n: int
+    """What rooms lack up to this n no relay will publish."""
 
 
 class PartitionRecovery:
@@ -72,25 +72,26 @@ class PartitionRecovery:
             if checkpoint.stopped and not restore:
                 raise PartitionStoppedError(partition, checkpoint.stopped)
             token, said = await self._outbox.disarm(partition)
-            unpublished_after = None
             comparison = compare(said, checkpoint.position, bases)
             say = log.debug if comparison.step is Step.DRAIN else log.info
             say("partition.compared", partition=partition, store=str(said), ledger=str(checkpoint.position),
                 step=str(comparison.step), diverged=comparison.diverged, lost=comparison.lost)  # fmt: skip
+            repair = Repair(self._store, self._outbox.roots[partition], token)
             if comparison.step is Step.DRAIN:
-                await self._check_drainable(partition, checkpoint.position)
+                await self._check_drainable(repair, partition, checkpoint.position)
                 return None
             self._refuse(partition, comparison, restore=restore)
-            repair = Repair(self._store, self._outbox.roots[partition], token)
             broken = await repair.broken()
             if comparison.step is not Step.ARM or broken:
-                relayed = (await self._outbox.states([partition]))[partition].relayed
                 await self._repair(connection, repair, said, checkpoint, bases, comparison, broken)
-                unpublished_after = min(relayed.n, comparison.common_n)
+            # While nobody is armed the cursor stands still.
+            state = (await self._outbox.states([partition])).get(partition)
+            if state is None:
+                raise StoreUnavailableError(f"partition {partition} does not tell how far its relay is", executed=False)
             at = Position(max(said.epoch, checkpoint.position.epoch) + 1, checkpoint.position.n)
             await ledger.begin_epoch(connection, partition, at)
         log.info("partition.epoch_begun", partition=partition, epoch=at.epoch, base=at.n)
-        return Prepared(partition, token, at, bases, unpublished_after)
+        return Prepared(partition, token, at, bases, state.relayed.n)
 
     @staticmethod
     def _refuse(partition: int, comparison: Comparison, *, restore: bool) -> None:
@@ -120,10 +121,11 @@ class PartitionRecovery:
             log.info("partition.armed", partition=partition, epoch=ready.at.epoch, n=ready.at.n)
         await self._outbox.advance("booked", {p: ready.at for p, ready in prepared.items()})
 
-    async def _check_drainable(self, partition: int, booked: Position) -> None:
+    async def _check_drainable(self, repair: Repair, partition: int, booked: Position) -> None:
         """What is to be booked first must be there without a hole, or waiting for it would never end."""
         first = await self._outbox.first_after(partition, booked)
         if first is None or first.n != booked.n + 1:
+            await repair.check()
             raise PartitionStoppedError(
                 partition,
                 f"the ledger has booked up to {booked}, but the journal goes on at {first}: entries are missing",
@@ -170,6 +172,7 @@ class PartitionRecovery:
         except StoreUnavailableError as error:
             if error.executed is None:
                 raise
+            await repair.check()
             raise PartitionStoppedError(partition, f"Redis is on another branch, and {error}") from error
 
     async def _repair_streaks(

@@ -51,6 +51,7 @@ async def _restore(
     ready: dict[int, Prepared] = {}
     for partition in partitions:
         await set_stopped(database, partition, AT_WORK)  # the aggregators keep off
+    await of_rooms.close_gates()
     for partition in partitions:
         try:
             prepared = await of_partitions.prepare(partition, restore=True)
@@ -63,9 +64,11 @@ async def _restore(
             lines.append(f"partition {partition}: has entries that are not booked yet, left to the aggregators")
         else:
             ready[partition] = prepared
-    await of_rooms.reopen_gates()
     await of_partitions.arm(ready)
     for partition in ready:
         await set_stopped(database, partition, None)
+    # An aggregator may have opened them before the partitions were armed.
+    await of_rooms.close_gates()
+    await of_rooms.open_gates()
     lines.append(f"{len(ready)} of {len(partitions)} partitions restored and armed; all rooms compared with the ledger")
     return lines

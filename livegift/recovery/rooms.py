@@ -6,16 +6,16 @@ from typing import TYPE_CHECKING
 import structlog
 
 from livegift import metrics, wire
-from livegift.domain.partitions import Position, partition_of
+from livegift.domain.partitions import START, Position, partition_of
 from livegift.domain.recovery import common_end, position_at
 from livegift.errors import StoreUnavailableError
 from livegift.ledger import shares as ledger
 from livegift.ledger.arming import all_bases, next_room_epoch
-from livegift.ledger.engine import Database
+from livegift.ledger.engine import Database, LedgerUnavailableError
 from livegift.limits import CORRECT_ATTEMPTS_MAX, FENCE_ENDED_ROOMS_S, FENCE_ROOMS_AT_ONCE, RELAY_REWIND_ENTRIES
 from livegift.store.client import Node, Store
 from livegift.store.keys import room_root
-from livegift.store.outbox import Outbox
+from livegift.store.outbox import Life, Outbox
 from livegift.store.rooms import Gifter, Rooms, Share
 from livegift.store.server import settle_file
 
@@ -37,6 +37,12 @@ def revoked_above(share: Share, bases: Bases) -> int | None:
     return end if end is not None and share.position.n > end else None
 
 
+def _refuse_set_back(checkpoints: Mapping[int, Position], known: Mapping[int, Position]) -> None:
+    """Raise LedgerUnavailableError when the ledger does not know any more what it has said."""
+    if any(checkpoints.get(p, START) < at for p, at in known.items()):
+        raise LedgerUnavailableError("the ledger was set back meanwhile")
+
+
 class RoomRecovery:
     """Puts rooms right."""
 
@@ -55,18 +61,20 @@ class RoomRecovery:
         if not fences:
             return
         bases = {p: {**prepared[p].bases, at.epoch: at.n} for p, at in fences.items()}
+        relayed = {p: prepared[p].relayed_n for p in fences}
         async with self._database.snapshot() as connection:
             names = await ledger.active_rooms(connection, FENCE_ENDED_ROOMS_S)
-            unpublished: set[tuple[str, int]] = set()
-            for p, ready in prepared.items():
-                if ready.unpublished_after is not None:
-                    after = position_at(ready.unpublished_after, ready.bases)
-                    unpublished |= {(room, p) for room in await ledger.rooms_after(connection, p, after)}
+            _refuse_set_back(await ledger.checkpoints(connection), fences)
         for chunk in _chunks(names):
-            for room, shares in (await self._rooms.fence(chunk, fences)).items():
-                for p, share in shares.items():
-                    if revoked_above(share, bases[p]) is not None or (room, p) in unpublished:
-                        await self._correct(room, p, fences[p], bases[p])
+            found = await self._rooms.fence(chunk, fences)
+            async with self._database.snapshot() as connection:
+                lasts = await ledger.last_gifts(connection, chunk, relayed)
+            for room, shares in found.items():
+                for p, at in fences.items():
+                    share = shares.get(p, Share.parse(""))
+                    is_lacking = share.position.n < lasts.get((room, p), 0)
+                    if is_lacking or revoked_above(share, bases[p]) is not None:
+                        await self._correct(room, p, at, bases[p])
         log.info("rooms.fenced", rooms=len(names), partitions=len(fences))
 
     async def _correct(self, room: str, partition: int, to: Position, bases: Bases, *, room_lost: bool = False) -> None:
@@ -75,7 +83,9 @@ class RoomRecovery:
             share = (await self._rooms.shares([room]))[room].get(partition, Share.parse(""))
             revoke = revoked_above(share, bases)
             async with self._database.snapshot() as connection:
-                to = max(to, (await ledger.checkpoints(connection))[partition])
+                checkpoints = await ledger.checkpoints(connection)
+                _refuse_set_back(checkpoints, {partition: to})
+                to = checkpoints[partition]
                 booked, gifters = await ledger.share_of(connection, room, partition)
             if revoke is None and share.position.n >= booked.last_n:
                 return
@@ -109,59 +119,65 @@ class RoomRecovery:
         for node in self._store.nodes:
             if not await self._rooms.gate(node):
                 await settle_file(node)
-                generations = await self.check(node)
-                await self._rooms.open_gate(node, await next_room_epoch(self._database), generations)
+                token = await next_room_epoch(self._database)
+                await self._rooms.claim_gate(node, token)
+                await self._rooms.open_gate(node, token, await self.check(node))
                 log.info("rooms.gate_opened", node=node.name)
 
-    async def reopen_gates(self) -> None:
-        """Check the rooms of all nodes, whether they have started anew or not."""
+    async def close_gates(self) -> None:
+        """Have the rooms of all nodes compared, whether they have started anew or not."""
         for node in self._store.nodes:
             await self._rooms.close_gate(node)
-        await self.open_gates()
 
-    async def check(self, node: Node) -> dict[int, int]:
+    async def check(self, node: Node) -> dict[int, Life]:
         """Compare all active rooms of a node with the ledger, while its gate is closed.
 
         The relays are set back to what a room lacks, as far as the outboxes reach; rooms pass over what they have. What
-        the outboxes don't have any more is put right from the ledger. Returns the generations of the relays' cursors
-        from which on they know of it.
+        the outboxes don't have any more is put right from the ledger. Returns the lives of the partitions in which the
+        relays know of it.
         """
         async with self._database.snapshot() as connection:
             names = await ledger.active_rooms(connection, FENCE_ENDED_ROOMS_S)
             checkpoints = await ledger.checkpoints(connection)
             bases = await all_bases(connection)
+            stopped = await ledger.stopped(connection)
         mine = [room for room in names if self._store.node_of(room_root(room)) is node]
-        back_to = {p: max(at.n - RELAY_REWIND_ENTRIES, 0) for p, at in checkpoints.items()}
         behind: list[tuple[str, int, int]] = []
         for chunk in _chunks(mine):
             for room, p, share in await self._behind(chunk, checkpoints, bases):
-                revoke = revoked_above(share, bases.get(p, {}))
-                if revoke is None:
+                if revoked_above(share, bases.get(p, {})) is None:
                     behind.append((room, p, share.position.n))
                 else:
                     await self._correct(room, p, checkpoints[p], bases[p], room_lost=True)
-        for p, goal in back_to.items():
-            back_to[p] = await self._reach(p, goal, behind, checkpoints[p], bases.get(p, {}))
-        generations = await self._outbox.rewind({p: position_at(n, bases.get(p, {})) for p, n in back_to.items()})
-        for p, n in back_to.items():
-            first = await self._outbox.first_after(p, Position(0, 0))
-            if first is not None and first.n > n + 1:
-                raise StoreUnavailableError(f"partition {p} was trimmed meanwhile", executed=False)
+        states = await self._outbox.states(checkpoints)
+        back_to, lives = {}, {}
+        for p, at in checkpoints.items():
+            state = states.get(p)
+            if state is not None and state.epoch == at.epoch:
+                n = await self._reach(p, state.reach_n, behind, at, bases.get(p, {}))
+                back_to[p] = position_at(n, bases.get(p, {}))
+            elif state is not None and p in stopped:
+                # Nothing of it counts before it is armed anew, and then the rooms are looked at.
+                lives[p] = Life(state.epoch + 1, 0)
+            else:
+                raise StoreUnavailableError(f"partition {p} is to be armed first", executed=False)
+        lives |= await self._outbox.rewind(back_to, {p: checkpoints[p].epoch for p in back_to})
         log.info("rooms.checked", node=node.name, rooms=len(mine), behind=len(behind))
-        return generations
+        return lives
 
     async def _reach(
-        self, partition: int, goal: int, behind: Iterable[tuple[str, int, int]], checkpoint: Position, bases: Bases
+        self, partition: int, reach_n: int, behind: Iterable[tuple[str, int, int]], checkpoint: Position, bases: Bases
     ) -> int:
         """The n to which a relay has to go back for the rooms that are behind; those out of its reach are put right."""
-        first = await self._outbox.first_after(partition, Position(0, 0))
-        oldest = first.n - 1 if first else checkpoint.n
+        if reach_n > checkpoint.n:
+            raise StoreUnavailableError(f"the outbox of partition {partition} was trimmed meanwhile", executed=False)
+        goal = max(checkpoint.n - RELAY_REWIND_ENTRIES, reach_n)
         for room, _, n in (item for item in behind if item[1] == partition):
-            if n < oldest:
+            if n < reach_n:
                 await self._correct(room, partition, checkpoint, bases, room_lost=True)
             else:
                 goal = min(goal, n)
-        return max(goal, oldest)
+        return goal
 
     async def _behind(
         self, rooms: Sequence[str], checkpoints: Mapping[int, Position], bases: Mapping[int, Bases]
@@ -172,7 +188,7 @@ class RoomRecovery:
             await self._rooms.fence(rooms, fences)
         shares = await self._rooms.shares(rooms)
         async with self._database.snapshot() as connection:
-            lasts = await ledger.last_gifts(connection, rooms, checkpoints)
+            lasts = await ledger.last_gifts(connection, rooms, {p: at.n for p, at in checkpoints.items()})
         found = []
         for room in rooms:
             for p in checkpoints:

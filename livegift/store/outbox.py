@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from secrets import token_hex
+from typing import NamedTuple
 
 import msgspec
 
@@ -26,6 +27,13 @@ class Row:
     raw: bytes
 
 
+class Life(NamedTuple):
+    """A partition's epoch and the generation of its relay's cursor: what was read in an earlier one may not count."""
+
+    epoch: int
+    generation: int
+
+
 @dataclass(frozen=True, slots=True)
 class PartitionState:
     """What a partition says of itself. `armed_epoch` is 0 when it takes no money."""
@@ -38,6 +46,13 @@ class PartitionState:
     gifts: int
     coins: int
     generation: int
+    reach_n: int
+    """The n after which the outbox has every entry."""
+
+    @property
+    def life(self) -> Life:
+        """In which a relay that begins now is heard by the rooms."""
+        return Life(self.epoch, self.generation)
 
     @property
     def position(self) -> Position:
@@ -142,7 +157,7 @@ class Outbox:
         states = {}
         for partition, reply in zip(chosen, replies, strict=True):
             if not isinstance(reply, Exception):
-                armed, epoch, n, relayed, booked, gifts, coins, generation = (item.decode() for item in reply)
+                armed, epoch, n, relayed, booked, gifts, coins, generation, reach_n = (i.decode() for i in reply)
                 states[partition] = PartitionState(
                     int(armed),
                     int(epoch),
@@ -152,6 +167,7 @@ class Outbox:
                     int(gifts),
                     int(coins),
                     int(generation),
+                    int(reach_n),
                 )
         return states
 
@@ -187,31 +203,32 @@ class Outbox:
         """Tell partitions that memory is short (no new debits) or not any more."""
         await self._store.call_many([call("partition_short", self.roots[p], int(short)) for p in partitions])
 
-    async def rewind(self, positions: Mapping[int, Position]) -> dict[int, int]:
+    async def rewind(self, positions: Mapping[int, Position], epochs: Mapping[int, int]) -> dict[int, Life]:
         """Have the relays publish again what comes after each position.
 
-        Returns the new generation of each cursor. Raises StoreUnavailableError.
+        Returns the lives in which they do. Raises StoreUnavailableError, also when a partition is of another one of
+        `epochs` or does not have all of it any more.
         """
         replies = await self._store.call_many(
-            [call("cursor_rewind", self.roots[p], str(position)) for p, position in positions.items()]
+            [call("cursor_rewind", self.roots[p], str(position), epochs[p]) for p, position in positions.items()]
         )
         for p, reply in zip(positions, replies, strict=True):
             if isinstance(reply, Exception):
                 raise StoreUnavailableError(f"the relay's cursor of partition {p} was not set back: {reply}")
-        return dict(zip(positions, replies, strict=True))
+        return {p: Life(epochs[p], reply) for p, reply in zip(positions, replies, strict=True)}
 
     async def advance(
-        self, reader: str, positions: Mapping[int, Position], generations: Mapping[int, int] | None = None
+        self, reader: str, positions: Mapping[int, Position], lives: Mapping[int, Life] | None = None
     ) -> set[int]:
         """Note that `reader` ('relayed' or 'booked') has everything up to each position.
 
-        Cursors never go back, and those of an earlier one of `generations` are not taken. Returns the partitions in
-        which one has moved.
+        Cursors never go back; those of relays are only taken in one of `lives`. Returns the partitions in which one
+        has moved.
         """
-        begun: Mapping[int, int | str] = generations or {}
+        begun = lives or {}
         replies = await self._store.call_many(
             [
-                call("cursor_advance", self.roots[p], reader, str(position), begun.get(p, ""))
+                call("cursor_advance", self.roots[p], reader, str(position), *begun.get(p, ()))
                 for p, position in positions.items()
             ]
         )

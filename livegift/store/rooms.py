@@ -16,13 +16,14 @@ from livegift.limits import (
 from livegift.store import keys
 from livegift.store.client import Command, Node, Store
 from livegift.store.functions import call, call_node
+from livegift.store.outbox import Life
 
 
 @dataclass(frozen=True, slots=True)
 class Publication:
     """One journal entry as a room gets it. `body` is the event's JSON without the opening brace and `seq`.
 
-    `generation` is that of the relay's cursor when it was read.
+    `life` is the one in which its relay has begun.
     """
 
     partition: int
@@ -35,7 +36,7 @@ class Publication:
     user_json: bytes
     combo_id: str
     body: bytes
-    generation: int
+    life: Life
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +107,7 @@ def publish(room: str, publications: Iterable[Publication]) -> Command:
             item.user_json,
             item.combo_id,
             item.body,
-            item.generation,
+            *item.life,
         )
     return call("room_publish", keys.room_root(room), *args)
 
@@ -159,12 +160,18 @@ class Rooms:
         if not isinstance(reply, bytes):
             raise StoreUnavailableError(f"{node.name} did not close its gate: {reply}")
 
-    async def open_gate(self, node: Node, token: int, generations: Mapping[int, int]) -> None:
-        """Let a node's rooms publish what relays read in these generations of their cursors or later, by partition.
+    async def claim_gate(self, node: Node, token: int) -> None:
+        """Begin to compare the rooms of a node whose gate is closed. `token` is above all before."""
+        (reply,) = await node.exchange([call_node("rooms_claim", token)])
+        if not isinstance(reply, bytes):
+            raise StoreUnavailableError(f"the gate of {node.name} can't be claimed: {reply}")
 
-        `token` is above all before.
+    async def open_gate(self, node: Node, token: int, lives: Mapping[int, Life]) -> None:
+        """Let a node's rooms publish what relays have read in these lives of partitions or later.
+
+        Refused when somebody else has claimed the gate since, or the node's process is not the one that was claimed.
         """
-        args = [arg for pair in generations.items() for arg in pair]
+        args = [arg for partition, life in lives.items() for arg in (partition, *life)]
         (reply,) = await node.exchange([call_node("rooms_open", token, *args)])
         if not isinstance(reply, bytes):
             raise StoreUnavailableError(f"{node.name} did not open its gate: {reply}")
@@ -250,13 +257,13 @@ class Rooms:
         return {room: reply for room, reply in zip(viewers, replies, strict=True) if isinstance(reply, int)}
 
     async def heads(self, rooms: Iterable[str]) -> dict[str, tuple[int, int]]:
-        """The epoch and last `seq` of each room that has any; those of a dead node are missing."""
+        """The epoch and last `seq` of each room; those that can't be told are missing."""
         names = list(rooms)
         replies = await self._store.call_many([call("room_head", keys.room_root(room)) for room in names])
         return {
             room: (int(reply[0]), int(reply[1]))
             for room, reply in zip(names, replies, strict=True)
-            if not isinstance(reply, Exception) and reply
+            if not isinstance(reply, Exception)
         }
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from tests.simulation.actions import actions
 from tests.simulation.report import row, tell, total
-from tests.simulation.scenarios import LARGE, SCENARIOS, as_built
+from tests.simulation.scenarios import LARGE, SCENARIOS
 from tests.simulation.search import Result, Violation, explore, walk
 
 
@@ -18,9 +18,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--schedules", type=int, default=6_000, help="random schedules for each large scenario")
     parser.add_argument("--only", default="", help="scenarios with this in their name")
     parser.add_argument("--skip-exhaustive", action="store_true", help="random schedules only")
-    parser.add_argument("--as-built", action="store_true", help="without the mechanisms that the code lacks")
     options = parser.parse_args(arguments)
-    adapt = as_built if options.as_built else lambda config: config
     begun = time.perf_counter()
 
     def chosen(names: Iterable[str]) -> list[str]:
@@ -28,12 +26,12 @@ def main(arguments: list[str] | None = None) -> int:
 
     exhaustive, drawn = Result(), Result()
     for name in [] if options.skip_exhaustive else chosen(SCENARIOS):
-        result = explore(adapt(SCENARIOS[name]))
+        result = explore(SCENARIOS[name])
         print(row(name, result), flush=True)
         exhaustive.add(result)
         _show(name, result.violation)
     for name in chosen(LARGE) if options.schedules else []:
-        config = adapt(LARGE[name])
+        config = LARGE[name]
         result, steps = Result(), actions(config)
         for seed in range(options.seed, options.seed + options.schedules):
             found = walk(config, steps, seed)

@@ -95,11 +95,12 @@ def _plan(config: Config, index: int, world: World, found: Comparison, stored: P
     assert process is not None
     new = 1 if config.design.new_epoch else 0
     at = Position(max(stored.epoch, world.ledger.at.epoch) + new, world.ledger.at.n)
-    phase, lacking_after = "drain" if found.step is Step.DRAIN and config.design.drain else "epoch", None
+    phase = "drain" if found.step is Step.DRAIN and config.design.drain else "epoch"
+    relayed_n = process.image.relayed.n if config.design.fill_always else 0
     if found.step in (Step.REPAIR, Step.RESTORE):
-        lacking_after = min(process.image.relayed.n, found.common_n)
+        relayed_n = at.n
         phase = "diverged" if found.diverged else "wallets"
-    armer = Armer(phase, is_old, stored, world.ledger.at, found.common_n, lacking_after=lacking_after, at=at)
+    armer = Armer(phase, is_old, stored, world.ledger.at, found.common_n, relayed_n=relayed_n, at=at)
     lock = index + 1 if config.design.lock else 0
     return _set(world._replace(ledger=world.ledger._replace(lock=lock)), index, armer)
 
@@ -204,11 +205,9 @@ def _bases(world: World, armer: Armer) -> dict[int, int]:
 
 
 def _lacks(config: Config, world: World, armer: Armer, share: Share) -> bool:
-    """Whether the room lacks gifts that perhaps no relay will publish."""
-    missing = [row.at.n for row in ledger.share_of(world.ledger, armer.room, config) if row.at.n > share.mark.n]
-    if not missing:
-        return False
-    return config.design.fill_always or (armer.lacking_after is not None and missing[-1] > armer.lacking_after)
+    """Whether the room lacks gifts that no relay will publish."""
+    ns = [row.at.n for row in ledger.share_of(world.ledger, armer.room, config)]
+    return any(share.mark.n < n <= armer.relayed_n for n in ns)
 
 
 def _correct(config: Config, index: int, world: World, armer: Armer) -> World:
@@ -233,9 +232,9 @@ def _arm(config: Config, index: int, world: World, armer: Armer) -> World:
     return _set(world, index, armer._replace(phase="advance") if config.trims else IDLE_ARMER)
 
 
-def _advance(_config: Config, index: int, world: World, armer: Armer) -> World:
+def _advance(config: Config, index: int, world: World, armer: Armer) -> World:
     process = process_of(world, is_old=armer.is_old)
-    image = process and partition.advance_booked(process.image, armer.at)
+    image = process and partition.advance_booked(process.image, armer.at, config.design)
     if process and image:
         world = with_process(world, process._replace(image=image), is_old=armer.is_old)
     return _set(world, index, IDLE_ARMER)

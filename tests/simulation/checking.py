@@ -27,7 +27,7 @@ def begin(config: Config, index: int, world: World) -> World | None:
     if world.node.gate or world.checkers[index].phase != "idle":
         return None
     design = config.design
-    if design.rewind_live and world.live.image.epoch != world.ledger.at.epoch:
+    if design.rewind_live and not world.ledger.stopped and world.live.image.epoch != world.ledger.at.epoch:
         return None  # it is armed first
     others = (checker.phase for at, checker in enumerate(world.checkers) if at != index)
     if _has_tried_enough(config, world) and any(phase != "idle" for phase in others):
@@ -55,7 +55,7 @@ def _bases(world: World, checker: Checker) -> dict[int, int]:
 def _look(config: Config, index: int, world: World, checker: Checker) -> World:
     """Tell a room the last base again and look at its share."""
     if checker.room == config.room_count:
-        return _set(world, index, checker._replace(phase="rewind" if config.design.fill_rooms else "oldest"))
+        return _set(world, index, checker._replace(phase="oldest"))
     if config.design.set_back and world.ledger.at < checker.at:
         return _set(world, index, IDLE_CHECKER)
     bases, node = _bases(world, checker), world.node
@@ -68,9 +68,6 @@ def _look(config: Config, index: int, world: World, checker: Checker) -> World:
         return _set(world, index, checker._replace(phase="correct", share=share, to=to))
     if share.mark.n >= ledger.last_n(world.ledger, checker.room, config):
         return _set(world, index, checker._replace(room=checker.room + 1))
-    if config.design.fill_rooms:
-        to = max(checker.at, world.ledger.at)
-        return _set(world, index, checker._replace(phase="correct", share=share, to=to))
     behind = (*checker.behind, (checker.room, share.mark.n))
     return _set(world, index, checker._replace(room=checker.room + 1, behind=behind))
 
@@ -89,9 +86,11 @@ def _correct(config: Config, index: int, world: World, checker: Checker) -> Worl
     return _set(world._replace(node=node), index, checker._replace(room=checker.room + 1))
 
 
-def _read_oldest(_config: Config, index: int, world: World, checker: Checker) -> World:
+def _read_oldest(config: Config, index: int, world: World, checker: Checker) -> World:
     """Look how far back the outbox reaches."""
-    oldest = partition.oldest_n(world.live.image, checker.at.n)
+    oldest = partition.reach(world.live.image, config.design)
+    if oldest > checker.at.n and config.design.check_trim:
+        return _set(world, index, IDLE_CHECKER)  # what the ledger did not have yet at the comparison is gone already
     back_to = max(min([checker.back_to, *(n for _, n in checker.behind if n >= oldest)]), oldest)
     behind = tuple((room, n) for room, n in checker.behind if n < oldest)
     return _set(world, index, checker._replace(phase="fill", back_to=back_to, behind=behind))
@@ -121,13 +120,14 @@ def rewind(config: Config, index: int, world: World, *, is_old: bool) -> World |
     if not config.design.rewind:
         return _set(world, index, checker._replace(phase="open"))
     if config.design.rewind_live and process.image.epoch != checker.at.epoch:
+        if not world.ledger.stopped:
+            return _set(world, index, IDLE_CHECKER)
+        # Nothing of it counts before it is armed anew, and then the rooms are looked at.
+        return _set(world, index, checker._replace(phase="open", life=(process.image.epoch + 1, 0)))
+    if config.design.check_trim and partition.reach(process.image, config.design) > checker.back_to:
         return _set(world, index, IDLE_CHECKER)
     image = partition.rewind(process.image, position_at(checker.back_to, _bases(world, checker)))
     world = with_process(world, process._replace(image=image), is_old=is_old)
-    n = checker.back_to
-    is_trimmed = partition.has_gap(image, n) if config.design.fill_rooms else partition.oldest_n(image, n) > n
-    if config.design.check_trim and is_trimmed:
-        return _set(world, index, IDLE_CHECKER)
     return _set(world, index, checker._replace(phase="open", life=(image.epoch, image.generation)))
 
 

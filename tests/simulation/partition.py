@@ -38,15 +38,10 @@ def after(image: Image, cursor: Position) -> tuple[Entry, ...]:
     return tuple(entry for entry in image.outbox if entry.at > cursor)
 
 
-def has_gap(image: Image, n: int) -> bool:
-    """Whether entries after `n` are not in the outbox."""
-    first = next((entry.at.n for entry in image.outbox if entry.at.n > n), image.n + 1)
-    return first > n + 1
-
-
-def oldest_n(image: Image, otherwise: int) -> int:
-    """The n before the first entry that the outbox still has."""
-    return image.outbox[0].at.n - 1 if image.outbox else otherwise
+def reach(image: Image, design: Design) -> int:
+    """The n after which the outbox has every entry."""
+    oldest = image.outbox[0].at.n - 1 if image.outbox else image.n
+    return max(oldest, image.whole_after) if design.whole else oldest
 
 
 def disarm(process: Process, token: int, design: Design) -> Process:
@@ -63,7 +58,7 @@ def arm(process: Process, at: Position, token: int, design: Design) -> Process |
         return None
     if design.arm_n and image.n != at.n:
         return None
-    relayed = max(at, image.relayed) if design.arm_cursor else image.relayed
+    relayed = at if image.relayed.n > at.n else image.relayed
     return process._replace(image=image._replace(epoch=at.epoch, relayed=relayed), armed=at.epoch, claim=0)
 
 
@@ -74,16 +69,22 @@ def is_claimed(process: Process, token: int, design: Design) -> bool:
 
 def advance_relayed(image: Image, to: Position, life: Life, design: Design) -> Image | None:
     """`cursor_advance` of a relay."""
-    if to <= image.relayed or (design.save == "life" and life[0] != image.epoch):
+    if to <= image.relayed or _is_beyond(image, to, design) or (design.save == "life" and life[0] != image.epoch):
         return None
     if design.save != "any" and life[1] != image.generation:
         return None
     return image._replace(relayed=to)
 
 
-def advance_booked(image: Image, to: Position) -> Image | None:
+def advance_booked(image: Image, to: Position, design: Design) -> Image | None:
     """`cursor_advance` of an aggregator."""
-    return image._replace(booked=to) if to > image.booked else None
+    if to <= image.booked or _is_beyond(image, to, design):
+        return None
+    return image._replace(booked=to)
+
+
+def _is_beyond(image: Image, to: Position, design: Design) -> bool:
+    return design.cursor_own and to > Position(image.epoch, image.n)
 
 
 def rewind(image: Image, to: Position) -> Image:
@@ -135,7 +136,7 @@ def put_position(image: Image, common_n: int, at: Position, design: Design) -> I
     if design.cut and design.cut_with_n:
         image = cut(image, common_n)
     epoch = at.epoch if design.put_epoch else image.epoch
-    return image._replace(epoch=epoch, n=at.n, relayed=at, generation=image.generation + 1)
+    return image._replace(epoch=epoch, n=at.n, relayed=at, generation=image.generation + 1, whole_after=at.n)
 
 
 def put(items: tuple[T, ...], index: int, item: T) -> tuple[T, ...]:

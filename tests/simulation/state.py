@@ -38,6 +38,7 @@ class Image(NamedTuple):
     relayed: Position = START
     booked: Position = START
     generation: int = 0
+    whole_after: int = 0  # the outbox has every entry after this n that was not trimmed
 
 
 class Process(NamedTuple):
@@ -117,8 +118,8 @@ class Booker(NamedTuple):
 class Armer(NamedTuple):
     """One arming under way: its next step, whether it speaks to an old primary, and what it remembers.
 
-    `stored` is what Redis said, `booked` the checkpoint, `at` the epoch that begins. `lacking_after` is the n beyond
-    which rooms may lack what no relay will publish. `share` and `to` are what a room is corrected from and to.
+    `stored` is what Redis said, `booked` the checkpoint, `at` the epoch that begins. What a room lacks up to
+    `relayed_n` no relay will publish. `share` and `to` are what a room is corrected from and to.
     """
 
     phase: str = "idle"
@@ -127,7 +128,7 @@ class Armer(NamedTuple):
     booked: Position = START
     common_n: int = 0
     diverged: tuple[Entry, ...] = ()
-    lacking_after: int | None = None
+    relayed_n: int = 0
     at: Position = START
     room: int = 0
     share: Share = Share(START, 0)
@@ -193,7 +194,6 @@ class Design:
     barrier: bool = True  # a booking waits until what it read is durable
     new_epoch: bool = True  # arming begins an epoch
     arm_claim: bool = True  # only who disarmed last arms
-    arm_cursor: bool = True  # and sets the relays' cursor to where the epoch begins: rooms have what comes before
     arm_n: bool = True  # and only at the n that it found right
     repair_claim: bool = True  # only who disarmed last repairs
     stop_claim: bool = True  # only who disarmed last says that entries are missing: else Redis may be another one
@@ -207,6 +207,8 @@ class Design:
     cut_with_n: bool = True  # entries are cut in the step that sets n, not before
     keep_booked: bool = True  # trimming stops at what is booked
     keep_relayed: bool = True  # trimming stops at what is published
+    cursor_own: bool = True  # a reader is never beyond what the partition says of itself
+    whole: bool = True  # an outbox knows from where on it has no hole
     # Rooms.
     watermark: bool = True
     fence: bool = True
@@ -215,20 +217,20 @@ class Design:
     revoke: bool = True  # a room that has published diverged entries is corrected
     fill: bool = True  # a room that lacks what no relay will publish is corrected, when a partition is armed
     set_back: bool = True  # no room is corrected by a ledger that was set back meanwhile
-    fill_always: bool = True  # whoever repaired the partition, and whatever the relays say
+    fill_always: bool = True  # also when nothing had to be repaired: somebody else may have done it
     share_cas: bool = True  # a correction applies to the share that was read
     gate: bool = True
     gate_claim: bool = True  # only who has claimed the closed gate, of this very process, opens it
     check: bool = True  # rooms are compared with the ledger before the gate opens
     rewind: bool = True  # and the relays set back
-    rewind_live: bool = True  # only in the Redis whose epoch the ledger knows as the last
-    fill_rooms: bool = True  # what a room lacks comes from the ledger, not from the outbox, which may have holes
+    rewind_live: bool = True  # only in the Redis whose epoch the ledger knows as the last; else they wait for the next
     check_trim: bool = True  # after the relays were set back, the outbox still reaches back that far
     room_epoch: bool = True  # a room takes a new epoch at its first change after the gate was opened
     epoch_stride: int = 16  # tokens of the gate grow by this, so that corrections in between don't use them up
     # Relays.
     guard: str = "life"  # a node takes what was read in this "life" or a later one; or "generation", or "none"
     refresh: bool = True  # a relay notices that its cursor was set back and begins again
+    save_armed: bool = True  # and only in an armed partition: while it is compared its cursor stands still
     save: str = "life"  # a cursor is stored only by who began in this "life"; or "generation", or "any"
 
 

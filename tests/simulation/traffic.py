@@ -64,6 +64,8 @@ def relay_publish(config: Config, index: int, world: World) -> World | None:
 def relay_save(config: Config, index: int, world: World) -> World | None:
     """Note the last entry before the first that is not published."""
     relay = world.relays[index]
+    if config.design.save_armed and not partition.is_open(world.live):
+        return None
     done = relay.cursor
     if relay.queue:
         first = relay.queue[0].at
@@ -130,12 +132,12 @@ def booker_commit(config: Config, index: int, world: World) -> World | None:
     return _set_booker(world._replace(ledger=booked), index, then)
 
 
-def booker_save(_config: Config, index: int, world: World) -> World | None:
+def booker_save(config: Config, index: int, world: World) -> World | None:
     """Note in Redis what is booked, so that it may be trimmed."""
     booker = world.bookers[index]
     if booker.booked is None:
         return None
-    image = partition.advance_booked(world.live.image, booker.booked)
+    image = partition.advance_booked(world.live.image, booker.booked, config.design)
     if image:
         world = world._replace(live=world.live._replace(image=image))
     return _set_booker(world, index, IDLE_BOOKER)

@@ -26,6 +26,7 @@ _roots = itertools.count(1)
 def load_functions(client: redis.Redis) -> None:
     for library in LIBRARIES:
         client.execute_command("FUNCTION", "LOAD", "REPLACE", source(library))  # type: ignore[no-untyped-call]
+    client.execute_command(*call_node("rooms_claim", 1))  # type: ignore[no-untyped-call]
     client.execute_command(*call_node("rooms_open", 1))  # type: ignore[no-untyped-call]
 
 
@@ -67,6 +68,11 @@ class Live:
     def arm(self, epoch: int, backlog_max: int = BACKLOG_MAX) -> Any:
         _, n = self.call("partition_disarm", "token")
         return self.call("partition_arm", epoch, self.number, backlog_max, "token", n)
+
+    def advance(self, reader: str, position: str) -> Any:
+        """A reader notes how far it is, in the present life of the partition."""
+        state = self.call("partition_state")
+        return self.call("cursor_advance", reader, position, *((state[1], state[7]) if reader == "relayed" else ()))
 
     def now_ms(self) -> int:
         """Redis' time."""

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from livegift.domain.partitions import Position
 from livegift.limits import TOP_GIFTERS
+from livegift.store.outbox import Life
 from livegift.store.rooms import Publication
 
 USERS = ("ann", "bob", "c:3")
@@ -30,7 +31,9 @@ def publication(
     shown = orjson.dumps({"id": user, "name": f"{user} of {event_id}"})
     money = (0, 0) if ends else (coins, 2 * coins)
     at = Position(epoch, n)
-    return Publication(partition, at, ends, *money, user, anonymous, b"{}" if anonymous else shown, combo, body, 0)
+    return Publication(
+        partition, at, ends, *money, user, anonymous, b"{}" if anonymous else shown, combo, body, Life(1, 0)
+    )
 
 
 @st.composite

@@ -13,11 +13,13 @@ from hypothesis import given, settings
 
 from livegift.domain.partitions import Position
 from livegift.embedded import RedisServer
+from livegift.errors import StoreUnavailableError
 from livegift.limits import ROOM_IDLE_TTL_S, TOP_GIFTERS
 from livegift.store import rooms as store_rooms
 from livegift.store.client import Store, StoreRefusedError
 from livegift.store.functions import call
 from livegift.store.keys import room_channel, room_root
+from livegift.store.outbox import Life
 from livegift.store.rooms import Publication, Rooms, publish
 from tests.store.publications import Model, deliveries, publication
 from tests.waiting import wait_until
@@ -235,6 +237,7 @@ async def test_a_room_that_lost_its_state_publishes_nothing_until_somebody_has_l
         await store.call(publish("r1", [publication(2)]))
     (node,) = store.nodes
     await rooms.close_gate(node)
+    await rooms.claim_gate(node, epoch + 1)
     await rooms.open_gate(node, epoch + 1, {})
     assert await store.call(publish("r1", [publication(2)])) == 1
     snapshot = await rooms.snapshot("r1", 1, str(epoch))
@@ -257,7 +260,8 @@ async def test_while_its_gate_is_closed_a_node_publishes_nothing(store: Store) -
         await rooms.snapshot("r1")  # numbers that were lost may be given to other events
     assert await rooms.heads(["r1"]) == {}
     assert (await rooms.totals("r1")).gifts == 1, "who compares can read it"
-    await rooms.open_gate(node, 7, {publication(1).partition: 0})
+    await rooms.claim_gate(node, 7)
+    await rooms.open_gate(node, 7, {publication(1).partition: Life(1, 0)})
     assert await store.call(publish("r1", [publication(2)])) == 1
 
 
@@ -265,10 +269,43 @@ async def test_what_was_read_before_the_relays_were_set_back_is_refused(store: S
     """A relay that has queued entry 3 must not get it in before the entries that the room has lost."""
     rooms, (node,) = Rooms(store), store.nodes
     await store.call(publish("r1", [publication(1)]))
-    await rooms.open_gate(node, 1, {publication(1).partition: 2})
-    with pytest.raises(StoreRefusedError, match="before the relays were set back"):
-        await store.call(publish("r1", [publication(3)]))
-    assert await store.call(publish("r1", [replace(publication(n), generation=2) for n in (2, 3)])) == 2
+    await rooms.close_gate(node)
+    await rooms.claim_gate(node, 2)
+    await rooms.open_gate(node, 2, {publication(1).partition: Life(2, 1)})
+    for early in (Life(1, 7), Life(2, 0)):
+        with pytest.raises(StoreRefusedError, match="before the relays were set back"):
+            await store.call(publish("r1", [replace(publication(3), life=early)]))
+    for n, late in ((2, Life(2, 1)), (3, Life(3, 0))):
+        assert await store.call(publish("r1", [replace(publication(n), life=late)])) == 1
+
+
+async def test_only_who_has_claimed_the_gate_of_this_very_process_opens_it(store: Store) -> None:
+    """Else rooms would be opened that lost something since they were compared."""
+    rooms, (node,) = Rooms(store), store.nodes
+    await rooms.close_gate(node)
+    for token in (7, 8):
+        await rooms.claim_gate(node, token)
+    with pytest.raises(StoreUnavailableError, match="claimed by somebody else"):
+        await rooms.open_gate(node, 7, {})
+    await rooms.close_gate(node)  # as a restart does
+    with pytest.raises(StoreUnavailableError, match="started anew"):
+        await rooms.open_gate(node, 8, {})
+    assert await rooms.gate(node) == ""
+
+
+async def test_a_room_that_vanishes_has_another_epoch(store: Store) -> None:
+    """Viewers know numbers of it: a snapshot of nothing in the same epoch would be a step back."""
+    rooms, (node,) = Rooms(store), store.nodes
+    await store.call(publish("r1", [publication(1)]))
+    await rooms.close_gate(node)
+    await rooms.claim_gate(node, 7)
+    await rooms.open_gate(node, 7, {})
+    before = (await rooms.heads(["r1"]))["r1"]
+    await store.call_plain("r1", ("FLUSHALL",))
+    after = (await rooms.heads(["r1"]))["r1"]
+    assert before[1] == 1
+    assert after[1] == 0
+    assert before[0] != after[0]
 
 
 async def test_what_was_trimmed_makes_a_snapshot_incomplete(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -358,7 +395,7 @@ async def test_the_head_of_a_room_is_its_epoch_and_last_number(store: Store) -> 
     epoch = orjson.loads((await rooms.snapshot("r1")).header)["epoch"]
     assert heads["r1"] == (epoch, 2)
     assert heads["r2"][1] == 1
-    assert "nowhere" not in heads
+    assert heads["nowhere"][1] == 0
     assert await expiries(store, "nowhere") == {}
 
 

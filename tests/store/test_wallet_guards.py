@@ -168,9 +168,9 @@ def test_new_entries_stop_when_the_slower_reader_is_too_far_behind(client: redis
     live.credit("ann", 100)
     assert codes([live.gift(gift(str(i))) for i in range(5)]) == ["", "", *["unavailable"] * 3]
     assert live.credit("bob", 5) == UNAVAILABLE
-    live.call("cursor_advance", "relayed", "1-3")
+    live.advance("relayed", live.meta("epoch", "n")[0] + "-3")
     assert live.gift(gift("5")) == UNAVAILABLE, "the ledger is still behind"
-    live.call("cursor_advance", "booked", "1-1")
+    live.advance("booked", "1-1")
     assert codes([live.gift(gift(str(i))) for i in range(6, 9)]) == ["", "unavailable", "unavailable"]
     assert live.meta("n") == ["4"]
 
@@ -319,8 +319,45 @@ def test_a_time_out_of_streaks_that_nobody_sees_is_possible(client: redis.Redis)
 def test_a_relay_that_was_ahead_of_what_was_lost_has_no_more_than_there_is(client: redis.Redis) -> None:
     live = Live(client, epoch=1)
     live.credit("ann", 100)
-    live.call("cursor_advance", "relayed", "1-3", "")
+    live.run("HSET", keys.meta(live.root), "relayed", "1-3", "relayed_n", 3)
     live.arm(2)
     assert live.meta("relayed", "relayed_n") == ["2-1", "1"]
-    live.call("cursor_advance", "relayed", "1-3", "")
+    live.advance("relayed", "1-3")
     assert live.meta("relayed", "relayed_n") == ["2-1", "1"], "what is not of this branch comes before it"
+
+
+def test_a_cursor_is_taken_only_from_a_reader_of_this_very_partition(client: redis.Redis) -> None:
+    """Whoever has read another Redis, or before the relays were set back, would have trimmed what is needed."""
+    live = Live(client, epoch=3)
+    live.credit("ann", 100)
+    assert live.advance("booked", "3-2") == live.advance("booked", "4-1") == live.advance("relayed", "3-2") == 0
+    for life in ((2, 0), (4, 0), (3, 1), ()):
+        assert live.call("cursor_advance", "relayed", "3-1", *life) == 0
+    live.call("partition_disarm", "token")
+    assert live.advance("relayed", "3-1") == 0, "while it is compared it stands still"
+    assert live.advance("booked", "3-1") == 1
+    live.arm(4)
+    assert live.advance("relayed", "3-1") == 1
+
+
+def test_relays_are_set_back_only_to_where_the_outbox_is_whole(client: redis.Redis) -> None:
+    live = Live(client, epoch=3)
+    for ref in "abc":
+        live.credit("ann", 100, ref)
+    live.advance("relayed", "3-3")
+    for epoch in (2, 4):
+        with pytest.raises(redis.ResponseError, match="is at epoch 3"):
+            live.call("cursor_rewind", "3-0", epoch)
+    assert live.call("cursor_rewind", "3-0", 3) == 1
+    assert live.meta("relayed") == ["3-0"]
+    live.advance("relayed", "3-3")
+    live.advance("booked", "3-2")
+    live.call("outbox_trim", "3-2")
+    with pytest.raises(redis.ResponseError, match="does not have all entries after 3-0"):
+        live.call("cursor_rewind", "3-0", 3)
+    assert live.call("cursor_rewind", "3-1", 3) == 2
+    live.call("partition_disarm", "token")
+    live.call("partition_put", "token", 2, 3, 5, 0, 0)  # the ledger has 4 and 5, which Redis has lost
+    with pytest.raises(redis.ResponseError, match="does not have all entries after 3-4"):
+        live.call("cursor_rewind", "3-4", 3)
+    assert live.call("cursor_rewind", "3-5", 3) == 4

@@ -117,8 +117,8 @@ def test_no_partition_is_armed_under_such_an_epoch(live: Live, text: str) -> Non
 @pytest.mark.parametrize("function", ["advance", "trim"])
 def test_such_a_position_moves_nothing(live: Live, function: str, text: str) -> None:
     live.gift(send("1", 1))
-    live.call("cursor_advance", "relayed", "1-2")
-    live.call("cursor_advance", "booked", "1-2")
+    live.advance("relayed", "1-2")
+    live.advance("booked", "1-2")
     before = live.dump()
     with pytest.raises(redis.ResponseError):
         live.call(*(("cursor_advance", "booked", text) if function == "advance" else ("outbox_trim", text)))

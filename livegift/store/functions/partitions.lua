@@ -72,14 +72,26 @@ local function partition_join_1(keys, argv)
   return 'OK'
 end
 
+-- The n after which the outbox has every entry: where it was trimmed, or put right after a loss that left a hole.
+local function reach(root, n, whole_after)
+  local first = redis.pcall('XRANGE', root .. ':outbox', '-', '+', 'COUNT', 1)[1]  -- nothing either when it is no stream
+  local oldest = tonumber(n or '0')
+  if first then
+    local _, first_n = split(first[1])
+    oldest = first_n - 1
+  end
+  return math.max(oldest, tonumber(whole_after or '0'))
+end
+
 -- Returns: the epoch under which money moves or '0' (also when another one is stored), stored epoch, n, relayed position,
--- booked position, gifts, coins, the relay cursor's generation.
+-- booked position, gifts, coins, the relay cursor's generation, the n after which the outbox has everything.
 local function partition_state_1(keys)
-  local meta = redis.call('HMGET', keys[1] .. ':meta', 'epoch', 'n', 'relayed', 'booked', 'gifts', 'coins', 'generation')
+  local meta = redis.call('HMGET', keys[1] .. ':meta', 'epoch', 'n', 'relayed', 'booked', 'gifts', 'coins', 'generation',
+    'whole_after')
   local arms = armed[keys[1]]
   return {
     arms and arms.epoch == meta[1] and arms.epoch or '0', meta[1] or '0', meta[2] or '0', meta[3] or '0-0',
-    meta[4] or '0-0', meta[5] or '0', meta[6] or '0', meta[7] or '0',
+    meta[4] or '0-0', meta[5] or '0', meta[6] or '0', meta[7] or '0', int(reach(keys[1], meta[2], meta[8])),
   }
 end
 
@@ -90,22 +102,35 @@ local function partition_short_1(keys, argv)
   return 'OK'
 end
 
--- Notes how far a reader is: ARGV 'relayed' or 'booked', position, generation ('' for any). Only forwards, so a late owner
--- does no harm; one that was set back begins a generation, in which nothing of the one before counts.
+-- Notes how far a reader is: ARGV 'relayed' or 'booked', position; for 'relayed' also the epoch and the generation in which
+-- the relay has begun. Only forwards, so a late owner does no harm, and never beyond the partition itself, as one would be that
+-- has read another Redis. A relay that was set back begins a generation, in which nothing of the one before counts; and while
+-- the partition is compared (it is not armed then) its cursor stands still.
 local function cursor_advance_1(keys, argv)
   local meta, field = keys[1] .. ':meta', argv[1]
-  local row = redis.call('HMGET', meta, field, 'generation')
-  if argv[3] and argv[3] ~= '' and argv[3] ~= (row[2] or '0') then return 0 end
+  local row = redis.call('HMGET', meta, field, 'epoch', 'n', 'generation')
   if not position_less(row[1] or '0-0', argv[2]) then return 0 end
+  if position_less((row[2] or '0') .. '-' .. (row[3] or '0'), argv[2]) then return 0 end
+  if field == 'relayed' then
+    local arms = armed[keys[1]]
+    if not (arms and arms.epoch == row[2] and argv[3] == row[2] and argv[4] == (row[4] or '0')) then return 0 end
+  end
   local _, n = split(argv[2])
   redis.call('HSET', meta, field, argv[2], field .. '_n', int(n))
   save_limit(meta)
   return 1
 end
 
--- ARGV: position. The relay has to publish again what comes after it: a room may have lost that.
+-- ARGV: position, epoch. The relay has to publish again what comes after the position: a room may have lost that. Refused by a
+-- partition of another epoch, and when the outbox does not have all of it any more. Returns the new generation.
 local function cursor_rewind_1(keys, argv)
   local meta = keys[1] .. ':meta'
+  local row = redis.call('HMGET', meta, 'epoch', 'n', 'whole_after')
+  local _, from_n = split(argv[1])
+  if (row[1] or '0') ~= argv[2] then return redis.error_reply('ERR the partition is at epoch ' .. (row[1] or '0')) end
+  if reach(keys[1], row[2], row[3]) > from_n then
+    return redis.error_reply('ERR the outbox does not have all entries after ' .. argv[1])
+  end
   if position_less(argv[1], redis.call('HGET', meta, 'relayed') or '0-0') then
     local _, n = split(argv[1])
     redis.call('HSET', meta, 'relayed', argv[1], 'relayed_n', int(n))
@@ -219,7 +244,8 @@ local function partition_put_1(keys, argv)
   if not is_claimed(keys[1], argv[1]) then return redis.error_reply(UNCLAIMED) end
   cut(keys[1] .. ':outbox', tonumber(argv[2]))
   local meta, position = keys[1] .. ':meta', argv[3] .. '-' .. argv[4]
-  redis.call('HSET', meta, 'n', argv[4], 'gifts', argv[5], 'coins', argv[6], 'relayed', position, 'relayed_n', argv[4])
+  redis.call('HSET', meta, 'epoch', argv[3], 'n', argv[4], 'gifts', argv[5], 'coins', argv[6], 'relayed', position,
+    'relayed_n', argv[4], 'whole_after', argv[4])
   redis.call('HINCRBY', meta, 'generation', 1)
   redis.call('DEL', keys[1] .. ':broken')
   return 'OK'

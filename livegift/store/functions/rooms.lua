@@ -7,11 +7,13 @@
 -- Memory of this very process. No gate: it may have lost something, and publishes nothing before the aggregator has compared
 -- its rooms with the ledger and opened the gate with a token above all before. A room takes the token as its epoch at its
 -- first change, so that whoever knows numbers of an earlier life learns that they are worth nothing. When the gate was opened
--- the relays were set back; what one has read before (in a lower generation of its cursor) would leave a hole, so it is refused.
-local gate, generations = nil, {}
+-- the relays were set back; what one has read before (in an earlier life of the partition: its epoch, and the generation of the
+-- relay's cursor) would leave a hole, so it is refused.
+local gate, claim, floors = nil, nil, {}
 local changed = {}
 local CLOSED = 'ERR the rooms of this node are being compared with the ledger'
 local STALE = 'ERR this was read before the relays were set back'
+local UNCLAIMED = 'ERR the gate was claimed by somebody else, or the rooms have started anew since: begin again'
 local GONE = 'ERR the room has lost its state: livegift restore puts it right'
 local FENCES_MAX = 4
 
@@ -26,7 +28,8 @@ local function load_state(root)
   local row = redis.call('HMGET', root .. ':state', 'epoch', 'seq', 'gifts', 'coins', 'diamonds', 'ttl_s')
   local epoch = row[1] or '0'
   if gate and not changed[root] then
-    epoch = tonumber(gate) > tonumber(epoch) and gate or int(tonumber(epoch) + 1)
+    -- One more for a room that is there: should it vanish, then that is told by its epoch too.
+    epoch = row[1] and int(math.max(tonumber(gate), tonumber(epoch)) + 1) or gate
   end
   return {
     epoch = epoch, seq = tonumber(row[2] or '0'), gifts = tonumber(row[3] or '0'), coins = tonumber(row[4] or '0'),
@@ -109,11 +112,18 @@ local function is_due(share, epoch, n)
   return true
 end
 
-local PUBLISH_FIELDS = 12
+local PUBLISH_FIELDS = 13
+
+-- Whether a relay that has begun in this life of a partition may publish.
+local function is_late(partition, epoch, generation)
+  local floor = floors[partition]
+  if not floor then return false end
+  return epoch < floor.epoch or (epoch == floor.epoch and generation < floor.generation)
+end
 
 -- ARGV: log limit, top size, then PUBLISH_FIELDS per entry: partition, epoch, n, kind (gift, end), coins, diamonds, user,
--- anonymous, user json, combo id ('' for a gift without a streak), body, generation in which it was read. Entries of a partition
--- come in their order.
+-- anonymous, user json, combo id ('' for a gift without a streak), body, epoch and generation in which its relay has begun.
+-- Entries of a partition come in their order.
 -- Returns the number of entries that were new.
 local function room_publish_1(keys, argv)
   if not gate then return redis.error_reply(CLOSED) end
@@ -121,7 +131,7 @@ local function room_publish_1(keys, argv)
   local state = load_state(root)
   if state.is_gone then return redis.error_reply(GONE) end
   for i = 3, #argv, PUBLISH_FIELDS do
-    if tonumber(argv[i + 11]) < (generations[argv[i]] or 0) then return redis.error_reply(STALE) end
+    if is_late(argv[i], tonumber(argv[i + 11]), tonumber(argv[i + 12])) then return redis.error_reply(STALE) end
   end
   local first_seq = state.seq + 1
   local shares, touched, events = {}, {}, {}
@@ -255,15 +265,26 @@ local function rooms_gate_1() return gate or '' end
 
 -- On no key. Nothing is published until the gate is opened again.
 local function rooms_close_1()
-  gate = nil
+  gate, claim = nil, nil
   return ''
 end
 
--- On no key. ARGV: token, then partition and generation of its relay's cursor per partition.
+-- On no key. ARGV: token. Whoever claims a closed gate last, of this very process, may open it. Returns '' or the open gate's token.
+local function rooms_claim_1(_, argv)
+  if not gate then claim = argv[1] end
+  return gate or ''
+end
+
+-- On no key. ARGV: token of the claim, then partition, epoch and generation from which on its relays are heard. Returns the token.
 local function rooms_open_1(_, argv)
-  if not gate then gate, changed, generations = argv[1], {}, {} end
-  for i = 2, #argv, 2 do
-    generations[argv[i]] = math.max(generations[argv[i]] or 0, tonumber(argv[i + 1]))
+  if gate then return gate end
+  if claim ~= argv[1] then return redis.error_reply(UNCLAIMED) end
+  gate, claim, changed = argv[1], nil, {}
+  for i = 2, #argv, 3 do
+    local epoch, generation = tonumber(argv[i + 1]), tonumber(argv[i + 2])
+    if not is_late(argv[i], epoch, generation) then
+      floors[argv[i]] = { epoch = epoch, generation = generation }
+    end
   end
   return gate
 end
@@ -292,6 +313,7 @@ local function room_snapshot_1(keys, argv)
   if not gate then return redis.error_reply(CLOSED) end  -- its numbers may have been used for other events before
   local root = keys[1]
   local state = load_state(root)
+  if state.is_gone then return redis.error_reply(GONE) end
   local combos = redis.call('HVALS', root .. ':combos')
   local header = '{"epoch":' .. state.epoch .. ',"seq":' .. int(state.seq) .. ',"totals":' .. totals_json(root, state)
     .. ',"top":' .. top_json(root, tonumber(argv[1])) .. ',"combos":[' .. table.concat(combos, ',') .. ']}'
@@ -318,11 +340,11 @@ local function room_totals_1(keys)
   return reply
 end
 
--- The epoch and last seq, or an empty list.
+-- The epoch and last seq.
 local function room_head_1(keys)
   if not gate then return redis.error_reply(CLOSED) end
-  if redis.call('EXISTS', keys[1] .. ':state') == 0 then return {} end
   local state = load_state(keys[1])
+  if state.is_gone then return redis.error_reply(GONE) end
   return { state.epoch, int(state.seq) }
 end
 
@@ -353,6 +375,7 @@ redis.register_function { function_name = 'room_totals_1', callback = room_total
 redis.register_function { function_name = 'room_shares_1', callback = room_shares_1, flags = { 'no-writes' } }
 redis.register_function { function_name = 'room_snapshot_1', callback = room_snapshot_1, flags = { 'no-writes' } }
 redis.register_function { function_name = 'rooms_gate_1', callback = rooms_gate_1, flags = { 'no-writes' } }
+redis.register_function { function_name = 'rooms_claim_1', callback = rooms_claim_1, flags = { 'no-writes' } }
 redis.register_function { function_name = 'rooms_open_1', callback = rooms_open_1, flags = { 'no-writes' } }
 redis.register_function { function_name = 'rooms_close_1', callback = rooms_close_1, flags = { 'no-writes' } }
 -- What drains works when memory is full.
