@@ -17,6 +17,8 @@ _LEGS = """
     UNION ALL SELECT 'diamonds:user:' || receiver, diamonds FROM gifts
     UNION ALL SELECT debit, -amount FROM transfers
     UNION ALL SELECT credit, amount FROM transfers
+    UNION ALL SELECT debit, -amount FROM postings
+    UNION ALL SELECT credit, amount FROM postings
     UNION ALL SELECT 'coins:user:' || user_id, coins FROM quarantine WHERE user_id IS NOT NULL AND status <> 'booked'
     UNION ALL SELECT 'coins:suspense:p' || partition, -coins FROM quarantine
     WHERE user_id IS NOT NULL AND status <> 'booked'

@@ -190,6 +190,26 @@ transfers = Table(
     UniqueConstraint("user_id", "wallet_seq"),
 )
 
+# Transfers that touch no wallet. `id` is the order in which they were posted; an act (reason, ref) is posted once.
+postings = Table(
+    "postings",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("reason", Text, nullable=False),
+    Column("ref", Text, nullable=False),
+    Column("line", SmallInteger, nullable=False),
+    Column("asset", Text, nullable=False),
+    Column("debit", Text, nullable=False),
+    Column("credit", Text, nullable=False),
+    Column("amount", BigInteger, nullable=False),
+    _at("at"),
+    CheckConstraint("amount > 0", name="amount"),
+    CheckConstraint("debit <> credit", name="legs"),
+    UniqueConstraint("reason", "ref", "line"),
+    Index("ix_postings_debit", "debit", "id"),
+    Index("ix_postings_credit", "credit", "id"),
+)
+
 # Streaks that have had their last event lately, so that one that is opened again after a loss gets no second one.
 streak_ends = Table(
     "streak_ends",
