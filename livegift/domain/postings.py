@@ -17,7 +17,9 @@ DIAMOND = "DIAMOND"
 REASONS = {
     "grant": "coins:granted",
     "order": "coins:sold",
+    "bonus": "coins:bonus",
     "refund": "coins:refunded",
+    "chargeback": "coins:charged_back",
     "correction": "coins:corrected",
     "suspense": "coins:suspense",  # back from quarantine
 }

@@ -2,7 +2,7 @@
 
 from alembic import context
 
-from livegift.ledger.tables import metadata
+from livegift.ledger.order_tables import metadata
 
 context.configure(connection=context.config.attributes["connection"], target_metadata=metadata)
 with context.begin_transaction():
