@@ -37,8 +37,10 @@ from livegift.limits import (
     MEMORY_SHARE_MAX,
     STREAK_REOPEN_S,
     SWEEP_GRANTS_S,
+    SWEEP_ORDERS_S,
     TRIM_PERIOD_S,
 )
+from livegift.orders import finish_orders
 from livegift.reading import DurableReader, Reading
 from livegift.recovery.partitions import Prepared
 from livegift.recovery.restore import recovery_of
@@ -94,6 +96,7 @@ class Aggregator(Worker):
             "memory": self._watch_memory(),
             "trim": self._keep_trimmed(),
             "grants": self._repeat_grants(),
+            "orders": self._finish_orders(),
         }
 
     async def on_leases(self, won: set[int], lost: set[int]) -> None:
@@ -332,6 +335,15 @@ class Aggregator(Worker):
                 await repeat_pending_grants(self._database, self._wallets)
             except (StoreUnavailableError, LedgerUnavailableError) as error:
                 log.warning("grants.sweep_failed", error=str(error))
+
+    async def _finish_orders(self) -> None:
+        """Finish what a crash has left between an order's money and its coins; close those that nobody has paid."""
+        while True:
+            await asyncio.sleep(SWEEP_ORDERS_S)
+            try:
+                await finish_orders(self._database, self._wallets)
+            except (StoreUnavailableError, LedgerUnavailableError) as error:
+                log.warning("orders.sweep_failed", error=str(error))
 
 
 def run_aggregator(settings: Settings) -> None:

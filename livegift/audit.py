@@ -1,4 +1,4 @@
-"""`livegift audit`: the five invariants, exact under traffic.
+"""`livegift audit`: the six invariants, exact under traffic.
 
 Redis is read first: wallets, then how far each journal is, then the rooms. Then the ledger is waited for until it has
 booked that much, and compared at exactly those places, in one snapshot.
@@ -31,6 +31,7 @@ INVARIANTS = {
     3: "gifts accepted = gifts in the ledger = gifts in the rooms' totals",
     4: "no wallet is below zero, except one that is frozen",
     5: "an accepted ref has exactly one gift",
+    6: "every order has exactly the entries and the money that its status says",
 }
 
 
@@ -116,6 +117,8 @@ async def audit(settings: Settings, wait_s: float = AUDIT_WAIT_S) -> Report:
             for violation in await ledger.repeated_refs(connection, settings.ref_ttl_s):
                 checks[5].violations.append(violation)
             checks[5].compared = sum(state.gifts for state in seen.states.values())
+            checks[6].compared, wrong = await ledger.wrong_orders(connection, settings.ref_ttl_s)
+            checks[6].violations += wrong
     finally:
         await database.aclose()
         await store.aclose()

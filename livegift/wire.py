@@ -17,6 +17,7 @@ from livegift.limits import (
     ID_PATTERN,
     MESSAGE_LENGTH_MAX,
     NAME_LENGTH_MAX,
+    ORDER_COINS_MAX,
     REF_PATTERN,
     TEXT_PATTERN,
     TITLE_LENGTH_MAX,
@@ -135,6 +136,14 @@ class RoomPatch(Struct, frozen=True, forbid_unknown_fields=True):
 
     status: Literal["ended"] | None = None
     title: Title | None = None
+
+
+class OrderBody(Struct, frozen=True, forbid_unknown_fields=True):
+    """`POST /v1/orders`: a package, or as many coins as a gift lacks. One of the two."""
+
+    package_id: Id | None = None
+    shortfall_coins: Annotated[int, Meta(ge=1, le=ORDER_COINS_MAX)] | None = None
+    region: Id | None = None
 
 
 class DemoToken(Struct, frozen=True):

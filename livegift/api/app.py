@@ -7,13 +7,14 @@ from starlette.applications import Starlette
 from starlette.routing import BaseRoute, WebSocketRoute
 from starlette.websockets import WebSocket
 
-from livegift.api import catalogue, demo, health, rooms, wallets
+from livegift.api import catalogue, demo, health, orders, payments, rooms, wallets
 from livegift.api.context import Context
 from livegift.api.problems import HANDLERS
 from livegift.hub.hub import Hub
 from livegift.identity import Tokens
 from livegift.ledger import schema
 from livegift.ledger.engine import Database
+from livegift.orders import providers_of
 from livegift.settings import Settings
 from livegift.store import functions
 from livegift.store.client import Store
@@ -39,7 +40,9 @@ def create_app(settings: Settings, *, with_demo: bool = False) -> Starlette:
             hub = Hub(settings, store, database, tokens)
             await hub.start()
             outbox = Outbox(store, settings.partitions)
-            app.state.context = Context(settings, store, outbox, database, tokens, hub)
+            app.state.context = Context(
+                settings, store, outbox, database, tokens, hub, providers_of(settings, database)
+            )
             try:
                 yield
             finally:
@@ -52,6 +55,8 @@ def create_app(settings: Settings, *, with_demo: bool = False) -> Starlette:
         WebSocketRoute("/v1/ws", _websocket),
         *catalogue.ROUTES,
         *wallets.ROUTES,
+        *orders.ROUTES,
+        *payments.ROUTES,
         *rooms.ROUTES,
         *health.ROUTES,
     ]

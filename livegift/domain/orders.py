@@ -164,10 +164,10 @@ def base_rate(rates: Iterable[Rate]) -> Rate | None:
 def shortfall_offer(coins: int, rate: Rate, amount_min: int) -> Rate:
     """At least `coins` at `rate`, rounded up to whole minor units and to the least that a provider takes.
 
-    Where the minimum is more than the coins cost, the coins grow with it: nobody pays for what he doesn't get.
+    Where the minimum is what is paid, the coins grow with it: nobody pays for what he doesn't get.
     """
     amount = -(-coins * rate.amount // rate.coins)
-    if amount >= amount_min:
+    if amount > amount_min:
         return Rate(coins, amount, rate.currency)
     return Rate(max(coins, amount_min * rate.coins // rate.amount), amount_min, rate.currency)
 
