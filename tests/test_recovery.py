@@ -215,6 +215,7 @@ async def test_a_ledger_that_was_set_back_catches_up(running: InProcess) -> None
     await passes(running)
 
 
+@pytest.mark.slow
 async def test_wallets_and_rooms_on_different_nodes(tmp_path: Path, database_url: str) -> None:
     """What a room has published and the wallet's node then lost is revoked; what the room's node lost comes again."""
     from livegift.embedded import start_redis_cluster  # noqa: PLC0415 - only here
