@@ -17,6 +17,7 @@ from livegift.errors import StoreUnavailableError
 from livegift.grants import grant_coins
 from livegift.ledger import rooms
 from livegift.ledger.engine import Database
+from livegift.ledger.journal import read_checkpoints
 from livegift.relay import Relay
 from livegift.settings import Settings
 from livegift.store.client import Store, StoreRefusedError
@@ -131,3 +132,25 @@ class InProcess:
 
     async def audit(self, wait_s: float = 30.0) -> Report:
         return await audit(self.settings, wait_s)
+
+
+async def armed_again(system: InProcess) -> None:
+    """All partitions are armed under the epoch that the ledger knows."""
+
+    async def done() -> bool:
+        try:
+            states = await system.outbox.states(system.outbox.roots)
+        except StoreUnavailableError:
+            return False
+        checkpoints = await read_checkpoints(system.database)
+        return len(states) == len(checkpoints) and all(
+            state.armed_epoch == checkpoints[p].position.epoch != 0 for p, state in states.items()
+        )
+
+    await wait_until(done, "all partitions are armed again", 30)
+
+
+async def passes(system: InProcess) -> None:
+    """The audit finds nothing."""
+    report = await system.audit()
+    assert report.passed, report.to_text()

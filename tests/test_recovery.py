@@ -18,7 +18,7 @@ from livegift.recovery.restore import restore
 from livegift.settings import Settings
 from livegift.store.rooms import Rooms
 from tests.conftest import COMMON
-from tests.inprocess import InProcess
+from tests.inprocess import InProcess, armed_again, passes
 from tests.waiting import wait_until
 
 USERS = ("alice", "carol", "dave", "erin")
@@ -71,27 +71,6 @@ async def running(own_redis: OwnRedis, database_url: str) -> AsyncIterator[InPro
         for user in USERS:
             await system.grant(user, COINS)
         yield system
-
-
-async def armed_again(system: InProcess) -> None:
-    """All partitions are armed under the epoch that the ledger knows."""
-
-    async def done() -> bool:
-        try:
-            states = await system.outbox.states(system.outbox.roots)
-        except StoreUnavailableError:
-            return False
-        checkpoints = await read_checkpoints(system.database)
-        return len(states) == len(checkpoints) and all(
-            state.armed_epoch == checkpoints[p].position.epoch != 0 for p, state in states.items()
-        )
-
-    await wait_until(done, "all partitions are armed again", 30)
-
-
-async def passes(system: InProcess) -> None:
-    report = await system.audit()
-    assert report.passed, report.to_text()
 
 
 async def send(system: InProcess, numbers: range, gift: str = "heart") -> list[Accepted]:
@@ -215,6 +194,7 @@ async def test_a_ledger_that_was_set_back_catches_up(running: InProcess) -> None
     await passes(running)
 
 
+@pytest.mark.slow
 async def test_wallets_and_rooms_on_different_nodes(tmp_path: Path, database_url: str) -> None:
     """What a room has published and the wallet's node then lost is revoked; what the room's node lost comes again."""
     from livegift.embedded import start_redis_cluster  # noqa: PLC0415 - only here

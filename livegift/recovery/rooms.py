@@ -153,14 +153,14 @@ class RoomRecovery:
         back_to, lives = {}, {}
         for p, at in checkpoints.items():
             state = states.get(p)
-            if state is not None and state.epoch == at.epoch:
+            if state is not None and state.epoch == at.epoch and state.reach_n <= at.n:
                 n = await self._reach(p, state.reach_n, behind, at, bases.get(p, {}))
                 back_to[p] = position_at(n, bases.get(p, {}))
             elif state is not None and p in stopped:
                 # Nothing of it counts before it is armed anew, and then the rooms are looked at.
                 lives[p] = Life(state.epoch + 1, 0)
             else:
-                raise StoreUnavailableError(f"partition {p} is to be armed first", executed=False)
+                raise StoreUnavailableError(f"partition {p} is to be armed or booked first", executed=False)
         lives |= await self._outbox.rewind(back_to, {p: checkpoints[p].epoch for p in back_to})
         log.info("rooms.checked", node=node.name, rooms=len(mine), behind=len(behind))
         return lives
@@ -169,8 +169,6 @@ class RoomRecovery:
         self, partition: int, reach_n: int, behind: Iterable[tuple[str, int, int]], checkpoint: Position, bases: Bases
     ) -> int:
         """The n to which a relay has to go back for the rooms that are behind; those out of its reach are put right."""
-        if reach_n > checkpoint.n:
-            raise StoreUnavailableError(f"the outbox of partition {partition} was trimmed meanwhile", executed=False)
         goal = max(checkpoint.n - RELAY_REWIND_ENTRIES, reach_n)
         for room, _, n in (item for item in behind if item[1] == partition):
             if n < reach_n:

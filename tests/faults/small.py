@@ -4,13 +4,10 @@ from contextlib import closing
 from pathlib import Path
 
 from livegift.embedded import RedisServer, start_redis
-from livegift.errors import StoreUnavailableError
-from livegift.ledger.journal import read_checkpoints
 from livegift.store import keys
 from tests.faults import files
 from tests.faults.world import REDIS_SETTINGS
 from tests.inprocess import InProcess
-from tests.waiting import wait_until
 
 COINS = 1_000
 ROOM = "r1"
@@ -44,27 +41,6 @@ class OwnRedis:
         with closing(self.server.client()) as client:
             balance, seq = client.hmget(keys.wallet(root, user), "b", "s")
             return int(balance or 0), int(seq or 0), int(client.xlen(keys.outbox(root)))
-
-
-async def armed_again(system: InProcess) -> None:
-    """All partitions are armed under the epoch that the ledger knows."""
-
-    async def done() -> bool:
-        try:
-            states = await system.outbox.states(system.outbox.roots)
-        except StoreUnavailableError:
-            return False
-        checkpoints = await read_checkpoints(system.database)
-        return len(states) == len(checkpoints) and all(
-            state.armed_epoch == checkpoints[p].position.epoch != 0 for p, state in states.items()
-        )
-
-    await wait_until(done, "all partitions are armed again", 30)
-
-
-async def passes(system: InProcess) -> None:
-    report = await system.audit()
-    assert report.passed, report.to_text()
 
 
 async def hearts(system: InProcess, first: int, count: int) -> None:

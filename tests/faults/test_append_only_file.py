@@ -7,8 +7,8 @@ import pytest
 from livegift.errors import StoreUnavailableError
 from livegift.store.wallets import Unknown
 from tests.faults import files
-from tests.faults.small import COINS, HEART, ROOM, OwnRedis, armed_again, hearts, passes
-from tests.inprocess import InProcess
+from tests.faults.small import COINS, HEART, ROOM, OwnRedis, hearts
+from tests.inprocess import InProcess, armed_again, passes
 from tests.waiting import wait_until
 
 CUTS_MAX = int(os.environ.get("FAULT_CUTS", "160"))

@@ -10,8 +10,8 @@ from livegift.domain.spending import Accepted, Change, GiftSend, Refused
 from livegift.errors import RequestError
 from livegift.grants import grant_coins
 from livegift.store.wallets import Display, Outcome, gift_send, parse_outcome
-from tests.faults.small import ROOM, passes
-from tests.inprocess import InProcess
+from tests.faults.small import ROOM
+from tests.inprocess import InProcess, passes
 
 EXACT = 2**53
 

@@ -14,10 +14,10 @@ from livegift.errors import StoreUnavailableError
 from livegift.migrate import migrate
 from livegift.settings import Settings
 from tests.conftest import COMMON
-from tests.faults.small import COINS, HEART, ROOM, OwnRedis, armed_again, hearts, passes
+from tests.faults.small import COINS, HEART, ROOM, OwnRedis, hearts
 from tests.faults.ways import Way
 from tests.faults.world import REDIS_SETTINGS
-from tests.inprocess import InProcess
+from tests.inprocess import InProcess, armed_again, passes
 from tests.proxy import Proxy
 from tests.waiting import wait_until
 

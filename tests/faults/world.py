@@ -83,6 +83,9 @@ class World(LedgerServer):
         self.model = Model()
         self.sizes = Sizes()
         self.rooms_stay = asyncio.Lock()
+        # What Redis trims early for want of memory can't bring a ledger up to date that is set back at the same time:
+        # its partitions stop loudly, as they should, and nothing more would be learned.
+        self.outboxes_stay = asyncio.Lock()
         self.redis_proxies: dict[str, Way] = {}
         self.postgres_proxies: dict[str, Way] = {}
         self.paused: set[str] = set()

@@ -90,7 +90,9 @@ def _read_oldest(config: Config, index: int, world: World, checker: Checker) -> 
     """Look how far back the outbox reaches."""
     oldest = partition.reach(world.live.image, config.design)
     if oldest > checker.at.n and config.design.check_trim:
-        return _set(world, index, IDLE_CHECKER)  # what the ledger did not have yet at the comparison is gone already
+        # What the ledger did not have yet at the comparison is gone already, or it was set back and nobody can tell.
+        life = (world.live.image.epoch + 1, 0)
+        return _set(world, index, checker._replace(phase="open", life=life) if world.ledger.stopped else IDLE_CHECKER)
     back_to = max(min([checker.back_to, *(n for _, n in checker.behind if n >= oldest)]), oldest)
     behind = tuple((room, n) for room, n in checker.behind if n < oldest)
     return _set(world, index, checker._replace(phase="fill", back_to=back_to, behind=behind))

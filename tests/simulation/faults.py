@@ -71,8 +71,11 @@ def crash_rooms(config: Config, world: World) -> World | None:
 
 
 def restore_ledger(_config: Config, world: World) -> World | None:
-    """The ledger is set back, and whatever was under way in it ends."""
-    return world._replace(ledger=world.backup) if world.backup not in (None, world.ledger) else None
+    """The ledger is set back, and whatever was under way in it ends. Tokens go on: they are above the clock's time."""
+    if world.backup is None:
+        return None
+    then = world.backup._replace(tokens=world.ledger.tokens)
+    return world._replace(ledger=then) if then != world.ledger else None
 
 
 def end_relay(_config: Config, index: int, world: World) -> World | None:

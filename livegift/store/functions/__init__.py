@@ -3,7 +3,9 @@
 from importlib.resources import files
 
 from redis.asyncio import Redis
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from livegift.errors import ConfigError, StoreUnavailableError
 from livegift.store.client import Command, Node, Store
@@ -69,11 +71,16 @@ async def _stored(client: Redis, library: str) -> str | None:
 
 
 async def check(store: Store) -> None:
-    """Raise ConfigError unless every primary has these libraries as they are here."""
+    """Raise ConfigError unless every primary has these libraries as they are here.
+
+    Raises StoreUnavailableError when one is away.
+    """
     for node in store.nodes:
         for library in LIBRARIES:
             try:
                 stored = await _stored(node.commands, library)
+            except (RedisTimeoutError, RedisConnectionError) as error:
+                raise StoreUnavailableError(f"Redis at {node.name} did not answer: {error}", executed=False) from error
             except RedisError as error:
                 raise ConfigError(f"Redis at {node.name} has no functions: {error}") from error
             if stored != source(library):

@@ -93,12 +93,13 @@ async def empty_redis(world: World, _: Random) -> None:
 @fault("out-of-memory", "redis", weight=2)
 async def out_of_memory(world: World, rng: Random) -> None:
     """maxmemory falls below what is used, and rises again."""
-    with closing(world.redis.client()) as client:
-        used = int(client.info("memory")["used_memory"])
-        client.config_set("maxmemory", rng.choice((used // 2, used, used * 11 // 10)))
-    await asyncio.sleep(rng.uniform(0.3, 1.5))
-    with closing(world.redis.client()) as client:
-        client.config_set("maxmemory", 0)
+    async with world.outboxes_stay:
+        with closing(world.redis.client()) as client:
+            used = int(client.info("memory")["used_memory"])
+            client.config_set("maxmemory", rng.choice((used // 2, used, used * 11 // 10)))
+        await asyncio.sleep(rng.uniform(0.3, 1.5))
+        with closing(world.redis.client()) as client:
+            client.config_set("maxmemory", 0)
 
 
 @fault("function-flush", "redis", weight=2)
