@@ -19,6 +19,7 @@ from sqlalchemy import (
     UniqueConstraint,
     text,
 )
+from sqlalchemy.dialects.postgresql import JSONB
 
 metadata = MetaData(
     naming_convention={
@@ -268,4 +269,18 @@ quarantine = Table(
     Column("diamonds", BigInteger, nullable=True),
     CheckConstraint("status IN ('open', 'booked', 'dropped')", name="status"),
     UniqueConstraint("user_id", "wallet_seq"),
+)
+
+# What operators did or asked for, in this order; rows are never changed.
+operator_acts = Table(
+    "operator_acts",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("actor", Text, nullable=False),
+    Column("act", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("details", JSONB, nullable=False),
+    _at("at"),
+    Index("ix_operator_acts_subject", "subject", "id"),
+    Index("ix_operator_acts_actor", "actor", "id"),
 )
