@@ -16,6 +16,7 @@ import uvloop
 
 from livegift import logs, metrics, wire
 from livegift.booking import book_all, stretch_of
+from livegift.corrections import finish_corrections
 from livegift.domain.journal import GiftSent
 from livegift.domain.partitions import Position
 from livegift.errors import PartitionStoppedError, StoreUnavailableError
@@ -36,6 +37,7 @@ from livegift.limits import (
     MEMORY_SHARE_ENOUGH,
     MEMORY_SHARE_MAX,
     STREAK_REOPEN_S,
+    SWEEP_CORRECTIONS_S,
     SWEEP_GRANTS_S,
     SWEEP_ORDERS_S,
     TRIM_PERIOD_S,
@@ -48,6 +50,7 @@ from livegift.settings import Settings
 from livegift.store.client import Node, Store
 from livegift.store.leases import Leases
 from livegift.store.outbox import Outbox, Row
+from livegift.store.rooms import Rooms
 from livegift.store.server import memory_share
 from livegift.store.wallets import Wallets
 from livegift.worker import Worker, connected, run_until_stopped, worker_name
@@ -97,6 +100,7 @@ class Aggregator(Worker):
             "trim": self._keep_trimmed(),
             "grants": self._repeat_grants(),
             "orders": self._finish_orders(),
+            "corrections": self._finish_corrections(),
         }
 
     async def on_leases(self, won: set[int], lost: set[int]) -> None:
@@ -344,6 +348,15 @@ class Aggregator(Worker):
                 await finish_orders(self._database, self._wallets)
             except (StoreUnavailableError, LedgerUnavailableError) as error:
                 log.warning("orders.sweep_failed", error=str(error))
+
+    async def _finish_corrections(self) -> None:
+        """Finish what a crash has left between a decision and its coins."""
+        while True:
+            await asyncio.sleep(SWEEP_CORRECTIONS_S)
+            try:
+                await finish_corrections(self._database, self._wallets, Rooms(self._store))
+            except (StoreUnavailableError, LedgerUnavailableError) as error:
+                log.warning("corrections.sweep_failed", error=str(error))
 
 
 def run_aggregator(settings: Settings) -> None:

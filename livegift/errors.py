@@ -57,6 +57,7 @@ _TABLE = (
     ErrorKind("order_not_paid", "This order was not paid: there is nothing to give back.", 409),
     ErrorKind("bad_signature", "The webhook's signature is not valid.", 400),
     ErrorKind("forbidden", "This token does not allow that.", 403),
+    ErrorKind("second_person_required", "Somebody else has to approve this, who gets nothing by it.", 403),
     ErrorKind("not_found", "There is nothing at this address.", 404),
     ErrorKind("method_not_allowed", "This address does not take that method.", 405),
     ErrorKind("conflict", "It exists already, with other content.", 409),

@@ -21,6 +21,7 @@ REASONS = {
     "refund": "coins:refunded",
     "chargeback": "coins:charged_back",
     "correction": "coins:corrected",
+    "revocation": "coins:spent",  # a gift that was undone
     "suspense": "coins:suspense",  # back from quarantine
 }
 
