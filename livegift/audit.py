@@ -33,7 +33,7 @@ INVARIANTS = {
     4: "no wallet is below zero, except one that is frozen",
     5: "an accepted ref has exactly one gift",
     6: "every order has exactly the entries and the money that its status says",
-    10: "every correction has exactly the entry and the diamonds that its status says",
+    7: "every correction has exactly the entry and the diamonds that its status says",
 }
 
 
@@ -121,8 +121,8 @@ async def audit(settings: Settings, wait_s: float = AUDIT_WAIT_S) -> Report:
             checks[5].compared = sum(state.gifts for state in seen.states.values())
             checks[6].compared, wrong = await ledger.wrong_orders(connection, settings.ref_ttl_s)
             checks[6].violations += wrong
-            checks[10].compared, wrong = await wrong_corrections(connection, settings.ref_ttl_s, ledger.EXAMPLES_MAX)
-            checks[10].violations += wrong
+            checks[7].compared, wrong = await wrong_corrections(connection, settings.ref_ttl_s, ledger.EXAMPLES_MAX)
+            checks[7].violations += wrong
     finally:
         await database.aclose()
         await store.aclose()
