@@ -47,7 +47,9 @@ async def running(own_redis: RedisServer, database_url: str) -> AsyncIterator[In
 
 def set_limit(client: redis_py.Redis, share: float | None) -> None:
     """Set `maxmemory` so that `share` of it is used now; None: no limit."""
-    used = int(client.info("memory")["used_memory"])
+    memory = client.info("memory")
+    # The buffers that the filler came through may still be there; soon they are not.
+    used = int(memory["used_memory"]) - int(memory["mem_not_counted_for_evict"]) - int(memory["mem_clients_normal"])
     client.config_set("maxmemory", 0 if share is None else int(used / share))
 
 

@@ -1,6 +1,7 @@
 """After the faults: the system comes to rest, unknown outcomes are asked for, then everything is compared."""
 
 import asyncio
+import time
 from contextlib import closing
 from random import Random
 from typing import TYPE_CHECKING
@@ -114,7 +115,9 @@ async def settle_grants(run: "Run") -> list[str]:
     """All of them again: a ledger that was set back may not know some. The ref makes it harmless."""
     for grant in run.model.grants.values():
         grant.is_certain = False
-    for _ in range(ROUNDS_MAX):
+    # What was noted as short of memory takes nothing new until somebody has its lease again and looks.
+    deadline = time.monotonic() + ARMED_TIMEOUT_S
+    while time.monotonic() < deadline:
         left = [ref for ref, grant in run.model.grants.items() if not grant.is_certain]
         if not left:
             return []
