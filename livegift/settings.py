@@ -62,6 +62,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         int, Meta(ge=0, description="purchases above this (minor units) need a fresh sign-in; 0 = never")
     ] = 10_000
     reauth_age_s: Annotated[int, Meta(ge=1, description="how old that sign-in (claim auth_time) may be")] = 300
+    hold_h: Annotated[int, Meta(ge=0, le=8_760, description="hours until diamonds can be paid out; 0 = at once")] = 168
+    payout_diamonds_min: Annotated[int, Meta(ge=1, description="diamonds of a payout at least")] = 10_000
+    payout_diamonds_day_max: Annotated[int, Meta(ge=1, description="and of a creator's payouts per day (UTC)")] = (
+        2_000_000
+    )
     log_format: Annotated[Literal["json", "console"], Meta(description="how log lines look")] = "json"
 
 

@@ -14,7 +14,7 @@ from livegift.domain.journal import Entry, GiftSent, Poison, StreakEnded, Wallet
 from livegift.domain.partitions import Position
 from livegift.domain.postings import Transfer, diamonds_of, suspense_of, transfers_of
 from livegift.errors import LivegiftError, PartitionStoppedError
-from livegift.ledger import accounts, corrections, orders, tables
+from livegift.ledger import accounts, corrections, earnings, orders, tables
 from livegift.ledger.engine import Database, plain
 from livegift.ledger.heads import move_heads
 from livegift.ledger.quarantine import Quarantined, put_aside
@@ -136,6 +136,7 @@ async def _book_rows(connection: AsyncConnection, stretches: Sequence[Stretch], 
     await _mark_grants(connection, [e for _, _, e in changes if e.reason == "grant"])
     await orders.mark_booked(connection, [e for _, _, e in changes if e.reason in orders.REASONS])
     await corrections.mark_booked(connection, [e for _, _, e in changes if e.reason in corrections.REASONS])
+    await earnings.note(connection, [gift for _, _, gift in gifts])
     diamonds: dict[str, int] = {}
     for _, _, gift in gifts:
         diamonds[gift.to] = diamonds.get(gift.to, 0) + gift.diamonds

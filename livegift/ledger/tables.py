@@ -137,6 +137,7 @@ batches = Table(
     Column("gifts", Integer, nullable=False),
     Column("transfers", Integer, nullable=False),
     _at("booked_at"),
+    Index(None, "booked_at"),
 )
 
 # A gift's row carries its two legs: coins from the sender to coins:spent, diamonds from diamonds:issued to the
@@ -165,7 +166,7 @@ gifts = Table(
     Column("payload_hash", Text, nullable=False, server_default=""),
     UniqueConstraint("sender", "wallet_seq"),
     Index("ix_gifts_room_partition_n", "room", "partition", "n"),
-    Index("ix_gifts_receiver_ts_ms", "receiver", "ts_ms"),
+    Index("ix_gifts_receiver_batch_id", "receiver", "batch_id"),
 )
 
 # All other changes of wallets, and what else moves between accounts.

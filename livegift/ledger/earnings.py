@@ -1,0 +1,93 @@
+"""What creators have earned, and how much of it can be paid out now."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from livegift.domain.journal import GiftSent
+from livegift.domain.payouts import held_of
+from livegift.domain.postings import diamonds_of
+
+# In the order of the names, as all bookings lock.
+_ADD = text(
+    "INSERT INTO earned_hours (creator, hour, gifts, coins, diamonds) "
+    "SELECT c, date_trunc('hour', now()), g, k, d FROM unnest(CAST(:creators AS text[]), CAST(:gifts AS bigint[]), "
+    "CAST(:coins AS bigint[]), CAST(:diamonds AS bigint[])) AS v(c, g, k, d) ORDER BY c "
+    "ON CONFLICT (creator, hour) DO UPDATE SET gifts = earned_hours.gifts + excluded.gifts, "
+    "coins = earned_hours.coins + excluded.coins, diamonds = earned_hours.diamonds + excluded.diamonds"
+)
+# An hour is available when the holding period after its end is over. What was revoked is not pending any more.
+_PENDING = text(
+    "WITH cut AS (SELECT date_trunc('hour', now()) - make_interval(hours => :hold_h) AS hour), "
+    "young AS (SELECT e.hour, e.diamonds FROM earned_hours e, cut WHERE e.creator = :creator AND :hold_h > 0 "
+    "AND e.hour >= cut.hour) "
+    "SELECT (SELECT coalesce(sum(diamonds), 0) FROM young) AS earned, "
+    "(SELECT min(hour) + make_interval(hours => :hold_h + 1) FROM young) AS next_at, "
+    "(SELECT coalesce(sum(c.diamonds), 0) FROM corrections c JOIN gifts g "
+    "ON g.partition = c.gift_partition AND g.epoch = CAST(split_part(c.gift_event_id, '-', 2) AS bigint) "
+    "AND g.n = CAST(split_part(c.gift_event_id, '-', 3) AS bigint) JOIN batches b ON b.id = g.batch_id, cut "
+    "WHERE c.receiver = :creator AND c.status IN ('approved', 'applied') AND :hold_h > 0 "
+    "AND date_trunc('hour', b.booked_at) >= cut.hour) AS revoked"
+)
+# Of gifts that are old enough, from senders who are held. What was revoked of them is gone anyway.
+_HELD = text(
+    "SELECT coalesce(sum(g.diamonds), 0) AS diamonds FROM sender_holds h JOIN gifts g ON g.sender = h.sender "
+    "JOIN batches b ON b.id = g.batch_id WHERE g.receiver = :creator AND (:hold_h = 0 "
+    "OR date_trunc('hour', b.booked_at) < date_trunc('hour', now()) - make_interval(hours => :hold_h)) "
+    "AND NOT EXISTS (SELECT 1 FROM corrections c WHERE c.gift_event_id = g.partition || '-' || g.epoch || '-' || g.n "
+    "AND c.status IN ('approved', 'applied'))"
+)
+_ACCOUNTS = text(
+    "SELECT (SELECT balance FROM accounts WHERE name = :own) AS own, "
+    "(SELECT balance FROM accounts WHERE name = :held) AS held, "
+    "(SELECT coalesce(sum(diamonds), 0) FROM payouts WHERE creator = :creator AND status = 'paid') AS paid"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Earnings:
+    """All in diamonds. `total` is what is neither paid out nor asked for: pending and available, less what is owed.
+
+    `in_payout` was asked for. `next_at` is when the oldest pending hour becomes available.
+    """
+
+    total: int
+    pending: int
+    in_payout: int
+    paid: int
+    next_at: datetime | None
+
+    @property
+    def available(self) -> int:
+        """What can be asked for now."""
+        return max(self.total - self.pending, 0)
+
+
+async def note(connection: AsyncConnection, gifts: Iterable[GiftSent]) -> None:
+    """Add booked gifts to their receivers' hour, in the transaction that books them."""
+    sums: dict[str, list[int]] = {}
+    for gift in gifts:
+        row = sums.setdefault(gift.to, [0, 0, 0])
+        row[0] += 1
+        row[1] += gift.coins
+        row[2] += gift.diamonds
+    if sums:
+        columns = zip(*sums.values(), strict=True)
+        counts, coins, diamonds = (list(column) for column in columns)
+        await connection.execute(_ADD, {"creators": list(sums), "gifts": counts, "coins": coins, "diamonds": diamonds})
+
+
+async def earnings_of(connection: AsyncConnection, creator: str, hold_h: int) -> Earnings:
+    """What `creator` has, under a holding period of `hold_h` hours."""
+    where = {"creator": creator, "hold_h": hold_h}
+    names = {"own": diamonds_of(creator), "held": held_of(creator), "creator": creator}
+    accounts = (await connection.execute(_ACCOUNTS, names)).one()
+    young = (await connection.execute(_PENDING, where)).one()
+    held = await connection.scalar(_HELD, where)
+    pending = int(young.earned) - int(young.revoked) + int(held or 0)
+    return Earnings(
+        int(accounts.own or 0), pending, int(accounts.held or 0), int(accounts.paid), young.next_at if pending else None
+    )

@@ -1,0 +1,160 @@
+"""A creator's statement: every transfer of the account, in the order in which it was posted.
+
+A line belongs to the day (UTC) in which its transaction began. Transactions end within TRANSACTION_TIMEOUT_S, so a day
+that ended STATEMENT_SETTLES_S ago can't get another line: it is closed, and its statement is the same for ever.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Row, text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from livegift.domain.postings import diamonds_of
+from livegift.limits import STATEMENT_SETTLES_S, TRANSACTION_TIMEOUT_S
+
+assert STATEMENT_SETTLES_S > TRANSACTION_TIMEOUT_S  # noqa: S101 - constants relate by assertion
+
+
+@dataclass(frozen=True, slots=True)
+class Period:
+    """From `start` up to, not including, `end`: both at the beginning of a day (UTC)."""
+
+    start: datetime
+    end: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One transfer. `key` orders the lines and names this one; `diamonds` is signed.
+
+    For a gift: its event's id, batch, room, kind, coins and, unless it was anonymous, its sender. For other transfers
+    `what` is their reason and `ref` what they belong to (such as a payout).
+    """
+
+    key: str
+    at: datetime
+    what: str
+    ref: str
+    diamonds: int
+    batch_id: int | None = None
+    room: str | None = None
+    gift_id: str | None = None
+    count: int | None = None
+    coins: int | None = None
+    sender: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """The gifts of one day or room, or the other transfers of one reason and day."""
+
+    day: str
+    room: str | None
+    what: str
+    lines: int
+    coins: int
+    diamonds: int
+
+
+_LINES = """
+    SELECT b.booked_at AS at, 0 AS source, b.id AS a, g.partition::bigint AS b, g.epoch AS c, g.n AS d, 'gift' AS what,
+        g.partition || '-' || g.epoch || '-' || g.n AS ref, g.diamonds, b.id AS batch_id, g.room, g.gift_id, g.count,
+        g.coins, CASE WHEN g.anonymous THEN NULL ELSE g.sender END AS sender
+    FROM batches b JOIN gifts g ON g.batch_id = b.id
+    WHERE g.receiver = :creator AND b.booked_at >= :start AND b.booked_at < :end
+    UNION ALL
+    SELECT at, 1, id, 0, 0, 0, reason, ref, CASE WHEN credit = :account THEN amount ELSE -amount END,
+        NULL, NULL, NULL, NULL, NULL, NULL
+    FROM postings WHERE (credit = :account OR debit = :account) AND at >= :start AND at < :end
+"""
+_PAGE = text(
+    f"SELECT * FROM ({_LINES}) l WHERE CAST(:after_at AS timestamptz) IS NULL "  # noqa: S608 - our own text
+    "OR (at, source, a, b, c, d) > (CAST(:after_at AS timestamptz), :source, :a, :b, :c, :d) "
+    "ORDER BY at, source, a, b, c, d LIMIT :limit"
+)
+_GROUPS = text(
+    "SELECT to_char(at, 'YYYY-MM-DD') AS day, CASE WHEN :by_room THEN room END AS room, what, "  # noqa: S608 - our own text
+    f"count(*) AS lines, coalesce(sum(coins), 0) AS coins, sum(diamonds) AS diamonds FROM ({_LINES}) l "
+    "GROUP BY 1, 2, 3 ORDER BY 1, 3, 2 NULLS FIRST"
+)
+# What was there before a moment: gifts from the hours, as days begin with an hour.
+_BALANCE = text(
+    "SELECT (SELECT coalesce(sum(diamonds), 0) FROM earned_hours WHERE creator = :creator AND hour < :at) "
+    "+ (SELECT coalesce(sum(CASE WHEN credit = :account THEN amount ELSE -amount END), 0) FROM postings "
+    "WHERE (credit = :account OR debit = :account) AND at < :at)"
+)
+_CLOSED = text("SELECT :at < now() - make_interval(secs => :settles_s)")
+
+
+async def is_closed(connection: AsyncConnection, period: Period) -> bool:
+    """Whether no line can be added to `period` any more."""
+    return bool(await connection.scalar(_CLOSED, {"at": period.end, "settles_s": STATEMENT_SETTLES_S}))
+
+
+async def balance_at(connection: AsyncConnection, creator: str, at: datetime) -> int:
+    """The account of `creator` at the beginning of a day."""
+    where = {"creator": creator, "account": diamonds_of(creator), "at": at}
+    return int(await connection.scalar(_BALANCE, where) or 0)
+
+
+async def read_lines(connection: AsyncConnection, creator: str, period: Period, after: str, limit: int) -> list[Line]:
+    """The lines behind the line `after` ('' for the first). Raises ValueError for what is no key of a line."""
+    where: dict[str, Any] = {
+        "creator": creator,
+        "account": diamonds_of(creator),
+        "start": period.start,
+        "end": period.end,
+        "limit": limit,
+        **_parse_key(after),
+    }
+    return [_line(row) for row in await connection.execute(_PAGE, where)]
+
+
+async def read_groups(connection: AsyncConnection, creator: str, period: Period, *, by_room: bool) -> Sequence[Group]:
+    """The lines added up per day and reason, gifts also per room if so wished."""
+    where = {
+        "creator": creator,
+        "account": diamonds_of(creator),
+        "start": period.start,
+        "end": period.end,
+        "by_room": by_room,
+    }
+    return [
+        Group(row.day, row.room, row.what, row.lines, int(row.coins), int(row.diamonds))
+        for row in await connection.execute(_GROUPS, where)
+    ]
+
+
+def _line(row: Row[Any]) -> Line:
+    micros = int(row.at.timestamp()) * 1_000_000 + row.at.microsecond
+    return Line(
+        ".".join(str(part) for part in (micros, row.source, row.a, row.b, row.c, row.d)),
+        row.at,
+        row.what,
+        row.ref,
+        int(row.diamonds),
+        row.batch_id,
+        row.room,
+        row.gift_id,
+        row._mapping["count"],
+        row.coins,
+        row.sender,
+    )
+
+
+def _parse_key(key: str) -> dict[str, Any]:
+    if not key:
+        return dict.fromkeys(("after_at", "source", "a", "b", "c", "d"))
+    parts = key.split(".")
+    if len(parts) != 6 or not all(part.isascii() and part.isdecimal() and len(part) < 19 for part in parts):  # noqa: PLR2004
+        raise ValueError("expected the key of a line")
+    micros, source, *rest = (int(part) for part in parts)
+    from_epoch = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
+    try:
+        after_at = from_epoch + timedelta(microseconds=micros)
+    except OverflowError:
+        raise ValueError("expected the key of a line") from None
+    return {"after_at": after_at, "source": source, **dict(zip("abcd", rest, strict=True))}
