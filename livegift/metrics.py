@@ -19,6 +19,7 @@ GIFT_BREAKER_OPEN = Gauge("livegift_gift_breaker_open", "1 while no gifts are se
 GIFTS_SHED = Counter("livegift_gifts_shed_total", "Gifts answered as unknown without being sent", ["reason"])
 FRAMES = Counter("livegift_room_frames_total", "Room frames built by this process")
 FRAME_WRITES = Counter("livegift_room_frame_writes_total", "Room frames written to viewers")
+LAGGING = Counter("livegift_lagging_total", "Times that a viewer did not keep up and was skipped")
 SLOW_CLOSED = Counter("livegift_slow_closed_total", "Connections closed because they did not read")
 PUBLISHED = Counter("livegift_relay_published_total", "Journal entries published to rooms")
 UNPUBLISHED = Gauge("livegift_relay_unpublished", "Journal entries read and not yet published")

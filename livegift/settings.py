@@ -43,6 +43,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     room_events_max: Annotated[int, Meta(ge=0, description="events per second and viewer; 0 = no cap")] = 200
     commands_per_s_max: Annotated[int, Meta(ge=0, description="commands per second and connection; 0 = no cap")] = 50
     combo_timeout_ms: Annotated[int, Meta(ge=100, le=60_000, description="a streak ends this long after a send")] = 3000
+    fast_path: Annotated[
+        bool, Meta(description="frames go straight to the transport; false = plain ASGI, as on another server")
+    ] = True
     self_gifts: Annotated[bool, Meta(description="whether creators may send gifts to themselves")] = False
     log_format: Annotated[Literal["json", "console"], Meta(description="how log lines look")] = "json"
 

@@ -7,29 +7,30 @@ import uvicorn
 
 from livegift import logs, metrics
 from livegift.api.app import create_app
-from livegift.limits import DRAIN_TIMEOUT_S
+from livegift.hub.protocol import protocol_class
+from livegift.hub.wheel import Wheel
+from livegift.limits import DRAIN_TIMEOUT_S, PING_PERIOD_S, WHEEL_TICK_S
 from livegift.net import LISTEN_BACKLOG
 from livegift.settings import Settings
 
 log = structlog.get_logger()
-
-WS_PING_INTERVAL_S = 20.0
 
 
 def run_web(settings: Settings, sock: socket.socket, *, with_demo: bool = False) -> None:
     """Serve until SIGTERM or SIGINT."""
     logs.configure(settings.log_format, "web")
     metrics.serve(settings.metrics_port, settings.host)
+    wheel = Wheel(WHEEL_TICK_S)
     config = uvicorn.Config(
-        create_app(settings, with_demo=with_demo),
+        create_app(settings, with_demo=with_demo, wheel=wheel),
         loop="uvloop",
         http="h11",
-        ws="websockets-sansio",
+        ws=protocol_class(wheel) if settings.fast_path else "websockets-sansio",
         ws_max_size=settings.frame_bytes_max,
-        # Per connection it would cost 40 KB and a compression for each viewer.
+        # uvicorn's own costs 40 KB and a compression for each viewer; the protocol class has its own way.
         ws_per_message_deflate=False,
-        ws_ping_interval=WS_PING_INTERVAL_S,
-        ws_ping_timeout=WS_PING_INTERVAL_S,
+        ws_ping_interval=PING_PERIOD_S,
+        ws_ping_timeout=PING_PERIOD_S,
         log_config=None,
         access_log=False,
         server_header=False,

@@ -163,6 +163,14 @@ class Directory:
         known = self._rooms.get(room)
         return known.room if known else None
 
+    def fresh_room(self, room: str) -> Room | None:
+        """The room if it was looked at just now; None says nothing."""
+        return self._fresher_than(DIRECTORY_TTL_S, room)
+
+    def knows_receiver(self, user: str | None, room: Room) -> bool:
+        """Whether gifts can go to `user` (None: the creator) without asking anybody."""
+        return user is None or user == room.creator_id or user in self._creators
+
     async def room(self, room: str) -> Room | None:
         """The room, or None when there is none. Raises RequestError('unavailable') when nobody can tell."""
         if (known := self._fresher_than(DIRECTORY_TTL_S, room)) is not None:

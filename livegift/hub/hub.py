@@ -14,6 +14,7 @@ from livegift.hub.gifting import Gifting
 from livegift.hub.rooms import RoomFeeds
 from livegift.hub.sessions import Sessions
 from livegift.hub.subscriber import Subscriber
+from livegift.hub.wheel import Wheel
 from livegift.identity import Tokens
 from livegift.ledger.engine import Database
 from livegift.limits import ROOM_HEADS_POLL_S, ROOM_LINGER_S, ROOM_PULSE_S
@@ -28,8 +29,8 @@ log = structlog.get_logger()
 class Hub:
     """Made once per process, before it serves."""
 
-    def __init__(self, settings: Settings, store: Store, database: Database, tokens: Tokens) -> None:
-        """All connected."""
+    def __init__(self, settings: Settings, store: Store, database: Database, tokens: Tokens, wheel: Wheel) -> None:
+        """All connected; the hub turns the wheel."""
         self.wallets = Wallets(store, settings.partitions, settings.ref_ttl_s)
         self.rooms = Rooms(store)
         self.directory = Directory(database)
@@ -50,7 +51,9 @@ class Hub:
             gifting=self._gifting,
             feeds=self._feeds,
             sessions=Sessions(self._subscriber, self.wallets),
+            wheel=wheel,
         )
+        self._wheel = wheel
         self._tasks: list[asyncio.Task[None]] = []
 
     def _restored(self, channel: str) -> None:
@@ -61,6 +64,7 @@ class Hub:
         """Load the catalogue and begin to look after the rooms."""
         await self.directory.start()
         self._tasks = [
+            asyncio.create_task(self._wheel.run(), name="wheel"),
             asyncio.create_task(self._every(ROOM_HEADS_POLL_S, "heads"), name="heads"),
             asyncio.create_task(self._every(ROOM_PULSE_S, "pulse"), name="pulse"),
         ]

@@ -19,8 +19,8 @@ class Session(Protocol):
 
     wallet_seq: int
 
-    def write(self, text: str) -> None:
-        """Queue one frame; never blocks."""
+    def write(self, payload: bytes) -> None:
+        """Write one frame; never blocks."""
 
 
 class Sessions:
@@ -71,24 +71,23 @@ class Sessions:
 
     def _on_message(self, user: str, message: bytes) -> None:
         wallet = wire.wallet_seq_of(message)
-        text = message.decode()
         for session in self._sessions.get(user, ()):
             if wallet is None:
-                session.write(text)
+                session.write(message)
             elif wallet[0] > session.wallet_seq:
                 session.wallet_seq = wallet[0]
-                session.write(text)
+                session.write(message)
 
     def tell_others(self, user: str, sender: Session, balance: int, seq: int) -> None:
         """A gift of `sender` changed the wallet: the user's other connections here hear of it."""
         sessions = self._sessions.get(user, ())
         if len(sessions) < 2:  # noqa: PLR2004 - the sender alone
             return
-        text = wire.frame("wallet", balance=balance, seq=seq, reason="gift").decode()
+        payload = wire.frame("wallet", balance=balance, seq=seq, reason="gift")
         for session in sessions:
             if session is not sender and seq > session.wallet_seq:
                 session.wallet_seq = seq
-                session.write(text)
+                session.write(payload)
 
     # --- Wallets that are not what they were --------------------------------------------------------------------------
 
@@ -113,11 +112,11 @@ class Sessions:
             except StoreUnavailableError as error:
                 log.warning("sessions.resync_failed", root=root, error=str(error))
                 return  # what took it away brings another message when it is back
-            text = wire.frame("wallet", balance=wallet.balance, seq=wallet.seq, reason="resync").decode()
+            payload = wire.frame("wallet", balance=wallet.balance, seq=wallet.seq, reason="resync")
             for session, seq in known.items():
                 if session.wallet_seq == seq != wallet.seq:
                     session.wallet_seq = wallet.seq
-                    session.write(text)
+                    session.write(payload)
 
     async def aclose(self) -> None:
         """Stop comparing."""
