@@ -11,7 +11,9 @@ CONNECTIONS = Gauge("livegift_connections", "Open WebSocket connections of this 
 GIFTS = Counter("livegift_gifts_total", "Gifts by outcome", ["outcome"])
 # Looked up once: finding a label's counter costs more than counting.
 GIFTS_BY_OUTCOME = {outcome: GIFTS.labels(outcome) for outcome in ("accepted", "duplicate", "rejected", "unknown")}
-GIFT_SECONDS = Histogram("livegift_gift_seconds", "From a gift's arrival to its result", buckets=_SECONDS)
+GIFT_SECONDS = Histogram(
+    "livegift_gift_seconds", "From the arrival of a batch's oldest gift to the results", buckets=_SECONDS
+)
 GIFT_BATCH = Histogram(
     "livegift_gift_batch", "Gifts per exchange with Redis", buckets=(1, 2, 5, 10, 20, 50, 100, 200, 500)
 )

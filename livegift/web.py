@@ -1,5 +1,6 @@
 """`livegift web`: the WebSocket hub and the HTTP API, on a listening socket that processes can share."""
 
+import gc
 import socket
 
 import structlog
@@ -14,6 +15,8 @@ from livegift.net import LISTEN_BACKLOG
 from livegift.settings import Settings
 
 log = structlog.get_logger()
+
+GC_ALLOCATIONS = 20_000  # Python's 700 is for small programs
 
 
 def run_web(settings: Settings, sock: socket.socket, *, with_demo: bool = False) -> None:
@@ -38,5 +41,9 @@ def run_web(settings: Settings, sock: socket.socket, *, with_demo: bool = False)
         limit_concurrency=None,
         backlog=LISTEN_BACKLOG,
     )
+    # What was loaded stays; without this each of the many collections under load looks at all of it.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(GC_ALLOCATIONS)
     log.info("web.listening", address=sock.getsockname()[:2])
     uvicorn.Server(config).run(sockets=[sock])

@@ -365,7 +365,7 @@ class Connection:
         to_name = room.creator_name if to == room.creator_id else to
         message = wire.dumps(command.message) if command.message else b"null"
         user_json = wire.ANONYMOUS_JSON if command.anonymous else self._user_json
-        return gift, Display(user_json, wire.details_json(to, to_name, kind), message)
+        return gift, Display(user_json, self._services.directory.details(to, to_name, kind), message)
 
     def _verdict(
         self, command: wire.GiftSendCommand, identity: Identity, room: Room | None, *, is_receiver: bool
@@ -391,18 +391,7 @@ class Connection:
             status = "duplicate" if outcome.duplicate else "accepted"
             metrics.GIFTS_BY_OUTCOME[status].inc()
             self.wallet_seq = max(self.wallet_seq, outcome.wallet_seq)
-            self.write(
-                wire.frame(
-                    "gift.result",
-                    ref=ref,
-                    status=status,
-                    gift_event_id=outcome.event_id,
-                    coins=outcome.coins,
-                    balance=outcome.balance,
-                    wallet_seq=outcome.wallet_seq,
-                    combo={"id": outcome.combo_id, "repeat_count": outcome.repeat_count},
-                )
-            )
+            self.write(wire.accepted_frame(ref, outcome))
             if not outcome.duplicate and self._identity is not None:
                 self._services.sessions.tell_others(self._identity.user, self, outcome.balance, outcome.wallet_seq)
         elif isinstance(outcome, Refused):

@@ -12,6 +12,12 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 from websockets.exceptions import InvalidState
 from websockets.extensions.permessage_deflate import PerMessageDeflate, ServerPerMessageDeflateFactory
 from websockets.http11 import Request
+from websockets.protocol import OPEN
+
+try:
+    from websockets.speedups import apply_mask
+except ImportError:  # as websockets itself does where it has no wheel
+    from websockets.utils import apply_mask
 
 from livegift.hub.message import Message, text_frame
 from livegift.hub.wheel import Deadline, Wheel
@@ -26,6 +32,26 @@ from livegift.limits import (
 EXTENSION = "livegift.direct"
 _PING = b"\x89\x00"
 _WINDOW_BITS = 15  # what shared messages are compressed with, see `Message.deflated`
+
+
+# RFC 6455, 5.2: FIN and opcode 1; the mask's bit; bytes before the payload of a masked frame, by its 7-bit length.
+_TEXT, _MASKED = 0x81, 0x80
+_HEADER_BYTES = {126: 8, 127: 14}
+
+
+def frame_end(data: bytes, at: int) -> int | None:
+    """Where the frame that begins at `at` ends; None while its header is not complete."""
+    if len(data) < at + 2:
+        return None
+    length = data[at + 1] & 0x7F
+    header = _HEADER_BYTES.get(length, 6) - (0 if data[at + 1] & _MASKED else 4)
+    if len(data) < at + header:
+        return None
+    if length == 126:  # noqa: PLR2004 - RFC 6455, 5.2
+        length = int.from_bytes(data[at + 2 : at + 4])
+    elif length == 127:  # noqa: PLR2004
+        length = int.from_bytes(data[at + 2 : at + 10])
+    return at + header + length
 
 
 class Listener(Protocol):
@@ -53,6 +79,9 @@ class DirectProtocol(WebSocketsSansIOProtocol):
         self._listener: Listener | None = None
         self._heard = True
         self._deadline: Deadline | None = None
+        self._is_aligned = True
+        self._rest = b""  # the beginning of a frame
+        self._out: list[bytes] = []
         self.deflates = False
         self.is_full = False
         if self.deflate:
@@ -89,14 +118,22 @@ class DirectProtocol(WebSocketsSansIOProtocol):
         return self.transport.get_write_buffer_size()
 
     def write(self, payload: bytes) -> None:
-        """Write a text message, whatever is in the buffer."""
-        if self.is_open:
-            self.transport.write(text_frame(payload))
+        """Write a text message, whatever is in the buffer; all of this turn of the loop go out in one piece."""
+        if not self._out:
+            self.loop.call_soon(self._flush)
+        self._out.append(text_frame(payload))
 
     def write_shared(self, message: Message) -> None:
-        """The same for one that others get too."""
+        """The same for one that others get too, which is written as it is."""
+        if self._out:
+            self._flush()
         if self.is_open:
             self.transport.write(message.deflated if self.deflates else message.plain)
+
+    def _flush(self) -> None:
+        if self._out and self.is_open:
+            self.transport.write(b"".join(self._out))
+        self._out.clear()
 
     def hold_reading(self, hold: bool) -> None:  # noqa: FBT001 - its one argument is its meaning
         """Stop reading, or go on: the other side's sends then wait in its own buffers."""
@@ -112,6 +149,7 @@ class DirectProtocol(WebSocketsSansIOProtocol):
         """Say goodbye behind what is in the buffer; whoever does not take it in CLOSE_LINGER_S is cut off."""
         if not self.is_open:
             return
+        self._flush()
         try:
             self.conn.send_close(code, reason)
         except InvalidState:
@@ -170,9 +208,47 @@ class DirectProtocol(WebSocketsSansIOProtocol):
         self._deadline = self.wheel.after(PING_PERIOD_S, self._ping)
 
     def data_received(self, data: bytes) -> None:
-        """Bytes have come."""
+        """Bytes have come. Whole, uncompressed text messages take the short way; `websockets` gets all other frames."""
         self._heard = True
-        super().data_received(data)
+        if self._listener is None or not self._is_aligned:
+            # From here on nobody but the parser knows where a frame begins.
+            self._is_aligned = not self.handshake_initiated
+            super().data_received(data)
+            return
+        if self._rest:
+            data = self._rest + data
+            self._rest = b""
+        at = 0
+        while at < len(data):
+            end = frame_end(data, at)
+            if end is None or end > len(data):
+                if end is not None and end - at > self.config.ws_max_size:
+                    self._is_aligned = False  # it will be refused, before all of it has come
+                    super().data_received(data[at:])
+                else:
+                    self._rest = data[at:]
+                return
+            if data[at] != _TEXT or not data[at + 1] & _MASKED or self.conn.current_size is not None:
+                super().data_received(data[at:end])
+            elif not self._take_text(data, at, end):
+                return
+            at = end
+
+    def _take_text(self, data: bytes, at: int, end: int) -> bool:
+        """Unmask and hand over one message; False when the connection has ended."""
+        payload_at = at + _HEADER_BYTES.get(data[at + 1] & 0x7F, 6)
+        payload = data[payload_at:end]
+        listener = self._listener
+        if listener is None or self.conn.state is not OPEN or len(payload) > self.config.ws_max_size:
+            super().data_received(data[at:end])
+            return True
+        try:
+            text = apply_mask(payload, data[payload_at - 4 : payload_at]).decode()
+        except UnicodeDecodeError:
+            super().data_received(data[at:end])  # which knows what to say to that
+            return False
+        listener.on_text(text)
+        return True
 
     def send_receive_event_to_app(self) -> None:
         """A message is complete."""
