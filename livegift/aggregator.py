@@ -16,6 +16,7 @@ import uvloop
 
 from livegift import logs, metrics, wire
 from livegift.booking import book_all, stretch_of
+from livegift.corrections import finish_corrections
 from livegift.domain.journal import GiftSent
 from livegift.domain.partitions import Position
 from livegift.errors import PartitionStoppedError, StoreUnavailableError
@@ -36,9 +37,12 @@ from livegift.limits import (
     MEMORY_SHARE_ENOUGH,
     MEMORY_SHARE_MAX,
     STREAK_REOPEN_S,
+    SWEEP_CORRECTIONS_S,
     SWEEP_GRANTS_S,
+    SWEEP_ORDERS_S,
     TRIM_PERIOD_S,
 )
+from livegift.orders import finish_orders
 from livegift.reading import DurableReader, Reading
 from livegift.recovery.partitions import Prepared
 from livegift.recovery.restore import recovery_of
@@ -46,6 +50,7 @@ from livegift.settings import Settings
 from livegift.store.client import Node, Store
 from livegift.store.leases import Leases
 from livegift.store.outbox import Outbox, Row
+from livegift.store.rooms import Rooms
 from livegift.store.server import memory_share
 from livegift.store.wallets import Wallets
 from livegift.worker import Worker, connected, run_until_stopped, worker_name
@@ -94,6 +99,8 @@ class Aggregator(Worker):
             "memory": self._watch_memory(),
             "trim": self._keep_trimmed(),
             "grants": self._repeat_grants(),
+            "orders": self._finish_orders(),
+            "corrections": self._finish_corrections(),
         }
 
     async def on_leases(self, won: set[int], lost: set[int]) -> None:
@@ -332,6 +339,24 @@ class Aggregator(Worker):
                 await repeat_pending_grants(self._database, self._wallets)
             except (StoreUnavailableError, LedgerUnavailableError) as error:
                 log.warning("grants.sweep_failed", error=str(error))
+
+    async def _finish_orders(self) -> None:
+        """Finish what a crash has left between an order's money and its coins; close those that nobody has paid."""
+        while True:
+            await asyncio.sleep(SWEEP_ORDERS_S)
+            try:
+                await finish_orders(self._database, self._wallets)
+            except (StoreUnavailableError, LedgerUnavailableError) as error:
+                log.warning("orders.sweep_failed", error=str(error))
+
+    async def _finish_corrections(self) -> None:
+        """Finish what a crash has left between a decision and its coins."""
+        while True:
+            await asyncio.sleep(SWEEP_CORRECTIONS_S)
+            try:
+                await finish_corrections(self._database, self._wallets, Rooms(self._store))
+            except (StoreUnavailableError, LedgerUnavailableError) as error:
+                log.warning("corrections.sweep_failed", error=str(error))
 
 
 def run_aggregator(settings: Settings) -> None:

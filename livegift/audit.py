@@ -1,4 +1,4 @@
-"""`livegift audit`: the five invariants, exact under traffic.
+"""`livegift audit`: the six invariants, exact under traffic.
 
 Redis is read first: wallets, then how far each journal is, then the rooms. Then the ledger is waited for until it has
 booked that much, and compared at exactly those places, in one snapshot.
@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from livegift.errors import StoreUnavailableError
 from livegift.ledger import audit as ledger
+from livegift.ledger.corrections import wrong_corrections
 from livegift.ledger.engine import Database
 from livegift.ledger.journal import read_checkpoints
 from livegift.limits import AUDIT_WAIT_S
@@ -31,6 +32,8 @@ INVARIANTS = {
     3: "gifts accepted = gifts in the ledger = gifts in the rooms' totals",
     4: "no wallet is below zero, except one that is frozen",
     5: "an accepted ref has exactly one gift",
+    6: "every order has exactly the entries and the money that its status says",
+    7: "every correction has exactly the entry and the diamonds that its status says",
 }
 
 
@@ -116,6 +119,10 @@ async def audit(settings: Settings, wait_s: float = AUDIT_WAIT_S) -> Report:
             for violation in await ledger.repeated_refs(connection, settings.ref_ttl_s):
                 checks[5].violations.append(violation)
             checks[5].compared = sum(state.gifts for state in seen.states.values())
+            checks[6].compared, wrong = await ledger.wrong_orders(connection, settings.ref_ttl_s)
+            checks[6].violations += wrong
+            checks[7].compared, wrong = await wrong_corrections(connection, settings.ref_ttl_s, ledger.EXAMPLES_MAX)
+            checks[7].violations += wrong
     finally:
         await database.aclose()
         await store.aclose()

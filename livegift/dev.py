@@ -113,9 +113,10 @@ def run_dev(options: DevOptions) -> None:
                 "stop what uses it, or choose another with --port (0 takes a free one)"
             ) from None
         stores = _Stores(options.data, stack)
-        kept = read_env_file(options.data / "env").get("LIVEGIFT_JWT_SECRET")
-        secret = os.environ.get("LIVEGIFT_JWT_SECRET") or kept or token_urlsafe(48)
-        values = {**stores.urls, "LIVEGIFT_JWT_SECRET": secret}
+        kept = read_env_file(options.data / "env")
+        names = ("LIVEGIFT_JWT_SECRET", "LIVEGIFT_SANDBOX_SECRETS")
+        secrets = {name: os.environ.get(name) or kept.get(name) or token_urlsafe(48) for name in names}
+        values = {**stores.urls, **secrets}
         _write_env(options.data, values)
         environ = {**os.environ, **values}
         settings = load_settings(options.data, environ)

@@ -51,7 +51,13 @@ _TABLE = (
     # Everything else.
     ErrorKind("unauthenticated", "A valid token is needed.", 401),
     ErrorKind("token_expired", "The token has expired: get a new one and say hello again.", 401, retryable=True),
+    ErrorKind("reauthentication_required", "This purchase needs a token of somebody who has just signed in.", 401),
+    ErrorKind("payments_off", "This server sells no coins.", 404),
+    ErrorKind("package_not_found", "There is no such coin package in this region.", 404),
+    ErrorKind("order_not_paid", "This order was not paid: there is nothing to give back.", 409),
+    ErrorKind("bad_signature", "The webhook's signature is not valid.", 400),
     ErrorKind("forbidden", "This token does not allow that.", 403),
+    ErrorKind("second_person_required", "Somebody else has to approve this, who gets nothing by it.", 403),
     ErrorKind("not_found", "There is nothing at this address.", 404),
     ErrorKind("method_not_allowed", "This address does not take that method.", 405),
     ErrorKind("conflict", "It exists already, with other content.", 409),

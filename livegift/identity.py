@@ -18,7 +18,7 @@ _UNSHOWN = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 class Identity(Struct, frozen=True):
-    """The claims of a valid token. `exp` is seconds since the epoch."""
+    """The claims of a valid token. `exp` and `auth_time` (the last sign-in) are seconds since the epoch."""
 
     sub: Annotated[str, Meta(pattern=ID_PATTERN)]
     exp: float
@@ -28,6 +28,7 @@ class Identity(Struct, frozen=True):
     rooms: list[str] | None = None
     age_verified: bool = False
     region: str | None = None
+    auth_time: float | None = None
 
     @property
     def user(self) -> str:

@@ -18,6 +18,9 @@ PREFIX = "LIVEGIFT_"
 DEFAULT_DATA_DIR = Path(".livegift")
 JWT_SECRET_BYTES_MIN = 32  # RFC 7518, 3.2: a key of at least the hash's size
 
+# Their values are never shown.
+_SECRET = {"jwt_secret", "redis_url", "database_url", "sandbox_secrets", "stripe_api_key", "stripe_webhook_secrets"}
+
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Every setting, with its default. A field `x_y` is the variable `LIVEGIFT_X_Y`."""
@@ -47,6 +50,21 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         bool, Meta(description="frames go straight to the transport; false = plain ASGI, as on another server")
     ] = True
     self_gifts: Annotated[bool, Meta(description="whether creators may send gifts to themselves")] = False
+
+    public_url: Annotated[str, Meta(description="https:// address that people reach this server at, for checkouts")] = (
+        ""
+    )
+    sandbox_secrets: Annotated[
+        str, Meta(description="signing secrets of the sandbox provider, comma-separated, the newest first; empty = off")
+    ] = ""
+    stripe_api_key: Annotated[str, Meta(description="Stripe's secret key; empty = off")] = ""
+    stripe_webhook_secrets: Annotated[
+        str, Meta(description="signing secrets of Stripe's webhooks, comma-separated: several while one is replaced")
+    ] = ""
+    reauth_amount: Annotated[
+        int, Meta(ge=0, description="purchases above this (minor units) need a fresh sign-in; 0 = never")
+    ] = 10_000
+    reauth_age_s: Annotated[int, Meta(ge=1, description="how old that sign-in (claim auth_time) may be")] = 300
     log_format: Annotated[Literal["json", "console"], Meta(description="how log lines look")] = "json"
 
 
@@ -82,11 +100,25 @@ def load_settings(data_dir: Path | None = None, environ: Mapping[str, str] | Non
         settings = msgspec.convert(values, Settings, strict=False)
     except msgspec.ValidationError as error:
         name = str(error).rpartition("$.")[2].rstrip("`")
-        got = "" if name in ("jwt_secret", "redis_url", "database_url") else f", got {values.get(name)!r}"
+        got = "" if name in _SECRET else f", got {values.get(name)!r}"
         raise ConfigError(f"{PREFIX}{name.upper()}: {str(error).partition(' - at')[0]}{got}") from None
     if settings.jwt_secret and len(settings.jwt_secret.encode()) < JWT_SECRET_BYTES_MIN:
         raise ConfigError(f"LIVEGIFT_JWT_SECRET must have at least {JWT_SECRET_BYTES_MIN} bytes")
+    _check_payments(settings)
     return settings
+
+
+def _check_payments(settings: Settings) -> None:
+    """Raise ConfigError for what would let others sign webhooks, or let none in."""
+    if any(len(secret.encode()) < JWT_SECRET_BYTES_MIN for secret in secrets_of(settings.sandbox_secrets)):
+        raise ConfigError(f"LIVEGIFT_SANDBOX_SECRETS: each must have at least {JWT_SECRET_BYTES_MIN} bytes")
+    if bool(settings.stripe_api_key) != bool(secrets_of(settings.stripe_webhook_secrets)):
+        raise ConfigError("LIVEGIFT_STRIPE_API_KEY and LIVEGIFT_STRIPE_WEBHOOK_SECRETS: set both or none")
+
+
+def secrets_of(text: str) -> list[str]:
+    """The secrets of a comma-separated setting."""
+    return [secret.strip() for secret in text.split(",") if secret.strip()]
 
 
 def settings_source(data_dir: Path | None = None, environ: Mapping[str, str] | None = None) -> str | None:

@@ -9,6 +9,7 @@ import orjson
 from msgspec import Meta, Struct
 
 from livegift.domain.catalogue import GiftKind
+from livegift.domain.corrections import RevokedGift
 from livegift.domain.journal import GiftSent, StreakEnded
 from livegift.domain.spending import Accepted
 from livegift.errors import ERRORS, RequestError
@@ -18,10 +19,12 @@ from livegift.limits import (
     ID_PATTERN,
     MESSAGE_LENGTH_MAX,
     NAME_LENGTH_MAX,
+    ORDER_COINS_MAX,
     REF_PATTERN,
     TEXT_PATTERN,
     TITLE_LENGTH_MAX,
     TOKEN_LENGTH_MAX,
+    WHY_LENGTH_MAX,
 )
 
 Id = Annotated[str, Meta(pattern=ID_PATTERN)]
@@ -138,6 +141,24 @@ class RoomPatch(Struct, frozen=True, forbid_unknown_fields=True):
     title: Title | None = None
 
 
+class OrderBody(Struct, frozen=True, forbid_unknown_fields=True):
+    """`POST /v1/orders`: a package, or as many coins as a gift lacks. One of the two."""
+
+    package_id: Id | None = None
+    shortfall_coins: Annotated[int, Meta(ge=1, le=ORDER_COINS_MAX)] | None = None
+    region: Id | None = None
+
+
+class CorrectionBody(Struct, frozen=True, forbid_unknown_fields=True):
+    """`POST /v1/admin/corrections`: coins that a wallet gets or, below zero, gives; or the gift that is undone."""
+
+    why: Annotated[str, Meta(min_length=1, max_length=WHY_LENGTH_MAX, pattern=TEXT_PATTERN)]
+    id: Id | None = None
+    user: Id | None = None
+    coins: Annotated[int, Meta(ge=-(10**13), le=10**13)] | None = None
+    gift_event_id: Id | None = None
+
+
 class DemoToken(Struct, frozen=True):
     """`POST /demo/token`, which only `livegift dev` has."""
 
@@ -230,6 +251,20 @@ def streak_end_event(event_id: str, end: StreakEnded) -> bytes:
 def room_event(event_id: str, ts_ms: int, status: str, title: str) -> bytes:
     """The event of a room that was opened or ended, without its opening brace and `seq`."""
     shown = {"type": "room", "id": event_id, "ts_ms": ts_ms, "status": status, "title": title}
+    return orjson.dumps(shown)[1:]
+
+
+def gift_revoked_event(gift: RevokedGift, coins: int, ts_ms: int) -> bytes:
+    """The event of a gift that an operator has undone: what it was of, without who sent it."""
+    shown = {
+        "type": "gift.revoked",
+        "id": f"{gift.id}-revoked",
+        "ts_ms": ts_ms,
+        "gift_event_id": gift.id,
+        "reason": "operator",
+        "coins": coins,
+        "diamonds": gift.diamonds,
+    }
     return orjson.dumps(shown)[1:]
 
 

@@ -141,12 +141,12 @@ async def test_what_the_ledger_refuses_is_found_among_many_and_can_be_booked_lat
 async def test_an_unknown_reason_waits_for_a_version_that_knows_it(running: InProcess, client: redis_py.Redis) -> None:
     root = running.wallets.root_of("alice")
     with closing(client):
-        reply = client.fcall("wallet_credit_1", 1, root, "3600", "alice", "bonus-1", "ab", "7", "bonus")  # type: ignore[no-untyped-call]
+        reply = client.fcall("wallet_credit_1", 1, root, "3600", "alice", "bonus-1", "ab", "7", "theft")  # type: ignore[no-untyped-call]
     assert b"ok|" in reply.encode() if isinstance(reply, str) else reply
     await wait_until(lambda: in_quarantine(running), "it is in quarantine")
     (row,) = await in_quarantine(running)
     assert (row.user, row.coins) == ("alice", 7)
-    assert "unknown reason 'bonus'" in row.error
+    assert "unknown reason 'theft'" in row.error
     assert await suspense(running) == -7
     report = await running.audit()
     assert report.passed, report.to_text()

@@ -7,7 +7,7 @@ from starlette.applications import Starlette
 from starlette.routing import BaseRoute, WebSocketRoute
 from starlette.websockets import WebSocket
 
-from livegift.api import catalogue, demo, health, rooms, wallets
+from livegift.api import admin, catalogue, demo, health, orders, payments, rooms, wallets
 from livegift.api.context import Context
 from livegift.api.problems import HANDLERS
 from livegift.hub.hub import Hub
@@ -16,6 +16,7 @@ from livegift.identity import Tokens
 from livegift.ledger import schema
 from livegift.ledger.engine import Database
 from livegift.limits import WHEEL_TICK_S
+from livegift.orders import providers_of
 from livegift.settings import Settings
 from livegift.store import functions
 from livegift.store.client import Store
@@ -44,7 +45,9 @@ def create_app(settings: Settings, *, with_demo: bool = False, wheel: Wheel | No
             hub = Hub(settings, store, database, tokens, wheel or Wheel(WHEEL_TICK_S))
             await hub.start()
             outbox = Outbox(store, settings.partitions)
-            app.state.context = Context(settings, store, outbox, database, tokens, hub)
+            app.state.context = Context(
+                settings, store, outbox, database, tokens, hub, providers_of(settings, database)
+            )
             try:
                 yield
             finally:
@@ -57,7 +60,10 @@ def create_app(settings: Settings, *, with_demo: bool = False, wheel: Wheel | No
         WebSocketRoute("/v1/ws", _websocket),
         *catalogue.ROUTES,
         *wallets.ROUTES,
+        *orders.ROUTES,
+        *payments.ROUTES,
         *rooms.ROUTES,
+        *admin.ROUTES,
         *health.ROUTES,
     ]
     if with_demo:

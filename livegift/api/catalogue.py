@@ -33,7 +33,14 @@ async def packages(request: Request) -> Response:
     """`GET /v1/coin-packages?region=`."""
     found = await _packages_of(request)
     rows = [
-        {"id": p.id, "coins": p.coins, "bonus_coins": p.bonus_coins, "amount": p.amount, "currency": p.currency}
+        {
+            "id": p.id,
+            "coins": p.coins,
+            "bonus_coins": p.bonus_coins + p.promotion_coins,
+            "amount": p.amount,
+            "currency": p.currency,
+            "promotion_id": p.promotion_id,
+        }
         for p in found
     ]
     return json_response({"packages": rows})
@@ -52,7 +59,7 @@ async def rates(request: Request) -> Response:
                     "id": p.id,
                     "amount": p.amount,
                     "currency": p.currency,
-                    "coins": p.coins + p.bonus_coins,
+                    "coins": p.coins + p.bonus_coins + p.promotion_coins,
                     "creator_share_ppm": creator_share_ppm(p),
                 }
                 for p in found

@@ -1,5 +1,6 @@
 """What the routes share, and how they learn who is asking."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypeVar, cast
 
@@ -13,6 +14,7 @@ from livegift.hub.hub import Hub
 from livegift.identity import Identity, Tokens
 from livegift.ledger.engine import Database
 from livegift.limits import HTTP_BODY_BYTES_MAX, PAGE_ITEMS_MAX
+from livegift.payments.provider import Provider
 from livegift.settings import Settings
 from livegift.store.client import Store
 from livegift.store.outbox import Outbox
@@ -30,6 +32,7 @@ class Context:
     database: Database
     tokens: Tokens
     hub: Hub
+    providers: Mapping[str, Provider]
 
 
 def context_of(request: Request) -> Context:
@@ -58,12 +61,17 @@ def require_role(identity: Identity, *roles: str) -> None:
 
 async def body_of(request: Request, model: type[T]) -> T:
     """The request's body as `model`. Raises RequestError('too_large' or 'invalid')."""
+    return wire.parse_body(await raw_body_of(request, HTTP_BODY_BYTES_MAX), model)
+
+
+async def raw_body_of(request: Request, bytes_max: int) -> bytes:
+    """The request's body as it came. Raises RequestError('too_large')."""
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
-        if len(body) > HTTP_BODY_BYTES_MAX:
-            raise RequestError("too_large", f"Expected a body of at most {HTTP_BODY_BYTES_MAX} bytes.")
-    return wire.parse_body(bytes(body), model)
+        if len(body) > bytes_max:
+            raise RequestError("too_large", f"Expected a body of at most {bytes_max} bytes.")
+    return bytes(body)
 
 
 def room_id_of(request: Request) -> str:

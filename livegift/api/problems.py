@@ -8,6 +8,7 @@ from starlette.responses import Response
 
 from livegift.errors import ERRORS, RequestError, StoreUnavailableError
 from livegift.ledger.engine import LedgerUnavailableError
+from livegift.payments.provider import BadSignatureError, ProviderError
 
 log = structlog.get_logger()
 
@@ -39,6 +40,12 @@ async def on_unavailable(request: Request, error: Exception) -> Response:
     return problem("unavailable")
 
 
+async def on_bad_signature(request: Request, error: Exception) -> Response:
+    """A webhook that nobody we know has signed."""
+    log.warning("api.bad_signature", path=request.url.path, error=str(error))
+    return problem("bad_signature", str(error))
+
+
 async def on_http_exception(_: Request, error: Exception) -> Response:
     """What Starlette itself refuses: unknown paths and methods."""
     assert isinstance(error, HTTPException)  # noqa: S101 - registered for it alone
@@ -57,6 +64,8 @@ async def on_exception(request: Request, error: Exception) -> Response:
 HANDLERS = {
     RequestError: on_request_error,
     StoreUnavailableError: on_unavailable,
+    ProviderError: on_unavailable,
+    BadSignatureError: on_bad_signature,
     LedgerUnavailableError: on_unavailable,
     HTTPException: on_http_exception,
     Exception: on_exception,

@@ -18,13 +18,18 @@ class GiftKind:
 
 @dataclass(frozen=True, slots=True)
 class CoinPackage:
-    """Coins for money. `amount` is in minor units (cents) of `currency` (ISO 4217)."""
+    """Coins for money. `amount` is in minor units (cents) of `currency` (ISO 4217).
+
+    `promotion_id` is the promotion that runs for it, `promotion_coins` the bonus that it adds.
+    """
 
     id: str
     coins: int
     bonus_coins: int
     amount: int
     currency: str
+    promotion_id: str | None = None
+    promotion_coins: int = 0
 
 
 # One coin gives one diamond; a diamond pays half a US cent. Integers on the whole way.
@@ -60,6 +65,6 @@ DEFAULT_PACKAGES = (
 
 def creator_share_ppm(package: CoinPackage) -> int:
     """The part of a package's price (in USD cents) that reaches creators when all its coins are sent, in millionths."""
-    coins = package.coins + package.bonus_coins
+    coins = package.coins + package.bonus_coins + package.promotion_coins
     payout_usd_micros = coins * DIAMONDS_PER_COIN * USD_MICROS_PER_DIAMOND
     return payout_usd_micros * 1_000_000 // (package.amount * 10_000)

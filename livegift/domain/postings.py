@@ -17,8 +17,11 @@ DIAMOND = "DIAMOND"
 REASONS = {
     "grant": "coins:granted",
     "order": "coins:sold",
+    "bonus": "coins:bonus",
     "refund": "coins:refunded",
+    "chargeback": "coins:charged_back",
     "correction": "coins:corrected",
+    "revocation": "coins:spent",  # a gift that was undone
     "suspense": "coins:suspense",  # back from quarantine
 }
 

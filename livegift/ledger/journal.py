@@ -12,9 +12,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from livegift.domain.journal import Entry, GiftSent, Poison, StreakEnded, WalletChanged
 from livegift.domain.partitions import Position
-from livegift.domain.postings import Transfer, diamonds_of, sums, suspense_of, transfers_of
+from livegift.domain.postings import Transfer, diamonds_of, suspense_of, transfers_of
 from livegift.errors import LivegiftError, PartitionStoppedError
-from livegift.ledger import tables
+from livegift.ledger import accounts, corrections, orders, tables
 from livegift.ledger.engine import Database, plain
 from livegift.ledger.heads import move_heads
 from livegift.ledger.quarantine import Quarantined, put_aside
@@ -71,13 +71,6 @@ _GIFT_COLUMNS = [column.name for column in tables.gifts.columns]
 _TRANSFER_COLUMNS = [column.name for column in tables.transfers.columns]
 _STREAK_END_COLUMNS = [column.name for column in tables.streak_ends.columns]
 
-# In the order of the names, which all bookings share: no two of them can wait for each other.
-_ADD_TO_ACCOUNTS = text(
-    "INSERT INTO accounts (name, asset, balance) "
-    "SELECT n, a, c FROM unnest(CAST(:names AS text[]), CAST(:assets AS text[]), CAST(:changes AS bigint[])) "
-    "AS v(n, a, c) ORDER BY n "
-    "ON CONFLICT (name) DO UPDATE SET balance = accounts.balance + excluded.balance RETURNING name, balance"
-)
 _MOVE_CHECKPOINTS = text(
     "UPDATE checkpoints c SET epoch = v.epoch, n = v.n, gifts = c.gifts + v.gifts, coins = c.coins + v.coins, "
     "booked_at = now() FROM unnest(CAST(:partitions AS int[]), CAST(:epochs AS bigint[]), CAST(:ns AS bigint[]), "
@@ -139,8 +132,10 @@ async def _book_rows(connection: AsyncConnection, stretches: Sequence[Stretch], 
     rows = [(partition, p.epoch, p.n, end.combo_id, end.ts_ms) for partition, p, end in ends]
     await _copy(connection, "streak_ends", _STREAK_END_COLUMNS, rows)
     moves = [t for s in stretches for _, entry in s.entries for t in transfers_of(entry, s.partition)]
-    balances = await _add_to_accounts(connection, [*moves, *more])
+    balances = await accounts.add(connection, [*moves, *more])
     await _mark_grants(connection, [e for _, _, e in changes if e.reason == "grant"])
+    await orders.mark_booked(connection, [e for _, _, e in changes if e.reason in orders.REASONS])
+    await corrections.mark_booked(connection, [e for _, _, e in changes if e.reason in corrections.REASONS])
     diamonds: dict[str, int] = {}
     for _, _, gift in gifts:
         diamonds[gift.to] = diamonds.get(gift.to, 0) + gift.diamonds
@@ -277,22 +272,6 @@ async def _copy(
     ):
         for row in rows:
             await copy.write_row(row)
-
-
-async def _add_to_accounts(connection: AsyncConnection, moves: Iterable[Transfer]) -> dict[str, int]:
-    """Add the sums of `moves` to the accounts; returns the new balance of each."""
-    changes = sums(moves)
-    if not changes:
-        return {}
-    result = await connection.execute(
-        _ADD_TO_ACCOUNTS,
-        {
-            "names": [name for name, _ in changes],
-            "assets": [asset for _, asset in changes],
-            "changes": list(changes.values()),
-        },
-    )
-    return {row.name: row.balance for row in result}
 
 
 async def _mark_grants(connection: AsyncConnection, entries: Sequence[WalletChanged]) -> None:

@@ -41,6 +41,11 @@ _GIFTS = (
     "UNION ALL SELECT user_id, -coins, diamonds, n, false FROM quarantine "
     "WHERE room = :room AND partition = :partition AND status <> 'booked'"
 )
+_ROOM_GIFTS = (
+    "SELECT partition, n, sender, coins, diamonds, anonymous FROM gifts WHERE room = :room "
+    "UNION ALL SELECT partition, n, user_id, -coins, diamonds, false FROM quarantine "
+    "WHERE room = :room AND status <> 'booked'"
+)
 _SHARE = text(
     "SELECT count(*) AS gifts, coalesce(sum(coins), 0) AS coins, coalesce(sum(diamonds), 0) AS diamonds, "  # noqa: S608 - our own text
     f"coalesce(max(n), 0) AS last_n FROM ({_GIFTS}) g"
@@ -48,6 +53,25 @@ _SHARE = text(
 _GIFTERS = text(
     "SELECT sender, coalesce(sum(coins) FILTER (WHERE NOT anonymous), 0) AS coins "  # noqa: S608 - our own text
     f"FROM ({_GIFTS}) g GROUP BY sender ORDER BY sender"
+)
+_SHARES = text(
+    "SELECT g.partition, count(*) AS gifts, sum(g.coins) AS coins, sum(g.diamonds) AS diamonds "  # noqa: S608 - our own text
+    f"FROM ({_ROOM_GIFTS}) g JOIN unnest(CAST(:partitions AS int[]), CAST(:upto AS bigint[])) AS v(partition, n) "
+    "ON g.partition = v.partition AND g.n <= v.n GROUP BY 1"
+)
+_RANKS = text(
+    "SELECT g.sender, coalesce(sum(g.coins) FILTER (WHERE NOT g.anonymous), 0) AS coins "  # noqa: S608 - our own text
+    f"FROM ({_ROOM_GIFTS}) g JOIN unnest(CAST(:partitions AS int[]), CAST(:upto AS bigint[])) AS v(partition, n) "
+    "ON g.partition = v.partition AND g.n <= v.n GROUP BY 1"
+)
+_RECEIVERS = text(
+    "SELECT g.receiver, sum(g.diamonds) AS diamonds FROM gifts g "
+    "JOIN unnest(CAST(:partitions AS int[]), CAST(:upto AS bigint[])) AS v(partition, n) "
+    "ON g.partition = v.partition AND g.n <= v.n WHERE g.room = :room GROUP BY 1 ORDER BY 1"
+)
+_REVOKED = text(
+    "SELECT count(*) AS gifts, coalesce(sum(coins), 0) AS coins, coalesce(sum(diamonds), 0) AS diamonds "
+    "FROM corrections WHERE room = :room AND status IN ('approved', 'applied')"
 )
 _ROOMS = text(
     "SELECT id FROM rooms WHERE status = 'live' OR ended_at > now() - make_interval(secs => :ended_s) ORDER BY id"
@@ -86,3 +110,31 @@ async def share_of(connection: AsyncConnection, room: str, partition: int) -> tu
 async def active_rooms(connection: AsyncConnection, ended_s: float) -> list[str]:
     """Rooms that are live, or ended less than `ended_s` ago."""
     return [row.id for row in await connection.execute(_ROOMS, {"ended_s": ended_s})]
+
+
+def _upto(room: str, upto: Mapping[int, int]) -> dict[str, object]:
+    return {"room": room, "partitions": list(upto), "upto": list(upto.values())}
+
+
+async def booked_shares(
+    connection: AsyncConnection, room: str, upto: Mapping[int, int]
+) -> dict[int, tuple[int, int, int]]:
+    """Gifts, coins and diamonds of a room from each partition, up to an n per partition."""
+    rows = await connection.execute(_SHARES, _upto(room, upto))
+    return {row.partition: (row.gifts, int(row.coins), int(row.diamonds)) for row in rows}
+
+
+async def booked_ranks(connection: AsyncConnection, room: str, upto: Mapping[int, int]) -> dict[str, int]:
+    """What each gifter of a room has given not anonymously, up to an n per partition."""
+    return {row.sender: int(row.coins) for row in await connection.execute(_RANKS, _upto(room, upto))}
+
+
+async def receivers_of(connection: AsyncConnection, room: str, upto: Mapping[int, int]) -> dict[str, int]:
+    """The diamonds that each receiver got by gifts in a room, up to an n per partition."""
+    return {row.receiver: int(row.diamonds) for row in await connection.execute(_RECEIVERS, _upto(room, upto))}
+
+
+async def revocations_in(connection: AsyncConnection, room: str) -> dict[str, int]:
+    """Gifts of a room that operators have undone: how many, their coins and diamonds."""
+    row = (await connection.execute(_REVOKED, {"room": room})).one()
+    return {"gifts": row.gifts, "coins": int(row.coins), "diamonds": int(row.diamonds)}

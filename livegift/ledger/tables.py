@@ -19,6 +19,7 @@ from sqlalchemy import (
     UniqueConstraint,
     text,
 )
+from sqlalchemy.dialects.postgresql import JSONB
 
 metadata = MetaData(
     naming_convention={
@@ -190,6 +191,26 @@ transfers = Table(
     UniqueConstraint("user_id", "wallet_seq"),
 )
 
+# Transfers that touch no wallet. `id` is the order in which they were posted; an act (reason, ref) is posted once.
+postings = Table(
+    "postings",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("reason", Text, nullable=False),
+    Column("ref", Text, nullable=False),
+    Column("line", SmallInteger, nullable=False),
+    Column("asset", Text, nullable=False),
+    Column("debit", Text, nullable=False),
+    Column("credit", Text, nullable=False),
+    Column("amount", BigInteger, nullable=False),
+    _at("at"),
+    CheckConstraint("amount > 0", name="amount"),
+    CheckConstraint("debit <> credit", name="legs"),
+    UniqueConstraint("reason", "ref", "line"),
+    Index("ix_postings_debit", "debit", "id"),
+    Index("ix_postings_credit", "credit", "id"),
+)
+
 # Streaks that have had their last event lately, so that one that is opened again after a loss gets no second one.
 streak_ends = Table(
     "streak_ends",
@@ -248,4 +269,18 @@ quarantine = Table(
     Column("diamonds", BigInteger, nullable=True),
     CheckConstraint("status IN ('open', 'booked', 'dropped')", name="status"),
     UniqueConstraint("user_id", "wallet_seq"),
+)
+
+# What operators did or asked for, in this order; rows are never changed.
+operator_acts = Table(
+    "operator_acts",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("actor", Text, nullable=False),
+    Column("act", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("details", JSONB, nullable=False),
+    _at("at"),
+    Index("ix_operator_acts_subject", "subject", "id"),
+    Index("ix_operator_acts_actor", "actor", "id"),
 )

@@ -92,7 +92,7 @@ class RoomRecovery:
             known = {gifter.user for gifter in gifters}
             strangers = []
             if revoke is not None:
-                here = await self._rooms.gifters(room)
+                here = await self._rooms.ranks(room)
                 mine = [user for user in here if partition_of(user, len(self._outbox.roots)) == partition]
                 strangers = [user for user in mine if user not in known]
             revoked = await self._rooms.correct(

@@ -233,10 +233,13 @@ class Rooms:
         revoked = int(await self._store.call(command))
         return None if revoked < 0 else revoked
 
-    async def gifters(self, room: str) -> list[str]:
-        """Everybody who has a rank in a room, and had one all the while this takes. Raises StoreUnavailableError."""
+    async def ranks(self, room: str) -> dict[str, int]:
+        """Everybody who has a rank in a room, and had one all the while this takes, with the coins it counts.
+
+        Raises StoreUnavailableError.
+        """
         root = keys.room_root(room)
-        found: set[bytes] = set()
+        found: dict[str, int] = {}
         cursor = b"0"
         while True:
             command = ("ZSCAN", keys.room_ranks(room), cursor, "COUNT", GIFTERS_PAGE)
@@ -244,9 +247,9 @@ class Rooms:
             if not isinstance(reply, list):
                 raise StoreUnavailableError(f"the gifters of {room} can't be read: {reply}", executed=False)
             cursor, pairs = reply
-            found.update(pairs[::2])
+            found |= {name.decode(): int(coins) for name, coins in zip(pairs[::2], pairs[1::2], strict=True)}
             if cursor == b"0":
-                return [name.decode() for name in found]
+                return found
 
     async def pulse(self, process: str, viewers: Mapping[str, int]) -> dict[str, int]:
         """Tell how many viewers this process has in each room; returns how many all processes have."""

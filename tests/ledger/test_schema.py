@@ -14,7 +14,8 @@ from sqlalchemy import Connection, text
 from livegift.domain.catalogue import DEFAULT_GIFTS, DEFAULT_PACKAGES
 from livegift.embedded import PostgresServer
 from livegift.errors import ConfigError
-from livegift.ledger import schema, tables
+from livegift.ledger import order_tables as tables
+from livegift.ledger import schema
 from livegift.ledger.catalogue import read_gifts, read_packages
 from livegift.ledger.engine import Database
 from livegift.ledger.journal import read_checkpoints

@@ -2,8 +2,8 @@
 
 from alembic import context
 
-from livegift.ledger.tables import metadata
+from livegift.ledger import corrections, order_tables  # noqa: F401 - they add their tables
 
-context.configure(connection=context.config.attributes["connection"], target_metadata=metadata)
+context.configure(connection=context.config.attributes["connection"], target_metadata=order_tables.orders.metadata)
 with context.begin_transaction():
     context.run_migrations()

@@ -1,0 +1,132 @@
+"""What operators do by hand, each act noted: corrections and revocations with four eyes, the proof of a room."""
+
+from secrets import token_hex
+from typing import cast, get_args
+
+from starlette.endpoints import HTTPEndpoint
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from livegift import wire
+from livegift.api.context import body_of, context_of, identity_of, json_response, page_of, require_role, room_id_of
+from livegift.corrections import decide
+from livegift.domain.corrections import Correction, Status
+from livegift.errors import RequestError
+from livegift.identity import Identity
+from livegift.ledger import corrections as stored
+from livegift.ledger.acts import Act, read_acts
+from livegift.limits import SUBJECT_LENGTH_MAX
+from livegift.room_audit import audit_room
+
+
+def _operator(request: Request) -> Identity:
+    identity = identity_of(request)
+    require_role(identity, "admin")
+    return identity
+
+
+def _act(act: Act) -> dict[str, object]:
+    return {
+        "id": str(act.id),
+        "actor": act.actor,
+        "act": act.act,
+        "subject": act.subject,
+        "details": act.details,
+        "ts_ms": int(act.at.timestamp() * 1000),
+    }
+
+
+async def list_acts(request: Request) -> Response:
+    """`GET /v1/admin/acts?subject=user:ann`: what operators did, the newest first."""
+    _operator(request)
+    cursor, limit = page_of(request)
+    if cursor and not (cursor.isascii() and cursor.isdecimal() and len(cursor) <= len(str(2**53))):
+        raise RequestError("invalid", "cursor: expected the next_cursor of a page before")
+    subject = request.query_params.get("subject")
+    if subject is not None and not 0 < len(subject) <= SUBJECT_LENGTH_MAX:
+        raise RequestError("invalid", f"subject: expected 1 to {SUBJECT_LENGTH_MAX} characters such as user:ann")
+    found = await read_acts(context_of(request).database, subject, int(cursor) if cursor else None, limit + 1)
+    page = found[:limit]
+    next_cursor = str(page[-1].id) if len(found) > limit else None
+    return json_response({"items": [_act(act) for act in page], "next_cursor": next_cursor})
+
+
+def _public(correction: Correction) -> dict[str, object]:
+    return {
+        "id": correction.id,
+        "status": correction.status,
+        "user": correction.user,
+        "coins": correction.coins,
+        "gift_event_id": correction.gift and correction.gift.id,
+        "diamonds": -correction.gift.diamonds if correction.gift else 0,
+        "why": correction.why,
+        "requested_by": correction.requested_by,
+        "decided_by": correction.decided_by,
+    }
+
+
+async def list_corrections(request: Request) -> Response:
+    """`GET /v1/admin/corrections?status=requested`."""
+    _operator(request)
+    cursor, limit = page_of(request)
+    status = request.query_params.get("status")
+    if status is not None and status not in get_args(Status):
+        raise RequestError("invalid", f"status: expected one of {', '.join(get_args(Status))}")
+    wanted = cast("Status | None", status)
+    found = await stored.read_corrections(context_of(request).database, wanted, cursor, limit + 1)
+    page = found[:limit]
+    next_cursor = page[-1].id if len(found) > limit else None
+    return json_response({"items": [_public(correction) for correction in page], "next_cursor": next_cursor})
+
+
+async def request_correction(request: Request) -> Response:
+    """`POST /v1/admin/corrections`: asks for one; the same id again is the same. Somebody else approves it."""
+    operator = _operator(request)
+    body = await body_of(request, wire.CorrectionBody)
+    database = context_of(request).database
+    correction_id = body.id or f"cor-{token_hex(12)}"
+    if body.gift_event_id is not None and body.user is None and body.coins is None:
+        wanted = await stored.revocation_of(database, correction_id, body.gift_event_id, body.why, operator.user)
+    elif body.gift_event_id is None and body.user is not None and body.coins:
+        wanted = Correction(correction_id, body.user, body.coins, body.why, operator.user)
+    else:
+        raise RequestError("invalid", "expected user and coins (not 0), or gift_event_id alone")
+    noted = await stored.request(database, wanted)
+    return json_response(_public(noted), 201, {"Location": f"/v1/admin/corrections/{noted.id}"})
+
+
+async def decide_correction(request: Request) -> Response:
+    """`POST /v1/admin/corrections/{id}/approve` or `/reject`."""
+    operator = _operator(request)
+    correction_id, decision = str(request.path_params["id"]), str(request.path_params["decision"])
+    if not wire.is_id(correction_id) or decision not in ("approve", "reject"):
+        raise RequestError("not_found")
+    context = context_of(request)
+    hub = context.hub
+    decided = await decide(
+        context.database, hub.wallets, hub.rooms, correction_id, operator.user, approve=decision == "approve"
+    )
+    return json_response(_public(decided))
+
+
+async def prove_room(request: Request) -> Response:
+    """`GET /v1/admin/rooms/{room}/audit`: what viewers saw against what is booked, gift by gift."""
+    _operator(request)
+    context = context_of(request)
+    return json_response(await audit_room(context.database, context.hub.rooms, room_id_of(request)))
+
+
+class Corrections(HTTPEndpoint):
+    """`/v1/admin/corrections`."""
+
+    get = staticmethod(list_corrections)
+    post = staticmethod(request_correction)
+
+
+ROUTES = [
+    Route("/v1/admin/acts", list_acts),
+    Route("/v1/admin/corrections", Corrections),
+    Route("/v1/admin/corrections/{id}/{decision}", decide_correction, methods=["POST"]),
+    Route("/v1/admin/rooms/{room}/audit", prove_room),
+]

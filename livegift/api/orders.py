@@ -1,0 +1,102 @@
+"""Buying coins, and giving the money back."""
+
+import time
+from dataclasses import replace
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from livegift import wire
+from livegift.api.context import body_of, context_of, identity_of, json_response, require_role
+from livegift.domain.catalogue import DEFAULT_REGION
+from livegift.errors import RequestError
+from livegift.identity import Identity
+from livegift.ledger.orders import StoredOrder, read_order
+from livegift.limits import AUTH_TIME_AHEAD_MAX_S
+from livegift.orders import offer_of, place, refund
+
+
+def _public(found: StoredOrder) -> dict[str, object]:
+    order = found.order
+    return {
+        "id": order.id,
+        "status": order.status,
+        "checkout_url": found.checkout_url,
+        "package_id": found.package_id,
+        "coins": order.coins,
+        "bonus_coins": order.bonus_coins,
+        "amount": order.amount,
+        "currency": order.currency,
+        "created_ms": int(found.created_at.timestamp() * 1000),
+    }
+
+
+def _region_of(identity: Identity, asked: str | None) -> str:
+    """Prices differ: who has a region in the token buys there and nowhere else."""
+    if identity.region is None:
+        return asked or DEFAULT_REGION
+    if not wire.is_id(identity.region) or asked not in (None, identity.region):
+        raise RequestError("forbidden", f"This token is for region {identity.region[:64]}.")
+    return identity.region
+
+
+def _require_fresh(identity: Identity, amount: int, amount_max: int, age_max_s: int) -> None:
+    """Raise RequestError('reauthentication_required') for a large purchase without a fresh sign-in."""
+    if not amount_max or amount <= amount_max:
+        return
+    age_s = None if identity.auth_time is None else time.time() - identity.auth_time
+    if age_s is None or not -AUTH_TIME_AHEAD_MAX_S <= age_s <= age_max_s:
+        raise RequestError(
+            "reauthentication_required",
+            f"Amounts above {amount_max} need a token whose auth_time is at most {age_max_s} s ago.",
+        )
+
+
+async def create(request: Request) -> Response:
+    """`POST /v1/orders`: 201; the same Idempotency-Key again answers the same order."""
+    identity = identity_of(request)
+    require_role(identity, "viewer", "creator", "moderator", "admin")
+    body = await body_of(request, wire.OrderBody)
+    key = request.headers.get("idempotency-key")
+    if key is not None and not wire.is_id(key):
+        raise RequestError("invalid", "Idempotency-Key: expected 1 to 64 of A-Z a-z 0-9 . _ : -")
+    context = context_of(request)
+    provider = next(iter(context.providers.values()), None)
+    if provider is None:
+        raise RequestError("payments_off")
+    region = _region_of(identity, body.region)
+    new = await offer_of(context.database, provider, body, identity.user, region)
+    settings = context.settings
+    _require_fresh(identity, new.order.amount, settings.reauth_amount, settings.reauth_age_s)
+    base_url = (settings.public_url or str(request.base_url)).rstrip("/")
+    placed = await place(context.database, provider, replace(new, idempotency_key=key), base_url)
+    return json_response(_public(placed), 201, {"Location": f"/v1/orders/{placed.order.id}"})
+
+
+async def read(request: Request) -> Response:
+    """`GET /v1/orders/{order}`: one's own; to others it is not there."""
+    identity = identity_of(request)
+    order_id = str(request.path_params["order"])
+    found = await read_order(context_of(request).database, order_id) if wire.is_id(order_id) else None
+    if found is None or identity.role == "overlay" or identity.user != found.order.user:
+        raise RequestError("not_found", "You have no such order.")
+    return json_response(_public(found))
+
+
+async def refund_order(request: Request) -> Response:
+    """`POST /v1/admin/orders/{order}/refund`: again after a crash or a time-out is harmless."""
+    require_role(identity_of(request), "admin")
+    order_id = str(request.path_params["order"])
+    if not wire.is_id(order_id):
+        raise RequestError("not_found")
+    context = context_of(request)
+    found = await refund(context.database, context.hub.wallets, context.providers, order_id)
+    return json_response(_public(found))
+
+
+ROUTES = [
+    Route("/v1/orders", create, methods=["POST"]),
+    Route("/v1/orders/{order}", read),
+    Route("/v1/admin/orders/{order}/refund", refund_order, methods=["POST"]),
+]

@@ -1,0 +1,69 @@
+"""Corrections and revocations: decided in the ledger, shown in the room, moved in Redis; each step repeatable."""
+
+import time
+
+import structlog
+
+from livegift import wire
+from livegift.domain.corrections import Correction
+from livegift.domain.spending import Accepted, Change
+from livegift.errors import StoreUnavailableError
+from livegift.ledger import corrections as stored
+from livegift.ledger.engine import Database
+from livegift.ledger.rooms import read_room
+from livegift.limits import SWEEP_CORRECTIONS_MAX, SWEEP_CORRECTIONS_S
+from livegift.store.rooms import Rooms
+from livegift.store.wallets import Wallets, payload_hash
+
+log = structlog.get_logger()
+
+
+async def decide(
+    database: Database, wallets: Wallets, rooms: Rooms, correction_id: str, by: str, *, approve: bool
+) -> Correction:
+    """Approve or reject a correction. Raises RequestError: see `domain.corrections.decide`.
+
+    The decision is durable when this returns; what could not be moved now the aggregator's sweep moves.
+    """
+    decided = await stored.settle_decision(database, correction_id, by, approve=approve)
+    log.info("corrections.decided", correction=decided.id, user=decided.user, by=by, status=decided.status)
+    if decided.status != "approved":
+        return decided
+    try:
+        return await settle(database, wallets, rooms, decided)
+    except StoreUnavailableError as error:
+        log.warning("corrections.settled_later", correction=decided.id, error=str(error))
+        return decided
+
+
+async def settle(database: Database, wallets: Wallets, rooms: Rooms, approved: Correction) -> Correction:
+    """Tell the room of a revoked gift, then move the coins. The coins come last: until they are booked all is repeated.
+
+    Raises StoreUnavailableError or LedgerUnavailableError.
+    """
+    if approved.gift is not None:
+        room = await read_room(database, approved.gift.room)
+        if room is not None and room.is_live:
+            body = wire.gift_revoked_event(approved.gift, approved.coins, int(time.time() * 1000))
+            await rooms.announce(room.id, body, f"revoked:{approved.gift.id}")
+    outcome = await wallets.change(
+        Change(
+            approved.user,
+            approved.ref,
+            payload_hash(approved.reason, approved.id, approved.user, approved.coins),
+            approved.coins,
+            approved.reason,
+        )
+    )
+    if isinstance(outcome, Accepted):
+        return approved
+    log.warning("corrections.refused", correction=approved.id, user=approved.user, outcome=str(outcome))
+    return await stored.mark_refused(database, approved)
+
+
+async def finish_corrections(database: Database, wallets: Wallets, rooms: Rooms) -> None:
+    """What the aggregator does from time to time."""
+    found = await stored.unapplied(database, SWEEP_CORRECTIONS_S, wallets.ref_ttl_s, SWEEP_CORRECTIONS_MAX)
+    for correction in found:
+        await settle(database, wallets, rooms, correction)
+        log.warning("corrections.finished_late", correction=correction.id, user=correction.user)

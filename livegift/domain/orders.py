@@ -1,0 +1,216 @@
+"""What becomes of an order, as pure functions: events of a payment in, the new state and what is to be posted out.
+
+created -> paid -> credited -> refunded or charged_back. Before money has come an order can also be declined or expired;
+neither is final, because providers let people try again and deliver late: money that came is always honoured.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Literal, NamedTuple
+
+from livegift.domain.postings import Transfer
+
+Status = Literal["created", "declined", "expired", "paid", "credited", "refunded", "charged_back"]
+EventKind = Literal["paid", "declined", "expired", "refunded", "disputed"]
+Act = Literal["sale", "refund", "chargeback"]
+# What came of an event: 'stale' changes nothing because something later is known, 'mismatch' names another amount or
+# currency than the order, 'partial' gives back only a part: the last two are for a person.
+Outcome = Literal["applied", "stale", "mismatch", "partial"]
+
+UNPAID: frozenset[Status] = frozenset({"created", "declined", "expired"})
+REVERSED: frozenset[Status] = frozenset({"refunded", "charged_back"})
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """Coins for money. `amount` is in minor units; `*_coins` at the end count what the ledger has booked so far.
+
+    `credits` is whether coins were or will be credited: not when the first that was heard of the payment was its end.
+    """
+
+    id: str
+    user: str
+    coins: int
+    bonus_coins: int
+    amount: int
+    currency: str
+    provider: str
+    status: Status = "created"
+    credits: bool = False
+    credited_coins: int = 0
+    returned_coins: int = 0
+
+    @property
+    def total_coins(self) -> int:
+        """What the wallet gets in all."""
+        return self.coins + self.bonus_coins
+
+
+class Step(NamedTuple):
+    """The order after an event, and the acts whose transfers are to be posted in the same transaction."""
+
+    order: Order
+    acts: tuple[Act, ...]
+    outcome: Outcome
+
+
+class WalletStep(NamedTuple):
+    """A change of the wallet that is due, once per `ref`."""
+
+    ref: str
+    delta: int
+    reason: str
+
+
+def apply_event(order: Order, kind: EventKind, amount: int, currency: str) -> Step:
+    """`order` after an event of its payment; `amount` is what was paid or has been given back in all.
+
+    Any number of events in any order lead to the same money: a payment is counted once, and given back once.
+    """
+    if kind in ("declined", "expired"):
+        # Only while nothing else is known; declined and expired say the same, the first one stays.
+        if order.status != "created":
+            return Step(order, (), "stale")
+        return Step(replace(order, status="declined" if kind == "declined" else "expired"), (), "applied")
+    if currency != order.currency or amount > order.amount:
+        return Step(order, (), "mismatch")
+    if kind == "paid":
+        if order.status not in UNPAID:
+            return Step(order, (), "stale")
+        if amount != order.amount:
+            return Step(order, (), "mismatch")
+        # After the ledger was set back the coins may be booked already.
+        return Step(_settled(replace(order, status="paid", credits=True)), ("sale",), "applied")
+    if order.status in REVERSED:
+        return Step(order, (), "stale")
+    if amount != order.amount:
+        return Step(order, (), "partial")
+    act: Act = "refund" if kind == "refunded" else "chargeback"
+    after = replace(order, status="refunded" if kind == "refunded" else "charged_back")
+    # Heard of before the payment itself: money has come and gone, coins never move.
+    acts: tuple[Act, ...] = ("sale", act) if order.status in UNPAID else (act,)
+    return Step(after, acts, "applied")
+
+
+def entry_booked(order: Order, delta: int) -> Order:
+    """`order` after the ledger has booked one of its wallet's entries: credited once all of them are there."""
+    if delta < 0:
+        return replace(order, returned_coins=order.returned_coins - delta)
+    return _settled(replace(order, credited_coins=order.credited_coins + delta))
+
+
+def _settled(order: Order) -> Order:
+    complete = order.status == "paid" and order.credited_coins >= order.total_coins
+    return replace(order, status="credited") if complete else order
+
+
+def credit_steps(order: Order) -> tuple[WalletStep, ...]:
+    """The credits of an order that are not known to be booked: bonus coins apart, they come from another account."""
+    if not order.credits or order.credited_coins >= order.total_coins:
+        return ()
+    bonus = WalletStep(f"bonus:{order.id}", order.bonus_coins, "bonus")
+    return (WalletStep(f"order:{order.id}", order.coins, "order"), *((bonus,) if order.bonus_coins else ()))
+
+
+def return_steps(order: Order) -> tuple[WalletStep, ...]:
+    """What takes the coins back. It comes after all `credit_steps`, so that a credit on its way can't come later."""
+    if order.status not in REVERSED or not order.credits or order.returned_coins >= order.total_coins:
+        return ()
+    reason = "refund" if order.status == "refunded" else "chargeback"
+    return (WalletStep(f"{reason}:{order.id}", -order.total_coins, reason),)
+
+
+# --- Money ------------------------------------------------------------------------------------------------------------
+
+
+def legs(act: Act, order: Order) -> tuple[Transfer, ...]:
+    """The transfers of an act. An account has one asset, so its name ends with the currency."""
+    at_provider = f"money:provider:{order.provider}:{order.currency}"
+    sold = f"money:sold:{order.currency}"
+    if act == "sale":
+        return (Transfer(order.currency, at_provider, sold, order.amount),)
+    return (Transfer(order.currency, sold, at_provider, order.amount), *held_back(order))
+
+
+def held_back(_order: Order) -> tuple[Transfer, ...]:
+    """The policy for creators who got gifts of coins that were paid back: what of their diamonds is held back.
+
+    Nothing: they have kept their part of the deal, the platform bears the loss. Another policy returns transfers from
+    `diamonds:user:…` here; they are posted together with the money.
+    """
+    return ()
+
+
+# --- Prices -----------------------------------------------------------------------------------------------------------
+
+
+class Rate(NamedTuple):
+    """`coins` cost `amount` minor units of `currency`."""
+
+    coins: int
+    amount: int
+    currency: str
+
+
+def base_rate(rates: Iterable[Rate]) -> Rate | None:
+    """The rate without a discount for quantity: the one with the highest price per coin. None when there is none."""
+    best: Rate | None = None
+    for rate in rates:
+        if best is None or rate.amount * best.coins > best.amount * rate.coins:
+            best = rate
+    return best
+
+
+def shortfall_offer(coins: int, rate: Rate, amount_min: int) -> Rate:
+    """At least `coins` at `rate`, rounded up to whole minor units and to the least that a provider takes.
+
+    Where the minimum is what is paid, the coins grow with it: nobody pays for what he doesn't get.
+    """
+    amount = -(-coins * rate.amount // rate.coins)
+    if amount > amount_min:
+        return Rate(coins, amount, rate.currency)
+    return Rate(max(coins, amount_min * rate.coins // rate.amount), amount_min, rate.currency)
+
+
+# --- Reconciliation ---------------------------------------------------------------------------------------------------
+
+
+class Payment(NamedTuple):
+    """What a provider says about one payment. `order_id` is None for one that is not of ours."""
+
+    order_id: str | None
+    ref: str
+    amount: int
+    currency: str
+    refunded: int = 0
+    disputed: bool = False
+
+
+def differences(orders: Mapping[str, Order], payments: Iterable[Payment]) -> list[str]:
+    """What the provider's payments and our orders say differently, one sentence each. All that were paid are given."""
+    found: list[str] = []
+    seen: dict[str, Payment] = {}
+    for payment in payments:
+        order = orders.get(payment.order_id or "")
+        if order is None:
+            found.append(f"payment {payment.ref}: no order {payment.order_id or '(none named)'}")
+            continue
+        if order.id in seen:
+            found.append(f"order {order.id}: paid twice, by {seen[order.id].ref} and by {payment.ref}")
+        seen[order.id] = payment
+        found += [f"order {order.id} (payment {payment.ref}): {wrong}" for wrong in _compared(order, payment)]
+    missing = [order for order in orders.values() if order.status not in UNPAID and order.id not in seen]
+    found += [f"order {order.id}: {order.status} here, the provider knows no payment" for order in missing]
+    return found
+
+
+def _compared(order: Order, payment: Payment) -> list[str]:
+    wrong = []
+    if (payment.amount, payment.currency) != (order.amount, order.currency):
+        wrong.append(f"{payment.amount} {payment.currency} there, {order.amount} {order.currency} here")
+    there = "charged back" if payment.disputed else f"{payment.refunded} refunded" if payment.refunded else "paid"
+    reversed_there = payment.disputed or payment.refunded >= payment.amount
+    partly = 0 < payment.refunded < payment.amount and not payment.disputed
+    if order.status in UNPAID or reversed_there != (order.status in REVERSED) or partly:
+        wrong.append(f"{there} there, {order.status} here")
+    return wrong

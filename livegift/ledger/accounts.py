@@ -1,0 +1,57 @@
+"""Accounts: their balances, and what moves between them apart from wallets (money, diamonds, holds)."""
+
+from collections.abc import Iterable, Sequence
+
+from sqlalchemy import insert, text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from livegift.domain.postings import Transfer, sums
+from livegift.ledger import tables
+
+# In the order of the names, which all bookings share: no two of them can wait for each other.
+_ADD = text(
+    "INSERT INTO accounts (name, asset, balance) "
+    "SELECT n, a, c FROM unnest(CAST(:names AS text[]), CAST(:assets AS text[]), CAST(:changes AS bigint[])) "
+    "AS v(n, a, c) ORDER BY n "
+    "ON CONFLICT (name) DO UPDATE SET balance = accounts.balance + excluded.balance RETURNING name, balance"
+)
+
+
+async def add(connection: AsyncConnection, moves: Iterable[Transfer]) -> dict[str, int]:
+    """Add the sums of `moves` to the accounts; returns the new balance of each. The caller stores the moves."""
+    changes = sums(moves)
+    if not changes:
+        return {}
+    result = await connection.execute(
+        _ADD,
+        {
+            "names": [name for name, _ in changes],
+            "assets": [asset for _, asset in changes],
+            "changes": list(changes.values()),
+        },
+    )
+    return {row.name: row.balance for row in result}
+
+
+async def post(connection: AsyncConnection, reason: str, ref: str, moves: Sequence[Transfer]) -> dict[str, int]:
+    """Book transfers that touch no wallet, all for one act `(reason, ref)`; returns the new balances.
+
+    An act is posted once: a second time raises SQLAlchemy's IntegrityError. Call it in the transaction that moves the
+    act's own state, and there is no second time. What has to be undone is undone by transfers the other way.
+    """
+    rows = [
+        {
+            "reason": reason,
+            "ref": ref,
+            "line": line,
+            "asset": move.asset,
+            "debit": move.debit,
+            "credit": move.credit,
+            "amount": move.amount,
+        }
+        for line, move in enumerate(moves, 1)
+    ]
+    if not rows:
+        return {}
+    await connection.execute(insert(tables.postings), rows)
+    return await add(connection, moves)

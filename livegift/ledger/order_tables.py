@@ -1,0 +1,114 @@
+"""The tables of orders and promotions, as the queries see them: part of the one schema of `tables`."""
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    DateTime,
+    ForeignKey,
+    Index,
+    Integer,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+
+from livegift.ledger.tables import NOW, metadata
+
+# Which orders still have something to do in a wallet: a partial index and the sweeper's query share this text.
+UNFINISHED = (
+    "status = 'paid' OR status IN ('refunded', 'charged_back') AND paid_at IS NOT NULL "
+    "AND returned_coins < coins + bonus_coins"
+)
+
+
+def _at(name: str) -> Column[object]:
+    return Column(name, DateTime(timezone=True), nullable=True)
+
+
+# Bonus coins on top of a package, for a time; in all regions where `region` is null. `per_user_max` 0: no limit.
+promotions = Table(
+    "promotions",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("package_id", Text, ForeignKey("coin_packages.id"), nullable=False),
+    Column("region", Text, nullable=True),
+    Column("bonus_coins", BigInteger, nullable=False),
+    Column("starts_at", DateTime(timezone=True), nullable=False),
+    Column("ends_at", DateTime(timezone=True), nullable=False),
+    Column("per_user_max", Integer, nullable=False, server_default=text("0")),
+    CheckConstraint("bonus_coins > 0", name="bonus_coins"),
+    CheckConstraint("starts_at < ends_at", name="time"),
+    CheckConstraint("per_user_max >= 0", name="per_user_max"),
+    Index(None, "package_id"),
+)
+
+# A permanent row per order: what was agreed on when it was made, whatever packages cost later. `paid_at`
+# is set when coins are to be credited, `reversed_at` when they are to be taken back.
+orders = Table(
+    "orders",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("user_id", Text, nullable=False),
+    Column("idempotency_key", Text, nullable=True),
+    Column("request_hash", Text, nullable=False),
+    Column("package_id", Text, ForeignKey("coin_packages.id"), nullable=True),
+    Column("promotion_id", Text, ForeignKey("promotions.id"), nullable=True),
+    Column("region", Text, nullable=False),
+    Column("currency", Text, nullable=False),
+    Column("amount", BigInteger, nullable=False),
+    Column("coins", BigInteger, nullable=False),
+    Column("bonus_coins", BigInteger, nullable=False),
+    Column("provider", Text, nullable=False),
+    Column("provider_ref", Text, nullable=True),
+    Column("payment_ref", Text, nullable=True),
+    Column("checkout_url", Text, nullable=True),
+    Column("status", Text, nullable=False, server_default="created"),
+    Column("credited_coins", BigInteger, nullable=False, server_default=text("0")),
+    Column("returned_coins", BigInteger, nullable=False, server_default=text("0")),
+    Column("created_at", DateTime(timezone=True), nullable=False, server_default=NOW),
+    _at("paid_at"),
+    _at("credited_at"),
+    _at("reversed_at"),
+    CheckConstraint(
+        "status IN ('created', 'declined', 'expired', 'paid', 'credited', 'refunded', 'charged_back')", name="status"
+    ),
+    CheckConstraint("amount > 0 AND coins > 0 AND bonus_coins >= 0", name="amounts"),
+    UniqueConstraint("user_id", "idempotency_key"),
+    UniqueConstraint("provider", "provider_ref"),
+    UniqueConstraint("provider", "payment_ref", name="uq_orders_payment_ref"),
+    Index(
+        "ix_orders_promotion_id_user_id", "promotion_id", "user_id", postgresql_where=text("promotion_id IS NOT NULL")
+    ),
+    Index("ix_orders_unfinished", "paid_at", postgresql_where=text(UNFINISHED)),
+    Index("ix_orders_open", "created_at", postgresql_where=text("status = 'created'")),
+    Index("ix_orders_provider_created_at", "provider", "created_at"),
+)
+
+# Webhooks are delivered at least once: this is what makes it once. `outcome` is what came of it.
+order_events = Table(
+    "order_events",
+    metadata,
+    Column("provider", Text, primary_key=True),
+    Column("event_id", Text, primary_key=True),
+    Column("order_id", Text, ForeignKey("orders.id"), nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("outcome", Text, nullable=False),
+    Column("at", DateTime(timezone=True), nullable=False, server_default=NOW),
+    Index(None, "order_id"),
+)
+
+# What the sandbox, which plays a provider, knows itself: no foreign key, it is not our side of the books.
+sandbox_payments = Table(
+    "sandbox_payments",
+    metadata,
+    Column("ref", Text, primary_key=True),
+    Column("order_id", Text, nullable=False),
+    Column("amount", BigInteger, nullable=False),
+    Column("currency", Text, nullable=False),
+    Column("status", Text, nullable=False, server_default="open"),
+    Column("created_at", DateTime(timezone=True), nullable=False, server_default=NOW),
+    CheckConstraint("status IN ('open', 'declined', 'paid', 'refunded', 'disputed')", name="status"),
+    UniqueConstraint("order_id"),
+)

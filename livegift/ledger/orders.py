@@ -1,0 +1,274 @@
+"""Orders as stored: made once per Idempotency-Key, moved by events in one transaction with their money."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Row, func, or_, select, text, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from livegift.domain.journal import WalletChanged
+from livegift.domain.orders import REVERSED, UNPAID, EventKind, Order, Outcome, apply_event, entry_booked, legs
+from livegift.ledger import accounts
+from livegift.ledger.engine import Database
+from livegift.ledger.order_tables import UNFINISHED, order_events, promotions
+from livegift.ledger.order_tables import orders as table
+
+# The reasons of wallets' changes that belong to orders; the ref is '<reason>:<order>'.
+REASONS = frozenset({"order", "bonus", "refund", "chargeback"})
+
+
+@dataclass(frozen=True, slots=True)
+class StoredOrder:
+    """An order with what only the store knows. Ages are by PostgreSQL's clock, None: it has not happened."""
+
+    order: Order
+    region: str
+    package_id: str | None
+    request_hash: str
+    provider_ref: str | None
+    payment_ref: str | None
+    checkout_url: str | None
+    created_at: datetime
+    paid_age_s: float | None
+    reversed_age_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class NewOrder:
+    """What `create_order` writes."""
+
+    order: Order
+    region: str
+    request_hash: str
+    idempotency_key: str | None = None
+    package_id: str | None = None
+    promotion_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """What a provider says about an order's payment: `domain.orders.apply_event` with the names that make it once."""
+
+    provider: str
+    id: str
+    kind: EventKind
+    order_id: str | None
+    payment_ref: str | None
+    amount: int
+    currency: str
+
+
+_COLUMNS = (
+    table,
+    func.extract("epoch", func.now() - table.c.paid_at).label("paid_age_s"),
+    func.extract("epoch", func.now() - table.c.reversed_at).label("reversed_age_s"),
+)
+
+
+def _stored(row: Row[Any]) -> StoredOrder:
+    return StoredOrder(
+        _order(row),
+        row.region,
+        row.package_id,
+        row.request_hash,
+        row.provider_ref,
+        row.payment_ref,
+        row.checkout_url,
+        row.created_at,
+        None if row.paid_age_s is None else float(row.paid_age_s),
+        None if row.reversed_age_s is None else float(row.reversed_age_s),
+    )
+
+
+def _order(row: Row[Any]) -> Order:
+    return Order(
+        row.id,
+        row.user_id,
+        row.coins,
+        row.bonus_coins,
+        row.amount,
+        row.currency,
+        row.provider,
+        row.status,
+        row.paid_at is not None,
+        row.credited_coins,
+        row.returned_coins,
+    )
+
+
+async def create_order(database: Database, new: NewOrder) -> StoredOrder:
+    """Write the order; the same user's same key again returns what was written first, whatever it was for."""
+    order = new.order
+    values = {
+        "id": order.id,
+        "user_id": order.user,
+        "idempotency_key": new.idempotency_key,
+        "request_hash": new.request_hash,
+        "package_id": new.package_id,
+        "region": new.region,
+        "currency": order.currency,
+        "amount": order.amount,
+        "coins": order.coins,
+        "bonus_coins": order.bonus_coins,
+        "provider": order.provider,
+    }
+    async with database.begin() as connection:
+        if new.promotion_id is not None:
+            extra = await _promoted(connection, new.promotion_id, order.user)
+            values["bonus_coins"] = order.bonus_coins + extra
+            values["promotion_id"] = new.promotion_id if extra else None
+        await connection.execute(insert(table).values(values).on_conflict_do_nothing())
+        same = table.c.id == order.id
+        if new.idempotency_key is not None:
+            same = (table.c.user_id == order.user) & (table.c.idempotency_key == new.idempotency_key)
+        return _stored((await connection.execute(select(*_COLUMNS).where(same))).one())
+
+
+async def _promoted(connection: AsyncConnection, promotion_id: str, user: str) -> int:
+    """The bonus coins of a promotion, 0 when it is over or `user` has used it up.
+
+    The row's lock makes the next order wait, so that two at once can't both be the last. Orders that came to nothing
+    do not count.
+    """
+    query = (
+        select(promotions.c.bonus_coins, promotions.c.per_user_max)
+        .where(promotions.c.id == promotion_id, promotions.c.starts_at <= func.now(), func.now() < promotions.c.ends_at)
+        .with_for_update()
+    )
+    row = (await connection.execute(query)).one_or_none()
+    if row is None:
+        return 0
+    uses = select(func.count()).where(
+        table.c.promotion_id == promotion_id,
+        table.c.user_id == user,
+        table.c.status.not_in(("declined", "expired")),
+    )
+    used = await connection.scalar(uses)
+    return 0 if row.per_user_max and (used or 0) >= row.per_user_max else int(row.bonus_coins)
+
+
+async def note_checkout(database: Database, order_id: str, provider_ref: str, checkout_url: str) -> None:
+    """Where the order can be paid."""
+    change = update(table).where(table.c.id == order_id)
+    async with database.begin() as connection:
+        await connection.execute(change.values(provider_ref=provider_ref, checkout_url=checkout_url))
+
+
+async def read_order(database: Database, order_id: str) -> StoredOrder | None:
+    """The order, None when there is none."""
+    async with database.begin() as connection:
+        row = (await connection.execute(select(*_COLUMNS).where(table.c.id == order_id))).one_or_none()
+    return _stored(row) if row else None
+
+
+async def apply(database: Database, event: Event) -> tuple[StoredOrder, Outcome | None] | None:
+    """Apply an event in one transaction: it is noted, the order moves, its money is posted.
+
+    Returns the order after it, with None as the outcome when the event was known; None when no order is meant by it
+    (then nothing is noted: the order may come later).
+    """
+    async with database.begin() as connection:
+        named = (table.c.id == event.order_id) if event.order_id else (table.c.payment_ref == event.payment_ref)
+        query = select(*_COLUMNS).where(table.c.provider == event.provider, named).with_for_update(of=table)
+        row = (await connection.execute(query)).one_or_none()
+        if row is None:
+            return None
+        # The order is locked: nobody else can note the same event of it at the same time.
+        step = apply_event(_order(row), event.kind, event.amount, event.currency)
+        noted = insert(order_events).values(
+            provider=event.provider, event_id=event.id, order_id=row.id, kind=event.kind, outcome=step.outcome
+        )
+        if (await connection.execute(noted.on_conflict_do_nothing())).rowcount == 0:
+            return _stored(row), None
+        if step.outcome == "applied":
+            await _move(connection, row, step.order, event.payment_ref)
+        for act in step.acts:
+            await accounts.post(connection, act, row.id, legs(act, step.order))
+        after = (await connection.execute(select(*_COLUMNS).where(table.c.id == row.id))).one()
+        return _stored(after), step.outcome
+
+
+async def _move(connection: AsyncConnection, row: Row[Any], order: Order, payment_ref: str | None) -> None:
+    values: dict[str, Any] = {"status": order.status}
+    if order.status not in UNPAID and row.payment_ref is None:
+        values["payment_ref"] = payment_ref
+    if order.credits and row.paid_at is None:
+        values["paid_at"] = func.now()
+    if order.status == "credited":
+        values["credited_at"] = func.now()
+    if order.status in REVERSED:
+        values["reversed_at"] = func.now()
+    await connection.execute(update(table).where(table.c.id == row.id).values(values))
+
+
+async def mark_booked(connection: AsyncConnection, entries: Sequence[WalletChanged]) -> None:
+    """Note in the transaction that books them what wallets got and gave for orders: so 'credited' means booked."""
+    by_order: dict[str, list[WalletChanged]] = {}
+    for entry in entries:
+        by_order.setdefault(entry.ref.partition(":")[2], []).append(entry)
+    if not by_order:
+        return
+    query = select(table).where(table.c.id.in_(by_order)).order_by(table.c.id).with_for_update()
+    for row in (await connection.execute(query)).all():
+        order = _order(row)
+        for entry in by_order[row.id]:
+            order = entry_booked(order, entry.delta)
+        values: dict[str, Any] = {
+            "status": order.status,
+            "credited_coins": order.credited_coins,
+            "returned_coins": order.returned_coins,
+        }
+        if order.status == "credited" and row.credited_at is None:
+            values["credited_at"] = func.now()
+        await connection.execute(update(table).where(table.c.id == row.id).values(values))
+
+
+async def unfinished_orders(
+    database: Database, older_than_s: float, younger_than_s: float, limit: int
+) -> list[StoredOrder]:
+    """Orders whose wallet's changes are not booked although some time has passed, oldest first.
+
+    Those of which the last act is older than refs are remembered are left out: see `pending_grants`.
+    """
+    last = func.coalesce(table.c.reversed_at, table.c.paid_at)
+    query = (
+        select(*_COLUMNS)
+        .where(
+            text(f"({UNFINISHED})"),
+            last < func.now() - func.make_interval(0, 0, 0, 0, 0, 0, older_than_s),
+            last > func.now() - func.make_interval(0, 0, 0, 0, 0, 0, younger_than_s),
+        )
+        .order_by(table.c.paid_at)
+        .limit(limit)
+    )
+    async with database.begin() as connection:
+        return [_stored(row) for row in (await connection.execute(query)).all()]
+
+
+async def expire_orders(database: Database, older_than_s: float) -> int:
+    """Close orders that nobody has paid; returns how many. Money that comes later is honoured all the same."""
+    age = func.make_interval(0, 0, 0, 0, 0, 0, older_than_s)
+    change = update(table).where(table.c.status == "created", table.c.created_at < func.now() - age)
+    async with database.begin() as connection:
+        return (await connection.execute(change.values(status="expired"))).rowcount
+
+
+async def orders_to_reconcile(
+    database: Database, provider: str, since_s: float, ids: Sequence[str]
+) -> dict[str, Order]:
+    """The provider's orders that were made since then, and those with these ids."""
+    recent = table.c.created_at >= func.to_timestamp(since_s)
+    query = select(table).where(table.c.provider == provider, or_(recent, table.c.id.in_(ids)))
+    async with database.begin() as connection:
+        return {row.id: _order(row) for row in (await connection.execute(query)).all()}
+
+
+async def frozen_reason(database: Database, user: str) -> str | None:
+    """The reason of the booked change that took the wallet below zero last, None when there is none."""
+    query = text("SELECT reason FROM transfers WHERE user_id = :user AND balance < 0 ORDER BY wallet_seq DESC LIMIT 1")
+    async with database.begin() as connection:
+        reason = await connection.scalar(query, {"user": user})
+    return None if reason is None else str(reason)

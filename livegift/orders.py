@@ -1,0 +1,188 @@
+"""Orders: made in the ledger, paid at a provider, credited in Redis, booked by the aggregator; each step repeatable."""
+
+from collections.abc import Mapping
+from secrets import token_hex
+
+import structlog
+
+from livegift.domain.catalogue import CoinPackage
+from livegift.domain.orders import (
+    REVERSED,
+    UNPAID,
+    Order,
+    Rate,
+    WalletStep,
+    base_rate,
+    credit_steps,
+    return_steps,
+    shortfall_offer,
+)
+from livegift.domain.spending import Accepted, Change
+from livegift.errors import RequestError, StoreUnavailableError
+from livegift.ledger import orders as stored
+from livegift.ledger.catalogue import read_packages
+from livegift.ledger.engine import Database
+from livegift.ledger.orders import Event, NewOrder, StoredOrder
+from livegift.ledger.sandbox import SandboxPayments
+from livegift.limits import ORDER_TTL_S, SWEEP_ORDERS_MAX, SWEEP_ORDERS_S
+from livegift.payments.provider import CheckoutRequest, PaymentEvent, Provider
+from livegift.payments.sandbox import Sandbox
+from livegift.settings import Settings, secrets_of
+from livegift.store.wallets import Wallets, payload_hash
+from livegift.wire import OrderBody
+
+log = structlog.get_logger()
+
+
+def providers_of(settings: Settings, database: Database) -> dict[str, Provider]:
+    """The providers that are set up, the one that takes new orders first."""
+    providers: dict[str, Provider] = {}
+    if secrets_of(settings.sandbox_secrets):
+        providers[Sandbox.name] = Sandbox(secrets_of(settings.sandbox_secrets), SandboxPayments(database))
+    return providers
+
+
+# --- Making one -------------------------------------------------------------------------------------------------------
+
+
+async def offer_of(database: Database, provider: Provider, body: OrderBody, user: str, region: str) -> NewOrder:
+    """What `body` asks for, at today's price. Raises RequestError('invalid' or 'package_not_found')."""
+    if (body.package_id is None) == (body.shortfall_coins is None):
+        raise RequestError("invalid", "expected package_id or shortfall_coins, one of the two")
+    packages = await read_packages(database, region)
+    order_id = f"ord-{token_hex(12)}"
+    request_hash = payload_hash("order", body.package_id, body.shortfall_coins, region)
+    if body.shortfall_coins is not None:
+        return NewOrder(
+            _shortfall_order(order_id, user, body.shortfall_coins, packages, provider, region), region, request_hash
+        )
+    package = next((package for package in packages if package.id == body.package_id), None)
+    if package is None:
+        raise RequestError("package_not_found", f"There is no coin package {body.package_id} in region {region}.")
+    order = Order(order_id, user, package.coins, package.bonus_coins, package.amount, package.currency, provider.name)
+    return NewOrder(order, region, request_hash, package_id=package.id, promotion_id=package.promotion_id)
+
+
+def _shortfall_order(
+    order_id: str, user: str, coins: int, packages: list[CoinPackage], provider: Provider, region: str
+) -> Order:
+    rate = base_rate(Rate(package.coins, package.amount, package.currency) for package in packages)
+    if rate is None:
+        raise RequestError("package_not_found", f"No coins are sold in region {region}.")
+    offer = shortfall_offer(coins, rate, provider.amount_min(rate.currency))
+    return Order(order_id, user, offer.coins, 0, offer.amount, offer.currency, provider.name)
+
+
+async def place(database: Database, provider: Provider, new: NewOrder, base_url: str) -> StoredOrder:
+    """Write the order and get its checkout; the same Idempotency-Key again is the same order.
+
+    Raises RequestError('ref_conflict') for a key that was used for something else. A crash between the two steps
+    leaves an order without a checkout, which the same key again gives it.
+    """
+    order = await stored.create_order(database, new)
+    if order.request_hash != new.request_hash:
+        raise RequestError("ref_conflict", "This Idempotency-Key was used before with another content: use a new one.")
+    if order.checkout_url is not None or order.order.provider != provider.name:
+        return order
+    made = order.order
+    checkout = await provider.checkout(
+        CheckoutRequest(made.id, made.user, made.total_coins, made.amount, made.currency, base_url)
+    )
+    await stored.note_checkout(database, made.id, checkout.ref, checkout.url)
+    placed = await stored.read_order(database, made.id)
+    assert placed is not None  # noqa: S101 - orders are never deleted
+    return placed
+
+
+# --- What becomes of it -----------------------------------------------------------------------------------------------
+
+
+async def hear(database: Database, wallets: Wallets, provider: str, event: PaymentEvent) -> bool:
+    """Apply a verified event, then move the coins. Returns False when it means no order of ours.
+
+    The event is durable when this returns; coins that could not be moved now are moved by the aggregator's sweep.
+    """
+    applied = await stored.apply(
+        database,
+        Event(provider, event.id, event.kind, event.order_id, event.payment_ref, event.amount, event.currency),
+    )
+    if applied is None:
+        log.warning("orders.unknown", provider=provider, kind=event.kind, event_id=event.id)
+        return False
+    order, outcome = applied
+    log.info("orders.event", order=order.order.id, kind=event.kind, outcome=outcome or "repeated")
+    if outcome in ("mismatch", "partial"):
+        log.error("orders.needs_a_person", order=order.order.id, kind=event.kind, amount=event.amount, outcome=outcome)
+    try:
+        await settle(wallets, order)
+    except StoreUnavailableError as error:
+        log.warning("orders.settled_later", order=order.order.id, error=str(error))
+    return True
+
+
+async def refund(database: Database, wallets: Wallets, providers: Mapping[str, Provider], order_id: str) -> StoredOrder:
+    """Give the money back and take the coins back, once. Raises RequestError, or ProviderError: then repeat it.
+
+    The provider first: after a crash in between its own webhook says what has happened.
+    """
+    found = await stored.read_order(database, order_id)
+    if found is None:
+        raise RequestError("not_found", f"There is no order {order_id}.")
+    order = found.order
+    if order.status in UNPAID:
+        raise RequestError("order_not_paid")
+    if order.status not in REVERSED:
+        provider = providers.get(order.provider)
+        if provider is None:
+            raise RequestError("payments_off", f"The provider of this order, {order.provider}, is not set up.")
+        await provider.refund(order.id, found.payment_ref, order.amount)
+        event = PaymentEvent(f"admin-{order.id}", "refunded", order.id, None, order.amount, order.currency)
+        await hear(database, wallets, order.provider, event)
+    after = await stored.read_order(database, order_id)
+    assert after is not None  # noqa: S101 - orders are never deleted
+    return after
+
+
+async def settle(wallets: Wallets, found: StoredOrder) -> bool:
+    """Move the coins that are due and not booked; returns whether any moved by this very call.
+
+    Raises StoreUnavailableError. What is older than refs are remembered is left alone: it might be moved twice, so
+    somebody has to look (the audit names it).
+    """
+    order, moved = found.order, False
+    credits_due, returns_due = credit_steps(order), return_steps(order)
+    if credits_due and (found.paid_age_s is None or found.paid_age_s >= wallets.ref_ttl_s):
+        return False
+    if returns_due and (found.reversed_age_s is None or found.reversed_age_s >= wallets.ref_ttl_s):
+        return False
+    for step in (*credits_due, *returns_due):
+        moved = await _take(wallets, order, step) or moved
+    return moved
+
+
+async def _take(wallets: Wallets, order: Order, step: WalletStep) -> bool:
+    change = Change(
+        order.user,
+        step.ref,
+        payload_hash(step.reason, order.id, order.user, step.delta),
+        step.delta,
+        step.reason,
+        overdraw=step.delta < 0,
+    )
+    outcome = await wallets.change(change)
+    if isinstance(outcome, Accepted):
+        return not outcome.duplicate
+    raise RequestError("invalid", f"order {order.id}: {step.ref} was refused: {outcome}")
+
+
+async def finish_orders(database: Database, wallets: Wallets) -> None:
+    """What the aggregator does from time to time: finish orders, close those that nobody has paid."""
+    for found in await stored.unfinished_orders(database, SWEEP_ORDERS_S, wallets.ref_ttl_s, SWEEP_ORDERS_MAX):
+        try:
+            if await settle(wallets, found):
+                log.warning("orders.finished_late", order=found.order.id, status=found.order.status)
+        except RequestError as error:
+            log.error("orders.refused", order=found.order.id, error=str(error))
+    expired = await stored.expire_orders(database, ORDER_TTL_S)
+    if expired:
+        log.info("orders.expired", count=expired)

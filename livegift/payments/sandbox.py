@@ -1,0 +1,182 @@
+"""A provider for development and tests: a page with two buttons, and webhooks signed as real ones are.
+
+It takes no money and gives coins to whoever presses "pay", so it is on only where the operator has set its secrets.
+"""
+
+import hashlib
+import hmac
+from collections.abc import AsyncIterator, Mapping, Sequence
+from html import escape
+from secrets import token_hex
+from typing import Literal, NamedTuple, Protocol
+
+import msgspec
+from msgspec import Struct
+
+from livegift.domain.orders import EventKind, Payment
+from livegift.errors import RequestError
+from livegift.limits import SANDBOX_AMOUNT_MIN, WEBHOOK_AGE_MAX_S, WEBHOOK_SIGNATURES_MAX
+from livegift.payments.provider import BadSignatureError, Checkout, CheckoutRequest, PaymentEvent
+
+SIGNATURE_HEADER = "livegift-signature"
+Decision = Literal["pay", "decline", "dispute"]
+State = Literal["open", "declined", "paid", "refunded", "disputed"]
+# What the webhook of a payment in this state says.
+_EVENTS: dict[State, EventKind] = {
+    "paid": "paid",
+    "declined": "declined",
+    "refunded": "refunded",
+    "disputed": "disputed",
+}
+
+
+class SandboxPayment(NamedTuple):
+    """What the sandbox remembers of a payment."""
+
+    ref: str
+    order_id: str
+    amount: int
+    currency: str
+    state: State
+
+
+class SandboxBook(Protocol):
+    """The sandbox's own memory, shared by all processes."""
+
+    async def open(self, payment: SandboxPayment) -> SandboxPayment:
+        """Note a payment; the one that was noted first for this order."""
+
+    async def read(self, ref: str) -> SandboxPayment | None:
+        """The payment of that name."""
+
+    async def change(self, ref: str, state: State, only_from: Sequence[State]) -> SandboxPayment | None:
+        """Change its state, from those states alone; the payment as it is then."""
+
+    async def ref_of(self, order_id: str) -> str | None:
+        """The name of an order's payment."""
+
+    def since(self, since_s: float) -> AsyncIterator[SandboxPayment]:
+        """All payments that were begun since then."""
+
+
+class _Webhook(Struct, frozen=True):
+    id: str
+    type: EventKind
+    order_id: str
+    ref: str
+    amount: int
+    currency: str
+
+
+class Sandbox:
+    """The provider `sandbox`."""
+
+    name = "sandbox"
+
+    def __init__(self, secrets: Sequence[str], book: SandboxBook) -> None:
+        """The first secret signs, all of them are accepted: a new one is put in front, the old one taken out later."""
+        self._secrets = [secret.encode() for secret in secrets]
+        self._book = book
+
+    def amount_min(self, currency: str) -> int:  # noqa: ARG002 - the same for all
+        """As most providers have it."""
+        return SANDBOX_AMOUNT_MIN
+
+    async def checkout(self, request: CheckoutRequest) -> Checkout:
+        """A page of this server."""
+        wanted = SandboxPayment(f"sbx-{token_hex(16)}", request.order_id, request.amount, request.currency, "open")
+        payment = await self._book.open(wanted)
+        return Checkout(payment.ref, f"{request.base_url}/v1/payments/sandbox/checkout/{payment.ref}")
+
+    async def refund(self, order_id: str, payment_ref: str | None, amount: int) -> None:  # noqa: ARG002 - all of it
+        """Paid becomes refunded."""
+        ref = payment_ref or await self._book.ref_of(order_id)
+        if ref is not None:
+            await self._book.change(ref, "refunded", ("paid",))
+
+    async def payments(self, since_s: float) -> AsyncIterator[Payment]:
+        """All that were paid."""
+        async for payment in self._book.since(since_s):
+            if payment.state in ("paid", "refunded", "disputed"):
+                refunded = payment.amount if payment.state == "refunded" else 0
+                disputed = payment.state == "disputed"
+                yield Payment(payment.order_id, payment.ref, payment.amount, payment.currency, refunded, disputed)
+
+    # --- Webhooks -----------------------------------------------------------------------------------------------------
+
+    def _signature(self, secret: bytes, at_s: int, body: bytes) -> str:
+        return hmac.new(secret, b"%d." % at_s + body, hashlib.sha256).hexdigest()
+
+    def webhook(self, payment: SandboxPayment, now_s: float) -> tuple[dict[str, str], bytes]:
+        """Headers and body that say what became of `payment`: the same event whenever it is said."""
+        kind = _EVENTS[payment.state]
+        event = _Webhook(
+            f"evt-{payment.ref}-{kind}", kind, payment.order_id, payment.ref, payment.amount, payment.currency
+        )
+        body = msgspec.json.encode(event)
+        at_s = int(now_s)
+        return {SIGNATURE_HEADER: f"t={at_s},v1={self._signature(self._secrets[0], at_s, body)}"}, body
+
+    def parse(self, headers: Mapping[str, str], body: bytes, now_s: float) -> PaymentEvent | None:
+        """The event of a webhook. Raises BadSignatureError or RequestError('invalid')."""
+        self._verify(headers.get(SIGNATURE_HEADER, ""), body, now_s)
+        try:
+            event = msgspec.json.decode(body, type=_Webhook)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            raise RequestError(
+                "invalid", "expected a sandbox event: id, type, order_id, ref, amount, currency"
+            ) from None
+        return PaymentEvent(event.id, event.type, event.order_id, event.ref, event.amount, event.currency)
+
+    def _verify(self, header: str, body: bytes, now_s: float) -> None:
+        pairs = [part.strip().partition("=") for part in header.split(",", WEBHOOK_SIGNATURES_MAX)]
+        times = [value for name, _, value in pairs if name == "t"]
+        given = [value.encode() for name, _, value in pairs if name == "v1"]
+        if len(times) != 1 or not (times[0].isascii() and times[0].isdecimal() and len(times[0]) <= len("9999999999")):
+            raise BadSignatureError(f"expected a header {SIGNATURE_HEADER}: t=<seconds>,v1=<signature>")
+        at_s = int(times[0])
+        if abs(now_s - at_s) > WEBHOOK_AGE_MAX_S:
+            raise BadSignatureError(f"expected a signature of the last {WEBHOOK_AGE_MAX_S} s")
+        known = [self._signature(secret, at_s, body).encode() for secret in self._secrets]
+        # All pairs are compared, each in constant time: how long it takes tells nothing.
+        if not any([hmac.compare_digest(mine, theirs) for mine in known for theirs in given]):  # noqa: C419
+            raise BadSignatureError("no signature was made with one of the secrets of this server")
+
+    # --- The page -----------------------------------------------------------------------------------------------------
+
+    async def read(self, ref: str) -> SandboxPayment | None:
+        """A payment, for its page."""
+        return await self._book.read(ref)
+
+    async def decide(self, ref: str, decision: Decision) -> SandboxPayment | None:
+        """What the person at the page has decided; the payment as it is then. Deciding again changes nothing."""
+        changes: dict[Decision, tuple[State, tuple[State, ...]]] = {
+            "pay": ("paid", ("open", "declined")),
+            "decline": ("declined", ("open",)),
+            "dispute": ("disputed", ("paid",)),
+        }
+        state, only_from = changes[decision]
+        return await self._book.change(ref, state, only_from)
+
+
+def page(payment: SandboxPayment) -> str:
+    """The checkout page, which says what can be decided now. Every value in it is escaped."""
+    shown = f"{payment.amount} {payment.currency}"
+    buttons = {"open": ("pay", "decline"), "declined": ("pay",), "paid": ("dispute",)}.get(payment.state, ())
+    form = "".join(f'<button name="decision" value="{name}">{name.title()}</button> ' for name in buttons)
+    return (
+        '<!doctype html><html lang="en"><meta charset="utf-8"><title>Sandbox checkout</title>'
+        '<meta name="viewport" content="width=device-width"><h1>Sandbox checkout</h1>'
+        f"<p>Order {escape(payment.order_id)}: {escape(shown)} (minor units). No real money moves.</p>"
+        f'<p id="state">State: {escape(payment.state)}</p><form method="post">{form}</form></html>'
+    )
+
+
+def page_headers() -> dict[str, str]:
+    """Nothing is loaded, nothing runs, nobody frames it; the address, which is a capability, goes nowhere."""
+    return {
+        "content-security-policy": "default-src 'none'; form-action 'self'; frame-ancestors 'none'",
+        "x-content-type-options": "nosniff",
+        "referrer-policy": "no-referrer",
+        "cache-control": "no-store",
+    }

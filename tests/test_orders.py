@@ -1,0 +1,178 @@
+"""Buying coins over HTTP on real processes: paid once, credited once, given back once."""
+
+import asyncio
+import http.client
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import psycopg
+import pytest
+
+from livegift.payments.sandbox import SIGNATURE_HEADER, Sandbox, SandboxPayment
+from tests.hostile import unharmed
+from tests.system import System
+from tests.viewer import Viewer
+from tests.waiting import wait_until
+
+
+@pytest.fixture
+def system(shared_system: System) -> Iterator[System]:
+    with unharmed(shared_system) as running:
+        yield running
+
+
+def post(system: System, path: str, body: bytes, headers: dict[str, str]) -> tuple[int, str]:
+    connection = http.client.HTTPConnection(system.address(), timeout=10)
+    try:
+        connection.request("POST", path, body, headers)
+        response = connection.getresponse()
+        return response.status, response.read().decode()
+    finally:
+        connection.close()
+
+
+def buy(system: System, user: str, **body: object) -> dict[str, Any]:
+    status, order = system.http("POST", "/v1/orders", body, token=system.token(user))
+    assert (status, order.get("status")) == (201, "created"), order
+    return dict(order)
+
+
+def decide(system: System, order: dict[str, Any], decision: str) -> tuple[int, str]:
+    path = "/v1/payments/" + order["checkout_url"].partition("/v1/payments/")[2]
+    headers = {"Content-Type": "application/x-www-form-urlencoded"}
+    return post(system, path, f"decision={decision}".encode(), headers)
+
+
+async def becomes(system: System, user: str, order: dict[str, Any], status: str) -> None:
+    def there() -> bool:
+        return bool(system.http("GET", f"/v1/orders/{order['id']}", token=system.token(user))[1]["status"] == status)
+
+    await wait_until(there, f"the order is {status}")
+
+
+def wallet(system: System, user: str) -> dict[str, Any]:
+    return dict(system.http("GET", "/v1/wallet", token=system.token(user))[1])
+
+
+async def test_a_package_is_paid_and_credited_once(system: System) -> None:
+    order = buy(system, "ann", package_id="coins-100")
+    assert decide(system, order, "decline")[0] == 200
+    for _ in range(3):  # also after a decline, and however often
+        assert decide(system, order, "pay")[0] == 200
+    await becomes(system, "ann", order, "credited")
+    assert wallet(system, "ann")["balance"] == 100
+    assert system.http("GET", f"/v1/orders/{order['id']}", token=system.token("eve"))[0] == 404
+    report = await system.audit()
+    assert report.passed, report.to_text()
+
+
+async def test_a_chargeback_takes_the_coins_back_and_freezes_with_a_reason(system: System) -> None:
+    order = buy(system, "bea", package_id="coins-550")
+    decide(system, order, "pay")
+    await becomes(system, "bea", order, "credited")
+    await system.grant({"bea": 10}, ref="extra")
+    # Spent coins can't be given back: the wallet goes below zero.
+    async with Viewer(system.address(), system.token("bea")) as viewer:
+        await viewer.send(type="gift.send", ref="spent", room="r1", gift_id="balloon")
+        await wait_until(lambda: "spent" in viewer.results, "the gift has an answer")
+        assert viewer.results["spent"]["status"] == "accepted"
+    for _ in range(2):
+        assert decide(system, order, "dispute")[0] == 200
+    await wait_until(lambda: wallet(system, "bea").get("frozen_reason") == "chargeback", "the reason is known")
+    assert wallet(system, "bea")["balance"] == 10 - 500
+    await becomes(system, "bea", order, "charged_back")
+    report = await system.audit()
+    assert report.passed, report.to_text()
+
+
+async def test_refunds_that_race_give_back_once(system: System) -> None:
+    order = buy(system, "cat", package_id="coins-100")
+    path, admin = f"/v1/admin/orders/{order['id']}/refund", system.token("root", "admin")
+    assert system.http("POST", path, token=admin)[1]["code"] == "order_not_paid"
+    assert system.http("POST", path, token=system.token("cat"))[0] == 403
+    decide(system, order, "pay")
+    # At once, before the credit is booked, several times.
+    answers = await asyncio.gather(*(asyncio.to_thread(system.http, "POST", path, token=admin) for _ in range(4)))
+    assert {(status, body["status"]) for status, body in answers} == {(200, "refunded")}
+    await wait_until(lambda: wallet(system, "cat")["seq"] == 2, "both changes are made")
+    assert wallet(system, "cat") == {"balance": 0, "seq": 2, "frozen": False}
+    report = await system.audit()
+    assert report.passed, report.to_text()
+
+
+def test_the_same_key_is_the_same_order(system: System) -> None:
+    headers = {"Authorization": f"Bearer {system.token('dan')}", "Idempotency-Key": "k1"}
+    first = post(system, "/v1/orders", b'{"package_id":"coins-100"}', headers)
+    assert first[0] == 201
+    assert post(system, "/v1/orders", b'{"package_id":"coins-100"}', headers) == first
+    status, problem = post(system, "/v1/orders", b'{"package_id":"coins-550"}', headers)
+    assert (status, "ref_conflict" in problem) == (409, True)
+
+
+def test_just_what_a_gift_lacks(system: System) -> None:
+    order = buy(system, "eli", shortfall_coins=333)
+    assert (order["coins"], order["amount"]) == (333, 663)  # 333 * 199 / 100, rounded up
+    order = buy(system, "eli", shortfall_coins=1)
+    assert (order["coins"], order["amount"]) == (25, 50)  # the least that can be paid, and what it buys
+
+
+def test_a_large_purchase_needs_a_fresh_sign_in(system: System) -> None:
+    body = {"shortfall_coins": 100_000}
+    now = int(time.time())
+    for claims in ({}, {"auth_time": now - 1000}, {"auth_time": now + 1000}):
+        status, problem = system.http("POST", "/v1/orders", body, token=system.token("fay", **claims))
+        assert (status, problem["code"]) == (401, "reauthentication_required")
+    assert system.http("POST", "/v1/orders", body, token=system.token("fay", auth_time=now))[0] == 201
+
+
+@pytest.mark.parametrize("body", [{}, {"package_id": "x"}, {"package_id": "coins-100", "shortfall_coins": 1}, []])
+def test_what_cannot_be_bought(system: System, body: object) -> None:
+    status, problem = system.http("POST", "/v1/orders", body, token=system.token("gus"))
+    assert (status, problem["code"]) in ((400, "invalid"), (404, "package_not_found"))
+
+
+def test_webhooks_need_one_of_our_signatures(system: System) -> None:
+    order = buy(system, "hal", package_id="coins-100")
+    payment = SandboxPayment("sbx-1", order["id"], 199, "USD", "paid")
+    path, now = "/v1/payments/sandbox/webhook", time.time()
+    mine, other = (Sandbox([s], None) for s in (system.settings.sandbox_secrets, "x" * 32))  # type: ignore[arg-type]
+    headers, body = mine.webhook(payment, now)
+    wrong = [
+        ({}, body),
+        ({SIGNATURE_HEADER: "t=1,v1="}, body),
+        ({SIGNATURE_HEADER: f"t={'9' * 500},v1=a"}, body),
+        (other.webhook(payment, now)[0], body),
+        (mine.webhook(payment, now - 1000)[0], body),
+        (mine.webhook(payment, now + 1000)[0], body),
+        (headers, body + b" "),
+    ]
+    for given, content in wrong:
+        status, problem = post(system, path, content, given)
+        assert (status, "bad_signature" in problem) == (400, True), (given, problem)
+    signed_by_both = other.webhook(payment, now)[0][SIGNATURE_HEADER] + "," + headers[SIGNATURE_HEADER].split(",")[1]
+    assert post(system, path, body, {SIGNATURE_HEADER: signed_by_both})[0] == 200
+    assert post(system, path, body, headers)[0] == 200
+    assert post(system, "/v1/payments/nobody/webhook", body, headers)[0] == 404
+
+
+async def test_the_audit_sees_an_order_without_its_money_or_its_coins(system: System) -> None:
+    order = buy(system, "ivy", package_id="coins-100")
+    decide(system, order, "pay")
+    await becomes(system, "ivy", order, "credited")
+    breaks = {
+        "UPDATE orders SET amount = 200 WHERE id = %s": "199 posted as 'sale', expected 200",
+        "UPDATE orders SET coins = 101 WHERE id = %s": "1 entries 'order' of 100 coins in all, expected one of 101",
+        "UPDATE orders SET status = 'created', credited_coins = 0 WHERE id = %s": "expected none",
+    }
+    url = system.settings.database_url
+    with psycopg.connect(url, autocommit=True) as connection:
+        for statement, expected in breaks.items():
+            connection.execute(statement.encode(), (order["id"],))
+            report = await system.audit(2.0)
+            assert expected in "\n".join(report.checks[5].violations), report.to_text()
+            connection.execute(
+                b"UPDATE orders SET amount = 199, coins = 100, status = 'credited', credited_coins = 100 WHERE id = %s",
+                (order["id"],),
+            )
+    assert (await system.audit()).passed
