@@ -8,6 +8,7 @@ log = structlog.get_logger()
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 
 CONNECTIONS = Gauge("livegift_connections", "Open WebSocket connections of this process")
+CONNECTIONS_REFUSED = Counter("livegift_connections_refused_total", "WebSockets refused", ["reason"])
 GIFTS = Counter("livegift_gifts_total", "Gifts by outcome", ["outcome"])
 # Looked up once: finding a label's counter costs more than counting.
 GIFTS_BY_OUTCOME = {outcome: GIFTS.labels(outcome) for outcome in ("accepted", "duplicate", "rejected", "unknown")}

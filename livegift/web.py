@@ -8,6 +8,7 @@ import uvicorn
 
 from livegift import logs, metrics
 from livegift.api.app import create_app
+from livegift.hub.hub import Hub
 from livegift.hub.protocol import protocol_class
 from livegift.hub.wheel import Wheel
 from livegift.limits import DRAIN_TIMEOUT_S, PING_PERIOD_S, WHEEL_TICK_S
@@ -17,6 +18,25 @@ from livegift.settings import Settings
 log = structlog.get_logger()
 
 GC_ALLOCATIONS = 20_000  # Python's 700 is for small programs
+
+
+class DrainingServer(uvicorn.Server):
+    """uvicorn's server, which would close all sockets before the application hears of its end."""
+
+    def __init__(self, config: uvicorn.Config, drain_s: float) -> None:
+        """`drain_s` is the window over which viewers are sent away."""
+        super().__init__(config)
+        self._drain_s = drain_s
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Accept nothing more, let the hub say goodbye, then close what is left."""
+        for server in self.servers:
+            server.close()
+        for sock in sockets or []:
+            sock.close()
+        hub: Hub = self.config.app.state.context.hub  # type: ignore[union-attr]
+        await hub.drain(self._drain_s)
+        await super().shutdown()
 
 
 def run_web(settings: Settings, sock: socket.socket, *, with_demo: bool = False) -> None:
@@ -46,4 +66,4 @@ def run_web(settings: Settings, sock: socket.socket, *, with_demo: bool = False)
     gc.freeze()
     gc.set_threshold(GC_ALLOCATIONS)
     log.info("web.listening", address=sock.getsockname()[:2])
-    uvicorn.Server(config).run(sockets=[sock])
+    DrainingServer(config, settings.drain_s).run(sockets=[sock])

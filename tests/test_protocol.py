@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from livegift.hub.connection import TokenBucket
 from livegift.hub.message import Message, text_frame
 from livegift.hub.protocol import frame_end
+from livegift.hub.rates import TokenBucket
 from livegift.hub.wheel import Wheel
 from livegift.limits import COMPRESS_BYTES_MIN
 from tests.conftest import BOTH_WAYS

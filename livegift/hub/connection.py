@@ -17,6 +17,7 @@ from livegift.hub.gifting import Gifting
 from livegift.hub.inbox import Work
 from livegift.hub.message import Message
 from livegift.hub.outlet import TOO_SLOW, Outlet
+from livegift.hub.rates import Admission, TokenBucket, spread
 from livegift.hub.rooms import RoomFeeds
 from livegift.hub.sessions import Sessions
 from livegift.hub.wheel import Deadline, Wheel
@@ -28,16 +29,16 @@ from livegift.limits import (
     HELLO_ANSWER_S,
     HELLO_TIMEOUT_S,
     MESSAGE_LENGTH_MAX,
+    REFUSED_IN_A_ROW_MAX,
     ROOMS_PER_CONNECTION_MAX,
     SLOW_VIEWER_S,
     TOKEN_RENEW_TIMEOUT_S,
+    WHEEL_TICK_S,
 )
 from livegift.settings import Settings
 from livegift.store.wallets import Display, Outcome, Wallets, payload_hash
 
 log = structlog.get_logger()
-
-COMMANDS_BURST_FACTOR = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,31 +53,8 @@ class Services:
     feeds: RoomFeeds
     sessions: Sessions
     wheel: Wheel
-
-
-class TokenBucket:
-    """At most `rate` commands a second, with bursts of twice that. A rate of 0 lets everything through."""
-
-    __slots__ = ("_at", "_clock", "_rate", "_tokens")
-
-    def __init__(self, rate: int, clock: Callable[[], float] = time.monotonic) -> None:
-        """Starts full."""
-        self._rate = rate
-        self._clock = clock
-        self._tokens = float(rate * COMMANDS_BURST_FACTOR)
-        self._at = clock()
-
-    def take(self) -> int:
-        """0 when the command may pass, else in how many milliseconds the next one may."""
-        if self._rate == 0:
-            return 0
-        now = self._clock()
-        self._tokens = min(self._rate * COMMANDS_BURST_FACTOR, self._tokens + (now - self._at) * self._rate)
-        self._at = now
-        if self._tokens >= 1:
-            self._tokens -= 1
-            return 0
-        return max(1, int((1 - self._tokens) / self._rate * 1000))
+    admission: Admission
+    connections: "set[Connection]"
 
 
 class Connection:
@@ -90,6 +68,7 @@ class Connection:
         self._user_json = b""
         self._feeds: dict[str, RoomFeed] = {}
         self._bucket = TokenBucket(services.settings.commands_per_s_max)
+        self._user_bucket: TokenBucket | None = None
         self._in_flight = 0
         self._deadline: Deadline | None = None
         self._slow: Deadline | None = None
@@ -97,7 +76,9 @@ class Connection:
         self.wallet_seq = -1
         self.session_id = token_hex(8)
         self.received = self.gifts = 0
+        self._refused = 0
         self._set_deadline(HELLO_TIMEOUT_S, self._no_hello)
+        services.connections.add(self)
 
     # --- Writing ------------------------------------------------------------------------------------------------------
 
@@ -201,9 +182,14 @@ class Connection:
             self._error(error, error.ref)
 
     def _allowed(self, ref: str | None) -> bool:
-        wait_ms = self._bucket.take()
+        wait_ms = self._bucket.take() or (self._user_bucket.take() if self._user_bucket else 0)
         if wait_ms == 0:
+            self._refused = 0
             return True
+        self._refused += 1
+        if self._refused > REFUSED_IN_A_ROW_MAX:
+            self._outlet.close(Close.TOO_FAST, f"{self._refused} commands were refused, and still more came")
+            return False
         # Not a rejection, which would say that nothing was charged: nobody has looked whether this ref was accepted.
         about = {} if ref is None else {"ref": ref, "outcome": "unknown"}
         self.write(wire.error_frame("rate_limited", retry_after_ms=wait_ms, **about))
@@ -240,6 +226,7 @@ class Connection:
             self._outlet.close(Close.RESTARTING, "the balance can't be read at the moment")
             return
         self._identity, self._token_expired = identity, False
+        self._user_bucket = services.sessions.bucket(identity.user)
         self._user_json = wire.user_json(identity.user, identity.shown_name, identity.shown_avatar_url)
         self.wallet_seq = max(self.wallet_seq, wallet.seq)
         self._set_deadline(max(identity.exp - time.time(), 0), self._on_token_expired)
@@ -421,8 +408,24 @@ class Connection:
             )
         )
 
+    # --- The end ------------------------------------------------------------------------------------------------------
+
+    def drain(self, window_s: float) -> None:
+        """Tell when to come back, to another process, and close then; until then everything goes on."""
+        after_s = spread(window_s)
+        self.write(wire.frame("bye", reason="restarting", reconnect_in_ms=int(after_s * 1000)))
+        self._services.wheel.after(after_s, self._close_for_restart)
+
+    def _close_for_restart(self) -> None:
+        if self._in_flight:
+            # What is in flight has an answer within its own deadline.
+            self._services.wheel.after(WHEEL_TICK_S, self._close_for_restart)
+        else:
+            self._outlet.close(Close.RESTARTING, "this process is restarting")
+
     async def aclose(self) -> None:
         """Leave everything."""
+        self._services.connections.discard(self)
         for deadline in (self._deadline, self._slow):
             if deadline is not None:
                 deadline.cancel()

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable
 
 import structlog
+from starlette.responses import Response
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from livegift import metrics, wire
@@ -12,24 +13,44 @@ from livegift.hub.connection import Connection, Services
 from livegift.hub.inbox import Inbox
 from livegift.hub.outlet import ClosedError, DirectOutlet, QueueOutlet
 from livegift.hub.protocol import EXTENSION, DirectProtocol
-from livegift.limits import CLOSE_TIMEOUT_S
+from livegift.hub.rates import spread
+from livegift.limits import CLOSE_TIMEOUT_S, CONNECT_RETRY_S
 
 log = structlog.get_logger()
 
 
 async def serve(websocket: WebSocket, services: Services) -> None:
     """Accept, then read and write until one side ends it. Logs one line when it is over."""
-    offered = websocket.scope.get("subprotocols", [])
-    await websocket.accept(wire.SUBPROTOCOL if wire.SUBPROTOCOL in offered else None)
-    direct = websocket.scope.get("extensions", {}).get(EXTENSION)
+    address = websocket.client.host if websocket.client else ""
+    refused = services.admission.enter(address)
+    if refused is not None:
+        await _refuse(websocket, refused)
+        return
     metrics.CONNECTIONS.inc()
     try:
+        offered = websocket.scope.get("subprotocols", [])
+        await websocket.accept(wire.SUBPROTOCOL if wire.SUBPROTOCOL in offered else None)
+        direct = websocket.scope.get("extensions", {}).get(EXTENSION)
         if isinstance(direct, DirectProtocol):
             await _serve_direct(websocket, services, direct)
         else:
             await _serve_plain(websocket, services)
     finally:
         metrics.CONNECTIONS.dec()
+        services.admission.leave(address)
+
+
+async def _refuse(websocket: WebSocket, reason: str) -> None:
+    """Before the handshake is answered: 503, with a time to come back that differs from the others'."""
+    log.debug("connection.refused", reason=reason)
+    if "websocket.http.response" in websocket.scope.get("extensions", {}):
+        retry_after_s = 1 + round(spread(CONNECT_RETRY_S))
+        headers = {"Retry-After": str(retry_after_s), "Connection": "close"}
+        body = {"code": "unavailable", "detail": f"No more connections at the moment ({reason}).", "retryable": True}
+        response = Response(wire.dumps(body), 503, headers, media_type="application/problem+json")
+        await websocket.send_denial_response(response)
+    else:
+        await websocket.close(int(Close.RESTARTING), reason)
 
 
 class _Direct:

@@ -11,13 +11,21 @@ from livegift.hub import endpoint
 from livegift.hub.connection import Services
 from livegift.hub.directory import Directory
 from livegift.hub.gifting import Gifting
+from livegift.hub.rates import Admission
 from livegift.hub.rooms import RoomFeeds
 from livegift.hub.sessions import Sessions
 from livegift.hub.subscriber import Subscriber
 from livegift.hub.wheel import Wheel
 from livegift.identity import Tokens
 from livegift.ledger.engine import Database
-from livegift.limits import ROOM_HEADS_POLL_S, ROOM_LINGER_S, ROOM_PULSE_S
+from livegift.limits import (
+    GIFT_DEADLINE_S,
+    ROOM_HEADS_POLL_S,
+    ROOM_LINGER_S,
+    ROOM_PULSE_S,
+    USER_RATE_FACTOR,
+    WHEEL_TICK_S,
+)
 from livegift.settings import Settings
 from livegift.store.client import Store
 from livegift.store.rooms import Rooms
@@ -50,8 +58,14 @@ class Hub:
             directory=self.directory,
             gifting=self._gifting,
             feeds=self._feeds,
-            sessions=Sessions(self._subscriber, self.wallets),
+            sessions=Sessions(self._subscriber, self.wallets, USER_RATE_FACTOR * settings.commands_per_s_max),
             wheel=wheel,
+            admission=Admission(
+                connections_max=settings.connections_max,
+                per_address_max=settings.connections_per_address_max,
+                per_s_max=settings.connects_per_s_max,
+            ),
+            connections=set(),
         )
         self._wheel = wheel
         self._tasks: list[asyncio.Task[None]] = []
@@ -86,6 +100,17 @@ class Hub:
     async def serve(self, websocket: WebSocket) -> None:
         """One connection, from accept to close."""
         await endpoint.serve(websocket, self._services)
+
+    async def drain(self, window_s: float) -> None:
+        """Take no more connections; tell those there are when to come back, spread over the window, and wait for it."""
+        connections = self._services.connections
+        self._services.admission.is_draining = True
+        log.info("hub.draining", connections=len(connections), window_s=window_s)
+        for connection in list(connections):
+            connection.drain(window_s)
+        deadline = asyncio.get_running_loop().time() + window_s + GIFT_DEADLINE_S
+        while connections and asyncio.get_running_loop().time() < deadline:
+            await asyncio.sleep(WHEEL_TICK_S)
 
     async def aclose(self) -> None:
         """Stop. Gifts that wait are answered first."""

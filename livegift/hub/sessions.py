@@ -7,6 +7,7 @@ import structlog
 
 from livegift import wire
 from livegift.errors import StoreUnavailableError
+from livegift.hub.rates import TokenBucket
 from livegift.hub.subscriber import Subscriber
 from livegift.store.keys import partition_channel, user_channel
 from livegift.store.wallets import Wallets
@@ -26,11 +27,13 @@ class Session(Protocol):
 class Sessions:
     """Connections by user. The user's channel is subscribed while there is any."""
 
-    def __init__(self, subscriber: Subscriber, wallets: Wallets) -> None:
-        """`wallets` tells which partition a user belongs to."""
+    def __init__(self, subscriber: Subscriber, wallets: Wallets, commands_per_s_max: int) -> None:
+        """`wallets` tells which partition a user belongs to; the rate is for all connections of a user here."""
         self._subscriber = subscriber
         self._wallets = wallets
+        self._commands_per_s_max = commands_per_s_max
         self._sessions: dict[str, set[Session]] = {}
+        self._buckets: dict[str, TokenBucket] = {}
         self._subscribing: dict[str, asyncio.Task[None]] = {}
         self._partitions: dict[str, str] = {}  # channel -> root, of all partitions that any user here belongs to
         self._resyncing: dict[str, asyncio.Task[None]] = {}
@@ -59,11 +62,16 @@ class Sessions:
             await self._subscriber.subscribe(channel, lambda _: self._resync(root))
             self._partitions[channel] = root
 
+    def bucket(self, user: str) -> TokenBucket:
+        """What all connections of `user` draw from, while there is any."""
+        return self._buckets.setdefault(user, TokenBucket(self._commands_per_s_max))
+
     async def remove(self, user: str, session: Session) -> None:
         """Forget `session`."""
         sessions = self._sessions.get(user, set())
         sessions.discard(session)
         if not sessions and self._sessions.pop(user, None) is not None:
+            self._buckets.pop(user, None)
             task = self._subscribing.pop(user, None)
             if task is not None:
                 task.cancel()
