@@ -8,10 +8,13 @@ log = structlog.get_logger()
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 
 CONNECTIONS = Gauge("livegift_connections", "Open WebSocket connections of this process")
+CONNECTIONS_REFUSED = Counter("livegift_connections_refused_total", "WebSockets refused", ["reason"])
 GIFTS = Counter("livegift_gifts_total", "Gifts by outcome", ["outcome"])
 # Looked up once: finding a label's counter costs more than counting.
 GIFTS_BY_OUTCOME = {outcome: GIFTS.labels(outcome) for outcome in ("accepted", "duplicate", "rejected", "unknown")}
-GIFT_SECONDS = Histogram("livegift_gift_seconds", "From a gift's arrival to its result", buckets=_SECONDS)
+GIFT_SECONDS = Histogram(
+    "livegift_gift_seconds", "From the arrival of a batch's oldest gift to the results", buckets=_SECONDS
+)
 GIFT_BATCH = Histogram(
     "livegift_gift_batch", "Gifts per exchange with Redis", buckets=(1, 2, 5, 10, 20, 50, 100, 200, 500)
 )
@@ -19,6 +22,7 @@ GIFT_BREAKER_OPEN = Gauge("livegift_gift_breaker_open", "1 while no gifts are se
 GIFTS_SHED = Counter("livegift_gifts_shed_total", "Gifts answered as unknown without being sent", ["reason"])
 FRAMES = Counter("livegift_room_frames_total", "Room frames built by this process")
 FRAME_WRITES = Counter("livegift_room_frame_writes_total", "Room frames written to viewers")
+LAGGING = Counter("livegift_lagging_total", "Times that a viewer did not keep up and was skipped")
 SLOW_CLOSED = Counter("livegift_slow_closed_total", "Connections closed because they did not read")
 PUBLISHED = Counter("livegift_relay_published_total", "Journal entries published to rooms")
 UNPUBLISHED = Gauge("livegift_relay_unpublished", "Journal entries read and not yet published")

@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Meta
 
 from livegift.errors import ConfigError
+from livegift.limits import DRAIN_WINDOW_MAX_S
 
 PREFIX = "LIVEGIFT_"
 DEFAULT_DATA_DIR = Path(".livegift")
@@ -45,7 +46,18 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     room_flush_ms: Annotated[int, Meta(ge=0, le=1000, description="least time between two frames of a room")] = 40
     room_events_max: Annotated[int, Meta(ge=0, description="events per second and viewer; 0 = no cap")] = 200
     commands_per_s_max: Annotated[int, Meta(ge=0, description="commands per second and connection; 0 = no cap")] = 50
+    connections_max: Annotated[int, Meta(ge=0, description="connections of a web process; 0 = no limit")] = 20_000
+    connections_per_address_max: Annotated[
+        int, Meta(ge=0, description="of them from one address (the one a trusted proxy names); 0 = no limit")
+    ] = 1_000
+    connects_per_s_max: Annotated[int, Meta(ge=0, description="new ones per second; 0 = no limit")] = 1_000
+    drain_s: Annotated[
+        float, Meta(ge=0, le=DRAIN_WINDOW_MAX_S, description="over how long a stopping process sends viewers away")
+    ] = 4.0
     combo_timeout_ms: Annotated[int, Meta(ge=100, le=60_000, description="a streak ends this long after a send")] = 3000
+    fast_path: Annotated[
+        bool, Meta(description="frames go straight to the transport; false = plain ASGI, as on another server")
+    ] = True
     self_gifts: Annotated[bool, Meta(description="whether creators may send gifts to themselves")] = False
 
     public_url: Annotated[str, Meta(description="https:// address that people reach this server at, for checkouts")] = (

@@ -1,5 +1,6 @@
 """`livegift web`: the WebSocket hub and the HTTP API, on a listening socket that processes can share."""
 
+import gc
 import socket
 
 import structlog
@@ -7,29 +8,52 @@ import uvicorn
 
 from livegift import logs, metrics
 from livegift.api.app import create_app
-from livegift.limits import DRAIN_TIMEOUT_S
+from livegift.hub.hub import Hub
+from livegift.hub.protocol import protocol_class
+from livegift.hub.wheel import Wheel
+from livegift.limits import DRAIN_TIMEOUT_S, PING_PERIOD_S, WHEEL_TICK_S
 from livegift.net import LISTEN_BACKLOG
 from livegift.settings import Settings
 
 log = structlog.get_logger()
 
-WS_PING_INTERVAL_S = 20.0
+GC_ALLOCATIONS = 20_000  # Python's 700 is for small programs
+
+
+class DrainingServer(uvicorn.Server):
+    """uvicorn's server, which would close all sockets before the application hears of its end."""
+
+    def __init__(self, config: uvicorn.Config, drain_s: float) -> None:
+        """`drain_s` is the window over which viewers are sent away."""
+        super().__init__(config)
+        self._drain_s = drain_s
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Accept nothing more, let the hub say goodbye, then close what is left."""
+        for server in self.servers:
+            server.close()
+        for sock in sockets or []:
+            sock.close()
+        hub: Hub = self.config.app.state.context.hub  # type: ignore[union-attr]
+        await hub.drain(self._drain_s)
+        await super().shutdown()
 
 
 def run_web(settings: Settings, sock: socket.socket, *, with_demo: bool = False) -> None:
     """Serve until SIGTERM or SIGINT."""
     logs.configure(settings.log_format, "web")
     metrics.serve(settings.metrics_port, settings.host)
+    wheel = Wheel(WHEEL_TICK_S)
     config = uvicorn.Config(
-        create_app(settings, with_demo=with_demo),
+        create_app(settings, with_demo=with_demo, wheel=wheel),
         loop="uvloop",
         http="h11",
-        ws="websockets-sansio",
+        ws=protocol_class(wheel) if settings.fast_path else "websockets-sansio",
         ws_max_size=settings.frame_bytes_max,
-        # Per connection it would cost 40 KB and a compression for each viewer.
+        # uvicorn's own costs 40 KB and a compression for each viewer; the protocol class has its own way.
         ws_per_message_deflate=False,
-        ws_ping_interval=WS_PING_INTERVAL_S,
-        ws_ping_timeout=WS_PING_INTERVAL_S,
+        ws_ping_interval=PING_PERIOD_S,
+        ws_ping_timeout=PING_PERIOD_S,
         log_config=None,
         access_log=False,
         server_header=False,
@@ -37,5 +61,9 @@ def run_web(settings: Settings, sock: socket.socket, *, with_demo: bool = False)
         limit_concurrency=None,
         backlog=LISTEN_BACKLOG,
     )
+    # What was loaded stays; without this each of the many collections under load looks at all of it.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(GC_ALLOCATIONS)
     log.info("web.listening", address=sock.getsockname()[:2])
-    uvicorn.Server(config).run(sockets=[sock])
+    DrainingServer(config, settings.drain_s).run(sockets=[sock])

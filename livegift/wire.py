@@ -11,6 +11,7 @@ from msgspec import Meta, Struct
 from livegift.domain.catalogue import GiftKind
 from livegift.domain.corrections import RevokedGift
 from livegift.domain.journal import GiftSent, StreakEnded
+from livegift.domain.spending import Accepted
 from livegift.errors import ERRORS, RequestError
 from livegift.limits import (
     AVATAR_URL_LENGTH_MAX,
@@ -331,6 +332,16 @@ def dumps(value: object) -> bytes:
 def frame(kind: str, **fields: object) -> bytes:
     """Any other frame."""
     return orjson.dumps({"type": kind, **fields})
+
+
+def accepted_frame(ref: str, outcome: Accepted) -> bytes:
+    """The answer to an accepted gift. All its texts are ids, which need no escaping."""
+    status = "duplicate" if outcome.duplicate else "accepted"
+    return (
+        f'{{"type":"gift.result","ref":"{ref}","status":"{status}","gift_event_id":"{outcome.event_id}",'
+        f'"coins":{outcome.coins},"balance":{outcome.balance},"wallet_seq":{outcome.wallet_seq},'
+        f'"combo":{{"id":"{outcome.combo_id}","repeat_count":{outcome.repeat_count}}}}}'
+    ).encode()
 
 
 def pong_frame(t: bytes, server_ms: int) -> bytes:

@@ -141,13 +141,26 @@ def system(settings: Settings, tmp_path: Path) -> Iterator[System]:
         yield running
 
 
+# For a module whose tests are to hold on both of the hub's ways: `pytestmark = BOTH_WAYS`.
+BOTH_WAYS = pytest.mark.parametrize(
+    "shared_system", [True, False], indirect=True, ids=["direct", "plain"], scope="module"
+)
+
+
 @pytest.fixture(scope="module")
 def shared_system(
-    redis_server: RedisServer, template_database: str, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest,
+    redis_server: RedisServer,
+    template_database: str,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[System]:
-    """One of each process for all tests of a module, which must not ask for `redis_url` themselves."""
+    """One of each process for all tests of a module, which must not ask for `redis_url` themselves.
+
+    With a parameter of False (see BOTH_WAYS) the hub goes the plain ASGI way, as on another server than ours.
+    """
+    direct = getattr(request, "param", True)
     with new_database(template_database) as url:
-        settings = migrated(Settings(redis_url=emptied(redis_server), database_url=url, **COMMON))
+        settings = migrated(Settings(redis_url=emptied(redis_server), database_url=url, fast_path=direct, **COMMON))
         with System(settings, tmp_path_factory.mktemp("shared") / "logs") as running:
             yield running.start()
 

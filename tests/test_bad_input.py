@@ -9,12 +9,12 @@ import jwt
 import msgspec
 import pytest
 
-from livegift.hub.connection import TokenBucket
 from livegift.limits import HELLO_TIMEOUT_S, ROOMS_PER_CONNECTION_MAX
-from tests.conftest import JWT_SECRET
+from tests.conftest import BOTH_WAYS, JWT_SECRET
 from tests.system import System
 from tests.viewer import Viewer
 
+pytestmark = BOTH_WAYS
 COINS = 1000
 GIFT: dict[str, Any] = {"type": "gift.send", "ref": "ref-1", "room": "r1", "gift_id": "rose"}
 ODD_IDS = ["", "{r1}", "a}b", "r 1", "r\n1", "r\u0000", "ä", "r" * 65, "r/1"]
@@ -230,13 +230,3 @@ async def test_too_many_commands(running: System) -> None:
         error = await alice.expect("error")
         assert (error["code"], error["retryable"]) == ("rate_limited", True)
         assert error["retry_after_ms"] > 0
-
-
-def test_a_token_bucket_refills() -> None:
-    now = 0.0
-    bucket = TokenBucket(10, lambda: now)
-    assert [bucket.take() for _ in range(20)] == [0] * 20
-    assert bucket.take() == 100
-    now = 0.35
-    assert [bucket.take() == 0 for _ in range(5)] == [True, True, True, False, False]
-    assert TokenBucket(0).take() == 0

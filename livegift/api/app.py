@@ -11,9 +11,11 @@ from livegift.api import admin, catalogue, demo, health, orders, payments, rooms
 from livegift.api.context import Context
 from livegift.api.problems import HANDLERS
 from livegift.hub.hub import Hub
+from livegift.hub.wheel import Wheel
 from livegift.identity import Tokens
 from livegift.ledger import schema
 from livegift.ledger.engine import Database
+from livegift.limits import WHEEL_TICK_S
 from livegift.orders import providers_of
 from livegift.settings import Settings
 from livegift.store import functions
@@ -26,8 +28,11 @@ async def _websocket(websocket: WebSocket) -> None:
     await hub.serve(websocket)
 
 
-def create_app(settings: Settings, *, with_demo: bool = False) -> Starlette:
-    """The ASGI application. It connects to the stores when it starts and refuses to start on another version."""
+def create_app(settings: Settings, *, with_demo: bool = False, wheel: Wheel | None = None) -> Starlette:
+    """The ASGI application. It connects to the stores when it starts and refuses to start on another version.
+
+    `wheel` is shared with the server's own protocol class, where there is one.
+    """
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
@@ -37,7 +42,7 @@ def create_app(settings: Settings, *, with_demo: bool = False) -> Starlette:
             await functions.check(store)
             await schema.check(database, settings.partitions)
             tokens = Tokens(settings.jwt_secret)
-            hub = Hub(settings, store, database, tokens)
+            hub = Hub(settings, store, database, tokens, wheel or Wheel(WHEEL_TICK_S))
             await hub.start()
             outbox = Outbox(store, settings.partitions)
             app.state.context = Context(

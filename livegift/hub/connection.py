@@ -14,9 +14,13 @@ from livegift.errors import ERRORS, Close, RequestError, StoreUnavailableError
 from livegift.hub.directory import Directory
 from livegift.hub.feed import RoomFeed
 from livegift.hub.gifting import Gifting
-from livegift.hub.outlet import Outlet
+from livegift.hub.inbox import Work
+from livegift.hub.message import Message
+from livegift.hub.outlet import TOO_SLOW, Outlet
+from livegift.hub.rates import Admission, TokenBucket, spread
 from livegift.hub.rooms import RoomFeeds
 from livegift.hub.sessions import Sessions
+from livegift.hub.wheel import Deadline, Wheel
 from livegift.identity import Identity, Tokens
 from livegift.ledger.rooms import Room
 from livegift.limits import (
@@ -25,15 +29,16 @@ from livegift.limits import (
     HELLO_ANSWER_S,
     HELLO_TIMEOUT_S,
     MESSAGE_LENGTH_MAX,
+    REFUSED_IN_A_ROW_MAX,
     ROOMS_PER_CONNECTION_MAX,
+    SLOW_VIEWER_S,
     TOKEN_RENEW_TIMEOUT_S,
+    WHEEL_TICK_S,
 )
 from livegift.settings import Settings
 from livegift.store.wallets import Display, Outcome, Wallets, payload_hash
 
 log = structlog.get_logger()
-
-COMMANDS_BURST_FACTOR = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,29 +52,9 @@ class Services:
     gifting: Gifting
     feeds: RoomFeeds
     sessions: Sessions
-
-
-class TokenBucket:
-    """At most `rate` commands a second, with bursts of twice that. A rate of 0 lets everything through."""
-
-    def __init__(self, rate: int, clock: Callable[[], float] = time.monotonic) -> None:
-        """Starts full."""
-        self._rate = rate
-        self._clock = clock
-        self._tokens = float(rate * COMMANDS_BURST_FACTOR)
-        self._at = clock()
-
-    def take(self) -> int:
-        """0 when the command may pass, else in how many milliseconds the next one may."""
-        if self._rate == 0:
-            return 0
-        now = self._clock()
-        self._tokens = min(self._rate * COMMANDS_BURST_FACTOR, self._tokens + (now - self._at) * self._rate)
-        self._at = now
-        if self._tokens >= 1:
-            self._tokens -= 1
-            return 0
-        return max(1, int((1 - self._tokens) / self._rate * 1000))
+    wheel: Wheel
+    admission: Admission
+    connections: "set[Connection]"
 
 
 class Connection:
@@ -83,81 +68,108 @@ class Connection:
         self._user_json = b""
         self._feeds: dict[str, RoomFeed] = {}
         self._bucket = TokenBucket(services.settings.commands_per_s_max)
+        self._user_bucket: TokenBucket | None = None
         self._in_flight = 0
-        self._deadline: asyncio.TimerHandle | None = None
+        self._deadline: Deadline | None = None
+        self._slow: Deadline | None = None
         self._token_expired = False
         self.wallet_seq = -1
         self.session_id = token_hex(8)
         self.received = self.gifts = 0
+        self._refused = 0
         self._set_deadline(HELLO_TIMEOUT_S, self._no_hello)
+        services.connections.add(self)
 
     # --- Writing ------------------------------------------------------------------------------------------------------
 
-    def write(self, text: str) -> None:
-        """Queue one frame."""
-        self._outlet.write(text)
+    def write(self, payload: bytes) -> None:
+        """Write one frame of this connection's own."""
+        self._outlet.write(payload)
 
-    def _write(self, frame: bytes) -> None:
-        self._outlet.write(frame.decode())
+    def write_shared(self, message: Message) -> bool:
+        """Write what others get too; False while this connection does not keep up."""
+        if self._outlet.write_shared(message):
+            return True
+        if self._slow is None:
+            metrics.LAGGING.inc()
+            self._slow = self._services.wheel.after(SLOW_VIEWER_S, self._too_slow)
+        return False
+
+    def on_writable(self) -> None:
+        """It keeps up again: it gets what it has missed."""
+        if self._slow is not None:
+            self._slow.cancel()
+            self._slow = None
+        for feed in self._feeds.values():
+            feed.recover(self)
+
+    def _too_slow(self) -> None:
+        metrics.SLOW_CLOSED.inc()
+        self._outlet.close(Close.TOO_SLOW, TOO_SLOW)
 
     def _set_deadline(self, after_s: float, action: Callable[[], None]) -> None:
         if self._deadline is not None:
             self._deadline.cancel()
-        self._deadline = asyncio.get_running_loop().call_later(after_s, action)
+        self._deadline = self._services.wheel.after(after_s, action)
 
     def _no_hello(self) -> None:
         self._outlet.close(Close.UNAUTHENTICATED, f"no hello within {HELLO_TIMEOUT_S:g} s")
 
     # --- Commands -----------------------------------------------------------------------------------------------------
 
-    async def on_text(self, text: str) -> None:
-        """Handle one frame. Whatever is wrong with it is answered; nothing is raised."""
+    def on_text(self, text: str) -> Work | None:
+        """Handle one frame; what has to wait for something is returned, to be awaited before the next frame.
+
+        Whatever is wrong with it is answered; nothing is raised.
+        """
         self.received += 1
         try:
             command = wire.parse_command(text)
         except wire.BadFrameError as error:
             self._outlet.close(Close.BAD_FRAME, str(error))
-            return
+            return None
         except wire.BadCommandError as error:
             self._on_bad_command(error)
-            return
+            return None
         if isinstance(command, wire.Ping):
             if self._allowed(None):
-                self._write(wire.pong_frame(bytes(command.t), int(time.time() * 1000)))
-            return
+                self.write(wire.pong_frame(bytes(command.t), int(time.time() * 1000)))
+            return None
         if isinstance(command, wire.Hello):
-            await self.hello(command.token)
-            return
+            return self.hello(command.token)
         identity = self._identity
         if identity is None:
             self._outlet.close(Close.UNAUTHENTICATED, "say hello with a token first")
-            return
+            return None
         ref = command.ref if isinstance(command, wire.GiftSendCommand) else None
         if self._token_expired:
             self._error(RequestError("token_expired"), ref)
         elif self._allowed(ref):
-            await self._run(command, identity)
+            return self._run(command, identity)
+        return None
 
     def refuse_binary(self) -> None:
         """A binary frame came."""
         self._outlet.close(Close.BAD_FRAME, "expected a text frame with a JSON object, got a binary one")
 
-    async def _run(self, command: wire.Command, identity: Identity) -> None:
-        ref = command.ref if isinstance(command, wire.GiftSendCommand) else None
-        room = command.room if isinstance(command, wire.RoomJoin) else None
+    def _run(self, command: wire.Command, identity: Identity) -> Work | None:
+        if isinstance(command, wire.GiftSendCommand):
+            return self._send_gift(command, identity)
+        if isinstance(command, wire.RoomJoin):
+            return self._join_or_say_why(command, identity)
+        if isinstance(command, wire.RoomLeave):
+            feed = self._feeds.pop(command.room, None)
+            if feed is not None:
+                feed.leave(self)
+        return None
+
+    async def _join_or_say_why(self, command: wire.RoomJoin, identity: Identity) -> None:
         try:
-            if isinstance(command, wire.GiftSendCommand):
-                await self._send_gift(command, identity)
-            elif isinstance(command, wire.RoomJoin):
-                await self._join(command, identity)
-            elif isinstance(command, wire.RoomLeave):
-                feed = self._feeds.pop(command.room, None)
-                if feed is not None:
-                    feed.leave(self)
+            await self._join(command, identity)
         except RequestError as error:
-            self._error(error, ref, room)
+            self._error(error, room=command.room)
         except StoreUnavailableError:
-            self._error(RequestError("unavailable"), ref, room)
+            self._error(RequestError("unavailable"), room=command.room)
 
     def _on_bad_command(self, error: wire.BadCommandError) -> None:
         if self._identity is None and error.kind_of_command not in ("hello", "ping"):
@@ -170,17 +182,22 @@ class Connection:
             self._error(error, error.ref)
 
     def _allowed(self, ref: str | None) -> bool:
-        wait_ms = self._bucket.take()
+        wait_ms = self._bucket.take() or (self._user_bucket.take() if self._user_bucket else 0)
         if wait_ms == 0:
+            self._refused = 0
             return True
+        self._refused += 1
+        if self._refused > REFUSED_IN_A_ROW_MAX:
+            self._outlet.close(Close.TOO_FAST, f"{self._refused} commands were refused, and still more came")
+            return False
         # Not a rejection, which would say that nothing was charged: nobody has looked whether this ref was accepted.
         about = {} if ref is None else {"ref": ref, "outcome": "unknown"}
-        self._write(wire.error_frame("rate_limited", retry_after_ms=wait_ms, **about))
+        self.write(wire.error_frame("rate_limited", retry_after_ms=wait_ms, **about))
         return False
 
     def _error(self, error: RequestError, ref: str | None = None, room: str | None = None) -> None:
         fields = {name: value for name, value in (("ref", ref), ("room", room)) if value is not None}
-        self._write(wire.error_frame(error.code, error.detail, **fields))
+        self.write(wire.error_frame(error.code, error.detail, **fields))
 
     # --- Hello --------------------------------------------------------------------------------------------------------
 
@@ -209,10 +226,11 @@ class Connection:
             self._outlet.close(Close.RESTARTING, "the balance can't be read at the moment")
             return
         self._identity, self._token_expired = identity, False
+        self._user_bucket = services.sessions.bucket(identity.user)
         self._user_json = wire.user_json(identity.user, identity.shown_name, identity.shown_avatar_url)
         self.wallet_seq = max(self.wallet_seq, wallet.seq)
         self._set_deadline(max(identity.exp - time.time(), 0), self._on_token_expired)
-        self._write(
+        self.write(
             wire.frame(
                 "welcome",
                 user={"id": identity.user, "name": identity.shown_name},
@@ -266,32 +284,46 @@ class Connection:
 
     # --- Gifts --------------------------------------------------------------------------------------------------------
 
-    async def _send_gift(self, command: wire.GiftSendCommand, identity: Identity) -> None:
+    def _send_gift(self, command: wire.GiftSendCommand, identity: Identity) -> Work | None:
         if identity.role == "overlay" or not identity.may_enter(command.room):
-            raise RequestError("forbidden")
+            self._error(RequestError("forbidden"), command.ref)
+            return None
         if self._in_flight >= GIFTS_IN_FLIGHT_PER_CONNECTION_MAX:
-            self._write(wire.error_frame("rate_limited", ref=command.ref, outcome="unknown"))
-            return
+            self.write(wire.error_frame("rate_limited", ref=command.ref, outcome="unknown"))
+            return None
         self._in_flight += 1
         self.gifts += 1
-        gift, display = await self._prepare(command, identity)
+        directory = self._services.directory
+        room = directory.fresh_room(command.room)
+        if room is None or not directory.knows_receiver(command.to, room):
+            return self._ask_and_submit(command, identity)
+        self._submit(command, identity, room, self._verdict(command, identity, room, is_receiver=True))
+        return None
+
+    async def _ask_and_submit(self, command: wire.GiftSendCommand, identity: Identity) -> None:
+        directory = self._services.directory
+        room: Room | None = None
+        try:
+            room = await directory.room(command.room)
+            is_receiver = room is not None and await directory.is_receiver(command.to or room.creator_id, room)
+            verdict = self._verdict(command, identity, room, is_receiver=is_receiver)
+        except RequestError as error:
+            verdict = error.code if identity.age_verified else "age_restricted"
+        self._submit(command, identity, room, verdict)
+
+    def _submit(self, command: wire.GiftSendCommand, identity: Identity, room: Room | None, verdict: str) -> None:
+        gift, display = self._prepare(command, identity, room, verdict)
         self._services.gifting.submit(gift, display, lambda outcome: self._on_outcome(command.ref, outcome))
 
-    async def _prepare(self, command: wire.GiftSendCommand, identity: Identity) -> tuple[GiftSend, Display]:
+    def _prepare(
+        self, command: wire.GiftSendCommand, identity: Identity, room: Room | None, verdict: str
+    ) -> tuple[GiftSend, Display]:
         """The gift with everything this process knows about it.
 
         What speaks against it goes along as a verdict, because only the wallet knows whether this ref was accepted
         before; then the first answer is repeated, whatever has changed since.
         """
-        directory = self._services.directory
-        room: Room | None = None
-        verdict = "" if identity.age_verified else "age_restricted"
-        try:
-            room = await directory.room(command.room)
-            verdict = verdict or await self._verdict(command, identity, room)
-        except RequestError as error:
-            verdict = verdict or error.code
-        kind = directory.gifts.get(command.gift_id)
+        kind = self._services.directory.gifts.get(command.gift_id)
         to = command.to or (room.creator_id if room else "")
         gift = GiftSend(
             user=identity.user,
@@ -320,10 +352,14 @@ class Connection:
         to_name = room.creator_name if to == room.creator_id else to
         message = wire.dumps(command.message) if command.message else b"null"
         user_json = wire.ANONYMOUS_JSON if command.anonymous else self._user_json
-        return gift, Display(user_json, wire.details_json(to, to_name, kind), message)
+        return gift, Display(user_json, self._services.directory.details(to, to_name, kind), message)
 
-    async def _verdict(self, command: wire.GiftSendCommand, identity: Identity, room: Room | None) -> str:
+    def _verdict(
+        self, command: wire.GiftSendCommand, identity: Identity, room: Room | None, *, is_receiver: bool
+    ) -> str:
         kind = self._services.directory.gifts.get(command.gift_id)
+        if not identity.age_verified:
+            return "age_restricted"
         if room is None:
             return "room_not_found"
         if not room.is_live and room.kind == "live":
@@ -332,7 +368,7 @@ class Connection:
             return "gift_not_found"
         to = command.to or room.creator_id
         to_oneself = to == identity.user and not self._services.settings.self_gifts
-        if to_oneself or not await self._services.directory.is_receiver(to, room):
+        if to_oneself or not is_receiver:
             return "receiver_not_found"
         return "price_changed" if command.price not in (None, kind.coins) else ""
 
@@ -342,18 +378,7 @@ class Connection:
             status = "duplicate" if outcome.duplicate else "accepted"
             metrics.GIFTS_BY_OUTCOME[status].inc()
             self.wallet_seq = max(self.wallet_seq, outcome.wallet_seq)
-            self._write(
-                wire.frame(
-                    "gift.result",
-                    ref=ref,
-                    status=status,
-                    gift_event_id=outcome.event_id,
-                    coins=outcome.coins,
-                    balance=outcome.balance,
-                    wallet_seq=outcome.wallet_seq,
-                    combo={"id": outcome.combo_id, "repeat_count": outcome.repeat_count},
-                )
-            )
+            self.write(wire.accepted_frame(ref, outcome))
             if not outcome.duplicate and self._identity is not None:
                 self._services.sessions.tell_others(self._identity.user, self, outcome.balance, outcome.wallet_seq)
         elif isinstance(outcome, Refused):
@@ -363,7 +388,7 @@ class Connection:
             self._reject(ref, outcome.code, fields=more)
         else:
             metrics.GIFTS_BY_OUTCOME["unknown"].inc()
-            self._write(wire.error_frame("unavailable", ref=ref, outcome="unknown"))
+            self.write(wire.error_frame("unavailable", ref=ref, outcome="unknown"))
 
     def _reject(
         self, ref: str, code: str, *, message: str | None = None, fields: Mapping[str, object] | None = None
@@ -371,7 +396,7 @@ class Connection:
         """A rejected gift: certainly nothing was charged."""
         metrics.GIFTS_BY_OUTCOME["rejected"].inc()
         known = ERRORS[code]
-        self._write(
+        self.write(
             wire.frame(
                 "gift.result",
                 ref=ref,
@@ -383,10 +408,27 @@ class Connection:
             )
         )
 
+    # --- The end ------------------------------------------------------------------------------------------------------
+
+    def drain(self, window_s: float) -> None:
+        """Tell when to come back, to another process, and close then; until then everything goes on."""
+        after_s = spread(window_s)
+        self.write(wire.frame("bye", reason="restarting", reconnect_in_ms=int(after_s * 1000)))
+        self._services.wheel.after(after_s, self._close_for_restart)
+
+    def _close_for_restart(self) -> None:
+        if self._in_flight:
+            # What is in flight has an answer within its own deadline.
+            self._services.wheel.after(WHEEL_TICK_S, self._close_for_restart)
+        else:
+            self._outlet.close(Close.RESTARTING, "this process is restarting")
+
     async def aclose(self) -> None:
         """Leave everything."""
-        if self._deadline is not None:
-            self._deadline.cancel()
+        self._services.connections.discard(self)
+        for deadline in (self._deadline, self._slow):
+            if deadline is not None:
+                deadline.cancel()
         for feed in self._feeds.values():
             feed.leave(self)
         self._feeds.clear()

@@ -13,6 +13,7 @@ from typing import Any, TypeVar, cast
 
 import structlog
 
+from livegift import wire
 from livegift.domain.catalogue import GiftKind
 from livegift.errors import RequestError
 from livegift.ledger.catalogue import read_gifts
@@ -23,6 +24,7 @@ from livegift.limits import (
     CLOSE_TIMEOUT_S,
     DATABASE_TIMEOUT_S,
     DIRECTORY_ANSWER_S,
+    DIRECTORY_DETAILS_MAX,
     DIRECTORY_QUESTIONS_MAX,
     DIRECTORY_RETRY_S,
     DIRECTORY_ROOMS_MAX,
@@ -122,6 +124,7 @@ class Directory:
         self._rooms: OrderedDict[str, _Copy] = OrderedDict()
         self._creators: OrderedDict[str, None] = OrderedDict()
         self.gifts: dict[str, GiftKind] = {}
+        self._details: dict[tuple[str, str, str], bytes] = {}
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -142,6 +145,17 @@ class Directory:
 
     async def _load_gifts(self) -> None:
         self.gifts = {gift.id: gift for gift in await read_gifts(self._database)}
+        self._details.clear()
+
+    def details(self, to: str, to_name: str, kind: GiftKind) -> bytes:
+        """Receiver and gift as events show them; made once, as the same are sent again and again."""
+        key = (to, to_name, kind.id)
+        found = self._details.get(key)
+        if found is None:
+            if len(self._details) >= DIRECTORY_DETAILS_MAX:
+                self._details.clear()
+            found = self._details[key] = wire.details_json(to, to_name, kind)
+        return found
 
     async def _keep_fresh(self) -> None:
         while True:
@@ -162,6 +176,14 @@ class Directory:
         """The room as it was when the ledger was asked last, for those who look on while the ledger is away."""
         known = self._rooms.get(room)
         return known.room if known else None
+
+    def fresh_room(self, room: str) -> Room | None:
+        """The room if it was looked at just now; None says nothing."""
+        return self._fresher_than(DIRECTORY_TTL_S, room)
+
+    def knows_receiver(self, user: str | None, room: Room) -> bool:
+        """Whether gifts can go to `user` (None: the creator) without asking anybody."""
+        return user is None or user == room.creator_id or user in self._creators
 
     async def room(self, room: str) -> Room | None:
         """The room, or None when there is none. Raises RequestError('unavailable') when nobody can tell."""

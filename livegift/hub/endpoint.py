@@ -1,32 +1,112 @@
-"""The WebSocket endpoint `/v1/ws` on plain ASGI."""
+"""The WebSocket endpoint `/v1/ws`: straight to the transport where the server offers that, on plain ASGI else."""
 
 import asyncio
+from collections.abc import Callable
 
 import structlog
+from starlette.responses import Response
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from livegift import metrics, wire
 from livegift.errors import Close
 from livegift.hub.connection import Connection, Services
-from livegift.hub.outlet import ClosedError, Outlet
-from livegift.limits import CLOSE_TIMEOUT_S
+from livegift.hub.inbox import Inbox
+from livegift.hub.outlet import ClosedError, DirectOutlet, QueueOutlet
+from livegift.hub.protocol import EXTENSION, DirectProtocol
+from livegift.hub.rates import spread
+from livegift.limits import CLOSE_TIMEOUT_S, CONNECT_RETRY_S
 
 log = structlog.get_logger()
 
 
 async def serve(websocket: WebSocket, services: Services) -> None:
     """Accept, then read and write until one side ends it. Logs one line when it is over."""
-    offered = websocket.scope.get("subprotocols", [])
-    await websocket.accept(wire.SUBPROTOCOL if wire.SUBPROTOCOL in offered else None)
-    outlet = Outlet(websocket.send_text)
-    connection = Connection(services, outlet)
+    address = websocket.client.host if websocket.client else ""
+    refused = services.admission.enter(address)
+    if refused is not None:
+        await _refuse(websocket, refused)
+        return
     metrics.CONNECTIONS.inc()
-    closing: ClosedError | None = None
+    try:
+        offered = websocket.scope.get("subprotocols", [])
+        await websocket.accept(wire.SUBPROTOCOL if wire.SUBPROTOCOL in offered else None)
+        direct = websocket.scope.get("extensions", {}).get(EXTENSION)
+        if isinstance(direct, DirectProtocol):
+            await _serve_direct(websocket, services, direct)
+        else:
+            await _serve_plain(websocket, services)
+    finally:
+        metrics.CONNECTIONS.dec()
+        services.admission.leave(address)
+
+
+async def _refuse(websocket: WebSocket, reason: str) -> None:
+    """Before the handshake is answered: 503, with a time to come back that differs from the others'."""
+    log.debug("connection.refused", reason=reason)
+    if "websocket.http.response" in websocket.scope.get("extensions", {}):
+        retry_after_s = 1 + round(spread(CONNECT_RETRY_S))
+        headers = {"Retry-After": str(retry_after_s), "Connection": "close"}
+        body = {"code": "unavailable", "detail": f"No more connections at the moment ({reason}).", "retryable": True}
+        response = Response(wire.dumps(body), 503, headers, media_type="application/problem+json")
+        await websocket.send_denial_response(response)
+    else:
+        await websocket.close(int(Close.RESTARTING), reason)
+
+
+class _Direct:
+    """A connection as its protocol sees it."""
+
+    __slots__ = ("connection", "inbox", "on_text", "on_writable")
+
+    def __init__(self, connection: Connection, hold: Callable[[bool], None]) -> None:
+        self.connection = connection
+        self.inbox = Inbox(connection.on_text, hold)
+        self.on_text = self.inbox.put
+        self.on_writable = connection.on_writable
+
+    def on_binary(self) -> None:
+        self.connection.refuse_binary()
+
+
+async def _serve_direct(websocket: WebSocket, services: Services, direct: DirectProtocol) -> None:
+    outlet = DirectOutlet(direct)
+    connection = Connection(services, outlet)
+    listener = _Direct(connection, direct.hold_reading)
+    token = websocket.query_params.get("token")
+    try:
+        if token is not None:
+            listener.inbox.begin(connection.hello(token))
+        direct.attach(listener)
+        await websocket.receive()  # nothing comes here any more but the end
+    finally:
+        await listener.inbox.aclose()
+        await connection.aclose()
+        _log_end(connection, outlet.closing)
+
+
+def _log_end(connection: Connection, closing: ClosedError | None) -> None:
+    log.debug(
+        "connection.closed",
+        session=connection.session_id,
+        received=connection.received,
+        gifts=connection.gifts,
+        code=None if closing is None else int(closing.code),
+    )
+
+
+# --- Plain ASGI -------------------------------------------------------------------------------------------------------
+
+
+async def _serve_plain(websocket: WebSocket, services: Services) -> None:
+    outlet = QueueOutlet(websocket.send_text)
+    connection = Connection(services, outlet)
+    outlet.on_writable = connection.on_writable
     tasks = {
         asyncio.create_task(_read(websocket, connection), name="read"),
         asyncio.create_task(outlet.run(), name="write"),
         asyncio.create_task(outlet.closed.wait(), name="closed"),
     }
+    closing: ClosedError | None = None
     try:
         # Not the application's task group: the first that ends, ends all.
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -39,17 +119,10 @@ async def serve(websocket: WebSocket, services: Services) -> None:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        metrics.CONNECTIONS.dec()
         await connection.aclose()
     if closing is not None:
         await _close(websocket, closing)
-    log.debug(
-        "connection.closed",
-        session=connection.session_id,
-        received=connection.received,
-        gifts=connection.gifts,
-        code=None if closing is None else int(closing.code),
-    )
+    _log_end(connection, closing)
 
 
 async def _read(websocket: WebSocket, connection: Connection) -> None:
@@ -64,7 +137,9 @@ async def _read(websocket: WebSocket, connection: Connection) -> None:
         if text is None:
             connection.refuse_binary()
             continue
-        await connection.on_text(text)
+        work = connection.on_text(text)
+        if work is not None:
+            await work
 
 
 async def _close(websocket: WebSocket, closing: ClosedError) -> None:

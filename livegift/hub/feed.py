@@ -5,16 +5,17 @@ keeps the order, notices what is missing, paces, and writes the same frame to ev
 """
 
 import asyncio
-from collections.abc import Coroutine, Sequence
+from collections.abc import Container, Coroutine, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import structlog
 
 from livegift import metrics, wire
 from livegift.errors import RequestError, StoreUnavailableError
 from livegift.hub.directory import Directory
-from livegift.limits import JOIN_TIMEOUT_S, ROOM_EARLY_MESSAGES_MAX, ROOM_PENDING_EVENTS_MAX
+from livegift.hub.message import Message
+from livegift.limits import JOIN_TIMEOUT_S, RECOVER_RETRY_S, ROOM_EARLY_MESSAGES_MAX, ROOM_PENDING_EVENTS_MAX
 from livegift.store.rooms import Rooms, Snapshot
 
 log = structlog.get_logger()
@@ -23,8 +24,11 @@ log = structlog.get_logger()
 class Viewer(Protocol):
     """Whoever gets the frames."""
 
-    def write(self, text: str) -> None:
-        """Queue one frame; never blocks."""
+    def write(self, payload: bytes) -> None:
+        """Write one frame; never blocks."""
+
+    def write_shared(self, message: Message) -> bool:
+        """The same for what others get too; False, and nothing is written, while the viewer does not keep up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +42,7 @@ class Frame:
     totals: bytes
     top: bytes | None
     events: tuple[bytes, ...]
-    text: str
+    message: Message
 
     @classmethod
     def build(
@@ -46,17 +50,17 @@ class Frame:
     ) -> "Frame":
         """Build the frame; `top` is None when it has not changed."""
         seq = first_seq + len(events) - 1
-        text = wire.room_events_frame(room, epoch, first_seq, seq, totals, top, events).decode()
-        return cls(room, epoch, first_seq, seq, totals, top, tuple(events), text)
+        message = Message(wire.room_events_frame(room, epoch, first_seq, seq, totals, top, events))
+        return cls(room, epoch, first_seq, seq, totals, top, tuple(events), message)
 
-    def text_after(self, seq: int) -> str | None:
+    def message_after(self, seq: int) -> Message | None:
         """The frame for somebody who knows everything up to `seq`; None when there is nothing new for them."""
         if seq < self.first_seq:
-            return self.text
+            return self.message
         if seq >= self.seq:
             return None
         events = self.events[seq + 1 - self.first_seq :]
-        return Frame.build(self.room, self.epoch, seq + 1, self.totals, self.top, events).text
+        return Frame.build(self.room, self.epoch, seq + 1, self.totals, self.top, events).message
 
 
 @dataclass(slots=True, eq=False)
@@ -64,7 +68,15 @@ class _Joiner:
     viewer: Viewer
     since: int | None
     since_epoch: int | None
+    has_left: bool = False
     done: asyncio.Future[None] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+
+
+class _Known(NamedTuple):
+    """What a viewer has got of a room."""
+
+    epoch: int | None
+    seq: int | None
 
 
 class RoomFeed:
@@ -78,6 +90,7 @@ class RoomFeed:
         self._flush_s = flush_s
         self.viewers: set[Viewer] = set()
         self._fresh: dict[Viewer, int] = {}  # who has a snapshot that is ahead of the last frame, and up to where
+        self._behind: dict[Viewer, _Known] = {}  # who does not keep up, and what he has got
         self.viewer_count = 0
         self.idle_since: float | None = None
         self._epoch: int | None = None
@@ -91,6 +104,7 @@ class RoomFeed:
         self._flushed_at = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self._joiners: list[_Joiner] = []
+        self._rejoining: set[Viewer] = set()
         self._recent: list[Frame] | None = None
         self._target = 0
         self._tasks: set[asyncio.Task[None]] = set()
@@ -112,7 +126,12 @@ class RoomFeed:
     @property
     def is_idle(self) -> bool:
         """Whether nobody looks on or is about to."""
-        return not self.viewers and not self._joiners and not self._serving
+        return not self.present and not self._joiners and not self._serving
+
+    @property
+    def present(self) -> int:
+        """How many look on, those who don't keep up included."""
+        return len(self.viewers) + len(self._behind) + len(self._rejoining)
 
     # --- What the room's channel carries ------------------------------------------------------------------------------
 
@@ -175,9 +194,8 @@ class RoomFeed:
         self.flush()
         self._pending = []  # held back, and in the snapshot that is on its way
         if header.epoch == self._epoch:
-            gap = wire.frame("room.gap", room=self.room, from_seq=self.seq + 1, to_seq=header.seq).decode()
-            for viewer in self.viewers:
-                viewer.write(gap)
+            gap = Message(wire.frame("room.gap", room=self.room, from_seq=self.seq + 1, to_seq=header.seq))
+            self._write_to_all(gap, None)
         self._epoch, self.seq, self._sent_seq = header.epoch, header.seq, header.seq
         self._fresh.clear()
         is_first, self._over = self._over is None, header
@@ -188,13 +206,12 @@ class RoomFeed:
         """Write the latest state to everybody; frames after it wait until it is out."""
         try:
             while (header := self._over) is not None:
-                text = await self._snapshot_text(header, (), complete=False)
+                message = await self._snapshot_message(header, (), complete=False)
                 if header is not self._over:
                     continue  # a newer one came meanwhile
                 self._over = None
-                for viewer in self.viewers:
-                    if self._fresh.get(viewer, 0) <= header.seq:  # else it has joined with a newer one
-                        viewer.write(text)
+                # Who has joined with a newer one needs none.
+                self._write_to_all(message, None, skip={v for v, seq in self._fresh.items() if seq > header.seq})
         finally:
             self._over = None
         self.flush()
@@ -239,15 +256,46 @@ class RoomFeed:
             self._recent.append(frame)
         metrics.FRAMES.inc()
         metrics.FRAME_WRITES.inc(len(self.viewers))
-        for viewer in self.viewers:
-            if viewer not in self._fresh:
-                viewer.write(frame.text)
+        self._write_to_all(frame.message, _Known(frame.epoch, frame.first_seq - 1), skip=self._fresh)
         for viewer, seq in list(self._fresh.items()):
-            text = frame.text_after(seq)
-            if text is not None:
-                viewer.write(text)
+            message = frame.message_after(seq)
             if seq <= frame.seq:
                 del self._fresh[viewer]
+            if message is not None and not viewer.write_shared(message):
+                self._fall_behind(viewer, _Known(frame.epoch, seq))
+
+    # --- Viewers who don't keep up ------------------------------------------------------------------------------------
+
+    def _write_to_all(self, message: Message, known: "_Known | None", *, skip: Container[Viewer] = ()) -> None:
+        """Write to everybody but `skip`. Who can't take it has got what is `known`."""
+        late = [v for v in self.viewers if v not in skip and not v.write_shared(message)]
+        for viewer in late:
+            self._fall_behind(viewer, known)
+
+    def _fall_behind(self, viewer: Viewer, known: "_Known | None") -> None:
+        """Nothing more for `viewer` until it has drained; then what it has missed."""
+        self.viewers.discard(viewer)
+        self._fresh.pop(viewer, None)
+        self._behind[viewer] = known or _Known(None, None)
+
+    def recover(self, viewer: Viewer) -> None:
+        """`viewer` keeps up again: it gets the state of the room and the events that it has missed."""
+        known = self._behind.pop(viewer, None)
+        if known is not None:
+            self._rejoining.add(viewer)
+            self._start("recover", self._rejoin(viewer, known))
+
+    async def _rejoin(self, viewer: Viewer, known: "_Known") -> None:
+        try:
+            if viewer in self._rejoining:  # else it has left
+                await self.join(viewer, known.seq, known.epoch)
+        except StoreUnavailableError as error:
+            log.warning("room.recover_failed", room=self.room, error=str(error))
+            if viewer in self._rejoining:
+                self._behind[viewer] = known
+                asyncio.get_running_loop().call_later(RECOVER_RETRY_S, self.recover, viewer)
+        finally:
+            self._rejoining.discard(viewer)
 
     # --- Joining ------------------------------------------------------------------------------------------------------
 
@@ -274,6 +322,10 @@ class RoomFeed:
         """No more frames for `viewer`."""
         self.viewers.discard(viewer)
         self._fresh.pop(viewer, None)
+        self._behind.pop(viewer, None)
+        self._rejoining.discard(viewer)
+        for joiner in self._joiners:
+            joiner.has_left = joiner.has_left or joiner.viewer is viewer
 
     async def _serve_joins(self) -> None:
         """One read serves all who asked before it began; who asks meanwhile is served by the next."""
@@ -297,16 +349,25 @@ class RoomFeed:
         snapshot = await self._rooms.snapshot(self.room, min(wanted) if wanted else None)
         header = wire.SNAPSHOT_HEADER.decode(snapshot.header)
         self._begin(header)
-        plain = await self._snapshot_text(header, (), complete=True)
+        # Those who return at once know the same, mostly: one message for each place where they have stopped.
+        messages: dict[tuple[int | None, int | None], tuple[Message, int | None]] = {}
         for joiner in joiners:
-            if joiner.done.done():
-                continue  # gave up
-            text, gap = plain, None
-            if joiner.since is not None:
-                events = await self._missed(joiner, header, snapshot)
-                text = await self._snapshot_text(header, events or (), complete=events is not None)
-                gap = joiner.since + 1 if events is None else None
-            self._admit(joiner, header, text, gap)
+            place = (joiner.since, joiner.since_epoch)
+            if place not in messages:
+                messages[place] = await self._welcome(joiner, header, snapshot)
+        for joiner in joiners:
+            if not joiner.done.done():  # else it gave up
+                self._admit(joiner, header, *messages[joiner.since, joiner.since_epoch])
+
+    async def _welcome(
+        self, joiner: _Joiner, header: wire.SnapshotHeader, snapshot: Snapshot
+    ) -> tuple[Message, int | None]:
+        """The snapshot for whoever knows what `joiner` knows, and where the gap begins if there is one."""
+        if joiner.since is None:
+            return await self._snapshot_message(header, (), complete=True), None
+        events = await self._missed(joiner, header, snapshot)
+        message = await self._snapshot_message(header, events or (), complete=events is not None)
+        return message, joiner.since + 1 if events is None else None
 
     def _begin(self, header: wire.SnapshotHeader) -> None:
         """The first snapshot tells where this process begins to follow."""
@@ -334,21 +395,27 @@ class RoomFeed:
         first_seq = last_seq - len(snapshot.events) + 1
         return snapshot.events[since + 1 - first_seq : header.seq + 1 - first_seq]
 
-    def _admit(self, joiner: _Joiner, header: wire.SnapshotHeader, text: str, gap_from: int | None) -> None:
+    def _admit(self, joiner: _Joiner, header: wire.SnapshotHeader, message: Message, gap_from: int | None) -> None:
+        joiner.done.set_result(None)
         viewer = joiner.viewer
-        viewer.write(text)
+        if joiner.has_left:
+            return
+        if not viewer.write_shared(message):
+            self._fall_behind(viewer, _Known(joiner.since_epoch, joiner.since))
+            return
         if gap_from is not None:
-            viewer.write(wire.frame("room.gap", room=self.room, from_seq=gap_from, to_seq=header.seq).decode())
+            viewer.write(wire.frame("room.gap", room=self.room, from_seq=gap_from, to_seq=header.seq))
         for frame in self._recent or ():
-            later = frame.text_after(header.seq) if frame.epoch == header.epoch else None
+            later = frame.message_after(header.seq) if frame.epoch == header.epoch else None
             if later is not None:
-                viewer.write(later)
+                viewer.write(later.payload)
         self.viewers.add(viewer)
         if header.seq > self._sent_seq:
             self._fresh[viewer] = header.seq
-        joiner.done.set_result(None)
 
-    async def _snapshot_text(self, header: wire.SnapshotHeader, events: Sequence[bytes], *, complete: bool) -> str:
+    async def _snapshot_message(
+        self, header: wire.SnapshotHeader, events: Sequence[bytes], *, complete: bool
+    ) -> Message:
         known: dict[str, object] = {"room": self.room}
         try:
             room = await self._directory.room(self.room)
@@ -357,5 +424,5 @@ class RoomFeed:
         if room is not None:
             creator = {"id": room.creator_id, "name": room.creator_name}
             known |= {"creator": creator, "status": room.status, "title": room.title}
-        viewers = max(self.viewer_count, len(self.viewers))
-        return wire.room_snapshot_frame(known, header, viewers, events, complete=complete).decode()
+        viewers = max(self.viewer_count, self.present)
+        return Message(wire.room_snapshot_frame(known, header, viewers, events, complete=complete))

@@ -163,9 +163,10 @@ class _Lane:
 
     def _settle(self, outcomes: list[Outcome] | list[Unknown]) -> None:
         batch, self._sent = self._sent, []
-        now = time.perf_counter()
+        if batch:
+            # Once per batch: to observe each gift costs a twentieth of what a gift costs in all.
+            metrics.GIFT_SECONDS.observe(time.perf_counter() - min(waiting.since for waiting in batch))
         for waiting, outcome in zip(batch, outcomes, strict=True):
-            metrics.GIFT_SECONDS.observe(now - waiting.since)
             _tell(waiting.reply, outcome)
 
     # --- Shedding -----------------------------------------------------------------------------------------------------

@@ -11,12 +11,21 @@ from livegift.hub import endpoint
 from livegift.hub.connection import Services
 from livegift.hub.directory import Directory
 from livegift.hub.gifting import Gifting
+from livegift.hub.rates import Admission
 from livegift.hub.rooms import RoomFeeds
 from livegift.hub.sessions import Sessions
 from livegift.hub.subscriber import Subscriber
+from livegift.hub.wheel import Wheel
 from livegift.identity import Tokens
 from livegift.ledger.engine import Database
-from livegift.limits import ROOM_HEADS_POLL_S, ROOM_LINGER_S, ROOM_PULSE_S
+from livegift.limits import (
+    GIFT_DEADLINE_S,
+    ROOM_HEADS_POLL_S,
+    ROOM_LINGER_S,
+    ROOM_PULSE_S,
+    USER_RATE_FACTOR,
+    WHEEL_TICK_S,
+)
 from livegift.settings import Settings
 from livegift.store.client import Store
 from livegift.store.rooms import Rooms
@@ -28,8 +37,8 @@ log = structlog.get_logger()
 class Hub:
     """Made once per process, before it serves."""
 
-    def __init__(self, settings: Settings, store: Store, database: Database, tokens: Tokens) -> None:
-        """All connected."""
+    def __init__(self, settings: Settings, store: Store, database: Database, tokens: Tokens, wheel: Wheel) -> None:
+        """All connected; the hub turns the wheel."""
         self.wallets = Wallets(store, settings.partitions, settings.ref_ttl_s)
         self.rooms = Rooms(store)
         self.directory = Directory(database)
@@ -49,8 +58,16 @@ class Hub:
             directory=self.directory,
             gifting=self._gifting,
             feeds=self._feeds,
-            sessions=Sessions(self._subscriber, self.wallets),
+            sessions=Sessions(self._subscriber, self.wallets, USER_RATE_FACTOR * settings.commands_per_s_max),
+            wheel=wheel,
+            admission=Admission(
+                connections_max=settings.connections_max,
+                per_address_max=settings.connections_per_address_max,
+                per_s_max=settings.connects_per_s_max,
+            ),
+            connections=set(),
         )
+        self._wheel = wheel
         self._tasks: list[asyncio.Task[None]] = []
 
     def _restored(self, channel: str) -> None:
@@ -61,6 +78,7 @@ class Hub:
         """Load the catalogue and begin to look after the rooms."""
         await self.directory.start()
         self._tasks = [
+            asyncio.create_task(self._wheel.run(), name="wheel"),
             asyncio.create_task(self._every(ROOM_HEADS_POLL_S, "heads"), name="heads"),
             asyncio.create_task(self._every(ROOM_PULSE_S, "pulse"), name="pulse"),
         ]
@@ -82,6 +100,17 @@ class Hub:
     async def serve(self, websocket: WebSocket) -> None:
         """One connection, from accept to close."""
         await endpoint.serve(websocket, self._services)
+
+    async def drain(self, window_s: float) -> None:
+        """Take no more connections; tell those there are when to come back, spread over the window, and wait for it."""
+        connections = self._services.connections
+        self._services.admission.is_draining = True
+        log.info("hub.draining", connections=len(connections), window_s=window_s)
+        for connection in list(connections):
+            connection.drain(window_s)
+        deadline = asyncio.get_running_loop().time() + window_s + GIFT_DEADLINE_S
+        while connections and asyncio.get_running_loop().time() < deadline:
+            await asyncio.sleep(WHEEL_TICK_S)
 
     async def aclose(self) -> None:
         """Stop. Gifts that wait are answered first."""

@@ -1,11 +1,19 @@
-"""What waits to be written to one connection: bounded, in order, never blocking whoever writes."""
+"""What is written to one connection: in order, bounded, never blocking whoever writes."""
 
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
+from typing import Protocol
 
 from livegift.errors import Close
-from livegift.limits import CONNECTION_BUFFER_BYTES_MAX, CONNECTION_BUFFER_FRAMES_MAX
+from livegift.hub.message import Message
+from livegift.hub.protocol import DirectProtocol
+from livegift.limits import (
+    CONNECTION_BUFFER_BYTES_MAX,
+    CONNECTION_BUFFER_FRAMES_MAX,
+    WRITE_BUFFER_BYTES_LOW,
+    WRITE_BUFFER_BYTES_MAX,
+)
 
 Send = Callable[[str], Awaitable[None]]
 
@@ -20,8 +28,54 @@ class ClosedError(Exception):
         super().__init__(f"{code.value} {reason}")
 
 
-class Outlet:
-    """A queue of frames and the one task that writes them. A viewer who does not read is cut off, not waited for."""
+class Outlet(Protocol):
+    """Where a connection's frames go."""
+
+    closing: ClosedError | None
+
+    def write(self, payload: bytes) -> None:
+        """Write what is this connection's own; one that takes nothing for long is closed (4408)."""
+
+    def write_shared(self, message: Message) -> bool:
+        """Write what others get too; False (and nothing is written) while the connection does not keep up."""
+
+    def close(self, code: Close, reason: str) -> None:
+        """Write what is queued (unless that is what it is closed for), then end. The first reason counts."""
+
+
+TOO_SLOW = "this connection does not read fast enough"
+
+
+class DirectOutlet:
+    """Straight to the transport."""
+
+    def __init__(self, direct: DirectProtocol) -> None:
+        """`direct` is the connection's protocol."""
+        self._direct = direct
+        self.closing: ClosedError | None = None
+
+    def write(self, payload: bytes) -> None:
+        """See `Outlet`."""
+        self._direct.write(payload)
+        if self._direct.is_full and self._direct.buffered_bytes > CONNECTION_BUFFER_BYTES_MAX:
+            self.close(Close.TOO_SLOW, TOO_SLOW)
+
+    def write_shared(self, message: Message) -> bool:
+        """See `Outlet`."""
+        if self._direct.is_full:
+            return False
+        self._direct.write_shared(message)
+        return True
+
+    def close(self, code: Close, reason: str) -> None:
+        """See `Outlet`."""
+        if self.closing is None:
+            self.closing = ClosedError(code, reason)
+            self._direct.close_now(int(code), reason)
+
+
+class QueueOutlet:
+    """A queue of frames and the one task that writes them, for servers without the direct way."""
 
     def __init__(self, send: Send) -> None:
         """`send` writes one text frame and waits while the transport's buffer is full."""
@@ -29,22 +83,35 @@ class Outlet:
         self._frames: deque[str] = deque()
         self._bytes = 0
         self._wake = asyncio.Event()
+        self._is_full = False
+        self.on_writable: Callable[[], None] = lambda: None
         self.closing: ClosedError | None = None
         self.closed = asyncio.Event()
 
-    def write(self, text: str) -> None:
-        """Queue one frame; after `close` it is dropped."""
+    def write(self, payload: bytes) -> None:
+        """See `Outlet`."""
+        self._queue(payload.decode())
+
+    def write_shared(self, message: Message) -> bool:
+        """See `Outlet`."""
+        if self._is_full:
+            return False
+        self._queue(message.text)
+        return True
+
+    def _queue(self, text: str) -> None:
         if self.closing is not None:
             return
         if self._bytes > CONNECTION_BUFFER_BYTES_MAX or len(self._frames) >= CONNECTION_BUFFER_FRAMES_MAX:
-            self.close(Close.TOO_SLOW, "this connection does not read fast enough")
+            self.close(Close.TOO_SLOW, TOO_SLOW)
             return
         self._frames.append(text)
         self._bytes += len(text)
+        self._is_full = self._is_full or self._bytes > WRITE_BUFFER_BYTES_MAX
         self._wake.set()
 
     def close(self, code: Close, reason: str) -> None:
-        """Write what is queued (unless that is what it is closed for), then end. The first reason counts."""
+        """See `Outlet`."""
         if self.closing is None:
             self.closing = ClosedError(code, reason)
             if code is Close.TOO_SLOW:
@@ -59,6 +126,9 @@ class Outlet:
                 text = self._frames.popleft()
                 self._bytes -= len(text)
                 await self._send(text)
+                if self._is_full and self._bytes < WRITE_BUFFER_BYTES_LOW:
+                    self._is_full = False
+                    self.on_writable()
             if self.closing is not None:
                 self.closed.set()
                 return

@@ -7,6 +7,7 @@ import structlog
 
 from livegift import wire
 from livegift.errors import StoreUnavailableError
+from livegift.hub.rates import TokenBucket
 from livegift.hub.subscriber import Subscriber
 from livegift.store.keys import partition_channel, user_channel
 from livegift.store.wallets import Wallets
@@ -19,18 +20,20 @@ class Session(Protocol):
 
     wallet_seq: int
 
-    def write(self, text: str) -> None:
-        """Queue one frame; never blocks."""
+    def write(self, payload: bytes) -> None:
+        """Write one frame; never blocks."""
 
 
 class Sessions:
     """Connections by user. The user's channel is subscribed while there is any."""
 
-    def __init__(self, subscriber: Subscriber, wallets: Wallets) -> None:
-        """`wallets` tells which partition a user belongs to."""
+    def __init__(self, subscriber: Subscriber, wallets: Wallets, commands_per_s_max: int) -> None:
+        """`wallets` tells which partition a user belongs to; the rate is for all connections of a user here."""
         self._subscriber = subscriber
         self._wallets = wallets
+        self._commands_per_s_max = commands_per_s_max
         self._sessions: dict[str, set[Session]] = {}
+        self._buckets: dict[str, TokenBucket] = {}
         self._subscribing: dict[str, asyncio.Task[None]] = {}
         self._partitions: dict[str, str] = {}  # channel -> root, of all partitions that any user here belongs to
         self._resyncing: dict[str, asyncio.Task[None]] = {}
@@ -59,11 +62,16 @@ class Sessions:
             await self._subscriber.subscribe(channel, lambda _: self._resync(root))
             self._partitions[channel] = root
 
+    def bucket(self, user: str) -> TokenBucket:
+        """What all connections of `user` draw from, while there is any."""
+        return self._buckets.setdefault(user, TokenBucket(self._commands_per_s_max))
+
     async def remove(self, user: str, session: Session) -> None:
         """Forget `session`."""
         sessions = self._sessions.get(user, set())
         sessions.discard(session)
         if not sessions and self._sessions.pop(user, None) is not None:
+            self._buckets.pop(user, None)
             task = self._subscribing.pop(user, None)
             if task is not None:
                 task.cancel()
@@ -71,24 +79,23 @@ class Sessions:
 
     def _on_message(self, user: str, message: bytes) -> None:
         wallet = wire.wallet_seq_of(message)
-        text = message.decode()
         for session in self._sessions.get(user, ()):
             if wallet is None:
-                session.write(text)
+                session.write(message)
             elif wallet[0] > session.wallet_seq:
                 session.wallet_seq = wallet[0]
-                session.write(text)
+                session.write(message)
 
     def tell_others(self, user: str, sender: Session, balance: int, seq: int) -> None:
         """A gift of `sender` changed the wallet: the user's other connections here hear of it."""
         sessions = self._sessions.get(user, ())
         if len(sessions) < 2:  # noqa: PLR2004 - the sender alone
             return
-        text = wire.frame("wallet", balance=balance, seq=seq, reason="gift").decode()
+        payload = wire.frame("wallet", balance=balance, seq=seq, reason="gift")
         for session in sessions:
             if session is not sender and seq > session.wallet_seq:
                 session.wallet_seq = seq
-                session.write(text)
+                session.write(payload)
 
     # --- Wallets that are not what they were --------------------------------------------------------------------------
 
@@ -113,11 +120,11 @@ class Sessions:
             except StoreUnavailableError as error:
                 log.warning("sessions.resync_failed", root=root, error=str(error))
                 return  # what took it away brings another message when it is back
-            text = wire.frame("wallet", balance=wallet.balance, seq=wallet.seq, reason="resync").decode()
+            payload = wire.frame("wallet", balance=wallet.balance, seq=wallet.seq, reason="resync")
             for session, seq in known.items():
                 if session.wallet_seq == seq != wallet.seq:
                     session.wallet_seq = wallet.seq
-                    session.write(text)
+                    session.write(payload)
 
     async def aclose(self) -> None:
         """Stop comparing."""

@@ -4,6 +4,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from hashlib import blake2b
 
+from msgspec import Struct
+
 from livegift.domain.partitions import partition_of
 from livegift.domain.spending import Accepted, Change, GiftSend, Refused
 from livegift.errors import StoreUnavailableError
@@ -13,8 +15,7 @@ from livegift.store.client import Command, Store, refused
 from livegift.store.functions import call
 
 
-@dataclass(frozen=True, slots=True)
-class Display:
+class Display(Struct, frozen=True):
     """What a gift's event shows beside numbers, as JSON that only the clients read: it travels unopened."""
 
     user_json: bytes

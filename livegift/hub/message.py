@@ -1,0 +1,65 @@
+"""A message for many: each form in which it can be sent is made once, when the first connection needs it."""
+
+import struct
+import zlib
+
+from livegift.limits import COMPRESS_BYTES_MIN, COMPRESS_LEVEL
+
+_TEXT, _TEXT_DEFLATED = 0x81, 0xC1  # RFC 6455, 5.2: FIN and opcode 1; with RSV1 as RFC 7692, 6 has it
+_LENGTH_7, _LENGTH_16 = 126, 65_536
+_EMPTY_BLOCK = b"\x00\x00\xff\xff"  # RFC 7692, 7.2.1: what ends a flush is left out
+
+
+def _framed(first: int, payload: bytes) -> bytes:
+    size = len(payload)
+    if size < _LENGTH_7:
+        return struct.pack("!BB", first, size) + payload
+    if size < _LENGTH_16:
+        return struct.pack("!BBH", first, 126, size) + payload
+    return struct.pack("!BBQ", first, 127, size) + payload
+
+
+def text_frame(payload: bytes) -> bytes:
+    """An unmasked text frame, as servers send them (RFC 6455, 5.1)."""
+    return _framed(_TEXT, payload)
+
+
+class Message:
+    """One text, as JSON bytes."""
+
+    __slots__ = ("_deflated", "_plain", "_text", "payload")
+
+    def __init__(self, payload: bytes) -> None:
+        """`payload` is UTF-8."""
+        self.payload = payload
+        self._text: str | None = None
+        self._plain: bytes | None = None
+        self._deflated: bytes | None = None
+
+    @property
+    def text(self) -> str:
+        """For a server that frames itself."""
+        if self._text is None:
+            self._text = self.payload.decode()
+        return self._text
+
+    @property
+    def plain(self) -> bytes:
+        """The frame as it is."""
+        if self._plain is None:
+            self._plain = text_frame(self.payload)
+        return self._plain
+
+    @property
+    def deflated(self) -> bytes:
+        """The frame compressed on its own (no context takeover), so that it is the same for all; `plain` if small.
+
+        The window is 32 KiB, so it is for those alone who have agreed to no less.
+        """
+        if len(self.payload) < COMPRESS_BYTES_MIN:
+            return self.plain
+        if self._deflated is None:
+            compressor = zlib.compressobj(COMPRESS_LEVEL, wbits=-zlib.MAX_WBITS)
+            data = compressor.compress(self.payload) + compressor.flush(zlib.Z_SYNC_FLUSH)
+            self._deflated = _framed(_TEXT_DEFLATED, data.removesuffix(_EMPTY_BLOCK))
+        return self._deflated

@@ -1,0 +1,66 @@
+"""Deadlines of many connections for the price of one timer: a coarse wheel that everybody shares."""
+
+import asyncio
+import time
+from collections.abc import Callable
+
+import structlog
+
+log = structlog.get_logger()
+
+Action = Callable[[], None]
+
+
+class Deadline:
+    """What is to be done at some time, unless it is cancelled before."""
+
+    __slots__ = ("_action",)
+
+    def __init__(self, action: Action) -> None:
+        """Made by `Wheel.after`."""
+        self._action: Action | None = action
+
+    def cancel(self) -> None:
+        """Not to be done any more; harmless when it was."""
+        self._action = None
+
+    def run(self) -> None:
+        """Do it, once."""
+        action, self._action = self._action, None
+        if action is not None:
+            action()
+
+
+class Wheel:
+    """Runs deadlines between their time and one tick later. A deadline costs an object and a place in a list."""
+
+    def __init__(self, tick_s: float) -> None:
+        """Turns while `run` does."""
+        self._tick_s = tick_s
+        self._slots: dict[int, list[Deadline]] = {}
+        self._turned = int(time.monotonic() / tick_s)
+
+    def after(self, after_s: float, action: Action) -> Deadline:
+        """Call `action` in `after_s` seconds."""
+        slot = int((time.monotonic() + after_s) / self._tick_s) + 1
+        deadline = Deadline(action)
+        self._slots.setdefault(max(slot, self._turned + 1), []).append(deadline)
+        return deadline
+
+    async def run(self) -> None:
+        """Turn until cancelled."""
+        while True:
+            await asyncio.sleep(self._tick_s)
+            self.turn(int(time.monotonic() / self._tick_s))
+
+    def turn(self, upto: int) -> None:
+        """Run everything up to that tick."""
+        # After a stall a long way behind: the slots that there are cost less than all ticks in between.
+        due = sorted(slot for slot in self._slots if slot <= upto) if upto - self._turned > 1 else [upto]
+        self._turned = max(self._turned, upto)
+        for slot in due:
+            for deadline in self._slots.pop(slot, ()):
+                try:
+                    deadline.run()
+                except Exception:  # one connection's mistake must not stop everybody's time
+                    log.exception("wheel.action_failed")
