@@ -17,6 +17,7 @@ from livegift.ledger import audit as ledger
 from livegift.ledger.corrections import wrong_corrections
 from livegift.ledger.engine import Database
 from livegift.ledger.journal import read_checkpoints
+from livegift.ledger.payouts import wrong_payouts
 from livegift.limits import AUDIT_WAIT_S
 from livegift.settings import Settings
 from livegift.store.audit import WalletState, read_wallets
@@ -34,6 +35,7 @@ INVARIANTS = {
     5: "an accepted ref has exactly one gift",
     6: "every order has exactly the entries and the money that its status says",
     7: "every correction has exactly the entry and the diamonds that its status says",
+    8: "earnings by the hour are the gifts', each payout has exactly the transfers that its status says",
 }
 
 
@@ -123,6 +125,8 @@ async def audit(settings: Settings, wait_s: float = AUDIT_WAIT_S) -> Report:
             checks[6].violations += wrong
             checks[7].compared, wrong = await wrong_corrections(connection, settings.ref_ttl_s, ledger.EXAMPLES_MAX)
             checks[7].violations += wrong
+            checks[8].compared, wrong = await wrong_payouts(connection, ledger.EXAMPLES_MAX)
+            checks[8].violations += wrong
     finally:
         await database.aclose()
         await store.aclose()

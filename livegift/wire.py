@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable
+from hashlib import blake2b
 from typing import Annotated, Literal, TypeVar
 
 import msgspec
@@ -16,6 +17,8 @@ from livegift.errors import ERRORS, RequestError
 from livegift.limits import (
     AVATAR_URL_LENGTH_MAX,
     GIFT_COUNT_MAX,
+    HOLDER_LENGTH_MAX,
+    HOLDER_PATTERN,
     ID_PATTERN,
     MESSAGE_LENGTH_MAX,
     NAME_LENGTH_MAX,
@@ -159,6 +162,31 @@ class CorrectionBody(Struct, frozen=True, forbid_unknown_fields=True):
     gift_event_id: Id | None = None
 
 
+class PayoutBody(Struct, frozen=True, forbid_unknown_fields=True):
+    """`POST /v1/payouts`."""
+
+    diamonds: Annotated[int, Meta(ge=1, le=10**13)]
+
+
+class PayoutAccountBody(Struct, frozen=True, forbid_unknown_fields=True):
+    """`PUT /v1/creator/payout-account`. A holder begins with a letter, as no formula of a spreadsheet does."""
+
+    holder: Annotated[str, Meta(min_length=1, max_length=HOLDER_LENGTH_MAX, pattern=HOLDER_PATTERN)]
+    iban: Annotated[str, Meta(min_length=15, max_length=42, pattern=r"^[A-Za-z0-9 ]+$(?!\n)")]
+
+
+class WhyBody(Struct, frozen=True, forbid_unknown_fields=True):
+    """Why an operator does something."""
+
+    why: Annotated[str, Meta(min_length=1, max_length=WHY_LENGTH_MAX, pattern=TEXT_PATTERN)]
+
+
+class BatchBody(Struct, frozen=True, forbid_unknown_fields=True):
+    """`POST /v1/admin/payout-batches`."""
+
+    id: Id | None = None
+
+
 class DemoToken(Struct, frozen=True):
     """`POST /demo/token`, which only `livegift dev` has."""
 
@@ -185,6 +213,11 @@ def parse_body(body: bytes, model: type[T]) -> T:
         raise RequestError("invalid", "expected JSON in UTF-8") from None
     except RecursionError:
         raise RequestError("invalid", "expected JSON that is not nested so deep") from None
+
+
+def digest(*parts: str) -> str:
+    """24 hex digits that stand for these ids together."""
+    return blake2b("\n".join(parts).encode(), digest_size=12).hexdigest()
 
 
 def is_id(text: str) -> bool:

@@ -7,7 +7,7 @@ from starlette.applications import Starlette
 from starlette.routing import BaseRoute, WebSocketRoute
 from starlette.websockets import WebSocket
 
-from livegift.api import admin, catalogue, demo, health, orders, payments, rooms, wallets
+from livegift.api import admin, catalogue, creators, demo, health, orders, payments, payouts, rooms, wallets
 from livegift.api.context import Context
 from livegift.api.problems import HANDLERS
 from livegift.hub.hub import Hub
@@ -63,6 +63,8 @@ def create_app(settings: Settings, *, with_demo: bool = False, wheel: Wheel | No
         *orders.ROUTES,
         *payments.ROUTES,
         *rooms.ROUTES,
+        *creators.ROUTES,
+        *payouts.ADMIN_ROUTES,
         *admin.ROUTES,
         *health.ROUTES,
     ]

@@ -6,8 +6,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from livegift.api.context import context_of, identity_of, json_response, require_role
-from livegift.ledger.balances import creator_diamonds
+from livegift.api.context import context_of, identity_of, json_response
 from livegift.ledger.engine import LedgerUnavailableError
 from livegift.ledger.orders import frozen_reason
 
@@ -25,15 +24,6 @@ async def wallet(request: Request) -> Response:
     return json_response(body)
 
 
-async def creator_balance(request: Request) -> Response:
-    """`GET /v1/creator/balance`: what is booked. Without a holding period all of it is available."""
-    identity = identity_of(request)
-    require_role(identity, "creator", "admin")
-    diamonds = await creator_diamonds(context_of(request).database, identity.user)
-    return json_response({"diamonds_total": diamonds, "diamonds_pending": 0, "diamonds_available": diamonds})
-
-
 ROUTES = [
     Route("/v1/wallet", wallet),
-    Route("/v1/creator/balance", creator_balance),
 ]

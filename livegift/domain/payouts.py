@@ -82,6 +82,26 @@ def legs(payout: Payout) -> tuple[str, tuple[Transfer, ...]]:
     return "", ()
 
 
+@dataclass(frozen=True, slots=True)
+class BankLine:
+    """What the bank says of one payout."""
+
+    payout_id: str
+    paid: bool
+    why: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What the bank is to pay: `amount` in minor units of `currency`."""
+
+    payout_id: str
+    holder: str
+    iban: str
+    amount: int
+    currency: str
+
+
 # --- Accounts at a bank -----------------------------------------------------------------------------------------------
 
 _IBAN_CHECK, _IBAN_REMAINDER = 97, 1  # ISO 13616: mod 97 of ISO 7064

@@ -25,7 +25,7 @@ from livegift.domain.corrections import Correction, RevokedGift, Status, decide,
 from livegift.domain.journal import WalletChanged
 from livegift.domain.partitions import Position
 from livegift.errors import RequestError
-from livegift.ledger import accounts, acts, tables
+from livegift.ledger import accounts, acts, earnings, tables
 from livegift.ledger.engine import Database
 
 # The reasons of wallets' changes that belong to corrections; the ref is '<reason>:<correction>'.
@@ -124,6 +124,8 @@ async def settle_decision(database: Database, correction_id: str, by: str, *, ap
         change = update(table).where(table.c.id == correction_id)
         await connection.execute(change.values(status=after.status, decided_by=after.decided_by, decided_at=func.now()))
         if approve:
+            if after.gift is not None:
+                await earnings.lock_creator(connection, after.gift.receiver)
             await accounts.post(connection, after.reason, after.id, legs(after))
         act = "correction.approve" if approve else "correction.reject"
         await acts.note(connection, by, act, f"user:{after.user}", {"correction": after.id})

@@ -40,6 +40,7 @@ _HELD = text(
     "AND NOT EXISTS (SELECT 1 FROM corrections c WHERE c.gift_event_id = g.partition || '-' || g.epoch || '-' || g.n "
     "AND c.status IN ('approved', 'applied'))"
 )
+_LOCK = text("SELECT pg_advisory_xact_lock(hashtextextended('payouts of ' || :creator, 0))")
 _ACCOUNTS = text(
     "SELECT (SELECT balance FROM accounts WHERE name = :own) AS own, "
     "(SELECT balance FROM accounts WHERE name = :held) AS held, "
@@ -78,6 +79,11 @@ async def note(connection: AsyncConnection, gifts: Iterable[GiftSent]) -> None:
         columns = zip(*sums.values(), strict=True)
         counts, coins, diamonds = (list(column) for column in columns)
         await connection.execute(_ADD, {"creators": list(sums), "gifts": counts, "coins": coins, "diamonds": diamonds})
+
+
+async def lock_creator(connection: AsyncConnection, creator: str) -> None:
+    """Whoever may lower what `creator` has available comes one after the other; bookings only raise it."""
+    await connection.execute(_LOCK, {"creator": creator})
 
 
 async def earnings_of(connection: AsyncConnection, creator: str, hold_h: int) -> Earnings:

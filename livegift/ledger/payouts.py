@@ -9,16 +9,13 @@ from sqlalchemy import Row, func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from livegift.domain.payouts import CURRENCY, RETURNED, Move, Payout, legs, move, payable
+from livegift.domain.payouts import CURRENCY, RETURNED, BankLine, Move, Payout, legs, move, payable
 from livegift.errors import RequestError
 from livegift.ledger import accounts, acts
-from livegift.ledger.earnings import earnings_of
+from livegift.ledger.earnings import earnings_of, lock_creator
 from livegift.ledger.engine import Database
 from livegift.ledger.payout_tables import payout_accounts, payout_batches, sender_holds
 from livegift.ledger.payout_tables import payouts as table
-
-# So that nobody can ask twice for the same diamonds; balances themselves are only ever raised by others meanwhile.
-_LOCK = text("SELECT pg_advisory_xact_lock(hashtextextended('payouts of ' || :creator, 0))")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +66,7 @@ async def request_payout(database: Database, payout_id: str, creator: str, diamo
     Raises RequestError('conflict' or 'payout_not_possible'), which says what would be possible.
     """
     async with database.begin() as connection:
-        await connection.execute(_LOCK, {"creator": creator})
+        await lock_creator(connection, creator)
         row = (await connection.execute(select(table).where(table.c.id == payout_id))).one_or_none()
         whole, amount = payable(diamonds, terms.usd_micros_per_diamond)
         if row is not None:
@@ -152,7 +149,7 @@ async def _move(
         raise RequestError("not_found", f"There is no payout {payout_id}.")
     if by_move == "approve" and by == row.creator:
         raise RequestError("second_person_required")
-    await connection.execute(_LOCK, {"creator": row.creator})
+    await lock_creator(connection, row.creator)
     row = (await connection.execute(select(table).where(table.c.id == payout_id).with_for_update())).one()
     before = _payout(row)
     after = move(before, by_move)
@@ -209,15 +206,6 @@ async def read_batch(database: Database, batch_id: str) -> list[StoredPayout]:
 async def _batch(connection: AsyncConnection, batch_id: str) -> list[StoredPayout]:
     rows = await connection.execute(select(table).where(table.c.batch_id == batch_id).order_by(table.c.id))
     return [_stored(row) for row in rows]
-
-
-@dataclass(frozen=True, slots=True)
-class BankLine:
-    """What the bank says of one payout."""
-
-    payout_id: str
-    paid: bool
-    why: str | None
 
 
 async def settle_batch(database: Database, batch_id: str, lines: Sequence[BankLine], by: str) -> list[str]:
@@ -287,3 +275,48 @@ async def hold_sender(database: Database, sender: str, why: str | None, by: str)
         await acts.note(
             connection, by, "sender.release" if why is None else "sender.hold", f"user:{sender}", {"why": why}
         )
+
+
+# --- The audit --------------------------------------------------------------------------------------------------------
+
+_HOURS = text(
+    "SELECT coalesce(e.creator, g.receiver) AS creator, e.gifts, e.diamonds, g.gifts AS booked, "
+    "g.diamonds AS booked_diamonds FROM (SELECT creator, sum(gifts) AS gifts, sum(diamonds) AS diamonds "
+    "FROM earned_hours GROUP BY 1) e FULL JOIN (SELECT receiver, count(*) AS gifts, sum(diamonds) AS diamonds "
+    "FROM gifts GROUP BY 1) g ON g.receiver = e.creator "
+    "WHERE e.gifts IS DISTINCT FROM g.gifts OR e.diamonds IS DISTINCT FROM g.diamonds ORDER BY 1 LIMIT :examples"
+)
+_POSTED = text(
+    "WITH expected AS (SELECT id, 'payout.hold' AS reason, 'DIAMOND' AS asset, diamonds AS amount FROM payouts "
+    "UNION ALL SELECT id, 'payout.return', 'DIAMOND', diamonds FROM payouts "
+    "WHERE status IN ('rejected', 'cancelled', 'failed') "
+    "UNION ALL SELECT id, 'payout.paid', 'DIAMOND', diamonds FROM payouts WHERE status = 'paid' "
+    "UNION ALL SELECT id, 'payout.paid', currency, amount FROM payouts WHERE status = 'paid'), "
+    "posted AS (SELECT ref AS id, reason, asset, sum(amount) AS amount FROM postings "
+    "WHERE reason LIKE 'payout.%' GROUP BY 1, 2, 3) "
+    "SELECT coalesce(e.id, p.id) AS id, coalesce(e.reason, p.reason) AS reason, e.amount AS expected, p.amount "
+    "FROM expected e FULL JOIN posted p USING (id, reason, asset) "
+    "WHERE e.amount IS DISTINCT FROM p.amount ORDER BY 1, 2 LIMIT :examples"
+)
+# Below zero is who has been paid for gifts that were revoked afterwards, up to those.
+_SIGNS = text(
+    "SELECT a.name, a.balance FROM accounts a WHERE a.balance < 0 AND (a.name LIKE 'diamonds:held:%' "
+    "OR a.name LIKE 'diamonds:user:%' AND -a.balance > (SELECT coalesce(sum(diamonds), 0) FROM corrections c "
+    "WHERE 'diamonds:user:' || c.receiver = a.name AND c.status IN ('approved', 'applied'))) ORDER BY 1 LIMIT :examples"
+)
+
+
+async def wrong_payouts(connection: AsyncConnection, examples: int) -> tuple[int, list[str]]:
+    """For the audit: how many payouts there are, and what of earnings and payouts does not add up."""
+    limit = {"examples": examples}
+    wrong = [
+        f"creator {row.creator}: {row.gifts or 0} gifts of {row.diamonds or 0} diamonds by the hour, "
+        f"{row.booked or 0} of {row.booked_diamonds or 0} booked"
+        for row in await connection.execute(_HOURS, limit)
+    ]
+    wrong += [
+        f"payout {row.id}: {row.amount or 0} posted as '{row.reason}', expected {row.expected or 0}"
+        for row in await connection.execute(_POSTED, limit)
+    ]
+    wrong += [f"account {row.name}: {row.balance} diamonds" for row in await connection.execute(_SIGNS, limit)]
+    return await connection.scalar(select(func.count()).select_from(table)) or 0, wrong

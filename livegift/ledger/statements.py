@@ -61,8 +61,8 @@ class Group:
 
 _LINES = """
     SELECT b.booked_at AS at, 0 AS source, b.id AS a, g.partition::bigint AS b, g.epoch AS c, g.n AS d, 'gift' AS what,
-        g.partition || '-' || g.epoch || '-' || g.n AS ref, g.diamonds, b.id AS batch_id, g.room, g.gift_id, g.count,
-        g.coins, CASE WHEN g.anonymous THEN NULL ELSE g.sender END AS sender
+        g.partition || '-' || g.epoch || '-' || g.n AS ref, g.diamonds, b.id AS batch_id, g.room, g.gift_id,
+        g.count AS pieces, g.coins, CASE WHEN g.anonymous THEN NULL ELSE g.sender END AS sender
     FROM batches b JOIN gifts g ON g.batch_id = b.id
     WHERE g.receiver = :creator AND b.booked_at >= :start AND b.booked_at < :end
     UNION ALL
@@ -139,7 +139,7 @@ def _line(row: Row[Any]) -> Line:
         row.batch_id,
         row.room,
         row.gift_id,
-        row._mapping["count"],
+        row.pieces,
         row.coins,
         row.sender,
     )

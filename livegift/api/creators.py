@@ -1,0 +1,171 @@
+"""What creators earn: balance, statement, payouts."""
+
+import csv
+import io
+from collections.abc import AsyncIterator
+from dataclasses import asdict
+from datetime import UTC, date, datetime, timedelta
+
+from starlette.endpoints import HTTPEndpoint
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+from starlette.routing import Route
+
+from livegift import wire
+from livegift.api.context import body_of, context_of, identity_of, json_response, page_of, require_role
+from livegift.api.payouts import OnePayout, Payouts
+from livegift.domain.payouts import is_iban, masked
+from livegift.errors import RequestError
+from livegift.ledger import payouts as stored
+from livegift.ledger import statements
+from livegift.ledger.earnings import earnings_of
+from livegift.ledger.engine import Database
+from livegift.ledger.statements import Line, Period
+from livegift.limits import STATEMENT_DAYS_MAX, STATEMENT_PAGE_MAX
+
+LINE_COLUMNS = (
+    "at_ms", "what", "ref", "batch_id", "room", "gift_id", "count", "sender", "coins", "diamonds",
+)  # fmt: skip
+
+
+async def balance(request: Request) -> Response:
+    """`GET /v1/creator/balance`, in diamonds."""
+    identity = identity_of(request)
+    require_role(identity, "creator", "admin")
+    context = context_of(request)
+    async with context.database.snapshot() as connection:
+        found = await earnings_of(connection, identity.user, context.settings.hold_h)
+    return json_response(
+        {
+            "diamonds_total": found.total,
+            "diamonds_pending": found.pending,
+            "diamonds_available": found.available,
+            "diamonds_in_payout": found.in_payout,
+            "diamonds_paid": found.paid,
+            "next_available_ms": int(found.next_at.timestamp() * 1000) if found.next_at else None,
+        }
+    )
+
+
+class PayoutAccount(HTTPEndpoint):
+    """`/v1/creator/payout-account`: where the money goes. Only its ends are ever shown."""
+
+    async def get(self, request: Request) -> Response:
+        """What is known."""
+        identity = identity_of(request)
+        require_role(identity, "creator")
+        found = await stored.read_account(context_of(request).database, identity.user)
+        if found is None:
+            raise RequestError("not_found", "No account is known yet: PUT one.")
+        return json_response({"holder": found.holder, "iban": masked(found.iban)})
+
+    async def put(self, request: Request) -> Response:
+        """Another one from now on; payouts that were asked for keep theirs."""
+        identity = identity_of(request)
+        require_role(identity, "creator")
+        body = await body_of(request, wire.PayoutAccountBody)
+        iban = body.iban.replace(" ", "").upper()
+        if not is_iban(iban):
+            raise RequestError("invalid", "iban: the check digits do not fit, is it complete?")
+        await stored.write_account(context_of(request).database, identity.user, stored.BankAccount(body.holder, iban))
+        return json_response({"holder": body.holder, "iban": masked(iban)})
+
+
+# --- Statements -------------------------------------------------------------------------------------------------------
+
+
+def _period_of(request: Request) -> Period:
+    """`from` and `to` (days, UTC; `to` is not in it any more)."""
+    days = []
+    for name in ("from", "to"):
+        given = request.query_params.get(name, "")
+        try:
+            days.append(date.fromisoformat(given))
+        except ValueError:
+            raise RequestError("invalid", f"{name}: expected a day such as 2026-01-31, got {given[:20]!r}") from None
+    if not timedelta(0) < days[1] - days[0] <= timedelta(days=STATEMENT_DAYS_MAX):
+        raise RequestError("invalid", f"expected from before to, and at most {STATEMENT_DAYS_MAX} days")
+    start, end = (datetime(day.year, day.month, day.day, tzinfo=UTC) for day in days)
+    return Period(start, end)
+
+
+def _public(line: Line) -> dict[str, object]:
+    shown = asdict(line)
+    shown["at_ms"] = int(shown.pop("at").timestamp() * 1000)
+    return shown
+
+
+def _wants_csv(request: Request) -> bool:
+    return request.query_params.get("format") == "csv" or "text/csv" in request.headers.get("accept", "")
+
+
+async def statement(request: Request) -> Response:
+    """`GET /v1/creator/statement?from=2026-01-01&to=2026-02-01&group=line|day|room`, as JSON or CSV.
+
+    `closed`: nothing can be added to it any more. Lines come in pages in JSON, all at once as CSV.
+    """
+    identity = identity_of(request)
+    require_role(identity, "creator")
+    period, group = _period_of(request), request.query_params.get("group", "line")
+    if group not in ("line", "day", "room"):
+        raise RequestError("invalid", "group: expected line, day or room")
+    database = context_of(request).database
+    if group == "line" and _wants_csv(request):
+        headers = {"Content-Disposition": 'attachment; filename="statement.csv"'}
+        return StreamingResponse(_csv_lines(database, identity.user, period), 200, headers, media_type="text/csv")
+    cursor, limit = page_of(request)
+    async with database.snapshot() as connection:
+        head = {
+            "from": period.start.date().isoformat(),
+            "to": period.end.date().isoformat(),
+            "closed": await statements.is_closed(connection, period),
+            "opening_diamonds": await statements.balance_at(connection, identity.user, period.start),
+            "closing_diamonds": await statements.balance_at(connection, identity.user, period.end),
+        }
+        if group == "line":
+            try:
+                lines = await statements.read_lines(connection, identity.user, period, cursor, limit + 1)
+            except ValueError:
+                raise RequestError("invalid", "cursor: expected the next_cursor of a page before") from None
+            next_cursor = lines[limit - 1].key if len(lines) > limit else None
+            return json_response(
+                {**head, "items": [_public(line) for line in lines[:limit]], "next_cursor": next_cursor}
+            )
+        groups = [
+            asdict(g) for g in await statements.read_groups(connection, identity.user, period, by_room=group == "room")
+        ]
+    if _wants_csv(request):
+        return Response(_csv(list(groups[0]) if groups else ["day"], groups), media_type="text/csv")
+    return json_response({**head, "items": groups, "next_cursor": None})
+
+
+def _csv(columns: "list[str] | tuple[str, ...]", rows: "list[dict[str, object]]", *, with_head: bool = True) -> bytes:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, extrasaction="ignore", lineterminator="\r\n")
+    if with_head:
+        writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue().encode()
+
+
+async def _csv_lines(database: Database, creator: str, period: Period) -> AsyncIterator[bytes]:
+    """All lines, read page after page: a closed period does not change in between."""
+    yield _csv(LINE_COLUMNS, [])
+    after = ""
+    while True:
+        async with database.snapshot() as connection:
+            lines = await statements.read_lines(connection, creator, period, after, STATEMENT_PAGE_MAX)
+        if lines:
+            yield _csv(LINE_COLUMNS, [_public(line) for line in lines], with_head=False)
+            after = lines[-1].key
+        if len(lines) < STATEMENT_PAGE_MAX:
+            return
+
+
+ROUTES = [
+    Route("/v1/creator/balance", balance),
+    Route("/v1/creator/payout-account", PayoutAccount),
+    Route("/v1/creator/statement", statement),
+    Route("/v1/payouts", Payouts),
+    Route("/v1/payouts/{payout}", OnePayout),
+]
