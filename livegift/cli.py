@@ -11,9 +11,8 @@ from typing import Any, NoReturn
 import click
 import structlog
 
-from livegift import __version__
+from livegift import __version__, cli_payouts, cli_recovery
 from livegift.cli_options import data_option, open_settings
-from livegift.cli_recovery import COMMANDS
 from livegift.errors import LivegiftError, RequestError
 from livegift.limits import GRANT_ATTEMPTS_MAX, GRANT_RETRY_S
 from livegift.net import listen
@@ -233,7 +232,7 @@ def audit_command(as_json: bool, data: Path) -> None:  # noqa: FBT001 - click's 
     sys.exit(0 if report.passed else 1)
 
 
-for command in COMMANDS:
+for command in (*cli_recovery.COMMANDS, *cli_payouts.COMMANDS):
     cli.add_command(command)
 
 

@@ -5,7 +5,9 @@ environment has none of the three that are required.
 """
 
 import os
+import re
 from collections.abc import Mapping
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -79,7 +81,25 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     payout_diamonds_day_max: Annotated[int, Meta(ge=1, description="and of a creator's payouts per day (UTC)")] = (
         2_000_000
     )
+    usd_rates: Annotated[
+        str, Meta(description="what other currencies are worth in USD, for shares in /v1/rates: EUR=1.08,GBP=1.27")
+    ] = ""
     log_format: Annotated[Literal["json", "console"], Meta(description="how log lines look")] = "json"
+
+    @property
+    def usd_micros_per_unit(self) -> dict[str, int]:
+        """`usd_rates` in millionths of a USD. Raises ConfigError."""
+        found = {}
+        for pair in (part.strip() for part in self.usd_rates.split(",") if part.strip()):
+            currency, _, rate = pair.partition("=")
+            try:
+                micros = int(Decimal(rate) * 1_000_000)
+            except (InvalidOperation, ValueError, OverflowError):
+                micros = 0
+            if not (re.fullmatch("[A-Z]{3}", currency) and 0 < micros < 10**12):
+                raise ConfigError(f"LIVEGIFT_USD_RATES: expected pairs such as EUR=1.08, got {pair[:40]!r}")
+            found[currency] = micros
+        return found
 
 
 def read_env_file(path: Path) -> dict[str, str]:
@@ -119,6 +139,7 @@ def load_settings(data_dir: Path | None = None, environ: Mapping[str, str] | Non
     if settings.jwt_secret and len(settings.jwt_secret.encode()) < JWT_SECRET_BYTES_MIN:
         raise ConfigError(f"LIVEGIFT_JWT_SECRET must have at least {JWT_SECRET_BYTES_MIN} bytes")
     _check_payments(settings)
+    _ = settings.usd_micros_per_unit  # raises
     return settings
 
 

@@ -1,5 +1,7 @@
 """What can be sent and bought, and what it is worth."""
 
+from contextlib import suppress
+
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -9,18 +11,29 @@ from livegift.api.context import context_of, json_response
 from livegift.domain.catalogue import (
     DEFAULT_REGION,
     DIAMONDS_PER_COIN,
-    PAYOUT_DIAMONDS_MIN,
     USD_MICROS_PER_DIAMOND,
     CoinPackage,
     creator_share_ppm,
+    payout_usd_micros,
 )
-from livegift.ledger.catalogue import read_packages
+from livegift.domain.orders import Rate, base_rate
+from livegift.ledger.catalogue import read_all_packages, read_packages
+from livegift.ledger.engine import LedgerUnavailableError
 
 
 async def gifts(request: Request) -> Response:
-    """`GET /v1/gifts`."""
+    """`GET /v1/gifts?region=`: prices in coins and, at the region's price per coin without a discount, in money."""
     kinds = context_of(request).hub.directory.gifts.values()
-    return json_response({"gifts": [wire.gift_public(gift, with_icon=True) for gift in kinds]})
+    rate = None
+    with suppress(LedgerUnavailableError):  # gifts are known all the same
+        rate = base_rate(Rate(p.coins, p.amount, p.currency) for p in await _packages_of(request))
+    shown = []
+    for gift in kinds:
+        row = wire.gift_public(gift, with_icon=True)
+        if rate is not None:
+            row |= {"amount": -(-gift.coins * rate.amount // rate.coins), "currency": rate.currency}
+        shown.append(row)
+    return json_response({"gifts": shown})
 
 
 async def _packages_of(request: Request) -> list[CoinPackage]:
@@ -47,23 +60,28 @@ async def packages(request: Request) -> Response:
 
 
 async def rates(request: Request) -> Response:
-    """`GET /v1/rates`: from money to coins to diamonds to money, and what reaches the creator."""
-    found = await _packages_of(request)
+    """`GET /v1/rates`: from money to coins to diamonds to money, and what reaches the creator, in every region."""
+    context = context_of(request)
+    found = await read_all_packages(context.database)
+    worth = context.settings.usd_micros_per_unit
     return json_response(
         {
             "diamonds_per_coin": DIAMONDS_PER_COIN,
             "usd_micros_per_diamond": USD_MICROS_PER_DIAMOND,
-            "payout_diamonds_min": PAYOUT_DIAMONDS_MIN,
+            "payout_diamonds_min": context.settings.payout_diamonds_min,
+            "hold_h": context.settings.hold_h,
             "packages": [
                 {
                     "id": p.id,
+                    "region": region,
                     "amount": p.amount,
                     "currency": p.currency,
                     "coins": p.coins + p.bonus_coins + p.promotion_coins,
-                    "creator_share_ppm": creator_share_ppm(p),
+                    "payout_usd_micros": payout_usd_micros(p),
+                    "creator_share_ppm": creator_share_ppm(p, worth),
                 }
-                for p in found
-                if p.currency == "USD"
+                for region, packages in found.items()
+                for p in packages
             ],
         }
     )

@@ -1,6 +1,9 @@
 """What can be sent and bought. All of it is data that an operator can change; these are the defaults."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+
+from livegift.domain.money import minor_digits
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +38,6 @@ class CoinPackage:
 # One coin gives one diamond; a diamond pays half a US cent. Integers on the whole way.
 DIAMONDS_PER_COIN = 1
 USD_MICROS_PER_DIAMOND = 5_000
-PAYOUT_DIAMONDS_MIN = 10_000
 DEFAULT_REGION = "US"
 
 DEFAULT_GIFTS = (
@@ -63,8 +65,19 @@ DEFAULT_PACKAGES = (
 )
 
 
-def creator_share_ppm(package: CoinPackage) -> int:
-    """The part of a package's price (in USD cents) that reaches creators when all its coins are sent, in millionths."""
+def payout_usd_micros(package: CoinPackage) -> int:
+    """What creators are paid when all coins of a package are sent, its bonus included."""
     coins = package.coins + package.bonus_coins + package.promotion_coins
-    payout_usd_micros = coins * DIAMONDS_PER_COIN * USD_MICROS_PER_DIAMOND
-    return payout_usd_micros * 1_000_000 // (package.amount * 10_000)
+    return coins * DIAMONDS_PER_COIN * USD_MICROS_PER_DIAMOND
+
+
+def creator_share_ppm(package: CoinPackage, usd_micros_per_unit: Mapping[str, int]) -> int | None:
+    """The part of a package's price that reaches creators when all its coins are sent, in millionths.
+
+    `usd_micros_per_unit` is what one unit (not a minor one) of other currencies is worth; None for one that it lacks.
+    """
+    unit_micros = 1_000_000 if package.currency == "USD" else usd_micros_per_unit.get(package.currency)
+    if unit_micros is None:
+        return None
+    price_micros = package.amount * unit_micros // 10 ** minor_digits(package.currency)
+    return payout_usd_micros(package) * 1_000_000 // price_micros if price_micros else None

@@ -58,3 +58,11 @@ async def read_packages(database: Database, region: str) -> list[CoinPackage]:
         CoinPackage(row.id, row.coins, row.bonus_coins, row.amount, row.currency, row.promotion_id, row.promotion_coins)
         for row in rows
     ]
+
+
+async def read_all_packages(database: Database) -> dict[str, list[CoinPackage]]:
+    """The coin packages of every region."""
+    async with database.begin() as connection:
+        regions = await connection.execute(select(tables.package_prices.c.region).distinct())
+        names = sorted(row.region for row in regions)
+    return {name: await read_packages(database, name) for name in names}

@@ -1,0 +1,67 @@
+"""The operator's commands for the bank: a batch out, its result in."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from livegift.cli_options import data_option, open_settings
+from livegift.limits import PAYOUT_BATCH_MAX
+
+if TYPE_CHECKING:
+    from livegift.ledger.engine import Database
+
+
+def _run(data: Path, work: "Callable[[Database], Awaitable[Any]]") -> Any:
+    from livegift.ledger.engine import Database
+
+    settings = open_settings(data)
+
+    async def run() -> Any:
+        database = Database(settings.database_url)
+        try:
+            return await work(database)
+        finally:
+            await database.aclose()
+
+    return asyncio.run(run())
+
+
+@click.group()
+def payouts() -> None:
+    """Pay creators: what was approved goes to the bank in batches."""
+
+
+@payouts.command(name="export")
+@click.option("--batch", required=True, help="a name of your own; the same name again gives the same file")
+@click.option("--by", required=True, help="who does this, for the log of operators' acts")
+@click.option("--file", "path", type=click.Path(path_type=Path, dir_okay=False), required=True)
+@data_option
+def export(batch: str, by: str, path: Path, data: Path) -> None:
+    """Put what is approved into a batch and write it as CSV for the bank."""
+    from livegift.api.payouts import instructions
+    from livegift.ledger.payouts import make_batch
+
+    found = _run(data, lambda database: make_batch(database, batch, by, PAYOUT_BATCH_MAX))
+    path.write_bytes(instructions(found))
+    click.echo(f"batch {batch}: {len(found)} payouts of {sum(item.payout.amount for item in found)} cents in {path}")
+
+
+@payouts.command(name="import")
+@click.option("--batch", required=True)
+@click.option("--by", required=True, help="who does this, for the log of operators' acts")
+@click.option("--file", "path", type=click.Path(path_type=Path, dir_okay=False, exists=True), required=True)
+@data_option
+def import_(batch: str, by: str, path: Path, data: Path) -> None:
+    """Apply what the bank says (CSV: payout,status,why), all of it or nothing; again is harmless."""
+    from livegift.ledger.payouts import settle_batch
+    from livegift.payments.bank import ManualBank
+
+    lines = ManualBank().results(path.read_bytes())
+    still_open = _run(data, lambda database: settle_batch(database, batch, lines, by))
+    click.echo(f"batch {batch}: {len(lines)} settled, {len(still_open)} open")
+
+
+COMMANDS: tuple[click.Command, ...] = (payouts,)

@@ -1,0 +1,48 @@
+"""Where the coins of a gift came from: first in, first out, so that each coin has one price."""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+
+class CoinLot(NamedTuple):
+    """Coins that came in at once: for money (`amount` minor units of `currency` for all of them), or for nothing."""
+
+    coins: int
+    reason: str
+    ref: str
+    amount: int = 0
+    currency: str | None = None
+
+
+class Part(NamedTuple):
+    """The coins of a gift that came from one lot.
+
+    They cost `amount_micros` millionths of a minor unit of `currency`.
+    """
+
+    coins: int
+    reason: str
+    ref: str
+    amount_micros: int
+    currency: str | None
+
+
+MICROS = 1_000_000
+
+
+def parts_of(lots: Iterable[CoinLot], spent_before: int, coins: int) -> list[Part]:
+    """The lots that `coins` were taken from, when `spent_before` had been taken already.
+
+    Amounts of all parts of a lot add up to no more than the lot's: each is the difference of two rounded-down sums.
+    """
+    parts: list[Part] = []
+    start, end, at = spent_before, spent_before + coins, 0
+    for lot in lots:
+        first, last = max(start, at), min(end, at + lot.coins)
+        if first < last:
+            upto, before = ((n - at) * lot.amount * MICROS // lot.coins for n in (last, first))
+            parts.append(Part(last - first, lot.reason, lot.ref, upto - before, lot.currency))
+        at += lot.coins
+        if at >= end:
+            break
+    return parts
