@@ -60,9 +60,12 @@ async def packages(request: Request) -> Response:
 
 
 async def rates(request: Request) -> Response:
-    """`GET /v1/rates`: from money to coins to diamonds to money, and what reaches the creator, in every region."""
-    context = context_of(request)
-    found = await read_all_packages(context.database)
+    """`GET /v1/rates`: from money to coins to diamonds to money, and what reaches the creator, in all regions or one."""
+    context, region = context_of(request), request.query_params.get("region")
+    if region is None:
+        found = await read_all_packages(context.database)
+    else:
+        found = {region: await _packages_of(request)}
     worth = context.settings.usd_micros_per_unit
     return json_response(
         {
