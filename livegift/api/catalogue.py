@@ -60,7 +60,7 @@ async def packages(request: Request) -> Response:
 
 
 async def rates(request: Request) -> Response:
-    """`GET /v1/rates`: from money to coins to diamonds to money, and what reaches the creator, in all regions or one."""
+    """`GET /v1/rates`: from money to coins to diamonds to money, and what reaches creators, in all regions or one."""
     context, region = context_of(request), request.query_params.get("region")
     if region is None:
         found = await read_all_packages(context.database)
