@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from livegift.errors import StoreUnavailableError
 from livegift.ledger import audit as ledger
+from livegift.ledger.allowances import wrong_limits
 from livegift.ledger.corrections import wrong_corrections
 from livegift.ledger.engine import Database
 from livegift.ledger.journal import read_checkpoints
@@ -36,6 +37,7 @@ INVARIANTS = {
     6: "every order has exactly the entries and the money that its status says",
     7: "every correction has exactly the entry and the diamonds that its status says",
     8: "earnings by the hour are the gifts', each payout has exactly the transfers that its status says",
+    9: "limits in Redis are the ledger's at the same version, no version is missing, no gift was above its limit",
 }
 
 
@@ -127,6 +129,9 @@ async def audit(settings: Settings, wait_s: float = AUDIT_WAIT_S) -> Report:
             checks[7].violations += wrong
             checks[8].compared, wrong = await wrong_payouts(connection, ledger.EXAMPLES_MAX)
             checks[8].violations += wrong
+            limits = {wallet.user: wallet.limits for wallet in seen.wallets}
+            checks[9].compared, wrong = await wrong_limits(connection, limits, ledger.EXAMPLES_MAX)
+            checks[9].violations += wrong
     finally:
         await database.aclose()
         await store.aclose()

@@ -27,6 +27,7 @@ class Identity(Struct, frozen=True):
     role: Role = "viewer"
     rooms: list[str] | None = None
     age_verified: bool = False
+    age: Annotated[int, Meta(ge=0, le=150)] | None = None
     region: str | None = None
     auth_time: float | None = None
 

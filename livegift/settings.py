@@ -84,6 +84,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     usd_rates: Annotated[
         str, Meta(description="what other currencies are worth in USD, for shares in /v1/rates: EUR=1.08,GBP=1.27")
     ] = ""
+    gifts_per_minute_max: Annotated[int, Meta(ge=0, description="gifts of a wallet per minute; 0 = no limit")] = 0
+    limit_raise_delay_s: Annotated[int, Meta(ge=0, description="how long a raised spending limit waits")] = 86_400
     log_format: Annotated[Literal["json", "console"], Meta(description="how log lines look")] = "json"
 
     @property

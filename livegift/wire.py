@@ -162,6 +162,14 @@ class CorrectionBody(Struct, frozen=True, forbid_unknown_fields=True):
     gift_event_id: Id | None = None
 
 
+class LimitsBody(Struct, frozen=True, forbid_unknown_fields=True):
+    """`PUT /v1/wallet/limits`, in coins: all three anew; what is left out or null has no limit."""
+
+    per_gift: Coins | None = None
+    day: Coins | None = None
+    month: Coins | None = None
+
+
 class PayoutBody(Struct, frozen=True, forbid_unknown_fields=True):
     """`POST /v1/payouts`."""
 

@@ -10,6 +10,7 @@ import psycopg
 
 from livegift.aggregator import Aggregator
 from livegift.audit import Report, audit
+from livegift.domain.allowances import NO_POLICY, Policy
 from livegift.domain.catalogue import DEFAULT_GIFTS
 from livegift.domain.partitions import partition_of
 from livegift.domain.spending import Accepted, GiftSend
@@ -83,15 +84,28 @@ class InProcess:
     async def grant(self, user: str, coins: int) -> None:
         assert await grant_coins(self.database, self.wallets, f"start-{user}", user, coins)
 
-    async def gift(self, user: str, room: str, to: str, gift_id: str, ref: str) -> Accepted:
+    async def gift(
+        self, user: str, room: str, to: str, gift_id: str, ref: str, *, policy: Policy = NO_POLICY
+    ) -> Accepted:
         """Debit one gift, as a hub would."""
-        outcome = await self.try_gift(user, room, to, gift_id, ref)
+        outcome = await self.try_gift(user, room, to, gift_id, ref, policy=policy)
         assert isinstance(outcome, Accepted), outcome
         return outcome
 
-    async def try_gift(self, user: str, room: str, to: str, gift_id: str, ref: str, payload: str = "ab") -> Outcome:
+    async def try_gift(
+        self,
+        user: str,
+        room: str,
+        to: str,
+        gift_id: str,
+        ref: str,
+        payload: str = "ab",
+        *,
+        policy: Policy = NO_POLICY,
+    ) -> Outcome:
         kind = next(kind for kind in DEFAULT_GIFTS if kind.id == gift_id)
-        send = GiftSend(user, ref, payload, room, to, gift_id, kind.coins, 1, kind.diamond_count, kind.streakable)
+        numbers = kind.coins, 1, kind.diamond_count
+        send = GiftSend(user, ref, payload, room, to, gift_id, *numbers, kind.streakable, policy=policy)
         root = self.outbox.roots[partition_of(user, self.settings.partitions)]
         display = Display(b'{"id":"%b"}' % user.encode(), b'{"gift":{}}')
         command = gift_send(root, [(send, display)], int(time.time() * 1000), self.settings.combo_timeout_ms, 86_400)

@@ -7,7 +7,20 @@ from starlette.applications import Starlette
 from starlette.routing import BaseRoute, WebSocketRoute
 from starlette.websockets import WebSocket
 
-from livegift.api import admin, catalogue, creators, demo, health, orders, payments, payouts, receipts, rooms, wallets
+from livegift.api import (
+    admin,
+    catalogue,
+    creators,
+    demo,
+    health,
+    limits,
+    orders,
+    payments,
+    payouts,
+    receipts,
+    rooms,
+    wallets,
+)
 from livegift.api.context import Context
 from livegift.api.problems import HANDLERS
 from livegift.hub.hub import Hub
@@ -65,6 +78,7 @@ def create_app(settings: Settings, *, with_demo: bool = False, wheel: Wheel | No
         *rooms.ROUTES,
         *creators.ROUTES,
         *receipts.ROUTES,
+        *limits.ROUTES,
         *payouts.ADMIN_ROUTES,
         *admin.ROUTES,
         *health.ROUTES,

@@ -12,6 +12,7 @@ from livegift.api.context import body_of, context_of, identity_of, json_response
 from livegift.domain.catalogue import DEFAULT_REGION
 from livegift.errors import RequestError
 from livegift.identity import Identity
+from livegift.ledger.acts import note_before
 from livegift.ledger.orders import StoredOrder, read_order
 from livegift.limits import AUTH_TIME_AHEAD_MAX_S
 from livegift.orders import offer_of, place, refund
@@ -86,11 +87,13 @@ async def read(request: Request) -> Response:
 
 async def refund_order(request: Request) -> Response:
     """`POST /v1/admin/orders/{order}/refund`: again after a crash or a time-out is harmless."""
-    require_role(identity_of(request), "admin")
+    operator = identity_of(request)
+    require_role(operator, "admin")
     order_id = str(request.path_params["order"])
     if not wire.is_id(order_id):
         raise RequestError("not_found")
     context = context_of(request)
+    await note_before(context.database, operator.user, "order.refund", f"order:{order_id}")
     found = await refund(context.database, context.hub.wallets, context.providers, order_id)
     return json_response(_public(found))
 

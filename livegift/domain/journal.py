@@ -30,6 +30,7 @@ class GiftSent(Struct, frozen=True, array_like=True, tag="gift"):
     details_json: Raw
     message_json: Raw
     payload_hash: str = ""
+    day: int = 0
 
 
 class StreakEnded(Struct, frozen=True, array_like=True, tag="streak_end"):
@@ -60,7 +61,25 @@ class WalletChanged(Struct, frozen=True, array_like=True, tag="change"):
     payload_hash: str = ""
 
 
-Entry = GiftSent | StreakEnded | WalletChanged
+class LimitsChanged(Struct, frozen=True, array_like=True, tag="limits"):
+    """Limits or freeze of a wallet from here on, under a version of their own. Moves no coins; None: no limit."""
+
+    user: str
+    version: int
+    per_gift: int | None
+    day: int | None
+    month: int | None
+    pending_ms: int
+    pending_per_gift: int | None
+    pending_day: int | None
+    pending_month: int | None
+    frozen: bool
+    why: str
+    by: str
+    ts_ms: int
+
+
+Entry = GiftSent | StreakEnded | WalletChanged | LimitsChanged
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,22 @@ from dataclasses import dataclass, field, replace
 
 from msgspec import Struct, structs
 
+from livegift.domain.allowances import (
+    MINUTE_MS,
+    NO_LIMITS,
+    NO_POLICY,
+    NO_USAGE,
+    Caps,
+    Exceeded,
+    Limits,
+    Policy,
+    Usage,
+    exceeded,
+    in_force,
+    spent,
+    usage_at,
+)
+from livegift.domain.allowances import change as change_limits
 from livegift.domain.combos import Streak, StreakKey, extend
 from livegift.domain.money import AMOUNT_MAX
 from livegift.domain.partitions import Position, event_id
@@ -29,6 +45,7 @@ class GiftSend(Struct, frozen=True):
     streakable: bool
     anonymous: bool = False
     verdict: str = ""
+    policy: Policy = NO_POLICY
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +58,24 @@ class Change:
     delta: int
     reason: str
     overdraw: bool = False
+
+
+class SetLimits(Struct, frozen=True):
+    """What a viewer wants as limits, or an operator as `frozen` (None: as it is). `version` is the one known now."""
+
+    user: str
+    version: int
+    wanted: Caps | None
+    delay_ms: int
+    frozen: bool | None = None
+    why: str = ""
+    by: str = ""
+
+
+class LimitsSet(Struct, frozen=True):
+    """The limits are at this version now."""
+
+    version: int
 
 
 class Accepted(Struct, frozen=True):
@@ -61,6 +96,8 @@ class Refused(Struct, frozen=True):
     code: str
     balance: int
     shortfall: int = 0
+    limit: Exceeded | None = None
+    retry_after_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +129,8 @@ class Wallet:
     balance: int = 0
     seq: int = 0
     frozen: bool = False
+    limits: Limits = NO_LIMITS
+    usage: Usage = NO_USAGE
     refs: Mapping[str, Remembered] = field(default_factory=dict)
 
 
@@ -133,7 +172,7 @@ def _known(wallet: Wallet, ref: str, payload_hash: str) -> Accepted | Refused | 
     return structs.replace(remembered.answer, balance=wallet.balance, wallet_seq=wallet.seq, duplicate=True)
 
 
-def _refusal(wallet: Wallet, send: GiftSend) -> Refused | None:
+def _refusal(wallet: Wallet, send: GiftSend, now_ms: int) -> Refused | None:
     coins = send.price * send.count
     if send.verdict:
         return Refused(send.verdict, wallet.balance)
@@ -143,7 +182,16 @@ def _refusal(wallet: Wallet, send: GiftSend) -> Refused | None:
         return Refused("invalid", wallet.balance)
     if wallet.balance < coins:
         return Refused("insufficient_coins", wallet.balance, coins - wallet.balance)
-    return None
+    return _over_limit(wallet, send, now_ms) if send.policy.day else None
+
+
+def _over_limit(wallet: Wallet, send: GiftSend, now_ms: int) -> Refused | None:
+    usage = usage_at(wallet.usage, send.policy, now_ms)
+    per_minute = send.policy.gifts_per_minute
+    if per_minute is not None and usage.minute_gifts >= per_minute:
+        return Refused("rate_limited", wallet.balance, retry_after_ms=MINUTE_MS - now_ms % MINUTE_MS)
+    limit = exceeded(in_force(wallet.limits, now_ms), send.policy, usage, send.price * send.count)
+    return Refused("limit_exceeded", wallet.balance, limit=limit) if limit else None
 
 
 def send_gift(
@@ -154,7 +202,7 @@ def send_gift(
     known = _known(wallet, send.ref, send.payload_hash)
     if known is not None:
         return partition, known
-    refused = _refusal(wallet, send)
+    refused = _refusal(wallet, send, now_ms)
     if refused is not None:
         return partition, refused
 
@@ -181,6 +229,7 @@ def send_gift(
         wallet,
         balance=answer.balance,
         seq=answer.wallet_seq,
+        usage=spent(usage_at(wallet.usage, send.policy, now_ms), coins) if send.policy.day else wallet.usage,
         refs={**wallet.refs, send.ref: Remembered(send.payload_hash, answer)},
     )
     return partition.with_wallet(send.user, changed), answer
@@ -211,6 +260,25 @@ def change_wallet(partition: Partition, change: Change) -> tuple[Partition, Acce
         refs={**wallet.refs, ref: Remembered(change.payload_hash, answer)},
     )
     return partition.with_wallet(change.user, changed), answer
+
+
+def set_limits(partition: Partition, asked: SetLimits, now_ms: int) -> tuple[Partition, LimitsSet | Refused]:
+    """Change limits or freeze, journaled under a version of its own; moves no coins.
+
+    Nobody's wallet is thawed while it is below zero.
+    """
+    wallet = partition.wallet(asked.user)
+    if wallet.limits.version != asked.version:
+        return partition, Refused("conflict", wallet.balance)
+    if asked.frozen is False and wallet.balance < 0:
+        return partition, Refused("wallet_frozen", wallet.balance)
+    if asked.wanted is None:
+        limits = wallet.limits._replace(version=wallet.limits.version + 1)
+    else:
+        limits = change_limits(wallet.limits, asked.wanted, now_ms, asked.delay_ms)
+    frozen = wallet.frozen if asked.frozen is None else asked.frozen
+    partition = partition.append(Journaled(partition.next_position, "limits", asked.user, limits.version, 0, 0, "", 0))
+    return partition.with_wallet(asked.user, replace(wallet, limits=limits, frozen=frozen)), LimitsSet(limits.version)
 
 
 def _end_streak(partition: Partition, key: StreakKey) -> Partition:

@@ -9,6 +9,8 @@ from secrets import token_hex
 import structlog
 
 from livegift import metrics, wire
+from livegift.domain.allowances import Exceeded
+from livegift.domain.regions import REGIONS, Windows, may_give, region_of, windows
 from livegift.domain.spending import Accepted, GiftSend, Refused
 from livegift.errors import ERRORS, Close, RequestError, StoreUnavailableError
 from livegift.hub.directory import Directory
@@ -73,6 +75,8 @@ class Connection:
         self._deadline: Deadline | None = None
         self._slow: Deadline | None = None
         self._token_expired = False
+        self._region = REGIONS["default"]
+        self._windows: Windows | None = None
         self.wallet_seq = -1
         self.session_id = token_hex(8)
         self.received = self.gifts = 0
@@ -226,6 +230,7 @@ class Connection:
             self._outlet.close(Close.RESTARTING, "the balance can't be read at the moment")
             return
         self._identity, self._token_expired = identity, False
+        self._region, self._windows = region_of(identity.region), None
         self._user_bucket = services.sessions.bucket(identity.user)
         self._user_json = wire.user_json(identity.user, identity.shown_name, identity.shown_avatar_url)
         self.wallet_seq = max(self.wallet_seq, wallet.seq)
@@ -308,7 +313,8 @@ class Connection:
             is_receiver = room is not None and await directory.is_receiver(command.to or room.creator_id, room)
             verdict = self._verdict(command, identity, room, is_receiver=is_receiver)
         except RequestError as error:
-            verdict = error.code if identity.age_verified else "age_restricted"
+            is_old_enough = may_give(self._region, identity.age, age_verified=identity.age_verified)
+            verdict = error.code if is_old_enough else "age_restricted"
         self._submit(command, identity, room, verdict)
 
     def _submit(self, command: wire.GiftSendCommand, identity: Identity, room: Room | None, verdict: str) -> None:
@@ -346,6 +352,7 @@ class Connection:
             streakable=kind.streakable if kind else False,
             anonymous=command.anonymous,
             verdict=verdict,
+            policy=self._windows_now(identity).policy,
         )
         if kind is None or room is None:
             return gift, Display(b"{}", b"{}")
@@ -354,11 +361,21 @@ class Connection:
         user_json = wire.ANONYMOUS_JSON if command.anonymous else self._user_json
         return gift, Display(user_json, self._services.directory.details(to, to_name, kind), message)
 
+    def _windows_now(self, identity: Identity) -> Windows:
+        """Day and month of this viewer; looked up anew when the day is over."""
+        now_ms = int(time.time() * 1000)
+        found = self._windows
+        if found is None or now_ms >= found.day_ends_ms:
+            found = self._windows = windows(
+                self._region, now_ms, identity.age, self._services.settings.gifts_per_minute_max or None
+            )
+        return found
+
     def _verdict(
         self, command: wire.GiftSendCommand, identity: Identity, room: Room | None, *, is_receiver: bool
     ) -> str:
         kind = self._services.directory.gifts.get(command.gift_id)
-        if not identity.age_verified:
+        if not may_give(self._region, identity.age, age_verified=identity.age_verified):
             return "age_restricted"
         if room is None:
             return "room_not_found"
@@ -383,12 +400,28 @@ class Connection:
                 self._services.sessions.tell_others(self._identity.user, self, outcome.balance, outcome.wallet_seq)
         elif isinstance(outcome, Refused):
             more: dict[str, object] = {"shortfall": outcome.shortfall} if outcome.shortfall else {}
+            if outcome.limit is not None:
+                more["limit"] = self._limit(outcome.limit)
+            if outcome.retry_after_ms is not None:
+                more["retry_after_ms"] = outcome.retry_after_ms
             if outcome.code != "unavailable":  # then nobody could look at the balance
                 more["balance"] = outcome.balance
             self._reject(ref, outcome.code, fields=more)
         else:
             metrics.GIFTS_BY_OUTCOME["unknown"].inc()
             self.write(wire.error_frame("unavailable", ref=ref, outcome="unknown"))
+
+    def _limit(self, limit: Exceeded) -> dict[str, object]:
+        """Which limit it was, and when it begins anew."""
+        ends = (
+            {}
+            if self._windows is None
+            else {
+                "day": self._windows.day_ends_ms,
+                "month": self._windows.month_ends_ms,
+            }
+        )
+        return {**limit._asdict(), "resets_ms": ends.get(limit.kind)}
 
     def _reject(
         self, ref: str, code: str, *, message: str | None = None, fields: Mapping[str, object] | None = None

@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from sqlalchemy import delete, insert, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from livegift.domain.allowances import NO_LIMITS, NO_USAGE, Limits, Usage
 from livegift.domain.partitions import Position
 from livegift.ledger import tables
+from livegift.ledger.allowances import allowances_of
 from livegift.ledger.engine import Database
 from livegift.ledger.journal import Checkpoint, checkpoint_of
 from livegift.limits import ROOM_EPOCH_STRIDE
@@ -23,6 +25,8 @@ class Head:
     balance: int
     seq: int
     frozen: bool
+    limits: Limits
+    usage: Usage
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,11 +64,15 @@ _AFTER = "partition = :partition AND (epoch, n) > (:epoch, :n)"
 _TOUCHED = text(
     f"SELECT sender AS user_id FROM gifts WHERE {_AFTER} "  # noqa: S608 - our own text
     f"UNION SELECT user_id FROM transfers WHERE {_AFTER} "
+    f"UNION SELECT user_id FROM wallet_limits WHERE {_AFTER} "
     f"UNION SELECT user_id FROM quarantine WHERE {_AFTER} AND user_id IS NOT NULL"
 )
 _HEADS = text(
-    "SELECT v.user_id, coalesce(h.balance, 0) AS balance, coalesce(h.seq, 0) AS seq, coalesce(h.balance < 0 OR EXISTS "
-    "(SELECT 1 FROM transfers t WHERE t.user_id = v.user_id AND t.balance < 0), false) AS frozen "
+    "SELECT v.user_id, coalesce(h.balance, 0) AS balance, coalesce(h.seq, 0) AS seq, coalesce(h.balance < 0 OR "
+    # What came last of freezing, thawing and going below zero: all of a wallet's entries are of one partition.
+    "(SELECT frozen FROM (SELECT n, frozen FROM wallet_limits l WHERE l.user_id = v.user_id UNION ALL "
+    "SELECT n, true FROM transfers t WHERE t.user_id = v.user_id AND t.balance < 0) e ORDER BY n DESC LIMIT 1), false) "
+    "AS frozen "
     "FROM unnest(CAST(:users AS text[])) AS v(user_id) LEFT JOIN wallet_heads h ON h.user_id = v.user_id"
 )
 _REFS = text(
@@ -130,7 +138,11 @@ async def heads_of(connection: AsyncConnection, users: Sequence[str]) -> AsyncIt
     """The wallets of `users`, in chunks."""
     for start in range(0, len(users), PAGE):
         rows = await connection.execute(_HEADS, {"users": list(users[start : start + PAGE])})
-        yield [Head(row.user_id, row.balance, row.seq, row.frozen) for row in rows]
+        allowed = await allowances_of(connection, users[start : start + PAGE])
+        yield [
+            Head(row.user_id, row.balance, row.seq, row.frozen, *allowed.get(row.user_id, (NO_LIMITS, NO_USAGE)))
+            for row in rows
+        ]
 
 
 async def refs_after(

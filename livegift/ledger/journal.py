@@ -10,13 +10,14 @@ from sqlalchemy.dialects.postgresql import insert as pg_insert
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from livegift.domain.journal import Entry, GiftSent, Poison, StreakEnded, WalletChanged
+from livegift.domain.journal import Entry, GiftSent, LimitsChanged, Poison, StreakEnded, WalletChanged
 from livegift.domain.partitions import Position
 from livegift.domain.postings import Transfer, diamonds_of, suspense_of, transfers_of
 from livegift.errors import LivegiftError, PartitionStoppedError
-from livegift.ledger import accounts, corrections, earnings, orders, tables
+from livegift.ledger import accounts, allowances, corrections, earnings, orders, tables
 from livegift.ledger.engine import Database, plain
 from livegift.ledger.heads import move_heads
+from livegift.ledger.limit_tables import wallet_limits
 from livegift.ledger.quarantine import Quarantined, put_aside
 from livegift.ledger.stretches import Stretch
 
@@ -69,6 +70,7 @@ class Booked:
 
 _GIFT_COLUMNS = [column.name for column in tables.gifts.columns]
 _TRANSFER_COLUMNS = [column.name for column in tables.transfers.columns]
+_LIMIT_COLUMNS = [column.name for column in wallet_limits.columns]
 _STREAK_END_COLUMNS = [column.name for column in tables.streak_ends.columns]
 
 _MOVE_CHECKPOINTS = text(
@@ -131,6 +133,8 @@ async def _book_rows(connection: AsyncConnection, stretches: Sequence[Stretch], 
     await _copy(connection, "transfers", _TRANSFER_COLUMNS, [_change_row(batch_id, *item) for item in changes])
     rows = [(partition, p.epoch, p.n, end.combo_id, end.ts_ms) for partition, p, end in ends]
     await _copy(connection, "streak_ends", _STREAK_END_COLUMNS, rows)
+    limits = [(s.partition, p, e) for s in stretches for p, e in s.entries if isinstance(e, LimitsChanged)]
+    await _copy(connection, "wallet_limits", _LIMIT_COLUMNS, [allowances.row_of(*item) for item in limits])
     moves = [t for s in stretches for _, entry in s.entries for t in transfers_of(entry, s.partition)]
     balances = await accounts.add(connection, [*moves, *more])
     await _mark_grants(connection, [e for _, _, e in changes if e.reason == "grant"])
@@ -236,6 +240,7 @@ def _gift_row(batch_id: int, partition: int, position: Position, gift: GiftSent)
         gift.anonymous,
         gift.ts_ms,
         gift.payload_hash,
+        gift.day,
     )
 
 

@@ -264,11 +264,3 @@ async def orders_to_reconcile(
     query = select(table).where(table.c.provider == provider, or_(recent, table.c.id.in_(ids)))
     async with database.begin() as connection:
         return {row.id: _order(row) for row in (await connection.execute(query)).all()}
-
-
-async def frozen_reason(database: Database, user: str) -> str | None:
-    """The reason of the booked change that took the wallet below zero last, None when there is none."""
-    query = text("SELECT reason FROM transfers WHERE user_id = :user AND balance < 0 ORDER BY wallet_seq DESC LIMIT 1")
-    async with database.begin() as connection:
-        reason = await connection.scalar(query, {"user": user})
-    return None if reason is None else str(reason)

@@ -164,6 +164,7 @@ gifts = Table(
     Column("anonymous", Boolean, nullable=False),
     Column("ts_ms", BigInteger, nullable=False),
     Column("payload_hash", Text, nullable=False, server_default=""),
+    Column("day", Integer, nullable=False, server_default=text("0")),
     UniqueConstraint("sender", "wallet_seq"),
     Index("ix_gifts_room_partition_n", "room", "partition", "n"),
     Index("ix_gifts_receiver_batch_id", "receiver", "batch_id"),

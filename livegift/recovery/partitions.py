@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from livegift import metrics, wire
 from livegift.domain.catalogue import GiftKind
-from livegift.domain.journal import wallet_step
+from livegift.domain.journal import LimitsChanged, wallet_step
 from livegift.domain.partitions import Position
 from livegift.domain.recovery import Comparison, Step, compare, position_at
 from livegift.errors import PartitionStoppedError, StoreUnavailableError
@@ -147,11 +147,12 @@ class PartitionRecovery:
         rows = await self._diverged(repair, partition, common_n, said.n) if comparison.diverged else []
         steps = [step for row in rows if (step := wallet_step(row.entry)) is not None]
         touched = await ledger.touched_users(connection, partition, common)
-        users = sorted({*touched, *(step.user for step in steps), *(user for user, _ in broken)})
+        limited = {row.entry.user for row in rows if isinstance(row.entry, LimitsChanged)}
+        users = sorted({*touched, *limited, *(step.user for step in steps), *(user for user, _ in broken)})
         await repair.forget(rows)
         await repair.forget_broken(broken)
         async for heads in ledger.heads_of(connection, users):
-            await repair.put_wallets(WalletState(h.user, h.balance, h.seq, h.frozen) for h in heads)
+            await repair.put_wallets(WalletState(h.user, h.balance, h.seq, h.frozen, h.limits, h.usage) for h in heads)
         since_ms = int((time.time() - self._settings.ref_ttl_s) * 1000)
         refs = 0
         async for booked in ledger.refs_after(connection, partition, common, since_ms):

@@ -5,9 +5,11 @@ from dataclasses import dataclass
 
 from redis.exceptions import RedisError
 
+from livegift.domain.allowances import Limits
 from livegift.errors import StoreUnavailableError
 from livegift.store import keys
 from livegift.store.client import Store
+from livegift.store.wallets import WALLET_FIELDS, Balance, balance_of
 
 SCAN_COUNT = 1_000
 
@@ -20,6 +22,12 @@ class WalletState:
     balance: int
     seq: int
     frozen: bool
+    limits: Limits
+
+
+def _state(name: str, found: Balance) -> WalletState:
+    user = name.partition(keys.WALLET_PREFIX)[2]
+    return WalletState(user, found.balance, found.seq, found.frozen, found.limits)
 
 
 async def read_wallets(store: Store, partitions: int) -> AsyncIterator[list[WalletState]]:
@@ -32,12 +40,9 @@ async def read_wallets(store: Store, partitions: int) -> AsyncIterator[list[Wall
                 cursor, found = await node.commands.scan(cursor, match=f"{{w*}}{keys.WALLET_PREFIX}*", count=SCAN_COUNT)
                 names = [bytes(name).decode() for name in found if isinstance(name, bytes)]
                 wallets = [name for name in names if name.partition(keys.WALLET_PREFIX)[0] in roots]
-                rows = await node.exchange([("HMGET", name, "b", "s", "f") for name in wallets]) if wallets else []
+                rows = await node.exchange([("HMGET", name, *WALLET_FIELDS) for name in wallets]) if wallets else []
             except (RedisError, OSError) as error:
                 raise StoreUnavailableError(f"the wallets can't be read: {error}") from error
-            yield [
-                WalletState(name.partition(keys.WALLET_PREFIX)[2], int(b or 0), int(s or 0), frozen=bool(f))
-                for name, (b, s, f) in zip(wallets, rows, strict=True)
-            ]
+            yield [_state(name, balance_of(row)) for name, row in zip(wallets, rows, strict=True)]
             if cursor == 0:
                 break

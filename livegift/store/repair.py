@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-from livegift.domain.journal import GiftSent, WalletChanged
+from livegift.domain.allowances import NO_LIMITS, NO_USAGE, Limits, Usage
+from livegift.domain.journal import GiftSent, LimitsChanged, WalletChanged
 from livegift.domain.partitions import Position
 from livegift.errors import StoreUnavailableError
 from livegift.limits import REPAIR_CHUNK
@@ -13,6 +14,7 @@ from livegift.store import keys
 from livegift.store.client import Store, refused
 from livegift.store.functions import call
 from livegift.store.outbox import Row, parse_read
+from livegift.store.wallets import limits_text, usage_text
 
 HOUR_MS = 3_600_000
 CHANGE_REF_PREFIX = "!"
@@ -26,6 +28,8 @@ class WalletState:
     balance: int
     seq: int
     frozen: bool
+    limits: Limits = NO_LIMITS
+    usage: Usage = NO_USAGE
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +71,11 @@ class OpenStreak:
 def streak_key(room: str, gift_id: str, to: str, *, anonymous: bool, user: str) -> str:
     """The field of a streak in Redis (ids have no '|')."""
     return f"{room}|{gift_id}|{to}|{int(anonymous)}|{user}"
+
+
+def _wallet(wallet: WalletState) -> tuple[str | int, ...]:
+    frozen, limits, usage = int(wallet.frozen), limits_text(wallet.limits), usage_text(wallet.usage)
+    return wallet.user, wallet.balance, wallet.seq, frozen, limits, usage
 
 
 class Repair:
@@ -121,13 +130,13 @@ class Repair:
         streaks = [
             (streak_key(e.room, e.gift_id, e.to, anonymous=e.anonymous, user=e.user),)
             for e in entries
-            if not isinstance(e, WalletChanged)
+            if not isinstance(e, WalletChanged | LimitsChanged)
         ]
         await self._call("streaks_drop", streaks)
 
     async def put_wallets(self, wallets: Iterable[WalletState]) -> None:
         """Write balances and seqs."""
-        await self._call("wallets_put", ((w.user, w.balance, w.seq, int(w.frozen)) for w in wallets))
+        await self._call("wallets_put", (_wallet(w) for w in wallets))
 
     async def put_refs(self, refs: Iterable[Remembered], ref_ttl_s: int) -> None:
         """Remember answers again; after the wallets."""

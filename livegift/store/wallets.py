@@ -1,13 +1,17 @@
 """Typed calls of the functions that change wallets: commands out, outcomes back."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from hashlib import blake2b
+from typing import cast
 
+import msgspec
 from msgspec import Struct
 
+from livegift.domain.allowances import NO_LIMITS, NO_USAGE, Caps, Exceeded, Kind, Limits, Policy, Usage, Whose
 from livegift.domain.partitions import partition_of
-from livegift.domain.spending import Accepted, Change, GiftSend, Refused
+from livegift.domain.spending import Accepted, Change, GiftSend, LimitsSet, Refused, SetLimits
 from livegift.errors import StoreUnavailableError
 from livegift.limits import CLOCK_DIFFERENCE_MAX_MS
 from livegift.store import keys
@@ -40,11 +44,60 @@ class Balance:
     balance: int = 0
     seq: int = 0
     frozen: bool = False
+    limits: Limits = NO_LIMITS
+    usage: Usage = NO_USAGE
 
 
 def payload_hash(*fields: object) -> str:
     """16 hex digits over what the client sent, so that a ref can't be used again for something else."""
     return blake2b(repr(fields).encode(), digest_size=8).hexdigest()
+
+
+@lru_cache(maxsize=1024)
+def policy_text(policy: Policy) -> str:
+    """What the function expects: all viewers of a region have the same for a day."""
+    if not policy.day:
+        return ""
+    return f"{policy.day}|{caps_text(policy.caps)}|{_text(policy.gifts_per_minute)}"
+
+
+def caps_text(caps: Caps) -> str:
+    """Three numbers, '' for no limit."""
+    return "|".join(_text(cap) for cap in caps)
+
+
+def _text(number: int | None) -> str:
+    return "" if number is None else str(number)
+
+
+def limits_text(limits: Limits) -> str:
+    """As the wallet's field has it, '' for none that were ever set."""
+    if not limits.version:
+        return ""
+    return f"{limits.version}|{caps_text(limits.own)}|{limits.pending_ms}|{caps_text(limits.pending)}"
+
+
+def parse_limits(text: str) -> Limits:
+    """The inverse. Raises ValueError."""
+    if not text:
+        return Limits()
+    version, *caps = text.split("|")
+    own, pending_ms, pending = caps[:3], caps[3], caps[4:]
+    return Limits(int(version), _caps(own), int(pending_ms), _caps(pending))
+
+
+def _caps(texts: list[str]) -> Caps:
+    return Caps(*(int(text) if text else None for text in texts))
+
+
+def usage_text(usage: Usage) -> str:
+    """As the wallet's field has it, '' for none."""
+    return "|".join(map(str, usage)) if usage.day else ""
+
+
+def parse_usage(text: str) -> Usage:
+    """The inverse. Raises ValueError."""
+    return Usage(*(int(part) for part in text.split("|"))) if text else Usage()
 
 
 def gift_send(
@@ -69,6 +122,7 @@ def gift_send(
             display.user_json,
             display.details_json,
             display.message_json,
+            policy_text(gift.policy),
         )
     return call("gift_send", root, *args)
 
@@ -82,10 +136,49 @@ def parse_outcome(reply: bytes) -> Outcome:
             gift_event_id, int(coins), int(balance), int(seq), combo_id, int(repeat_count), duplicate=kind == "dup"
         )
     if kind == "no":
-        return Refused(fields[0], int(fields[1]), int(fields[2]))
+        return _refused(fields)
     if kind == "error":
         return Unknown("|".join(fields))
     raise ValueError(f"expected ok, dup, no or error, got {reply!r}")
+
+
+def _refused(fields: list[str]) -> Refused:
+    code, balance, shortfall, *more = fields
+    limit, retry_after_ms = None, None
+    if code == "limit_exceeded":
+        what, whose, allowed, used = more
+        limit = Exceeded(cast("Kind", what), cast("Whose", whose), int(allowed), int(used))
+    elif more:
+        retry_after_ms = int(more[0])
+    return Refused(code, int(balance), int(shortfall), limit, retry_after_ms)
+
+
+def limits_command(root: str, asked: SetLimits) -> Command:
+    """The call of `wallet_limits_1`. Its reply is for `parse_limits_reply`."""
+    caps = ("-", "", "") if asked.wanted is None else tuple(_text(cap) for cap in asked.wanted)
+    frozen = "" if asked.frozen is None else str(int(asked.frozen))
+    why = msgspec.json.encode(asked.why)
+    return call("wallet_limits", root, asked.user, asked.version, asked.delay_ms, *caps, frozen, why, asked.by)
+
+
+def parse_limits_reply(reply: bytes) -> LimitsSet | Outcome:
+    """Raises ValueError for what no version of the function says."""
+    return LimitsSet(int(reply[4:])) if reply.startswith(b"set|") else parse_outcome(reply)
+
+
+WALLET_FIELDS = ("b", "s", "f", "l", "u")
+
+
+def balance_of(row: Sequence[bytes | None]) -> Balance:
+    """From a wallet's WALLET_FIELDS."""
+    balance, seq, frozen, limits, usage = row
+    return Balance(
+        int(balance or 0),
+        int(seq or 0),
+        frozen=bool(frozen),
+        limits=parse_limits((limits or b"").decode()),
+        usage=parse_usage((usage or b"").decode()),
+    )
 
 
 class Wallets:
@@ -104,8 +197,8 @@ class Wallets:
     async def read(self, user: str) -> Balance:
         """The wallet of `user`, from the primary. Raises StoreUnavailableError."""
         root = self.root_of(user)
-        row = await self._store.call_plain(root, ("HMGET", keys.wallet(root, user), "b", "s", "f"))
-        return Balance(int(row[0] or 0), int(row[1] or 0), frozen=bool(row[2]))
+        row = await self._store.call_plain(root, ("HMGET", keys.wallet(root, user), *WALLET_FIELDS))
+        return balance_of(row)
 
     async def change(self, change: Change) -> Outcome:
         """Credit (`wallet_credit_1`) or correct (`wallet_correct_1`) a wallet, once per ref.
@@ -124,6 +217,16 @@ class Wallets:
         if isinstance(outcome, Refused) and outcome.code == "unavailable":
             raise StoreUnavailableError("the partition takes no money at the moment", executed=False)
         return outcome
+
+    async def set_limits(self, asked: SetLimits) -> LimitsSet | Refused:
+        """Change limits or freeze; refused as 'conflict' when the version is another one.
+
+        Raises StoreUnavailableError: whether it happened is told by the version.
+        """
+        outcome = parse_limits_reply(await self._store.call(limits_command(self.root_of(asked.user), asked)))
+        if isinstance(outcome, LimitsSet) or (isinstance(outcome, Refused) and outcome.code != "unavailable"):
+            return outcome
+        raise StoreUnavailableError("the partition takes no changes at the moment")
 
     async def tell(self, user: str, message: bytes) -> None:
         """Publish `message` to all connections of `user`. Raises StoreUnavailableError."""

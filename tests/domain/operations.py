@@ -7,8 +7,20 @@ from typing import TypeVar
 from hypothesis import settings
 from hypothesis import strategies as st
 
+from livegift.domain.allowances import NO_POLICY, Caps, Policy
 from livegift.domain.money import AMOUNT_MAX
-from livegift.domain.spending import Accepted, Change, GiftSend, Partition, Refused, change_wallet, send_gift
+from livegift.domain.spending import (
+    Accepted,
+    Change,
+    GiftSend,
+    LimitsSet,
+    Partition,
+    Refused,
+    SetLimits,
+    change_wallet,
+    send_gift,
+    set_limits,
+)
 from livegift.domain.spending import sweep_streaks as sweep_partition
 
 USERS = ("ann", "bob", "c:3")
@@ -18,7 +30,7 @@ HASHES = ("aa", "bb")
 VERDICTS = ("room_ended", "price_changed", "sender_banned")
 EDGES = (AMOUNT_MAX - 1, AMOUNT_MAX, AMOUNT_MAX + 1, 2**53 - 1, 2**53, 2**53 + 1)
 
-Outcome = Accepted | Refused
+Outcome = Accepted | Refused | LimitsSet
 T = TypeVar("T")
 TIMEOUT_MS = 1000
 quick = settings(max_examples=30, deadline=None)
@@ -46,7 +58,13 @@ class Pass:
     ms: int
 
 
-Operation = Gifts | Change | Sweep | Pass
+Operation = Gifts | Change | SetLimits | Sweep | Pass
+POLICIES = (
+    Policy(20261130, Caps()),
+    Policy(20261130, Caps(None, 2_000, 9_000)),
+    Policy(20261201, Caps(500, None, 3_000), 6),
+    Policy(20261129, Caps(None, 100, None)),
+)
 
 
 def mostly(usual: T, *others: T) -> st.SearchStrategy[T]:
@@ -75,6 +93,7 @@ def gift_sends() -> st.SearchStrategy[GiftSend]:
         streakable=mostly(True, False),
         anonymous=mostly(False, True),
         verdict=mostly("", *VERDICTS),
+        policy=mostly(NO_POLICY, *POLICIES),
     )
 
 
@@ -99,12 +118,27 @@ def corrections() -> st.SearchStrategy[Change]:
     )
 
 
+def limit_changes() -> st.SearchStrategy[SetLimits]:
+    """A viewer's change of limits or an operator's freeze, often of a version that is not the one there is."""
+    caps = st.one_of(st.none(), st.sampled_from((0, 10, 300, 5_000)))
+    return st.builds(
+        SetLimits,
+        user=st.sampled_from(USERS),
+        version=mostly(0, 1, 2),
+        wanted=st.one_of(st.none(), st.builds(Caps, caps, caps, caps)),
+        delay_ms=st.sampled_from((0, 10**9)),
+        frozen=mostly(None, False, True),
+        why=st.sampled_from(("", 'a "reason"')),
+        by=st.sampled_from(("", "root")),
+    )
+
+
 def operations(timeouts: Sequence[int], others: Sequence[Operation] = ()) -> st.SearchStrategy[list[Operation]]:
     """A history. `timeouts` are those of streaks, `others` are sweeps and pauses that may fall in between."""
     gifts = st.builds(
         Gifts, st.lists(gift_sends(), min_size=2, max_size=5).map(tuple), st.sampled_from(tuple(timeouts))
     )
-    kinds: list[st.SearchStrategy[Operation]] = [gifts, gifts, gifts, deposits(), corrections()]
+    kinds: list[st.SearchStrategy[Operation]] = [gifts, gifts, gifts, deposits(), corrections(), limit_changes()]
     if others:
         kinds.append(st.sampled_from(tuple(others)))
     coins = st.sampled_from((50_000, 50_000, 50_000, 1_000, 20, AMOUNT_MAX - 1, AMOUNT_MAX))
@@ -121,6 +155,9 @@ def apply(partition: Partition, operation: Operation, now_ms: int) -> tuple[Part
     if isinstance(operation, Change):
         partition, outcome = change_wallet(partition, operation)
         return partition, [outcome]
+    if isinstance(operation, SetLimits):
+        partition, said = set_limits(partition, operation, now_ms)
+        return partition, [said]
     if isinstance(operation, Sweep):
         return sweep_partition(partition, now_ms, operation.room), []
     outcomes: list[Outcome] = []

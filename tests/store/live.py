@@ -7,14 +7,24 @@ from typing import Any
 
 import redis
 
-from livegift.domain.journal import GiftSent, StreakEnded, WalletChanged
+from livegift.domain.journal import GiftSent, LimitsChanged, StreakEnded, WalletChanged
 from livegift.domain.partitions import Position
-from livegift.domain.spending import Change, GiftSend, Journaled, Refused
+from livegift.domain.spending import Change, GiftSend, Journaled, LimitsSet, Refused, SetLimits
 from livegift.store import keys
 from livegift.store.client import Command
 from livegift.store.functions import LIBRARIES, call, call_node, source
 from livegift.store.outbox import Row, parse_read
-from livegift.store.wallets import Display, Outcome, gift_send, parse_outcome
+from livegift.store.wallets import (
+    WALLET_FIELDS,
+    Balance,
+    Display,
+    Outcome,
+    balance_of,
+    gift_send,
+    limits_command,
+    parse_limits_reply,
+    parse_outcome,
+)
 
 NEVER_MS = 10**9  # a combo time-out that no test sees the end of
 REF_TTL_S = 7200
@@ -102,6 +112,12 @@ class Live:
             return call("wallet_credit", self.root, *args)
         return call("wallet_correct", self.root, *args, "1" if change.overdraw else "0")
 
+    def limits_command(self, asked: SetLimits) -> Command:
+        return limits_command(self.root, asked)
+
+    def set_limits(self, asked: SetLimits) -> LimitsSet | Outcome:
+        return parse_limits_reply(self.run(*self.limits_command(asked)))
+
     def sweep_command(self, room: str = "", at_most: int = 1000) -> Command:
         return call("streaks_sweep", self.root, at_most, room)
 
@@ -144,6 +160,9 @@ class Live:
         b, s, f = self.run("HMGET", keys.wallet(self.root, user), "b", "s", "f")
         return int(b or 0), int(s or 0), bool(f)
 
+    def balance(self, user: str) -> Balance:
+        return balance_of(self.run("HMGET", keys.wallet(self.root, user), *WALLET_FIELDS))
+
     def meta(self, *fields: str) -> list[str | None]:
         values = self.run("HMGET", keys.meta(self.root), *fields)
         return [None if value is None else value.decode() for value in values]
@@ -180,6 +199,8 @@ def journaled(row: Row) -> Journaled:
         )
     if isinstance(entry, WalletChanged):
         return Journaled(at, "change", entry.user, entry.wallet_seq, entry.balance, entry.delta, "", 0)
+    if isinstance(entry, LimitsChanged):
+        return Journaled(at, "limits", entry.user, entry.version, 0, 0, "", 0)
     assert isinstance(entry, StreakEnded)
     return Journaled(at, "streak_end", entry.user, 0, 0, 0, entry.combo_id, entry.repeat_count)
 

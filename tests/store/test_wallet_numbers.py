@@ -49,6 +49,7 @@ def raw_gift(
         "{}",
         '{"gift":{}}',
         "null",
+        "",
     )
     return call("gift_send", live.root, *options.values(), *fields)  # type: ignore[return-value]
 

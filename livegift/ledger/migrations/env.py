@@ -2,7 +2,7 @@
 
 from alembic import context
 
-from livegift.ledger import corrections, order_tables, payout_tables  # noqa: F401 - they add their tables
+from livegift.ledger import corrections, limit_tables, order_tables, payout_tables  # noqa: F401 - they add their tables
 
 context.configure(connection=context.config.attributes["connection"], target_metadata=order_tables.orders.metadata)
 with context.begin_transaction():

@@ -160,15 +160,19 @@ end
 
 -- --- Repair: each needs the claim, and each can be repeated. ARGV[1] is the token -----------------------------------------
 
--- ARGV from 2: user, balance, seq, frozen ('1' or '0') per wallet. A seq of 0 means that there is none.
+-- ARGV from 2: user, balance, seq, frozen ('1' or '0'), limits, usage ('' for none) per wallet. A seq of 0 and no limits: there
+-- is none.
 local function wallets_put_1(keys, argv)
   if not is_claimed(keys[1], argv[1]) then return redis.error_reply(UNCLAIMED) end
-  for i = 2, #argv, 4 do
+  for i = 2, #argv, 6 do
     local key = keys[1] .. ':w:' .. argv[i]
-    if argv[i + 2] == '0' then
+    if argv[i + 2] == '0' and argv[i + 4] == '' then
       redis.call('DEL', key)
     else
       redis.call('HSET', key, 'b', argv[i + 1], 's', argv[i + 2])
+      for field, value in pairs({ l = argv[i + 4], u = argv[i + 5] }) do
+        if value == '' then redis.call('HDEL', key, field) else redis.call('HSET', key, field, value) end
+      end
       if argv[i + 3] == '1' then redis.call('HSET', key, 'f', '1') else redis.call('HDEL', key, 'f') end
     end
   end

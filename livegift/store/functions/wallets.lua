@@ -90,10 +90,10 @@ end
 
 local function load_wallet(p, user)
   local key = p.root .. ':w:' .. user
-  local row = redis.call('HMGET', key, 'b', 's', 'h', 'f')
+  local row = redis.call('HMGET', key, 'b', 's', 'h', 'f', 'l', 'u')
   return {
     key = key, user = user, balance = tonumber(row[1] or '0'), seq = tonumber(row[2] or '0'),
-    hours = row[3] or '', frozen = row[4] or false,
+    hours = row[3] or '', frozen = row[4] or false, limits = row[5] or '', usage = row[6] or '',
   }
 end
 
@@ -132,7 +132,13 @@ local function remember(p, wallet, ref, ttl_s, stored)
 end
 
 local function save_wallet(wallet, balance_text, seq_text)
-  redis.call('HSET', wallet.key, 'b', balance_text, 's', seq_text, 'h', wallet.hours)
+  if wallet.used then
+    local used = wallet.used
+    redis.call('HSET', wallet.key, 'b', balance_text, 's', seq_text, 'h', wallet.hours, 'u', int(used.day) .. '|'
+      .. int(used.day_coins) .. '|' .. int(used.month_coins) .. '|' .. int(used.minute) .. '|' .. int(used.gifts))
+  else
+    redis.call('HSET', wallet.key, 'b', balance_text, 's', seq_text, 'h', wallet.hours)
+  end
 end
 
 -- Tells the user's other devices. The process of the sender subscribes too and knows already: `known` of them.
@@ -179,6 +185,113 @@ local function extend_streak(p, send, timeout_ms)
   return combo, count_text
 end
 
+-- Limits (domain/allowances.py). A wallet's field 'l': '<version>|<per gift>|<day>|<month>|<pending ms>|<per gift>|<day>|<month>'
+-- with '' for no limit; 'u': '<day>|<its coins>|<its month's coins>|<minute>|<its gifts>'. What the hub says of the operator's:
+-- '<day>|<per gift>|<day>|<month>|<gifts per minute>', or '' when nothing is limited or counted.
+
+local MINUTE_MS = 60000
+local KINDS = { 'per_gift', 'day', 'month' }
+
+local function optional(text)
+  if text ~= '' then return tonumber(text) end
+end
+
+local function parse_limits(text)
+  local version, per_gift, day, month, pending_ms, pending_per_gift, pending_day, pending_month =
+    text:match('^(%d+)|(%d*)|(%d*)|(%d*)|(%d+)|(%d*)|(%d*)|(%d*)$')
+  if not version then return { version = 0, own = {}, pending_ms = 0, pending = {} } end
+  return {
+    version = tonumber(version), own = { per_gift = optional(per_gift), day = optional(day), month = optional(month) },
+    pending_ms = tonumber(pending_ms),
+    pending = { per_gift = optional(pending_per_gift), day = optional(pending_day), month = optional(pending_month) },
+  }
+end
+
+local NONE = {}
+
+local function in_force(limits, now)
+  if limits.pending_ms > 0 and now >= limits.pending_ms then return limits.pending end
+  return limits.own
+end
+
+-- All viewers of a region have the same for a day, so few are parsed. Memory of this process, bounded.
+local policies, policies_count = {}, 0
+local POLICIES_MAX = 1000
+
+-- nil for none, false for what is no policy.
+local function parse_policy(text)
+  if text == '' then return nil end
+  if policies[text] then return policies[text] end
+  local day, per_gift, day_cap, month_cap, per_minute = text:match('^(%d+)|(%d*)|(%d*)|(%d*)|(%d*)$')
+  if not day then return false end
+  local caps = { per_gift = optional(per_gift), day = optional(day_cap), month = optional(month_cap) }
+  if policies_count >= POLICIES_MAX then policies, policies_count = {}, 0 end
+  policies[text], policies_count = {
+    day = tonumber(day), per_minute = optional(per_minute), caps = caps, has_caps = next(caps) ~= nil,
+  }, policies_count + 1
+  return policies[text]
+end
+
+-- What was used, as of now.
+local function usage_at(p, wallet, policy)
+  local day, day_coins, month_coins, minute, gifts = wallet.usage:match('^(%d+)|(%d+)|(%d+)|(%d+)|(%d+)$')
+  local used = {
+    day = tonumber(day or '0'), day_coins = tonumber(day_coins or '0'), month_coins = tonumber(month_coins or '0'),
+    minute = tonumber(minute or '0'), gifts = tonumber(gifts or '0'),
+  }
+  if policy.day > used.day then
+    if math.floor(policy.day / 100) ~= math.floor(used.day / 100) then used.month_coins = 0 end
+    used.day, used.day_coins = policy.day, 0
+  end
+  local this_minute = math.floor(p.now_ms / MINUTE_MS)
+  if used.minute ~= this_minute then used.minute, used.gifts = this_minute, 0 end
+  return used
+end
+
+local function cap(own, operators)
+  if not own or (operators and operators < own) then return operators, 'operator' end
+  return own, 'own'
+end
+
+-- Why a gift is over a limit, or nil. Leaves what was used so far in the wallet.
+local function over_limit(p, wallet, policy, coins, no)
+  local used = usage_at(p, wallet, policy)
+  wallet.used = used
+  wallet.own = wallet.limits == '' and NONE or in_force(parse_limits(wallet.limits), p.now_ms)
+  if policy.per_minute and used.gifts >= policy.per_minute then
+    return no('rate_limited') .. '|' .. int(MINUTE_MS - p.now_ms % MINUTE_MS)
+  end
+  if wallet.own == NONE and not policy.has_caps then return nil end
+  for i, before in ipairs({ 0, used.day_coins, used.month_coins }) do
+    local kind = KINDS[i]
+    local allowed, whose = cap(wallet.own[kind], policy.caps[kind])
+    if allowed and before + coins > allowed then
+      return no('limit_exceeded') .. '|' .. kind .. '|' .. whose .. '|' .. int(allowed) .. '|' .. int(before)
+    end
+  end
+end
+
+local REMIND_AT = { 100, 80, 50 }
+
+-- Counts a gift, and tells all devices of the highest threshold that it has reached.
+local function use(p, wallet, policy, coins)
+  local used = wallet.used
+  used.day_coins, used.month_coins, used.gifts = used.day_coins + coins, used.month_coins + coins, used.gifts + 1
+  if wallet.own == NONE and not policy.has_caps then return end
+  for kind, after in pairs({ day = used.day_coins, month = used.month_coins }) do
+    local allowed = cap(wallet.own[kind], policy.caps[kind])
+    if allowed then
+      for _, percent in ipairs(REMIND_AT) do
+        if (after - coins) * 100 < percent * allowed and percent * allowed <= after * 100 then
+          redis.call('SPUBLISH', p.root .. ':user:' .. wallet.user, '{"type":"limit.reminder","kind":"' .. kind .. '","percent":'
+            .. int(percent) .. ',"allowed":' .. int(allowed) .. ',"used":' .. int(after) .. '}')
+          break
+        end
+      end
+    end
+  end
+end
+
 local BUSY = 'no|unavailable|0|0'
 
 -- Whether nothing new can be accepted now. Known refs are answered all the same: a repeat of an accepted one must never
@@ -186,7 +299,7 @@ local BUSY = 'no|unavailable|0|0'
 local function busy(p) return p.n >= p.n_max or p.clock_is_off end
 
 -- Why this gift can't be, or nil.
-local function refusal(wallet, send)
+local function refusal(p, wallet, send)
   local function no(code, shortfall)
     return 'no|' .. code .. '|' .. int(wallet.balance) .. '|' .. int(shortfall or 0)
   end
@@ -198,6 +311,8 @@ local function refusal(wallet, send)
   end
   local coins = send.price * send.count
   if wallet.balance < coins then return no('insufficient_coins', coins - wallet.balance) end
+  if send.policy == false then return no('invalid') end
+  if send.policy then return over_limit(p, wallet, send.policy, coins, no) end
 end
 
 local function send_gift(p, send, options)
@@ -205,7 +320,7 @@ local function send_gift(p, send, options)
   local stored = recall(p, wallet, send.ref)
   if stored then return answer_known(p, wallet, stored, send.hash) end
   if busy(p) then return BUSY end
-  local refused = refusal(wallet, send)
+  local refused = refusal(p, wallet, send)
   if refused then return refused end
 
   local combo, count_text
@@ -216,6 +331,7 @@ local function send_gift(p, send, options)
   combo, count_text = combo or position, count_text or int(send.count)
   local coins = send.price * send.count
   wallet.balance, wallet.seq = wallet.balance - coins, wallet.seq + 1
+  if send.policy then use(p, wallet, send.policy, coins) end
   local coins_text, balance_text, seq_text = int(coins), int(wallet.balance), int(wallet.seq)
   remember(p, wallet, send.ref, options.ref_ttl_s,
     send.hash .. '|' .. position .. '|' .. coins_text .. '|' .. combo .. '|' .. count_text)
@@ -226,14 +342,14 @@ local function send_gift(p, send, options)
     .. int(send.diamond_count * send.count) .. ',"' .. combo_id .. '",' .. count_text .. ','
     .. (send.streakable == '1' and 'false,' or 'true,') .. (send.anonymous == '1' and 'true,' or 'false,')
     .. p.now_text .. ',' .. send.user_json .. ',' .. send.details_json .. ',' .. send.message_json .. ',"'
-    .. send.hash .. '"]')
+    .. send.hash .. '",' .. (send.policy and int(wallet.used.day) or '0') .. ']')
   p.gifts, p.coins = p.gifts + 1, p.coins + coins
   tell(p, wallet, balance_text, seq_text, 'gift', 1)
   return 'ok|' .. p.number .. '-' .. position .. '|' .. coins_text .. '|' .. balance_text .. '|' .. seq_text .. '|'
     .. combo_id .. '|' .. count_text
 end
 
-local GIFT_FIELDS = 15
+local GIFT_FIELDS = 16
 local UNARMED = 'error|the partition is not armed'
 
 -- ARGV: hub's now_ms, clock difference at most, combo time-out in ms, ref TTL in s, then GIFT_FIELDS per gift.
@@ -253,6 +369,7 @@ local function gift_send_1(keys, argv)
         to = argv[i + 5], gift = argv[i + 6], price = parse(argv[i + 7]), count = parse(argv[i + 8]),
         diamond_count = parse(argv[i + 9]), streakable = argv[i + 10], anonymous = argv[i + 11],
         user_json = argv[i + 12], details_json = argv[i + 13], message_json = argv[i + 14],
+        policy = parse_policy(argv[i + 15]),
       }, options)
     else
       answers[#answers + 1] = UNARMED
@@ -316,6 +433,61 @@ local function wallet_correct_1(keys, argv)
   return answer
 end
 
+local function or_null(n) return n and int(n) or 'null' end
+local function or_empty(n) return n and int(n) or '' end
+
+local function lower(a, b)
+  if a and b then return math.min(a, b) end
+  return a or b
+end
+
+local function set_limits(p, ask)
+  local wallet = load_wallet(p, ask.user)
+  local limits = parse_limits(wallet.limits)
+  local function no(code) return 'no|' .. code .. '|' .. int(wallet.balance) .. '|0' end
+  if limits.version ~= ask.version then return no('conflict') end
+  if busy(p) then return BUSY end
+  if ask.frozen == '0' and wallet.balance < 0 then return no('wallet_frozen') end
+  if ask.wanted then
+    local before, is_lower = in_force(limits, p.now_ms), true
+    limits.own = {}
+    for _, kind in ipairs(KINDS) do
+      limits.own[kind] = lower(before[kind], ask.wanted[kind])
+      if limits.own[kind] ~= ask.wanted[kind] then is_lower = false end
+    end
+    limits.pending_ms, limits.pending = is_lower and 0 or p.now_ms + ask.delay_ms, is_lower and {} or ask.wanted
+  end
+  limits.version = limits.version + 1
+  local frozen = wallet.frozen and true or false
+  if ask.frozen ~= '' then frozen = ask.frozen == '1' end
+  local own, pending = limits.own, limits.pending
+  redis.call('HSET', wallet.key, 'l', int(limits.version) .. '|' .. or_empty(own.per_gift) .. '|' .. or_empty(own.day) .. '|'
+    .. or_empty(own.month) .. '|' .. int(limits.pending_ms) .. '|' .. or_empty(pending.per_gift) .. '|'
+    .. or_empty(pending.day) .. '|' .. or_empty(pending.month))
+  if frozen then redis.call('HSET', wallet.key, 'f', '1') else redis.call('HDEL', wallet.key, 'f') end
+  append(p, next_position(p), '["limits","' .. ask.user .. '",' .. int(limits.version) .. ',' .. or_null(own.per_gift) .. ','
+    .. or_null(own.day) .. ',' .. or_null(own.month) .. ',' .. int(limits.pending_ms) .. ',' .. or_null(pending.per_gift) .. ','
+    .. or_null(pending.day) .. ',' .. or_null(pending.month) .. ',' .. (frozen and 'true' or 'false') .. ',' .. ask.why_json
+    .. ',"' .. ask.by .. '",' .. p.now_text .. ']')
+  return 'set|' .. int(limits.version)
+end
+
+-- ARGV: user, version that the caller knows, delay of what is raised in ms, per gift, day, month ('' for none, all three '-' to
+-- leave them), '1' to freeze, '0' to thaw, '' for neither, why as JSON, by whom. Whoever knows another version is told so.
+local function wallet_limits_1(keys, argv)
+  local p = open(keys[1])
+  if not p then return UNARMED end
+  local version, delay_ms, wanted = parse(argv[2]), parse(argv[3]), nil
+  if argv[4] ~= '-' then wanted = { per_gift = optional(argv[4]), day = optional(argv[5]), month = optional(argv[6]) } end
+  if not (version and delay_ms) then return redis.error_reply('ERR expected version and delay as decimal numbers') end
+  local answer = item(p, set_limits, {
+    user = argv[1], ref = '', stored_ref = '', version = version, delay_ms = delay_ms, wanted = wanted, frozen = argv[7],
+    why_json = argv[8], by = argv[9],
+  })
+  close(p)
+  return answer
+end
+
 -- Ends the streaks that are over. ARGV: at most so many, room whose streaks all end ('' for none). Returns how many are
 -- still open, or -1 when the partition is not armed.
 local function streaks_sweep_1(keys, argv)
@@ -341,5 +513,6 @@ end
 redis.register_function('gift_send_1', gift_send_1)
 redis.register_function('wallet_credit_1', wallet_credit_1)
 redis.register_function('wallet_correct_1', wallet_correct_1)
+redis.register_function('wallet_limits_1', wallet_limits_1)
 -- The path that drains works when memory is full.
 redis.register_function { function_name = 'streaks_sweep_1', callback = streaks_sweep_1, flags = { 'allow-oom' } }

@@ -1,0 +1,97 @@
+"""Limits as booked: every version of them, and what a wallet that is put right should have."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import Row, text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from livegift.domain.allowances import Caps, Limits, Usage
+from livegift.domain.journal import LimitsChanged
+from livegift.domain.partitions import Position
+from livegift.ledger.engine import Database
+
+_LATEST = text(
+    "SELECT DISTINCT ON (user_id) * FROM wallet_limits WHERE user_id = ANY(CAST(:users AS text[])) "
+    "ORDER BY user_id, version DESC"
+)
+# The last day that a gift was sent on, what was spent on it and in its month.
+_USAGE = text(
+    "WITH last AS (SELECT sender, max(day) AS day FROM gifts WHERE sender = ANY(CAST(:users AS text[])) AND day > 0 "
+    "GROUP BY sender) SELECT l.sender, l.day, sum(g.coins) FILTER (WHERE g.day = l.day) AS day_coins, "
+    "sum(g.coins) AS month_coins FROM last l JOIN gifts g ON g.sender = l.sender AND g.day / 100 = l.day / 100 "
+    "GROUP BY 1, 2"
+)
+# The reason that is known for a freeze: an operator's, or the change that has led below zero, whichever came last.
+_FROZEN = text(
+    "SELECT why FROM (SELECT n, why, frozen FROM wallet_limits WHERE user_id = :user "
+    "UNION ALL SELECT n, reason, true FROM transfers WHERE user_id = :user AND balance < 0) e "
+    "WHERE frozen AND why <> '' ORDER BY n DESC LIMIT 1"
+)
+_AT_VERSION = text(
+    "SELECT l.* FROM unnest(CAST(:users AS text[]), CAST(:versions AS bigint[])) AS v(user_id, version) "
+    "JOIN wallet_limits l ON l.user_id = v.user_id AND l.version = v.version"
+)
+_HOLES = text(
+    "SELECT user_id, count(*) AS rows, max(version) AS newest FROM wallet_limits GROUP BY user_id "
+    "HAVING count(*) <> max(version) OR min(version) <> 1 ORDER BY 1 LIMIT :examples"
+)
+# Gifts above the viewer's own limit for one gift, while it was in force.
+_ABOVE = text(
+    "SELECT g.sender, g.coins, l.per_gift, g.partition || '-' || g.epoch || '-' || g.n AS event_id FROM gifts g "
+    "JOIN LATERAL (SELECT * FROM wallet_limits w WHERE w.user_id = g.sender AND w.n < g.n ORDER BY w.n DESC LIMIT 1) l "
+    "ON true WHERE g.day > 0 AND (l.pending_ms = 0 OR g.ts_ms < l.pending_ms) AND g.coins > l.per_gift "
+    "AND EXISTS (SELECT 1 FROM wallet_limits x WHERE x.user_id = g.sender) ORDER BY 1, 4 LIMIT :examples"
+)
+
+
+def row_of(partition: int, position: Position, entry: LimitsChanged) -> tuple[object, ...]:
+    """The row of an entry, in the order of the columns."""
+    return (
+        partition, position.epoch, position.n, entry.user, entry.version, entry.per_gift, entry.day, entry.month,
+        entry.pending_ms, entry.pending_per_gift, entry.pending_day, entry.pending_month, entry.frozen, entry.why,
+        entry.by, entry.ts_ms,
+    )  # fmt: skip
+
+
+def _limits(row: Row[Any]) -> Limits:
+    own = Caps(row.per_gift, row.day, row.month)
+    return Limits(row.version, own, row.pending_ms, Caps(row.pending_per_gift, row.pending_day, row.pending_month))
+
+
+async def allowances_of(connection: AsyncConnection, users: Sequence[str]) -> dict[str, tuple[Limits, Usage]]:
+    """Limits and usage of those of `users` who have any."""
+    limits = {row.user_id: _limits(row) for row in await connection.execute(_LATEST, {"users": list(users)})}
+    usage = {
+        row.sender: Usage(row.day, int(row.day_coins), int(row.month_coins))
+        for row in await connection.execute(_USAGE, {"users": list(users)})
+    }
+    return {user: (limits.get(user, Limits()), usage.get(user, Usage())) for user in limits.keys() | usage.keys()}
+
+
+async def frozen_why(database: Database, user: str) -> str | None:
+    """Why a wallet is frozen, as far as it is booked: an operator's words or a reason such as 'chargeback'."""
+    async with database.begin() as connection:
+        why = await connection.scalar(_FROZEN, {"user": user})
+    return None if why is None else str(why)
+
+
+async def wrong_limits(connection: AsyncConnection, seen: Mapping[str, Limits], examples: int) -> tuple[int, list[str]]:
+    """For the audit: how many wallets have limits, and what of them is not what the ledger knows."""
+    limited = {user: limits for user, limits in seen.items() if limits.version}
+    where = {"users": list(limited), "versions": [limits.version for limits in limited.values()]}
+    known = {row.user_id: _limits(row) for row in await connection.execute(_AT_VERSION, where)}
+    wrong = [
+        f"wallet {user}: limits {limits} in Redis, the ledger has {known.get(user, 'no such version')}"
+        for user, limits in limited.items()
+        if known.get(user) != limits
+    ]
+    wrong += [
+        f"wallet {row.user_id}: {row.rows} versions of its limits, the newest is {row.newest}"
+        for row in await connection.execute(_HOLES, {"examples": examples})
+    ]
+    wrong += [
+        f"gift {row.event_id} of {row.sender}: {row.coins} coins, the limit was {row.per_gift}"
+        for row in await connection.execute(_ABOVE, {"examples": examples})
+    ]
+    return len(limited), wrong
