@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 import click
 import structlog
 
-from livegift import __version__, cli_payouts, cli_recovery
+from livegift import __version__, cli_money, cli_recovery
 from livegift.cli_options import data_option, open_settings
 from livegift.errors import LivegiftError, RequestError
 from livegift.limits import GRANT_ATTEMPTS_MAX, GRANT_RETRY_S
@@ -232,7 +232,7 @@ def audit_command(as_json: bool, data: Path) -> None:  # noqa: FBT001 - click's 
     sys.exit(0 if report.passed else 1)
 
 
-for command in (*cli_recovery.COMMANDS, *cli_payouts.COMMANDS):
+for command in (*cli_recovery.COMMANDS, *cli_money.COMMANDS):
     cli.add_command(command)
 
 

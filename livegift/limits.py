@@ -150,6 +150,7 @@ ROOM_AUDIT_WAIT_S = 10.0
 ROOM_AUDIT_POLL_S = 0.1
 ROOM_AUDIT_TRIES_MAX = 5
 PROVIDER_TIMEOUT_S = 20.0
+PROVIDER_PAGE = 100
 RECONCILE_MARGIN_S = 3_600.0
 
 # Leases. A holder renews three times before it loses one.

@@ -37,6 +37,12 @@ log = structlog.get_logger()
 def providers_of(settings: Settings, database: Database) -> dict[str, Provider]:
     """The providers that are set up, the one that takes new orders first."""
     providers: dict[str, Provider] = {}
+    if settings.stripe_api_key:
+        # Only who uses it waits for it to load.
+        from livegift.payments.stripe import Stripe  # noqa: PLC0415
+
+        secrets = secrets_of(settings.stripe_webhook_secrets)
+        providers[Stripe.name] = Stripe(settings.stripe_api_key, secrets, settings.stripe_api_base)
     if secrets_of(settings.sandbox_secrets):
         providers[Sandbox.name] = Sandbox(secrets_of(settings.sandbox_secrets), SandboxPayments(database))
     return providers

@@ -69,6 +69,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         str, Meta(description="signing secrets of the sandbox provider, comma-separated, the newest first; empty = off")
     ] = ""
     stripe_api_key: Annotated[str, Meta(description="Stripe's secret key; empty = off")] = ""
+    stripe_api_base: Annotated[str, Meta(description="another address of Stripe's API, for tests")] = ""
     stripe_webhook_secrets: Annotated[
         str, Meta(description="signing secrets of Stripe's webhooks, comma-separated: several while one is replaced")
     ] = ""

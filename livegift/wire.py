@@ -150,6 +150,7 @@ class OrderBody(Struct, frozen=True, forbid_unknown_fields=True):
     package_id: Id | None = None
     shortfall_coins: Annotated[int, Meta(ge=1, le=ORDER_COINS_MAX)] | None = None
     region: Id | None = None
+    provider: Id | None = None
 
 
 class CorrectionBody(Struct, frozen=True, forbid_unknown_fields=True):

@@ -63,7 +63,9 @@ async def create(request: Request) -> Response:
     if key is not None and not wire.is_id(key):
         raise RequestError("invalid", "Idempotency-Key: expected 1 to 64 of A-Z a-z 0-9 . _ : -")
     context = context_of(request)
-    provider = next(iter(context.providers.values()), None)
+    if body.provider is not None and body.provider not in context.providers:
+        raise RequestError("payments_off", f"Expected one of {', '.join(context.providers) or 'none'} as provider.")
+    provider = context.providers.get(body.provider or next(iter(context.providers), ""))
     if provider is None:
         raise RequestError("payments_off")
     region = _region_of(identity, body.region)

@@ -1,6 +1,7 @@
-"""The operator's commands for the bank: a batch out, its result in."""
+"""The operator's commands for money: batches for the bank, the provider's list against the orders."""
 
 import asyncio
+import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -64,4 +65,20 @@ def import_(batch: str, by: str, path: Path, data: Path) -> None:
     click.echo(f"batch {batch}: {len(lines)} settled, {len(still_open)} open")
 
 
-COMMANDS: tuple[click.Command, ...] = (payouts,)
+@click.command()
+@click.option("--provider", required=True, help="such as stripe or sandbox")
+@click.option("--days", type=click.FloatRange(min=0, min_open=True), default=7.0, show_default=True)
+@data_option
+def reconcile(provider: str, days: float, data: Path) -> None:
+    """Compare the provider's payments with the orders; exit code 0 when they say the same, else 1."""
+    from livegift.reconcile import days_ago
+    from livegift.reconcile import reconcile as run_reconcile
+
+    compared, differing = asyncio.run(run_reconcile(open_settings(data), provider, days_ago(days)))
+    for line in differing:
+        click.echo(line)
+    click.echo(f"{compared} payments of {provider} compared, {len(differing)} differences")
+    sys.exit(1 if differing else 0)
+
+
+COMMANDS: tuple[click.Command, ...] = (payouts, reconcile)

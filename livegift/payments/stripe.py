@@ -1,0 +1,157 @@
+"""The provider `stripe`: Checkout sessions, signed webhooks, refunds and disputes, with Stripe's own library.
+
+The library's calls block, so each runs in a thread; all of them can be repeated, under keys of the order.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from typing import Any, TypeVar
+
+import msgspec
+import stripe
+from stripe import _http_client as stripe_http
+
+from livegift.domain.orders import EventKind, Payment
+from livegift.errors import RequestError
+from livegift.limits import PROVIDER_PAGE, PROVIDER_TIMEOUT_S, WEBHOOK_AGE_MAX_S, WEBHOOK_SIGNATURES_MAX
+from livegift.payments.provider import BadSignatureError, Checkout, CheckoutRequest, PaymentEvent, ProviderError
+
+SIGNATURE_HEADER = "stripe-signature"
+# Stripe's least charges, in minor units; elsewhere about half a US dollar of most currencies.
+_AMOUNT_MIN = {"USD": 50, "EUR": 50, "GBP": 30, "CAD": 50, "AUD": 50, "JPY": 50, "KRW": 1_000, "BRL": 50, "CHF": 50}
+_AMOUNT_MIN_ELSEWHERE = 500
+_SESSIONS: dict[str, EventKind] = {
+    "checkout.session.completed": "paid",
+    "checkout.session.async_payment_succeeded": "paid",
+    "checkout.session.async_payment_failed": "declined",
+    "checkout.session.expired": "expired",
+}
+T = TypeVar("T")
+
+
+class Stripe:
+    """Money by way of Stripe."""
+
+    name = "stripe"
+
+    def __init__(self, api_key: str, secrets: Sequence[str], api_base: str = "") -> None:
+        """`secrets` are of webhook endpoints: several while one is replaced. `api_base`: another address, for tests."""
+        self._secrets = secrets
+        self._client = stripe.StripeClient(
+            api_key,
+            base_addresses={"api": api_base} if api_base else None,
+            max_network_retries=2,  # under the same idempotency key
+            http_client=stripe_http.RequestsClient(timeout=PROVIDER_TIMEOUT_S),
+        )
+
+    def amount_min(self, currency: str) -> int:
+        """What Stripe takes at least."""
+        return _AMOUNT_MIN.get(currency, _AMOUNT_MIN_ELSEWHERE)
+
+    async def checkout(self, request: CheckoutRequest) -> Checkout:
+        """A Checkout session: the same again for the same order."""
+        metadata = {"order_id": request.order_id}
+        params: Any = {
+            "mode": "payment",
+            "client_reference_id": request.order_id,
+            "metadata": metadata,
+            "payment_intent_data": {"metadata": metadata},  # charges inherit it: webhooks about them name the order
+            "line_items": [
+                {
+                    "quantity": 1,
+                    "price_data": {
+                        "currency": request.currency.lower(),
+                        "unit_amount": request.amount,
+                        "product_data": {"name": f"{request.coins} coins"},
+                    },
+                }
+            ],
+            "success_url": f"{request.base_url}/?order={request.order_id}",
+            "cancel_url": f"{request.base_url}/?order={request.order_id}",
+        }
+        options: Any = {"idempotency_key": f"checkout-{request.order_id}"}
+        session = await _call(lambda: self._client.v1.checkout.sessions.create(params, options))
+        if not session.url:
+            raise ProviderError("Stripe made a Checkout session without an address")
+        return Checkout(session.id, session.url)
+
+    async def refund(self, order_id: str, payment_ref: str | None, amount: int) -> None:  # noqa: ARG002 - all of it
+        """Once: Stripe says so itself when it was given back before."""
+        if payment_ref is None:
+            raise ProviderError(f"order {order_id} has no payment that is known at Stripe")
+        params: Any = {"payment_intent": payment_ref, "metadata": {"order_id": order_id}}
+        options: Any = {"idempotency_key": f"refund-{order_id}"}
+        try:
+            await _call(lambda: self._client.v1.refunds.create(params, options))
+        except ProviderError as error:
+            cause = error.__cause__
+            if not (isinstance(cause, stripe.InvalidRequestError) and cause.code == "charge_already_refunded"):
+                raise
+
+    async def payments(self, since_s: float) -> AsyncIterator[Payment]:
+        """All charges since then for which money has come."""
+        after: str | None = None
+        while True:
+            params: Any = {"created": {"gte": int(since_s)}, "limit": PROVIDER_PAGE}
+            if after is not None:
+                params["starting_after"] = after
+            page = await _call(lambda params=params: self._client.v1.charges.list(params))  # type: ignore[misc]
+            for charge in page.data:
+                after = charge.id
+                if charge.paid and charge.captured:
+                    order_id = getattr(charge.metadata, "order_id", None)
+                    ref = str(charge.payment_intent or charge.id)
+                    currency, refunded = charge.currency.upper(), charge.amount_refunded
+                    yield Payment(order_id, ref, charge.amount, currency, refunded, bool(charge.disputed))
+            if not page.has_more or not page.data:
+                return
+
+    # --- Webhooks -----------------------------------------------------------------------------------------------------
+
+    def parse(self, headers: Mapping[str, str], body: bytes, now_s: float) -> PaymentEvent | None:  # noqa: ARG002 - theirs
+        """The event of a webhook. Raises BadSignatureError or RequestError('invalid')."""
+        self._verify(headers.get(SIGNATURE_HEADER, ""), body)
+        try:
+            event = msgspec.json.decode(body)
+            return _event(str(event["id"]), str(event["type"]), event["data"]["object"])
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, KeyError, TypeError, AttributeError):
+            raise RequestError("invalid", "expected one of Stripe's events") from None
+
+    def _verify(self, header: str, body: bytes) -> None:
+        if header.count(",") > WEBHOOK_SIGNATURES_MAX:
+            raise BadSignatureError(f"expected a header {SIGNATURE_HEADER} with at most {WEBHOOK_SIGNATURES_MAX} parts")
+        for secret in self._secrets:
+            try:
+                stripe.WebhookSignature.verify_header(body, header, secret, WEBHOOK_AGE_MAX_S)
+            except (stripe.SignatureVerificationError, UnicodeDecodeError):
+                continue
+            return
+        raise BadSignatureError("no signature was made lately with one of the secrets of this server")
+
+
+def _event(event_id: str, kind: str, found: Mapping[str, Any]) -> PaymentEvent | None:
+    order_id = found.get("client_reference_id") or (found.get("metadata") or {}).get("order_id")
+    payment_ref = found.get("payment_intent")
+    currency = str(found.get("currency") or "").upper()
+    if kind in _SESSIONS:
+        said = _SESSIONS[kind]
+        if said == "paid" and found["payment_status"] != "paid":
+            return None  # the money comes later, or not: another event tells
+        return PaymentEvent(event_id, said, order_id, payment_ref, int(found.get("amount_total") or 0), currency)
+    if kind == "charge.refunded":
+        return PaymentEvent(event_id, "refunded", order_id, payment_ref, int(found["amount_refunded"]), currency)
+    if kind == "charge.dispute.created":
+        # One that is won in the end gives the money back, but not the coins: an operator corrects that by hand.
+        return PaymentEvent(event_id, "disputed", order_id, payment_ref, int(found["amount"]), currency)
+    return None
+
+
+async def _call(work: Callable[[], T]) -> T:
+    try:
+        async with asyncio.timeout(PROVIDER_TIMEOUT_S * 2):
+            return await asyncio.to_thread(work)
+    except stripe.StripeError as error:
+        # Its own message may quote what was sent.
+        raise ProviderError(f"Stripe refused: {type(error).__name__} {error.code or ''}".strip()) from error
+    except TimeoutError as error:
+        raise ProviderError("Stripe did not answer in time") from error
