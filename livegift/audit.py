@@ -1,4 +1,4 @@
-"""`livegift audit`: the six invariants, exact under traffic.
+"""`livegift audit`: the invariants, exact under traffic.
 
 Redis is read first: wallets, then how far each journal is, then the rooms. Then the ledger is waited for until it has
 booked that much, and compared at exactly those places, in one snapshot.
@@ -16,6 +16,7 @@ from livegift.errors import StoreUnavailableError
 from livegift.ledger import audit as ledger
 from livegift.ledger.engine import Database
 from livegift.ledger.journal import read_checkpoints
+from livegift.ledger.sponsor_audit import wrong_matches
 from livegift.limits import AUDIT_WAIT_S
 from livegift.settings import Settings
 from livegift.store.audit import WalletState, read_wallets
@@ -32,6 +33,7 @@ INVARIANTS = {
     4: "no wallet is below zero, except one that is frozen",
     5: "an accepted ref has exactly one gift",
     6: "every order has exactly the entries and the money that its status says",
+    9: "every sponsor match has paid for exactly what it added to gifts, within its budget, and gives back the rest",
 }
 
 
@@ -119,6 +121,8 @@ async def audit(settings: Settings, wait_s: float = AUDIT_WAIT_S) -> Report:
             checks[5].compared = sum(state.gifts for state in seen.states.values())
             checks[6].compared, wrong = await ledger.wrong_orders(connection, settings.ref_ttl_s)
             checks[6].violations += wrong
+            checks[9].compared, wrong = await wrong_matches(connection, settings.ref_ttl_s)
+            checks[9].violations += wrong
     finally:
         await database.aclose()
         await store.aclose()

@@ -55,6 +55,7 @@ _TABLE = (
     ErrorKind("payments_off", "This server sells no coins.", 404),
     ErrorKind("package_not_found", "There is no such coin package in this region.", 404),
     ErrorKind("order_not_paid", "This order was not paid: there is nothing to give back.", 409),
+    ErrorKind("too_many_matches", "This room has as many sponsor matches as it may.", 409),
     ErrorKind("bad_signature", "The webhook's signature is not valid.", 400),
     ErrorKind("forbidden", "This token does not allow that.", 403),
     ErrorKind("not_found", "There is nothing at this address.", 404),

@@ -7,7 +7,7 @@ from starlette.applications import Starlette
 from starlette.routing import BaseRoute, WebSocketRoute
 from starlette.websockets import WebSocket
 
-from livegift.api import catalogue, demo, health, orders, payments, rooms, wallets
+from livegift.api import catalogue, demo, health, orders, payments, rooms, sponsors, wallets
 from livegift.api.context import Context
 from livegift.api.problems import HANDLERS
 from livegift.hub.hub import Hub
@@ -58,6 +58,7 @@ def create_app(settings: Settings, *, with_demo: bool = False) -> Starlette:
         *orders.ROUTES,
         *payments.ROUTES,
         *rooms.ROUTES,
+        *sponsors.ROUTES,
         *health.ROUTES,
     ]
     if with_demo:

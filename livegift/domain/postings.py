@@ -21,6 +21,8 @@ REASONS = {
     "refund": "coins:refunded",
     "chargeback": "coins:charged_back",
     "correction": "coins:corrected",
+    "sponsor": "coins:sponsored",
+    "sponsor_return": "coins:sponsored",
     "suspense": "coins:suspense",  # back from quarantine
 }
 

@@ -17,7 +17,9 @@ from livegift.errors import LivegiftError, PartitionStoppedError
 from livegift.ledger import accounts, orders, tables
 from livegift.ledger.engine import Database, plain
 from livegift.ledger.heads import move_heads
+from livegift.ledger.matching import match_batch
 from livegift.ledger.quarantine import Quarantined, put_aside
+from livegift.ledger.sponsors import StoredMatch
 from livegift.ledger.stretches import Stretch
 
 
@@ -50,11 +52,12 @@ class Checkpoint:
 
 @dataclass(frozen=True, slots=True)
 class Credit:
-    """What a creator got by a batch: `diamonds` more, `balance` after it."""
+    """What a creator got by a batch: `diamonds` more, `balance` after it; so many of them paid by sponsors."""
 
     creator: str
     diamonds: int
     balance: int
+    matched_diamonds: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +68,8 @@ class Booked:
     gifts: int
     transfers: int
     credits: tuple[Credit, ...]
+    matches: tuple[StoredMatch, ...] = ()
+    """Sponsor matches that have changed."""
 
 
 _GIFT_COLUMNS = [column.name for column in tables.gifts.columns]
@@ -132,14 +137,19 @@ async def _book_rows(connection: AsyncConnection, stretches: Sequence[Stretch], 
     rows = [(partition, p.epoch, p.n, end.combo_id, end.ts_ms) for partition, p, end in ends]
     await _copy(connection, "streak_ends", _STREAK_END_COLUMNS, rows)
     moves = [t for s in stretches for _, entry in s.entries for t in transfers_of(entry, s.partition)]
-    balances = await accounts.add(connection, [*moves, *more])
+    matched = await match_batch(connection, gifts, changes)
+    balances = await accounts.add(connection, [*moves, *more, *matched.transfers])
     await _mark_grants(connection, [e for _, _, e in changes if e.reason == "grant"])
     await orders.mark_booked(connection, [e for _, _, e in changes if e.reason in orders.REASONS])
-    diamonds: dict[str, int] = {}
+    diamonds = dict(matched.diamonds)
     for _, _, gift in gifts:
         diamonds[gift.to] = diamonds.get(gift.to, 0) + gift.diamonds
-    credited = tuple(Credit(user, earned, balances[diamonds_of(user)]) for user, earned in diamonds.items() if earned)
-    return Booked(batch_id, len(gifts), len(changes), credited)
+    credited = tuple(
+        Credit(user, earned, balances[diamonds_of(user)], matched.diamonds.get(user, 0))
+        for user, earned in diamonds.items()
+        if earned
+    )
+    return Booked(batch_id, len(gifts), len(changes), credited, matched.changed)
 
 
 async def book_quarantined(connection: AsyncConnection, found: Quarantined, entry: Entry) -> Booked:

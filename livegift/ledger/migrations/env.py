@@ -2,7 +2,7 @@
 
 from alembic import context
 
-from livegift.ledger import order_tables
+from livegift.ledger import order_tables, sponsor_tables  # noqa: F401 - each adds its tables to the metadata
 
 context.configure(connection=context.config.attributes["connection"], target_metadata=order_tables.orders.metadata)
 with context.begin_transaction():
