@@ -185,6 +185,10 @@ class MatchNews:
         for found in changed:
             self._latest[found.match.id] = found
             self._there.set()
+            match = found.match
+            if match.returned_coins > match.remaining_coins:
+                excess = match.returned_coins - match.remaining_coins
+                log.error("match.returned_too_much", match=match.id, excess_coins=excess)
 
     async def tell(self) -> None:
         """Wait for news, and tell the rooms. What can't be told now the next refresh tells."""
