@@ -216,3 +216,23 @@ async def test_operators_acts_are_noted(system: System) -> None:
             "SELECT actor, act FROM operator_acts WHERE subject = %s ORDER BY id", (f"match:{match['id']}",)
         ).fetchall()
     assert rows == [("root", "match.fund"), ("root", "match.end")]
+
+
+async def test_killed_aggregators_match_each_gift_once(system: System) -> None:
+    stage = await Stage(system).open(coins=5000, budget=5000)
+    await stage.funded(budget_coins=300)
+    async with stage.watching() as viewer:
+        await viewer.join(stage.room)
+        for turn in range(4):
+            for _ in range(20):
+                await viewer.send(type="gift.send", ref=uuid4().hex, room=stage.room, gift_id="rose", count=5)
+            if turn < 3:
+                system.kill("aggregator 1")
+                system.start_one("aggregator 1")
+        await viewer.wait_for(lambda: len(viewer.results) == 80, "all answers")
+        assert {result["status"] for result in viewer.results.values()} == {"accepted"}
+        events = viewer.events
+        await viewer.wait_for(lambda: [e for e in events(stage.room) if e.get("status") == "exhausted"], "its end", 40)
+    await wait_until(lambda: diamonds(system, stage.creator) == 700, "400 roses, and 300 of the sponsor", 30)
+    assert wallet(system, stage.sponsor) == 4700
+    await stage.passes()
