@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import structlog
 
 from livegift import wire
-from livegift.domain.spending import Accepted, Change
+from livegift.domain.spending import Accepted, Change, Refused
 from livegift.domain.sponsors import FUNDED, RETURNED, funding_ref, return_ref
 from livegift.errors import RequestError, StoreUnavailableError
 from livegift.ledger import sponsors as stored
@@ -20,6 +20,7 @@ from livegift.limits import (
     SWEEP_MATCHES_MAX,
     SWEEP_MATCHES_S,
 )
+from livegift.store.client import StoreRefusedError
 from livegift.store.rooms import Rooms
 from livegift.store.wallets import Wallets, payload_hash
 
@@ -68,8 +69,9 @@ async def _pay(database: Database, wallets: Wallets, found: StoredMatch) -> bool
     if isinstance(outcome, Accepted):
         return not outcome.duplicate
     await stored.end_match(database, match.id)
-    code = getattr(outcome, "code", "invalid")
-    raise RequestError(code, f"The wallet of {match.sponsor} does not have {match.budget_coins} coins.")
+    if isinstance(outcome, Refused) and outcome.code == "insufficient_coins":
+        raise RequestError(outcome.code, f"The wallet of {match.sponsor} does not have {match.budget_coins} coins.")
+    raise RequestError("conflict", f"The payment of match {match.id} was refused: {outcome}")
 
 
 async def give_back(wallets: Wallets, found: StoredMatch) -> bool:
@@ -112,17 +114,29 @@ async def finish_matches(database: Database, wallets: Wallets) -> list[StoredMat
         if found is not None:
             log.info("match.ended", match=match_id, used_coins=found.match.used_coins)
             ended.append(found)
-    unfinished = await stored.unfinished_matches(database, SWEEP_MATCHES_S, wallets.ref_ttl_s, SWEEP_MATCHES_MAX)
-    for found in unfinished:
-        try:
-            if found.match.status == "funding":
-                if await _pay(database, wallets, found):
-                    log.warning("match.paid_late", match=found.match.id)
-            elif await give_back(wallets, found):
-                log.info("match.given_back", match=found.match.id, coins=found.match.due_coins)
-        except RequestError as error:
-            log.error("match.refused", match=found.match.id, error=str(error))
+    after = 0
+    while page := await stored.unfinished_matches(
+        database, SWEEP_MATCHES_S, wallets.ref_ttl_s, after, SWEEP_MATCHES_MAX
+    ):
+        for found in page:
+            await _finish(database, wallets, found)
+        after = page[-1].number
     return ended
+
+
+async def _finish(database: Database, wallets: Wallets, found: StoredMatch) -> None:
+    """One that can't be finished now holds no other up: its partition may be stopped for long."""
+    match = found.match
+    try:
+        if match.status == "funding":
+            if await _pay(database, wallets, found):
+                log.warning("match.paid_late", match=match.id)
+        elif await give_back(wallets, found):
+            log.info("match.given_back", match=match.id, coins=match.due_coins)
+    except StoreUnavailableError as error:
+        log.warning("match.finished_later", match=match.id, error=str(error))
+    except RequestError as error:
+        log.error("match.refused", match=match.id, error=str(error))
 
 
 # --- What rooms show --------------------------------------------------------------------------------------------------
@@ -159,13 +173,17 @@ async def announce_match(rooms: Rooms, found: StoredMatch) -> bool:
 async def refresh_matches(database: Database, rooms: Rooms) -> int:
     """Tell all rooms of their matches as they are now; returns what was news to them.
 
-    Raises StoreUnavailableError, LedgerUnavailableError.
+    A room that refuses (it has lost its state) holds no other up. Raises StoreUnavailableError when Redis does not
+    answer, LedgerUnavailableError.
     """
     after, news = 0, 0
     while True:
         page = await stored.shown_matches(database, MATCHES_SHOWN_AFTER_S, after, MATCHES_REFRESH_PAGE)
         for found in page:
-            news += await announce_match(rooms, found)
+            try:
+                news += await announce_match(rooms, found)
+            except StoreRefusedError as error:
+                log.warning("match.told_later", match=found.match.id, error=str(error))
         if len(page) < MATCHES_REFRESH_PAGE:
             return news
         after = page[-1].number

@@ -48,10 +48,11 @@ def _id_of(request: Request, actor: str) -> str:
 
 def _new_match(match_id: str, room: str, body: wire.SponsorMatchBody) -> NewMatch:
     now_ms = int(time.time() * 1000)
-    starts_ms = now_ms if body.starts_ms is None else body.starts_ms
-    if body.ends_ms is not None and body.ends_ms <= max(starts_ms, now_ms):
+    if body.ends_ms is not None and body.ends_ms <= max(body.starts_ms or 0, now_ms):
         raise RequestError("invalid", "ends_ms: expected a time after starts_ms that is not over")
-    match = Match(match_id, room, body.sponsor, body.gift_id, body.factor, body.budget_coins, starts_ms, body.ends_ms)
+    match = Match(
+        match_id, room, body.sponsor, body.gift_id, body.factor, body.budget_coins, body.starts_ms, body.ends_ms
+    )
     return NewMatch(match, payload_hash("match", room, body), body.sponsor_name, body.title)
 
 

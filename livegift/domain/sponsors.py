@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from livegift.domain.journal import GiftSent
+from livegift.domain.journal import GiftSent, WalletChanged
 from livegift.domain.postings import COIN, DIAMOND, REASONS, Transfer, diamonds_of
 
 Status = Literal["funding", "active", "exhausted", "ended", "returned"]
@@ -22,8 +22,9 @@ LOST = "sponsor_loss"
 class Match:
     """What was agreed on, and what has become of it.
 
-    `factor` gifts are added to each (1 doubles). `partition` is the one of the sponsor's wallet, None until the coins
-    have come. `returned_coins` is what the sponsor's wallet got back.
+    `factor` gifts are added to each (1 doubles). `starts_ms` is None for one that starts when its sponsor pays, until
+    then. `partition` is the one of the sponsor's wallet, None until the payment is booked. `returned_coins` is what the
+    sponsor's wallet got back.
     """
 
     id: str
@@ -32,7 +33,7 @@ class Match:
     gift_id: str | None
     factor: int
     budget_coins: int
-    starts_ms: int
+    starts_ms: int | None
     ends_ms: int | None
     status: Status = "funding"
     used_coins: int = 0
@@ -126,7 +127,7 @@ def match_gift(match: Match, gift: GiftSent) -> tuple[Match, Matched | None]:
         and match.gift_id in (None, gift.gift_id)
         and gift.user not in (match.sponsor, gift.to)
         and gift.to != match.sponsor
-        and match.starts_ms <= gift.ts_ms
+        and (match.starts_ms or 0) <= gift.ts_ms
         and (match.ends_ms is None or gift.ts_ms < match.ends_ms)
     )
     price = gift.coins // gift.count
@@ -174,15 +175,24 @@ def is_exhausted(match: Match, cheapest_coins: int | None) -> bool:
 # --- Its beginning and its end ----------------------------------------------------------------------------------------
 
 
-def fund(match: Match, coins: int, partition: int) -> Step:
-    """The sponsor's wallet's payment of `coins` is booked. A match that is over by now gets them only to give back.
+def fund(match: Match, payment: WalletChanged, partition: int) -> Step:
+    """The sponsor's wallet's payment is booked. A match that is over by now gets it only to give it back.
 
     Raises ValueError for a payment that can't be its: such an entry belongs into quarantine.
     """
-    if match.partition is not None or coins != match.budget_coins:
-        raise ValueError(f"match {match.id}: a payment of {coins} coins, expected one of {match.budget_coins}")
-    funded = replace(match, partition=partition, status="active" if match.status == "funding" else match.status)
-    act = Act(FUNDED, match.id, (Transfer(COIN, _sponsored(partition), account_of(match.id), coins),))
+    if match.partition is not None or (payment.user, payment.delta) != (match.sponsor, -match.budget_coins):
+        raise ValueError(
+            f"match {match.id}: {payment.delta} coins of {payment.user}, expected one payment of {match.budget_coins} "
+            f"by {match.sponsor}"
+        )
+    funded = replace(
+        match,
+        partition=partition,
+        status="active" if match.status == "funding" else match.status,
+        starts_ms=payment.ts_ms if match.starts_ms is None else match.starts_ms,
+    )
+    move = Transfer(COIN, _sponsored(partition), account_of(match.id), match.budget_coins)
+    act = Act(FUNDED, match.id, (move,))
     return Step(funded, (act, *([] if funded.is_open else _release(funded))))
 
 
@@ -201,15 +211,16 @@ def _release(match: Match) -> list[Act]:
     return [Act(RETURNED, match.id, (move,))]
 
 
-def give_back(match: Match, coins: int) -> Step:
-    """The credit of `coins` to the sponsor's wallet is booked.
+def give_back(match: Match, credit: WalletChanged) -> Step:
+    """The credit to the sponsor's wallet is booked.
 
     It may come before the end: then a ledger that was set back has forgotten that, and the match ends now. Should it
     have matched more the second time than the first, the sponsor has got too much, and the operator bears it. Raises
-    ValueError for a match that has no coins.
+    ValueError for a credit that can't be its.
     """
-    if match.partition is None or coins <= 0:
-        raise ValueError(f"match {match.id}: {coins} coins given back of a match that has none")
+    coins = credit.delta
+    if match.partition is None or credit.user != match.sponsor or coins <= 0:
+        raise ValueError(f"match {match.id}: {coins} coins for {credit.user}, expected none or for {match.sponsor}")
     over = end(match)
     known = over.match
     total = known.returned_coins + coins

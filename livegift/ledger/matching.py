@@ -60,14 +60,14 @@ async def match_batch(connection: AsyncConnection, gifts: Gifts, changes: Change
     """Match the gifts of a batch in posted order, after what sponsors have paid and before what they got back.
 
     Matches are locked in the order of their numbers, behind checkpoints and heads and before accounts, so that no two
-    bookings wait for each other; they stay locked, so that two can't spend the same coins. Raises ValueError for an
-    entry that can't be a match's.
+    bookings wait for each other; they stay locked, so that two can't spend the same coins. Raises ValueError or
+    KeyError for an entry that can't be a match's.
     """
     mine = [change for change in changes if change[2].reason in REASONS]
     if not gifts and not mine:
         return MatchedBatch()
     before = await _lock(connection, sorted({gift.room for _, _, gift in gifts}), mine)
-    if not before:
+    if not before and not mine:
         return MatchedBatch()
     after, done = {match_id: found.match for match_id, found in before.items()}, list[Act]()
     for partition, _, entry in mine:
@@ -96,7 +96,7 @@ async def match_batch(connection: AsyncConnection, gifts: Gifts, changes: Change
 
 def _step(after: dict[str, Match], done: list[Act], entry: WalletChanged, partition: int) -> None:
     match = after[match_id_of(entry.ref)]
-    step = fund(match, -entry.delta, partition) if entry.reason == FUNDED else give_back(match, entry.delta)
+    step = fund(match, entry, partition) if entry.reason == FUNDED else give_back(match, entry)
     after[match.id] = step.match
     done += step.acts
 

@@ -28,7 +28,8 @@ def _at(name: str, *, nullable: bool = True) -> Column[object]:
 
 
 # `number` is the order of creation, in which matches are locked and applied. `partition` is the one of the sponsor's
-# wallet, set when its payment is booked. No foreign key to rooms: see `sponsors.forgotten`.
+# wallet, set when its payment is booked; so is `starts_at` where none was given. No foreign key to rooms, because of
+# `forgotten` in livegift/domain/sponsors.py.
 sponsor_matches = Table(
     "sponsor_matches",
     metadata,
@@ -47,14 +48,13 @@ sponsor_matches = Table(
     Column("returned_coins", BigInteger, nullable=False, server_default=text("0")),
     Column("status", Text, nullable=False, server_default="funding"),
     Column("partition", Integer, nullable=True),
-    _at("starts_at", nullable=False),
+    _at("starts_at"),
     _at("ends_at"),
     _at("created_at", nullable=False),
     _at("ended_at"),
     CheckConstraint("status IN ('funding', 'active', 'exhausted', 'ended', 'returned')", name="status"),
     CheckConstraint("factor > 0 AND budget_coins > 0", name="terms"),
     CheckConstraint("used_coins BETWEEN 0 AND budget_coins AND used_diamonds >= 0", name="used"),
-    CheckConstraint("ends_at > starts_at", name="time"),
     Index("ix_sponsor_matches_room", "room", "number"),
     Index("ix_sponsor_matches_active", "room", postgresql_where=text("status = 'active'")),
     Index("ix_sponsor_matches_unfinished", "number", postgresql_where=text(UNFINISHED)),

@@ -59,8 +59,8 @@ _CHEAPEST = (
 COLUMNS = (table, _AGE, _ENDED_AGE, _CHEAPEST)
 
 
-def _ms(at: datetime) -> int:
-    return round(at.timestamp() * 1000)
+def _ms(at: datetime | None) -> int | None:
+    return None if at is None else round(at.timestamp() * 1000)
 
 
 def _at(ms: int | None) -> datetime | None:
@@ -77,7 +77,7 @@ def stored_of(row: Row[Any]) -> StoredMatch:
         row.factor,
         row.budget_coins,
         _ms(row.starts_at),
-        None if row.ends_at is None else _ms(row.ends_at),
+        _ms(row.ends_at),
         row.status,
         row.used_coins,
         row.used_diamonds,
@@ -196,12 +196,14 @@ async def end_match(database: Database, match_id: str, actor: str | None = None)
 _WRITE = text(
     "UPDATE sponsor_matches m SET status = v.status, used_coins = v.used_coins, used_diamonds = v.used_diamonds, "
     "returned_coins = v.returned_coins, partition = v.partition, "
+    "starts_at = to_timestamp(0) + v.starts_ms * interval '1 millisecond', "
     # A payment that comes after the end is due from then on.
     "ended_at = CASE WHEN v.status IN ('funding', 'active') THEN NULL WHEN m.partition IS NULL THEN now() "
     "ELSE coalesce(m.ended_at, now()) END "
     "FROM unnest(CAST(:ids AS text[]), CAST(:statuses AS text[]), CAST(:used_coins AS bigint[]), "
-    "CAST(:used_diamonds AS bigint[]), CAST(:returned_coins AS bigint[]), CAST(:partitions AS int[])) "
-    "AS v(id, status, used_coins, used_diamonds, returned_coins, partition) WHERE m.id = v.id"
+    "CAST(:used_diamonds AS bigint[]), CAST(:returned_coins AS bigint[]), CAST(:partitions AS int[]), "
+    "CAST(:starts AS bigint[])) "
+    "AS v(id, status, used_coins, used_diamonds, returned_coins, partition, starts_ms) WHERE m.id = v.id"
 )
 
 
@@ -218,6 +220,7 @@ async def write_matches(connection: AsyncConnection, matches: Iterable[Match]) -
                 "used_diamonds": [m.used_diamonds for m in rows],
                 "returned_coins": [m.returned_coins for m in rows],
                 "partitions": [m.partition for m in rows],
+                "starts": [m.starts_ms for m in rows],
             },
         )
 
@@ -255,9 +258,9 @@ async def list_matches(database: Database, room: str, before: int | None, limit:
 
 
 async def unfinished_matches(
-    database: Database, older_than_s: float, younger_than_s: float, limit: int
+    database: Database, older_than_s: float, younger_than_s: float, after: int, limit: int
 ) -> list[StoredMatch]:
-    """Those that wait for their funding since some time, or are over with coins that are due: the oldest first.
+    """Those that wait for their funding for a while, or are over with coins that are due, from behind number `after`.
 
     What is due for longer than refs are remembered is left out: it might be given back twice.
     """
@@ -267,6 +270,7 @@ async def unfinished_matches(
         select(*COLUMNS)
         .where(
             text(f"({UNFINISHED})"),
+            table.c.number > after,
             or_(
                 (table.c.status == "funding") & (table.c.created_at < func.now() - age),
                 table.c.ended_at > func.now() - memory,

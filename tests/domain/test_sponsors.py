@@ -8,7 +8,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from msgspec import Raw
 
-from livegift.domain.journal import GiftSent
+from livegift.domain.journal import GiftSent, WalletChanged
 from livegift.domain.postings import Transfer, sums
 from livegift.domain.sponsors import (
     Act,
@@ -44,8 +44,12 @@ def gift(user: str = "ann", gift_id: str = "rose", count: int = 1, to: str = "ch
     # fmt: on
 
 
+def entry(delta: int, user: str = "brand") -> WalletChanged:
+    return WalletChanged(user, 1, 0, "ref", delta, "sponsor", 5)
+
+
 def active(match: Match = NEW) -> Match:
-    return fund(match, match.budget_coins, 3).match
+    return fund(match, entry(-match.budget_coins), 3).match
 
 
 gifts = st.lists(
@@ -194,7 +198,7 @@ class World:
         self.booked += 1
         self.accounts["coins:user:brand"] += delta
         self.accounts["coins:sponsored:p3"] -= delta
-        step = fund(self.match, -delta, 3) if delta < 0 else give_back(self.match, delta)
+        step = fund(self.match, entry(delta), 3) if delta < 0 else give_back(self.match, entry(delta))
         self.match = step.match
         self.post(step.acts)
 
@@ -264,17 +268,29 @@ def test_whatever_dies_or_is_set_back_coins_are_used_or_given_back(happened: lis
 def test_only_its_own_payment_funds_a_match(coins: int, again: int) -> None:
     match = active() if again else NEW
     assume(again or coins != BUDGET)
-    with pytest.raises(ValueError, match="expected one of"):
-        fund(match, coins, 3)
+    with pytest.raises(ValueError, match="expected one payment of"):
+        fund(match, entry(-coins), 3)
+
+
+def test_nobody_elses_payment_or_credit_counts() -> None:
+    with pytest.raises(ValueError, match="by brand"):
+        fund(NEW, entry(-BUDGET, "ann"), 3)
+    with pytest.raises(ValueError, match="for brand"):
+        give_back(active(), entry(5, "ann"))
+
+
+def test_it_starts_with_its_payment_unless_a_time_is_given() -> None:
+    assert active(replace(NEW, starts_ms=None)).starts_ms == 5
+    assert active(replace(NEW, starts_ms=7)).starts_ms == 7
 
 
 def test_a_return_of_nothing_that_was_paid_is_refused() -> None:
-    with pytest.raises(ValueError, match="has none"):
-        give_back(NEW, 5)
+    with pytest.raises(ValueError, match="expected none"):
+        give_back(NEW, entry(5))
 
 
 def test_a_payment_that_nobody_remembers_is_given_back() -> None:
-    step = fund(forgotten("m1", "brand", 40), 40, 3)
+    step = fund(forgotten("m1", "brand", 40), entry(-40), 3)
     assert (step.match.status, step.match.due_coins) == ("ended", 40)
     assert match_gift(step.match, gift())[1] is None
     assert [act.reason for act in step.acts] == ["sponsor", "sponsor_return"]

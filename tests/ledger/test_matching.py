@@ -109,12 +109,12 @@ async def test_what_is_left_when_it_is_exhausted_is_due(database: Database) -> N
     after = await found(database)
     assert (after.status, after.used_coins, after.due_coins) == ("exhausted", 10, 2)
     assert (await accounts(database))["coins:sponsored:p0"] == 2
-    assert [m.match.id for m in await unfinished_matches(database, 0, 100, 9)] == ["m1"]
+    assert [m.match.id for m in await unfinished_matches(database, 0, 100, 0, 9)] == ["m1"]
     journal.credit("brand", 2, "m1", "sponsor_return")
     await book(database, [journal.stretch(2)])
     after = await found(database)
     assert (after.status, after.returned_coins, after.due_coins) == ("returned", 2, 0)
-    assert await unfinished_matches(database, 0, 100, 9) == []
+    assert await unfinished_matches(database, 0, 100, 0, 9) == []
     await is_right(database)
 
 
@@ -183,7 +183,9 @@ async def test_a_booking_asks_for_matches_once(database: Database) -> None:
 # --- What does not fit ------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("coins", "ref", "reason"), [(-19, "m1", "sponsor"), (5, "m1", "sponsor_return")])
+@pytest.mark.parametrize(
+    ("coins", "ref", "reason"), [(-19, "m1", "sponsor"), (5, "m1", "sponsor_return"), (5, "m2", "sponsor_return")]
+)
 async def test_an_entry_that_is_not_the_matchs_goes_to_quarantine(
     database: Database, coins: int, ref: str, reason: str
 ) -> None:
@@ -210,7 +212,7 @@ async def test_a_payment_for_a_match_that_nobody_knows_is_due_at_once(database: 
     await book(database, [brand().stretch()])
     after = await found(database)
     assert (after.status, after.due_coins, after.partition) == ("ended", 20, 0)
-    assert [m.match.id for m in await unfinished_matches(database, 0, 100, 9)] == ["m1"]
+    assert [m.match.id for m in await unfinished_matches(database, 0, 100, 0, 9)] == ["m1"]
     assert await shown_matches(database, 100, 0, 9) == [], "no room has it"
     await is_right(database)
 

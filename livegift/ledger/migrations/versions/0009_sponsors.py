@@ -40,7 +40,7 @@ def upgrade() -> None:
         sa.Column("returned_coins", sa.BigInteger(), server_default=zero, nullable=False),
         sa.Column("status", sa.Text(), server_default="funding", nullable=False),
         sa.Column("partition", sa.Integer(), nullable=True),
-        _at("starts_at", nullable=False),
+        _at("starts_at"),
         _at("ends_at"),
         _at("created_at", nullable=False),
         _at("ended_at"),
@@ -51,7 +51,6 @@ def upgrade() -> None:
         sa.CheckConstraint(
             "used_coins BETWEEN 0 AND budget_coins AND used_diamonds >= 0", name=op.f("ck_sponsor_matches_used")
         ),
-        sa.CheckConstraint("ends_at > starts_at", name=op.f("ck_sponsor_matches_time")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_sponsor_matches")),
         sa.UniqueConstraint("number", name=op.f("uq_sponsor_matches_number")),
     )
