@@ -16,7 +16,7 @@ from livegift.migrate import migrate
 from livegift.recovery.restore import restore
 from livegift.settings import Settings
 from livegift.sponsors import end_match as end_and_return
-from livegift.sponsors import fund_match
+from livegift.sponsors import finish_matches, fund_match, refresh_matches
 from livegift.store.rooms import Rooms
 from tests.conftest import COMMON
 from tests.inprocess import InProcess, armed_again, passes
@@ -224,3 +224,38 @@ async def put_back(system: InProcess, saved: str) -> None:
     await system.put_back_ledger(saved)
     system.start_aggregator()
     await armed_again(system)
+
+
+async def test_a_stopped_partition_and_a_lost_room_hold_no_other_up(running: InProcess, own_redis: OwnRedis) -> None:
+    partitions = running.settings.partitions
+    mine = partition_of("brand", partitions)
+    other = next(f"b{n}" for n in range(100) if partition_of(f"b{n}", partitions) != mine)
+    await running.open_room("r2", "bea")
+    await running.grant(other, COINS)
+    for match_id, sponsor, room in (("m1", "brand", "r1"), ("m2", other, "r2")):
+        match = Match(match_id, room, sponsor, "rose", 1, BUDGET, 0, None)
+        await fund_match(running.database, running.wallets, NewMatch(match, "h", "Brand", "Doubles"), "root")
+    for match_id in ("m1", "m2"):
+        await becomes(running, "active", match_id)
+    rooms = Rooms(running.store)
+    await wait_until(lambda: shows(rooms, "r1", "m1"), "the room shows it")
+    async with nobody_books(running):
+        for match_id in ("m1", "m2"):
+            await end_match(running.database, match_id)
+        await running.outbox.disarm(mine)
+        await finish_matches(running.database, running.wallets)
+        assert (await running.wallets.read(other)).balance == COINS
+        await brand_has(running, COINS - BUDGET)
+        with closing(own_redis.server.client()) as client:
+            client.delete("{room:r1}:state")
+        await wait_until(lambda: shows(rooms, "r2", "m2"), "the room shows it")
+        await refresh_matches(running.database, rooms)
+        assert not await shows(rooms, "r2", "m2")
+    await becomes(running, "returned", "m2")
+    await becomes(running, "returned", "m1")
+    await brand_has(running, COINS)
+
+
+async def shows(rooms: Rooms, room: str, match_id: str) -> bool:
+    header = orjson.loads((await rooms.snapshot(room)).header)
+    return match_id in [match["match_id"] for match in header["matches"]]
