@@ -6,7 +6,7 @@ Whatever happens to a match moves coins between that account, the sponsor's and 
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from livegift.domain.journal import GiftSent, WalletChanged
 from livegift.domain.postings import COIN, DIAMOND, REASONS, Transfer, diamonds_of
@@ -76,8 +76,7 @@ class Step:
     acts: tuple[Act, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Matched:
+class Matched(NamedTuple):
     """What a match adds to one gift: `units` more of them, paid by the sponsor."""
 
     match_id: str
@@ -116,8 +115,8 @@ def match_id_of(ref: str) -> str:
 # --- What it adds to gifts --------------------------------------------------------------------------------------------
 
 
-def match_gift(match: Match, gift: GiftSent) -> tuple[Match, Matched | None]:
-    """The match after `gift`, and what it adds to it, None for nothing.
+def added_to(match: Match, used_coins: int, gift: GiftSent) -> Matched | None:
+    """What a match that has used so many coins adds to `gift`, None for nothing.
 
     Only gifts that somebody else gives to somebody else count, sent from `starts_ms` to before `ends_ms`.
     """
@@ -132,39 +131,44 @@ def match_gift(match: Match, gift: GiftSent) -> tuple[Match, Matched | None]:
     )
     price = gift.coins // gift.count
     if not counts or price <= 0:
-        return match, None
-    units = min(gift.count * match.factor, match.remaining_coins // price)
+        return None
+    units = min(gift.count * match.factor, (match.budget_coins - used_coins) // price)
     if units <= 0:
-        return match, None
-    added = Matched(match.id, units, units * price, units * (gift.diamonds // gift.count))
-    after = replace(
-        match, used_coins=match.used_coins + added.coins, used_diamonds=match.used_diamonds + added.diamonds
-    )
-    return after, added
+        return None
+    return Matched(match.id, units, units * price, units * (gift.diamonds // gift.count))
 
 
 def match_gifts(
     matches: Iterable[Match], gifts: Iterable[GiftSent]
 ) -> tuple[dict[str, Match], list[tuple[int, Matched]]]:
     """Apply matches to gifts, both in their order. Returns the matches after it, and what each gift's index got."""
-    after = {match.id: match for match in matches}
-    of_room: dict[str, list[str]] = {}
-    for match in after.values():
-        of_room.setdefault(match.room, []).append(match.id)
+    known = {match.id: match for match in matches}
+    of_room: dict[str, list[Match]] = {}
+    for match in known.values():
+        of_room.setdefault(match.room, []).append(match)
+    # Summed up here: a new value for each gift would cost as much as booking it.
+    coins = {match.id: match.used_coins for match in known.values()}
+    diamonds = {match.id: match.used_diamonds for match in known.values()}
     found: list[tuple[int, Matched]] = []
     for index, gift in enumerate(gifts):
-        for match_id in of_room.get(gift.room, ()):
-            after[match_id], added = match_gift(after[match_id], gift)
+        for match in of_room.get(gift.room, ()):
+            added = added_to(match, coins[match.id], gift)
             if added is not None:
+                coins[match.id] += added.coins
+                diamonds[match.id] += added.diamonds
                 found.append((index, added))
+    after = {
+        match.id: replace(match, used_coins=coins[match.id], used_diamonds=diamonds[match.id])
+        for match in known.values()
+    }
     return after, found
 
 
-def matched_legs(added: Matched, partition: int, creator: str) -> tuple[Transfer, ...]:
-    """The transfers of what was added to a gift of `partition` to `creator`."""
-    coins = Transfer(COIN, account_of(added.match_id), f"coins:spent:p{partition}", added.coins)
-    diamonds = Transfer(DIAMOND, f"diamonds:issued:p{partition}", diamonds_of(creator), added.diamonds)
-    return tuple(transfer for transfer in (coins, diamonds) if transfer.amount)
+def matched_legs(match_id: str, coins: int, diamonds: int, partition: int, creator: str) -> tuple[Transfer, ...]:
+    """The transfers of what was added to gifts of `partition` to `creator`."""
+    paid = Transfer(COIN, account_of(match_id), f"coins:spent:p{partition}", coins)
+    earned = Transfer(DIAMOND, f"diamonds:issued:p{partition}", diamonds_of(creator), diamonds)
+    return tuple(transfer for transfer in (paid, earned) if transfer.amount)
 
 
 def is_exhausted(match: Match, cheapest_coins: int | None) -> bool:

@@ -87,10 +87,14 @@ async def match_batch(connection: AsyncConnection, gifts: Gifts, changes: Change
     await write_acts(connection, done)
     await _write(connection, gifts, added)
     batch = MatchedBatch([move for act in done for move in act.moves], {}, tuple(changed))
+    sums: dict[tuple[str, int, str], tuple[int, int]] = {}
     for index, matched in added:
         partition, _, gift = gifts[index]
-        batch.transfers += matched_legs(matched, partition, gift.to)
-        batch.diamonds[gift.to] = batch.diamonds.get(gift.to, 0) + matched.diamonds
+        coins, diamonds = sums.get((matched.match_id, partition, gift.to), (0, 0))
+        sums[matched.match_id, partition, gift.to] = coins + matched.coins, diamonds + matched.diamonds
+    for (match_id, partition, creator), (coins, diamonds) in sums.items():
+        batch.transfers += matched_legs(match_id, coins, diamonds, partition, creator)
+        batch.diamonds[creator] = batch.diamonds.get(creator, 0) + diamonds
     return batch
 
 

@@ -13,6 +13,7 @@ from livegift.domain.postings import Transfer, sums
 from livegift.domain.sponsors import (
     Act,
     Match,
+    Matched,
     account_of,
     end,
     forgotten,
@@ -20,7 +21,6 @@ from livegift.domain.sponsors import (
     funding_ref,
     give_back,
     is_exhausted,
-    match_gift,
     match_gifts,
     match_id_of,
     matched_legs,
@@ -50,6 +50,16 @@ def entry(delta: int, user: str = "brand") -> WalletChanged:
 
 def active(match: Match = NEW) -> Match:
     return fund(match, entry(-match.budget_coins), 3).match
+
+
+def match_gift(match: Match, sent: GiftSent) -> tuple[Match, Matched | None]:
+    """One match and one gift."""
+    after, added = match_gifts([match], [sent])
+    return after[match.id], added[0][1] if added else None
+
+
+def legs(added: Matched, creator: str = "cho") -> tuple[Transfer, ...]:
+    return matched_legs(added.match_id, added.coins, added.diamonds, 7, creator)
 
 
 gifts = st.lists(
@@ -110,7 +120,7 @@ def test_never_more_than_the_budget_and_nothing_is_made_or_destroyed(given_: lis
     begun = [active(match) for match in given_]
     after, added = match_gifts(begun, sent)
     assert list(after) == [match.id for match in begun]
-    moves = [move for index, a in added for move in matched_legs(a, 7, sent[index].to)]
+    moves = [move for index, a in added for move in legs(a, sent[index].to)]
     totals: Counter[str] = Counter()
     changes = sums(moves)
     for (_, asset), change in changes.items():
@@ -205,7 +215,7 @@ class World:
     def gift(self, count: int) -> None:
         self.match, added = match_gift(self.match, gift(count=count))
         if added is not None:
-            self.move(matched_legs(added, 7, "cho"))
+            self.move(legs(added))
         if self.match.status == "active" and is_exhausted(self.match, 1):
             self.end("exhausted")
 
