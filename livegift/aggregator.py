@@ -33,12 +33,15 @@ from livegift.limits import (
     BOOK_BATCH_MAX,
     BOOK_PACE_S,
     BOOK_RETRY_S,
+    MATCH_NEWS_PACE_S,
+    MATCHES_REFRESH_S,
     MEMORY_PERIOD_S,
     MEMORY_SHARE_ENOUGH,
     MEMORY_SHARE_MAX,
     STREAK_REOPEN_S,
     SWEEP_CORRECTIONS_S,
     SWEEP_GRANTS_S,
+    SWEEP_MATCHES_S,
     SWEEP_ORDERS_S,
     TRIM_PERIOD_S,
 )
@@ -47,6 +50,7 @@ from livegift.reading import DurableReader, Reading
 from livegift.recovery.partitions import Prepared
 from livegift.recovery.restore import recovery_of
 from livegift.settings import Settings
+from livegift.sponsors import MatchNews, finish_matches, refresh_matches
 from livegift.store.client import Node, Store
 from livegift.store.leases import Leases
 from livegift.store.outbox import Outbox, Row
@@ -87,6 +91,8 @@ class Aggregator(Worker):
         self._barrier = BARRIERS[settings.durability]
         self._keep_s = settings.outbox_keep_s
         self._recovery, self._rooms = recovery_of(store, self._outbox, database, settings)
+        self._shows = Rooms(store)
+        self._news = MatchNews(self._shows)
         self._held: dict[int, _Held] = {}
         self._stopped: set[int] = set()
         self._short: dict[str, bool] = {}
@@ -101,6 +107,8 @@ class Aggregator(Worker):
             "grants": self._repeat_grants(),
             "orders": self._finish_orders(),
             "corrections": self._finish_corrections(),
+            "matches": self._finish_matches(),
+            "match news": self._tell_of_matches(),
         }
 
     async def on_leases(self, won: set[int], lost: set[int]) -> None:
@@ -224,10 +232,16 @@ class Aggregator(Worker):
         metrics.BOOKED.inc(booked.gifts)
         times = [entry.ts_ms for s in stretches for _, entry in s.entries[:1] if isinstance(entry, GiftSent)]
         log.debug("aggregator.booked", batch_id=booked.batch_id, gifts=booked.gifts, oldest_ms=min(times, default=0))
+        self._news.add(booked.matches)
         await self._outbox.advance("booked", ends)
         for credit in booked.credits:
+            more = {"matched_diamonds": credit.matched_diamonds} if credit.matched_diamonds else {}
             message = wire.frame(
-                "creator.credited", batch_id=str(booked.batch_id), diamonds=credit.diamonds, balance=credit.balance
+                "creator.credited",
+                batch_id=str(booked.batch_id),
+                diamonds=credit.diamonds,
+                balance=credit.balance,
+                **more,
             )
             # The diamonds are credited; that a page hears of it now is a courtesy.
             with suppress(StoreUnavailableError):
@@ -357,6 +371,24 @@ class Aggregator(Worker):
                 await finish_corrections(self._database, self._wallets, Rooms(self._store))
             except (StoreUnavailableError, LedgerUnavailableError) as error:
                 log.warning("corrections.sweep_failed", error=str(error))
+
+    async def _finish_matches(self) -> None:
+        """Finish what crashes and time have left of sponsor matches, and tell the rooms what they may have missed."""
+        refreshed = 0.0
+        while True:
+            await asyncio.sleep(SWEEP_MATCHES_S)
+            try:
+                self._news.add(await finish_matches(self._database, self._wallets))
+                if time.monotonic() - refreshed >= MATCHES_REFRESH_S:
+                    refreshed = time.monotonic()
+                    await refresh_matches(self._database, self._shows)
+            except (StoreUnavailableError, LedgerUnavailableError) as error:
+                log.warning("matches.sweep_failed", error=str(error))
+
+    async def _tell_of_matches(self) -> None:
+        while True:
+            await self._news.tell()
+            await asyncio.sleep(MATCH_NEWS_PACE_S)
 
 
 def run_aggregator(settings: Settings) -> None:

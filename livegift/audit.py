@@ -1,4 +1,4 @@
-"""`livegift audit`: the six invariants, exact under traffic.
+"""`livegift audit`: the invariants, exact under traffic.
 
 Redis is read first: wallets, then how far each journal is, then the rooms. Then the ledger is waited for until it has
 booked that much, and compared at exactly those places, in one snapshot.
@@ -19,6 +19,7 @@ from livegift.ledger.corrections import wrong_corrections
 from livegift.ledger.engine import Database
 from livegift.ledger.journal import read_checkpoints
 from livegift.ledger.payouts import wrong_payouts
+from livegift.ledger.sponsor_audit import wrong_matches
 from livegift.limits import AUDIT_WAIT_S
 from livegift.settings import Settings
 from livegift.store.audit import WalletState, read_wallets
@@ -38,6 +39,7 @@ INVARIANTS = {
     7: "every correction has exactly the entry and the diamonds that its status says",
     8: "earnings by the hour are the gifts', each payout has exactly the transfers that its status says",
     9: "limits in Redis are the ledger's at the same version, no version is missing, no gift was above its limit",
+    10: "every sponsor match has paid for exactly what it added to gifts, within its budget, and gives back the rest",
 }
 
 
@@ -132,6 +134,8 @@ async def audit(settings: Settings, wait_s: float = AUDIT_WAIT_S) -> Report:
             limits = {wallet.user: wallet.limits for wallet in seen.wallets}
             checks[9].compared, wrong = await wrong_limits(connection, limits, ledger.EXAMPLES_MAX)
             checks[9].violations += wrong
+            checks[10].compared, wrong = await wrong_matches(connection, settings.ref_ttl_s)
+            checks[10].violations += wrong
     finally:
         await database.aclose()
         await store.aclose()

@@ -153,6 +153,22 @@ PROVIDER_TIMEOUT_S = 20.0
 PROVIDER_PAGE = 100
 RECONCILE_MARGIN_S = 3_600.0
 
+# Sponsor matches. One that ends by its time or with its room still gets what is being booked.
+SPONSOR_FACTOR_MAX = 9
+SPONSOR_BUDGET_COINS_MAX = 1_000_000_000
+SPONSOR_MATCHES_PER_ROOM_MAX = 5
+SPONSOR_END_GRACE_S = 5.0
+SWEEP_MATCHES_S = 2.0
+SWEEP_MATCHES_MAX = 100
+# The least time between two events of a match, as one process tells them.
+MATCH_NEWS_PACE_S = 0.25
+# How often rooms are told of their matches again, how many at once, and of those that ended how long ago.
+MATCHES_REFRESH_S = 10.0
+MATCHES_REFRESH_PAGE = 500
+MATCHES_SHOWN_AFTER_S = 120.0
+# What a room was told so long ago, and is not what the ledger says, is put right; earlier, news may be on their way.
+MATCH_SETTLED_MS = 30_000
+
 # Leases. A holder renews three times before it loses one.
 LEASE_TTL_MS = 9_000
 LEASE_RENEW_S = 2.0
@@ -190,3 +206,4 @@ assert BARRIER_TIMEOUT_MS / 1000 <= REDIS_TIMEOUT_S  # noqa: S101
 assert PROBE_TIMEOUT_S <= GIFT_SLOW_S < GIFT_DEADLINE_S  # noqa: S101
 assert DRAIN_WINDOW_MAX_S + GIFT_DEADLINE_S < DRAIN_TIMEOUT_S  # noqa: S101
 assert DIRECTORY_WAIT_S < DIRECTORY_ANSWER_S  # noqa: S101
+assert MATCHES_SHOWN_AFTER_S > 2 * MATCHES_REFRESH_S + MATCH_SETTLED_MS / 1000  # noqa: S101

@@ -24,6 +24,8 @@ from livegift.limits import (
     NAME_LENGTH_MAX,
     ORDER_COINS_MAX,
     REF_PATTERN,
+    SPONSOR_BUDGET_COINS_MAX,
+    SPONSOR_FACTOR_MAX,
     TEXT_PATTERN,
     TITLE_LENGTH_MAX,
     TOKEN_LENGTH_MAX,
@@ -34,6 +36,7 @@ Id = Annotated[str, Meta(pattern=ID_PATTERN)]
 Ref = Annotated[str, Meta(pattern=REF_PATTERN, description="the client's idempotency key")]
 Title = Annotated[str, Meta(min_length=1, max_length=TITLE_LENGTH_MAX, pattern=TEXT_PATTERN)]
 Coins = Annotated[int, Meta(ge=0, le=10**13)]
+TimeMs = Annotated[int, Meta(ge=0, le=10**13, description="milliseconds since the epoch")]
 
 SUBPROTOCOL = "livegift.v1"
 _ID = re.compile(ID_PATTERN)
@@ -196,6 +199,19 @@ class BatchBody(Struct, frozen=True, forbid_unknown_fields=True):
     id: Id | None = None
 
 
+class SponsorMatchBody(Struct, frozen=True, forbid_unknown_fields=True):
+    """`POST /v1/admin/rooms/{room}/matches`: `factor` gifts added to each (of `gift_id`), until the budget is used."""
+
+    sponsor: Id
+    sponsor_name: Annotated[str, Meta(min_length=1, max_length=NAME_LENGTH_MAX, pattern=TEXT_PATTERN)]
+    title: Title
+    budget_coins: Annotated[int, Meta(ge=1, le=SPONSOR_BUDGET_COINS_MAX)]
+    gift_id: Id | None = None
+    factor: Annotated[int, Meta(ge=1, le=SPONSOR_FACTOR_MAX)] = 1
+    starts_ms: TimeMs | None = None
+    ends_ms: TimeMs | None = None
+
+
 class DemoToken(Struct, frozen=True):
     """`POST /demo/token`, which only `livegift dev` has."""
 
@@ -310,6 +326,11 @@ def gift_revoked_event(gift: RevokedGift, coins: int, ts_ms: int) -> bytes:
     return orjson.dumps(shown)[1:]
 
 
+def match_event(event_id: str, ts_ms: int, shown: bytes) -> bytes:
+    """The event of a sponsor match that has changed, without its opening brace and `seq`; `shown` is its JSON."""
+    return b'"type":"match","id":"%b","ts_ms":%d,%b' % (event_id.encode(), ts_ms, shown[1:])
+
+
 def _json_bool(value: bool) -> str:  # noqa: FBT001 - its one argument is its meaning
     return "true" if value else "false"
 
@@ -335,6 +356,7 @@ class SnapshotHeader(Struct, frozen=True):
     totals: msgspec.Raw
     top: msgspec.Raw
     combos: msgspec.Raw
+    matches: msgspec.Raw = msgspec.Raw(b"[]")
 
 
 ROOM_HEADER = msgspec.json.Decoder(RoomHeader)
@@ -355,13 +377,14 @@ def room_snapshot_frame(
 ) -> bytes:
     """`room` has what the ledger knows: id, creator, status, title."""
     head = orjson.dumps({"type": "room.snapshot", **room, "viewers": viewers, "complete": complete, "goals": []})[:-1]
-    return b'%b,"epoch":%d,"seq":%d,"totals":%b,"top":%b,"combos":%b,"events":[%b]}' % (
+    return b'%b,"epoch":%d,"seq":%d,"totals":%b,"top":%b,"combos":%b,"matches":%b,"events":[%b]}' % (
         head,
         header.epoch,
         header.seq,
         header.totals,
         header.top,
         header.combos,
+        header.matches,
         b",".join(events),
     )
 

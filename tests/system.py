@@ -109,12 +109,21 @@ class System:
         return self.tokens.sign(user, role, **{"age_verified": True, "name": user.title(), **claims})
 
     def http(
-        self, method: str, path: str, body: object = None, *, token: str | None = None, web: str = "web 1"
+        self,
+        method: str,
+        path: str,
+        body: object = None,
+        *,
+        token: str | None = None,
+        web: str = "web 1",
+        key: str | None = None,
     ) -> tuple[int, Any]:
-        """One request; the status (0: no connection) and the decoded body."""
+        """One request, `key` is its Idempotency-Key; the status (0: no connection) and the decoded body."""
         request = urllib.request.Request(f"http://{self.address(web)}{path}", method=method)
         if token:
             request.add_header("Authorization", f"Bearer {token}")
+        if key:
+            request.add_header("Idempotency-Key", key)
         data = None if body is None else body if isinstance(body, bytes) else json.dumps(body).encode()
         try:
             with urllib.request.urlopen(request, data, timeout=10) as response:

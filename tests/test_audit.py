@@ -7,14 +7,20 @@ from contextlib import closing
 import psycopg
 import pytest
 import redis as redis_py
+from sqlalchemy import text
 
 from livegift.audit import Report
 from livegift.domain.partitions import partition_of
+from livegift.domain.sponsors import Match
 from livegift.embedded import RedisServer
+from livegift.ledger.sponsor_audit import wrong_matches
+from livegift.ledger.sponsors import NewMatch, read_match
 from livegift.settings import Settings
+from livegift.sponsors import end_match, fund_match
 from livegift.store.keys import partition_roots, room_root, wallet
 from tests.inprocess import InProcess
 from tests.system import command, environ
+from tests.waiting import wait_until
 
 ALICE_GIFTS = 5
 
@@ -142,3 +148,58 @@ async def run_audit(system: InProcess, *options: str) -> tuple[int | None, str]:
     )
     output, _ = await process.communicate()
     return process.returncode, output.decode()
+
+
+@pytest.fixture
+async def matched(booked: InProcess) -> InProcess:
+    """And a match that has doubled two roses, and one that was given back."""
+    await booked.grant("brand", 100)
+    for match_id in ("m1", "m2"):
+        match = Match(match_id, "r1", "brand", "rose", 1, 10, 0, None)
+        await fund_match(booked.database, booked.wallets, NewMatch(match, "h", "Brand", "Doubles"), "root")
+    await wait_until(lambda: is_match(booked, "m2", "active"), "both are active")
+    await end_match(booked.database, booked.wallets, "m2", "root")
+    for n in range(2):
+        await booked.gift("alice", "r1", "bob", "rose", f"rose-{n}")
+    await wait_until(lambda: is_match(booked, "m2", "returned"), "the other is given back")
+    report = await booked.audit()
+    assert report.passed, report.to_text()
+    return booked
+
+
+async def is_match(system: InProcess, match_id: str, status: str) -> bool:
+    found = await read_match(system.database, match_id)
+    return found is not None and found.match.status == status
+
+
+MATCH_BREAKS = [
+    ("UPDATE sponsor_matches SET used_coins = 3 WHERE id = 'm1'", "used 3 (2 diamonds), its rows 2 (2)"),
+    ("UPDATE sponsor_matches SET used_diamonds = 3 WHERE id = 'm1'", "used 2 (3 diamonds), its rows 2 (2)"),
+    ("DELETE FROM gift_matches WHERE n = (SELECT max(n) FROM gift_matches)", "used 2 (2 diamonds), its rows 1 (1)"),
+    ("UPDATE sponsor_matches SET budget_coins = 9 WHERE id = 'm1'", "paid 10, funded 10 of 9"),
+    ("UPDATE sponsor_matches SET status = 'ended' WHERE id = 'm1'", "released 0 of 8"),
+    ("UPDATE sponsor_matches SET status = 'returned' WHERE id = 'm1'", "released 0 of 8"),
+    ("UPDATE sponsor_matches SET returned_coins = 9 WHERE id = 'm2'", "returned 9 (booked 10, lost 0)"),
+    ("UPDATE accounts SET balance = 9 WHERE name = 'coins:match:m1'", "its account 9"),
+    ("DELETE FROM postings WHERE reason = 'sponsor' AND ref = 'm1'", "funded 0 of 10"),
+    ("DELETE FROM transfers WHERE reason = 'sponsor' AND ref = 'sponsor:m1'", "paid 0, funded 10"),
+    ("UPDATE gift_matches SET units = 2 WHERE n = (SELECT max(n) FROM gift_matches)", "2 units of 1 coins"),
+    ("DELETE FROM gifts WHERE gift_id = 'rose' AND ref = 'rose-0'", "which is not booked"),
+    ("UPDATE gifts SET room = 'r2' WHERE ref = 'rose-0'", "do not fit gift"),
+    ("UPDATE gifts SET sender = 'brand' WHERE ref = 'rose-0'", "do not fit gift"),
+    ("UPDATE sponsor_matches SET partition = 0, id = 'm3' WHERE id = 'm2'", "match m2: unknown"),
+    ("UPDATE accounts SET balance = 1 WHERE name LIKE 'coins:sponsored:%'", "1 coins between wallets and matches"),
+]
+
+
+async def test_what_is_wrong_with_a_match(matched: InProcess) -> None:
+    for statement, expected in MATCH_BREAKS:
+        async with matched.database.begin() as connection:
+            assert (await connection.execute(text(statement))).rowcount == 1, statement
+            found = "\n".join((await wrong_matches(connection, 86_400))[1])
+            assert expected in found, (statement, found)
+            await connection.rollback()
+    statement, expected = MATCH_BREAKS[0]
+    sql(matched, statement)
+    report = await matched.audit(wait_s=2.0)
+    assert [expected in "\n".join(check.violations) for check in report.checks if check.number == 10] == [True]

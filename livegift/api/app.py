@@ -19,6 +19,7 @@ from livegift.api import (
     payouts,
     receipts,
     rooms,
+    sponsors,
     wallets,
 )
 from livegift.api.context import Context
@@ -81,6 +82,7 @@ def create_app(settings: Settings, *, with_demo: bool = False, wheel: Wheel | No
         *limits.ROUTES,
         *payouts.ADMIN_ROUTES,
         *admin.ROUTES,
+        *sponsors.ROUTES,
         *health.ROUTES,
     ]
     if with_demo:

@@ -22,6 +22,8 @@ REASONS = {
     "chargeback": "coins:charged_back",
     "correction": "coins:corrected",
     "revocation": "coins:spent",  # a gift that was undone
+    "sponsor": "coins:sponsored",
+    "sponsor_return": "coins:sponsored",
     "suspense": "coins:suspense",  # back from quarantine
 }
 

@@ -39,6 +39,12 @@ async def post(connection: AsyncConnection, reason: str, ref: str, moves: Sequen
     An act is posted once: a second time raises SQLAlchemy's IntegrityError. Call it in the transaction that moves the
     act's own state, and there is no second time. What has to be undone is undone by transfers the other way.
     """
+    await write(connection, reason, ref, moves)
+    return await add(connection, moves)
+
+
+async def write(connection: AsyncConnection, reason: str, ref: str, moves: Sequence[Transfer]) -> None:
+    """The rows of `post` alone, where one `add` moves the accounts of several acts: two could wait for each other."""
     rows = [
         {
             "reason": reason,
@@ -51,7 +57,5 @@ async def post(connection: AsyncConnection, reason: str, ref: str, moves: Sequen
         }
         for line, move in enumerate(moves, 1)
     ]
-    if not rows:
-        return {}
-    await connection.execute(insert(tables.postings), rows)
-    return await add(connection, moves)
+    if rows:
+        await connection.execute(insert(tables.postings), rows)

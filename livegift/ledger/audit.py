@@ -15,6 +15,11 @@ _LEGS = """
     UNION ALL SELECT 'coins:spent:p' || partition, coins FROM gifts
     UNION ALL SELECT 'diamonds:issued:p' || partition, -diamonds FROM gifts
     UNION ALL SELECT 'diamonds:user:' || receiver, diamonds FROM gifts
+    UNION ALL SELECT 'coins:match:' || match_id, -coins FROM gift_matches
+    UNION ALL SELECT 'coins:spent:p' || partition, coins FROM gift_matches
+    UNION ALL SELECT 'diamonds:issued:p' || partition, -diamonds FROM gift_matches
+    UNION ALL SELECT 'diamonds:user:' || gifts.receiver, gift_matches.diamonds
+    FROM gift_matches JOIN gifts USING (partition, epoch, n)
     UNION ALL SELECT debit, -amount FROM transfers
     UNION ALL SELECT credit, amount FROM transfers
     UNION ALL SELECT debit, -amount FROM postings

@@ -1,6 +1,6 @@
 """What creators have earned, and how much of it can be paid out now."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -67,14 +67,16 @@ class Earnings:
         return max(self.total - self.pending, 0)
 
 
-async def note(connection: AsyncConnection, gifts: Iterable[GiftSent]) -> None:
-    """Add booked gifts to their receivers' hour, in the transaction that books them."""
+async def note(connection: AsyncConnection, gifts: Iterable[GiftSent], matched: Mapping[str, int]) -> None:
+    """Add booked gifts and what sponsors have added to them to creators' hour, in the transaction that books them."""
     sums: dict[str, list[int]] = {}
     for gift in gifts:
         row = sums.setdefault(gift.to, [0, 0, 0])
         row[0] += 1
         row[1] += gift.coins
         row[2] += gift.diamonds
+    for creator, added in matched.items():
+        sums[creator][2] += added
     if sums:
         columns = zip(*sums.values(), strict=True)
         counts, coins, diamonds = (list(column) for column in columns)

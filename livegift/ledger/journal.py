@@ -18,7 +18,9 @@ from livegift.ledger import accounts, allowances, corrections, earnings, orders,
 from livegift.ledger.engine import Database, plain
 from livegift.ledger.heads import move_heads
 from livegift.ledger.limit_tables import wallet_limits
+from livegift.ledger.matching import match_batch
 from livegift.ledger.quarantine import Quarantined, put_aside
+from livegift.ledger.sponsors import StoredMatch
 from livegift.ledger.stretches import Stretch
 
 
@@ -51,11 +53,12 @@ class Checkpoint:
 
 @dataclass(frozen=True, slots=True)
 class Credit:
-    """What a creator got by a batch: `diamonds` more, `balance` after it."""
+    """What a creator got by a batch: `diamonds` more, `balance` after it; so many of them paid by sponsors."""
 
     creator: str
     diamonds: int
     balance: int
+    matched_diamonds: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +69,8 @@ class Booked:
     gifts: int
     transfers: int
     credits: tuple[Credit, ...]
+    matches: tuple[StoredMatch, ...] = ()
+    """Sponsor matches that have changed."""
 
 
 _GIFT_COLUMNS = [column.name for column in tables.gifts.columns]
@@ -136,16 +141,22 @@ async def _book_rows(connection: AsyncConnection, stretches: Sequence[Stretch], 
     limits = [(s.partition, p, e) for s in stretches for p, e in s.entries if isinstance(e, LimitsChanged)]
     await _copy(connection, "wallet_limits", _LIMIT_COLUMNS, [allowances.row_of(*item) for item in limits])
     moves = [t for s in stretches for _, entry in s.entries for t in transfers_of(entry, s.partition)]
-    balances = await accounts.add(connection, [*moves, *more])
+    matched = await match_batch(connection, gifts, changes)
+    await earnings.note(connection, [gift for _, _, gift in gifts], matched.diamonds)
+    balances = await accounts.add(connection, [*moves, *more, *matched.transfers])
     await _mark_grants(connection, [e for _, _, e in changes if e.reason == "grant"])
     await orders.mark_booked(connection, [e for _, _, e in changes if e.reason in orders.REASONS])
     await corrections.mark_booked(connection, [e for _, _, e in changes if e.reason in corrections.REASONS])
-    await earnings.note(connection, [gift for _, _, gift in gifts])
     diamonds: dict[str, int] = {}
+    diamonds = dict(matched.diamonds)
     for _, _, gift in gifts:
         diamonds[gift.to] = diamonds.get(gift.to, 0) + gift.diamonds
-    credited = tuple(Credit(user, earned, balances[diamonds_of(user)]) for user, earned in diamonds.items() if earned)
-    return Booked(batch_id, len(gifts), len(changes), credited)
+    credited = tuple(
+        Credit(user, earned, balances[diamonds_of(user)], matched.diamonds.get(user, 0))
+        for user, earned in diamonds.items()
+        if earned
+    )
+    return Booked(batch_id, len(gifts), len(changes), credited, matched.changed)
 
 
 async def book_quarantined(connection: AsyncConnection, found: Quarantined, entry: Entry) -> Booked:

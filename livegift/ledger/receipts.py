@@ -31,7 +31,9 @@ _SPENT = text(
 _EARNED = text(
     "SELECT (SELECT coalesce(sum(diamonds), 0) FROM earned_hours WHERE creator = :creator "
     "AND hour < date_trunc('hour', CAST(:booked_at AS timestamptz))) "
-    "+ (SELECT coalesce(sum(g.diamonds), 0) FROM batches b JOIN gifts g ON g.batch_id = b.id "
+    "+ (SELECT coalesce(sum(g.diamonds + coalesce((SELECT sum(m.diamonds) FROM gift_matches m "
+    "WHERE (m.partition, m.epoch, m.n) = (g.partition, g.epoch, g.n)), 0)), 0) FROM batches b "
+    "JOIN gifts g ON g.batch_id = b.id "
     "WHERE g.receiver = :creator AND b.booked_at >= date_trunc('hour', CAST(:booked_at AS timestamptz)) "
     "AND (b.booked_at, b.id, g.partition, g.epoch, g.n) < (:booked_at, :batch_id, :partition, :epoch, :n))"
 )

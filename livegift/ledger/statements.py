@@ -66,6 +66,13 @@ _LINES = """
     FROM batches b JOIN gifts g ON g.batch_id = b.id
     WHERE g.receiver = :creator AND b.booked_at >= :start AND b.booked_at < :end
     UNION ALL
+    SELECT b.booked_at, 2 + s.number, b.id, m.partition::bigint, m.epoch, m.n, 'match',
+        m.partition || '-' || m.epoch || '-' || m.n, m.diamonds, b.id, g.room, g.gift_id, m.units, m.coins, s.sponsor
+    FROM batches b JOIN gifts g ON g.batch_id = b.id
+    JOIN gift_matches m ON (m.partition, m.epoch, m.n) = (g.partition, g.epoch, g.n)
+    JOIN sponsor_matches s ON s.id = m.match_id
+    WHERE g.receiver = :creator AND b.booked_at >= :start AND b.booked_at < :end
+    UNION ALL
     SELECT at, 1, id, 0, 0, 0, reason, ref, CASE WHEN credit = :account THEN amount ELSE -amount END,
         NULL, NULL, NULL, NULL, NULL, NULL
     FROM postings WHERE (credit = :account OR debit = :account) AND at >= :start AND at < :end

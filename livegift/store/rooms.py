@@ -7,6 +7,7 @@ from livegift.domain.partitions import START, Position
 from livegift.errors import StoreUnavailableError
 from livegift.limits import (
     GIFTERS_PAGE,
+    MATCH_SETTLED_MS,
     REPLAY_EVENTS_MAX,
     ROOM_IDLE_TTL_S,
     ROOM_LOG_EVENTS_MAX,
@@ -140,6 +141,17 @@ class Rooms:
         ttl_s = ROOM_IDLE_TTL_S if ended else 0
         command = call("room_announce", keys.room_root(room), ROOM_LOG_EVENTS_MAX, TOP_GIFTERS, body, once, ttl_s)
         return bool(await self._store.call(command))
+
+    async def show_match(
+        self, room: str, match_id: str, used_coins: int, status_rank: int, event: bytes, shown: bytes
+    ) -> bool:
+        """Have a room show a sponsor match as it is, and tell its viewers. False when it was not news.
+
+        `status_rank` is 0 while it is active, then higher; `event` is JSON without the opening brace, `shown` is JSON.
+        Older news are ignored. Raises StoreUnavailableError.
+        """
+        args = (ROOM_LOG_EVENTS_MAX, TOP_GIFTERS, match_id, used_coins, status_rank, event, shown, MATCH_SETTLED_MS)
+        return bool(await self._store.call(call("room_match", keys.room_root(room), *args)))
 
     async def totals(self, room: str) -> Totals:
         """Sums and watermarks of one moment."""

@@ -42,7 +42,8 @@ def parse_kinds(text: str) -> tuple[str, ...]:
 def tell(result: Result) -> None:
     print(
         f"seed {result.seed}: {result.operations} operations, {sum(result.faults.values())} faults, "
-        f"{result.gifts} gifts, {result.unknown} unknown ({result.resolved} resolved), {result.lost} lost, "
+        f"{result.gifts} gifts ({result.matched} times matched by {result.matches} matches), "
+        f"{result.unknown} unknown ({result.resolved} resolved), {result.lost} lost, "
         f"{result.viewed} events seen, {len(result.violations)} violations, {result.seconds} s",
         flush=True,
     )

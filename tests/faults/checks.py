@@ -8,7 +8,7 @@ from typing import Any
 from livegift.domain.partitions import partition_of
 from livegift.store.keys import partition_roots, room_root, wallet
 from tests.faults.clients import Watcher
-from tests.faults.generator import USERS, creator_of
+from tests.faults.generator import BRANDS, USERS, creator_of
 from tests.faults.model import Event, LedgerGift, Verdict
 from tests.faults.world import World
 
@@ -30,6 +30,7 @@ async def check(world: World, watchers: Sequence[Watcher]) -> Verdict:
     verdict = world.model.compare(rows)
     wrong = verdict.violations
     wrong += await _check_grants(world)
+    wrong += await _check_matches(world, rows)
     wrong += await _check_balances(world, rows)
     wrong += await _check_journal(world, rows)
     wrong += await _check_rooms(world, rows)
@@ -63,6 +64,16 @@ async def _check_balances(world: World, rows: Sequence[LedgerGift]) -> list[str]
         expected[row.user] -= row.coins
         entries[row.user] += 1
         diamonds[row.receiver] += row.diamonds
+    for user, budget, is_paid, returned in await world.query(
+        "SELECT sponsor, budget_coins, partition IS NOT NULL, returned_coins FROM sponsor_matches"
+    ):
+        expected[user] += returned - (budget if is_paid else 0)
+        entries[user] += is_paid
+    returns = "SELECT user_id FROM transfers WHERE reason = 'sponsor_return'"
+    entries.update(user for (user,) in await world.query(returns))
+    receivers = {row.event: row.receiver for row in rows}
+    for partition, epoch, n, more in await world.query("SELECT partition, epoch, n, diamonds FROM gift_matches"):
+        diamonds[receivers.get(Event(partition, epoch, n), "nobody")] += more
     heads = {
         user: (balance, seq)
         for user, balance, seq in await world.query("SELECT user_id, balance, seq FROM wallet_heads")
@@ -70,7 +81,7 @@ async def _check_balances(world: World, rows: Sequence[LedgerGift]) -> list[str]
     accounts = dict(await world.query("SELECT name, balance FROM accounts"))
     roots = partition_roots(world.settings.partitions)
     with closing(world.redis.client()) as client:
-        for user in USERS:
+        for user in (*USERS, *BRANDS):
             right = (expected[user], entries[user])
             root = roots[partition_of(user, len(roots))]
             there: Any = client.hmget(wallet(root, user), "b", "s")
@@ -89,6 +100,45 @@ async def _check_balances(world: World, rows: Sequence[LedgerGift]) -> list[str]
         for user in diamonds.keys() | there.keys()
         if diamonds[user] != there.get(user, 0)
     ]
+    return wrong
+
+
+async def _check_matches(world: World, rows: Sequence[LedgerGift]) -> list[str]:
+    """Each match is one that was asked for, or whose terms are forgotten; it paid for what its gifts were worth."""
+    gifts = {row.event: row for row in rows}
+    asked = {match.match_id: match for match in world.model.matches.values() if match.match_id}
+    used: Counter[str] = Counter()
+    wrong = []
+    terms = {
+        row[0]: row[1:]
+        for row in await world.query(
+            "SELECT id, room, sponsor, gift_id, factor, budget_coins, used_coins FROM sponsor_matches"
+        )
+    }
+    wrong += [f"match {match_id} was promised and is not there" for match_id in asked.keys() - terms.keys()]
+    for partition, epoch, n, match_id, units, coins, diamonds in await world.query(
+        "SELECT partition, epoch, n, match_id, units, coins, diamonds FROM gift_matches"
+    ):
+        gift, (room, _, gift_id, factor, _, _) = gifts.get(Event(partition, epoch, n)), terms[match_id]
+        used[match_id] += coins
+        if gift is None or gift.room != room or gift_id not in (None, gift.gift_id):
+            wrong.append(f"match {match_id} of {room} and {gift_id} has matched {gift}")
+        elif not (0 < units <= gift.count * factor and coins * gift.count == units * gift.coins):
+            wrong.append(f"match {match_id}: {units} units of {coins} coins for {gift}")
+        elif diamonds * gift.count != units * gift.diamonds:
+            wrong.append(f"match {match_id}: {units} units of {diamonds} diamonds for {gift}")
+    for match_id, (room, sponsor, gift_id, factor, budget, said) in terms.items():
+        match = asked.get(match_id)
+        if match and (room, sponsor, gift_id, factor, budget) != (
+            match.room,
+            match.brand,
+            match.gift_id,
+            match.factor,
+            match.budget,
+        ):
+            wrong.append(f"match {match_id}: {terms[match_id]}, asked for was {match}")
+        if not used[match_id] == said <= budget:
+            wrong.append(f"match {match_id}: used {said} of {budget}, its rows {used[match_id]}")
     return wrong
 
 

@@ -8,9 +8,11 @@ from tests.faults.kinds import REGISTRY, Kind
 from tests.faults.model import Payload
 
 USERS = tuple(f"u{i}" for i in range(8))
+BRANDS = ("brand-0", "brand-1", "brand-2")
 WEBS = 2
 ROOMS_LIVE = 4
 COINS_AT_START = 150_000
+BUDGETS = (501, 1_500, 5_000, 30_000)  # most are used up while a test lasts
 DEAR = Payload("", "universe", 999)  # more than anybody has
 GIFT_WEIGHTS = {"rose": 30, "heart": 20, "coffee": 10, "confetti": 5, "balloon": 8, "fireworks": 2, "lion": 1}
 COMPANY_SHARE = 0.3  # of faults of a store have a process or a connection fail at the same time
@@ -52,6 +54,23 @@ class EndRoom:
 
 
 @dataclass(frozen=True, slots=True)
+class FundMatch:
+    key: str
+    room: str
+    brand: str
+    gift_id: str | None
+    factor: int
+    budget: int
+
+
+@dataclass(frozen=True, slots=True)
+class EndMatch:
+    """End some match. `pick` chooses among those that there are then."""
+
+    pick: int
+
+
+@dataclass(frozen=True, slots=True)
 class Watch:
     """A viewer joins a room (again)."""
 
@@ -68,7 +87,7 @@ class Strike:
     seed: int
 
 
-Operation = Send | Settle | GrantCoins | OpenRoom | EndRoom | Watch
+Operation = Send | Settle | GrantCoins | OpenRoom | EndRoom | FundMatch | EndMatch | Watch
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +114,7 @@ class Generator:
     refs: int = 0
     rooms: int = 0
     grants: int = 0
+    matches: int = 0
 
     def open_room(self) -> OpenRoom:
         room = f"r{self.rooms}"
@@ -105,6 +125,12 @@ class Generator:
     def grant(self, user: str, coins: int) -> GrantCoins:
         self.grants += 1
         return GrantCoins(user, coins, f"g{self.grants}")
+
+    def fund_match(self, room: str) -> FundMatch:
+        self.matches += 1
+        gift_id = self.rng.choice((None, "rose", "heart", "balloon"))
+        brand, budget = self.rng.choice(BRANDS), self.rng.choice(BUDGETS)
+        return FundMatch(f"m{self.matches}", room, brand, gift_id, self.rng.choice((1, 1, 2, 5)), budget)
 
     def _payload(self, rooms: Sequence[str]) -> Payload:
         (gift_id,) = self.rng.choices(list(GIFT_WEIGHTS), list(GIFT_WEIGHTS.values()))
@@ -141,6 +167,10 @@ class Generator:
             return Watch(self.rng.randrange(WEBS), self.rng.choice(self.live[:ROOMS_LIVE]), self.rng.random() < 0.5)
         if choice < 3:
             return self.grant(self.rng.choice(USERS), self.rng.randint(1, 20_000))
+        if choice < 4.2:
+            return self.fund_match(self.rng.choice(self.live[:ROOMS_LIVE]))
+        if choice < 4.7:
+            return EndMatch(self.rng.randrange(1_000_000))
         if choice < 8:
             return Settle(self.rng.randrange(1_000_000), self.rng.randrange(WEBS))
         return self._send(choice)
@@ -190,6 +220,8 @@ def make_plan(seed: int, operations: int, faults: int, names: Sequence[str]) -> 
     generator = Generator(rng)
     before: list[Operation] = [generator.open_room() for _ in range(ROOMS_LIVE)]
     before += [generator.grant(user, COINS_AT_START) for user in USERS]
+    before += [generator.grant(brand, COINS_AT_START) for brand in BRANDS]
+    before += [generator.fund_match(room) for room in generator.live]
     strikes = _strikes(rng, names, faults)
     each = operations // (len(strikes) + 1)
     segments = [Segment(None, tuple(generator.operation() for _ in range(operations - each * len(strikes))))]

@@ -114,6 +114,18 @@ class Grant:
     is_certain: bool = False
 
 
+@dataclass(slots=True)
+class Sponsored:
+    """A match that an operator asked for under a key. `match_id` once that was answered, '' when it was refused."""
+
+    room: str
+    brand: str
+    gift_id: str | None
+    factor: int
+    budget: int
+    match_id: str | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class LedgerGift:
     """A gift's row."""
@@ -149,6 +161,7 @@ class Model:
     def __init__(self) -> None:
         self.refs: dict[tuple[str, str], Ref] = {}
         self.grants: dict[str, Grant] = {}
+        self.matches: dict[str, Sponsored] = {}
         self.losses: list[Loss] = []
         self.answers: Counter[str] = Counter()
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import structlog
 
@@ -25,7 +26,9 @@ from tests.faults.clients import Sender, Watcher
 from tests.faults.generator import (
     USERS,
     WEBS,
+    EndMatch,
     EndRoom,
+    FundMatch,
     GrantCoins,
     OpenRoom,
     Operation,
@@ -39,7 +42,7 @@ from tests.faults.generator import (
 )
 from tests.faults.kinds import REGISTRY
 from tests.faults.kinds.registry import SkippedError
-from tests.faults.model import Grant
+from tests.faults.model import Grant, Sponsored
 from tests.faults.world import World
 
 BURST = 30  # operations that are on their way when a fault strikes
@@ -66,6 +69,8 @@ class Result:
     faults: Counter[str] = field(default_factory=Counter)
     answers: Counter[str] = field(default_factory=Counter)
     gifts: int = 0
+    matches: int = 0
+    matched: int = 0
     unknown: int = 0
     resolved: int = 0
     lost: int = 0
@@ -209,6 +214,14 @@ class Run:
                 await self._room("POST", "/v1/rooms", {"id": room, "title": room}, room)
             case EndRoom(room):
                 await self._room("PATCH", f"/v1/rooms/{room}", {"status": "ended"}, room)
+            case FundMatch(key, room, brand, gift_id, factor, budget):
+                self.model.matches[key] = Sponsored(room, brand, gift_id, factor, budget)
+                await self.fund_match(key)
+            case EndMatch(pick):
+                there = [match for match in self.model.matches.values() if match.match_id]
+                if there:
+                    match = there[pick % len(there)]
+                    await self.end_match(match.room, match.match_id or "")
             case Watch(viewer, room, with_since):
                 await self.watchers[viewer].join(room, with_since=with_since)
 
@@ -226,6 +239,27 @@ class Run:
         except LivegiftError:
             return
         grant.is_certain = True
+
+    async def fund_match(self, key: str) -> None:
+        """Once; the answer is noted when there is one."""
+        match = self.model.matches[key]
+        body = {"sponsor": match.brand, "sponsor_name": match.brand, "title": key, "gift_id": match.gift_id}
+        body |= {"factor": match.factor, "budget_coins": match.budget}
+        status, answer = await self._admin("POST", f"/v1/admin/rooms/{match.room}/matches", body, key)
+        if status == 201:
+            match.match_id = answer["id"]
+        elif 400 <= status < 500:
+            match.match_id = ""
+
+    async def end_match(self, room: str, match_id: str) -> bool:
+        """Whether it is ended for certain."""
+        status, _ = await self._admin("DELETE", f"/v1/admin/rooms/{room}/matches/{match_id}")
+        return 200 <= status < 500  # 404: a ledger that was set back does not know it
+
+    async def _admin(self, method: str, path: str, body: object = None, key: str | None = None) -> tuple[int, Any]:
+        system = self.world.system
+        token, web = system.token("root", "admin"), f"web {int(time.monotonic() * 1000) % WEBS + 1}"
+        return await asyncio.to_thread(system.http, method, path, body, token=token, web=web, key=key)
 
     async def _room(self, method: str, path: str, body: object, room: str) -> None:
         """Again until it is done: without rooms there is nothing to test."""
@@ -285,6 +319,8 @@ async def run_seed(seed: int, options: Options, folder: Path, template: Path) ->
         verdict = await settling.settle_and_check(run)
         result.violations += verdict.violations
         result.gifts, result.lost = verdict.gifts, len(verdict.lost)
+        (row,) = await world.query("SELECT count(*), (SELECT count(*) FROM gift_matches) FROM sponsor_matches")
+        result.matches, result.matched = row
         result.answers = world.model.answers
         result.poisoned, result.restarts = world.poisoned, world.restarts
         result.viewed = sum(watcher.events for watcher in run.watchers)

@@ -34,6 +34,7 @@ async def settle_and_check(run: "Run") -> Verdict:
         return Verdict(violations + await _why_not(world))
     violations += await _settle(run)
     violations += await settle_grants(run)
+    violations += await _settle_matches(run)
     violations += await _ask_again(run)
     violations += await _wait_quiet(world)
     try:
@@ -124,6 +125,37 @@ async def settle_grants(run: "Run") -> list[str]:
         await asyncio.gather(*(run.grant(ref) for ref in left))
         await asyncio.sleep(0.05)  # a pause between attempts
     return [f"grant {ref} never succeeded" for ref, grant in run.model.grants.items() if not grant.is_certain]
+
+
+async def _settle_matches(run: "Run") -> list[str]:
+    """All of them again, until each was answered; then every other one ends, and what is due is given back."""
+    for match in run.model.matches.values():
+        match.match_id = None
+    for _ in range(ROUNDS_MAX):
+        left = [key for key, match in run.model.matches.items() if match.match_id is None]
+        if not left:
+            break
+        await asyncio.gather(*(run.fund_match(key) for key in left))
+        await asyncio.sleep(0.05)  # a pause between attempts
+    else:
+        return [f"match {key} was never answered" for key in left]
+
+    async def ended() -> bool:
+        odd = "SELECT room, id FROM sponsor_matches WHERE status IN ('funding', 'active') AND number % 2 = 1"
+        there = await run.world.query(odd)
+        for room, match_id in there:
+            await run.end_match(room, match_id)
+        due = (
+            "SELECT id FROM sponsor_matches WHERE status = 'funding' OR status IN ('exhausted', 'ended') "
+            "AND partition IS NOT NULL AND returned_coins < budget_coins - used_coins"
+        )
+        return not there and not await run.world.query(due)
+
+    try:
+        await wait_until(ended, "what is left of matches is given back", 60)
+    except AssertionError as error:
+        return [str(error), *(f"match {row}" for row in await run.world.query("SELECT * FROM sponsor_matches"))]
+    return []
 
 
 async def _ask_again(run: "Run") -> list[str]:

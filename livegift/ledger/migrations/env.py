@@ -2,7 +2,8 @@
 
 from alembic import context
 
-from livegift.ledger import corrections, limit_tables, order_tables, payout_tables  # noqa: F401 - they add their tables
+# Each adds its tables to the metadata.
+from livegift.ledger import corrections, limit_tables, order_tables, payout_tables, sponsor_tables  # noqa: F401
 
 context.configure(connection=context.config.attributes["connection"], target_metadata=order_tables.orders.metadata)
 with context.begin_transaction():

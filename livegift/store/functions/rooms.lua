@@ -67,7 +67,7 @@ local function number(root, state, log_max, body)
   return event
 end
 
-local SUFFIXES = { 'state', 'watermarks', 'ranks', 'names', 'combos', 'log', 'announced', 'viewers' }
+local SUFFIXES = { 'state', 'watermarks', 'ranks', 'names', 'combos', 'log', 'announced', 'viewers', 'matches' }
 
 -- A room that has ended goes some day, with what is still published to it after its end.
 local function expire(root, ttl_s)
@@ -307,6 +307,27 @@ local function room_announce_1(keys, argv)
   return 1
 end
 
+-- Of hash ':matches', see matches.lua.
+local function parse_match(text)
+  local used, rank, at, json = text:match('^(%d+) (%d) (%d+) (.*)$')
+  return tonumber(used), tonumber(rank), tonumber(at), json
+end
+
+-- The active matches, by id. A room that has ended has none.
+local function matches_json(root, state)
+  local found = {}
+  if not state.ttl_s then
+    local rows = redis.call('HGETALL', root .. ':matches')
+    for i = 1, #rows, 2 do
+      local _, rank, _, json = parse_match(rows[i + 1])
+      if rank == 0 then found[#found + 1] = { id = rows[i], json = json } end
+    end
+    table.sort(found, function(a, b) return a.id < b.id end)
+    for i = 1, #found do found[i] = found[i].json end
+  end
+  return '[' .. table.concat(found, ',') .. ']'
+end
+
 -- The room as it is now. ARGV: top size, `since` ('' for none), its epoch ('' for this one), events at most.
 -- Returns: header json, whether the events are all since then ('1'/'0'), events…
 local function room_snapshot_1(keys, argv)
@@ -316,7 +337,8 @@ local function room_snapshot_1(keys, argv)
   if state.is_gone then return redis.error_reply(GONE) end
   local combos = redis.call('HVALS', root .. ':combos')
   local header = '{"epoch":' .. state.epoch .. ',"seq":' .. int(state.seq) .. ',"totals":' .. totals_json(root, state)
-    .. ',"top":' .. top_json(root, tonumber(argv[1])) .. ',"combos":[' .. table.concat(combos, ',') .. ']}'
+    .. ',"top":' .. top_json(root, tonumber(argv[1])) .. ',"combos":[' .. table.concat(combos, ',') .. '],"matches":' .. matches_json(root, state)
+    .. '}'
   local since = tonumber(argv[2])
   if not since then return { header, '1' } end
   if argv[3] ~= '' and argv[3] ~= state.epoch then return { header, '0' } end

@@ -1,0 +1,242 @@
+"""Sponsor matches: a brand adds to what viewers give, up to a budget. Pure.
+
+From the booking of its funding until its end the coins of a match are in an account of their own, `coins:match:<id>`.
+Whatever happens to a match moves coins between that account, the sponsor's and the creators', and is one act each.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Literal, NamedTuple
+
+from livegift.domain.journal import GiftSent, WalletChanged
+from livegift.domain.postings import COIN, DIAMOND, REASONS, Transfer, diamonds_of
+
+Status = Literal["funding", "active", "exhausted", "ended", "returned"]
+# The reasons of the sponsor's wallet's changes; the same words name the acts between the accounts.
+FUNDED = "sponsor"
+RETURNED = "sponsor_return"
+LOST = "sponsor_loss"
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """What was agreed on, and what has become of it.
+
+    `factor` gifts are added to each (1 doubles). `starts_ms` is None for one that starts when its sponsor pays, until
+    then. `partition` is the one of the sponsor's wallet, None until the payment is booked. `returned_coins` is what the
+    sponsor's wallet got back.
+    """
+
+    id: str
+    room: str
+    sponsor: str
+    gift_id: str | None
+    factor: int
+    budget_coins: int
+    starts_ms: int | None
+    ends_ms: int | None
+    status: Status = "funding"
+    used_coins: int = 0
+    used_diamonds: int = 0
+    returned_coins: int = 0
+    partition: int | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it is neither over nor about to be."""
+        return self.status in ("funding", "active")
+
+    @property
+    def remaining_coins(self) -> int:
+        """What no gift has used."""
+        return self.budget_coins - self.used_coins
+
+    @property
+    def due_coins(self) -> int:
+        """What the sponsor's wallet is to get back now."""
+        if self.is_open or self.partition is None:
+            return 0
+        return max(self.remaining_coins - self.returned_coins, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """Transfers apart from wallets that are posted once for (reason, ref)."""
+
+    reason: str
+    ref: str
+    moves: tuple[Transfer, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A match after something has happened to it, and what is to be posted for that."""
+
+    match: Match
+    acts: tuple[Act, ...] = ()
+
+
+class Matched(NamedTuple):
+    """What a match adds to one gift: `units` more of them, paid by the sponsor."""
+
+    match_id: str
+    units: int
+    coins: int
+    diamonds: int
+
+
+def account_of(match_id: str) -> str:
+    """The account of what a match has left."""
+    return f"coins:match:{match_id}"
+
+
+def _sponsored(partition: int) -> str:
+    return f"{REASONS[FUNDED]}:p{partition}"
+
+
+def funding_ref(match_id: str) -> str:
+    """Under which the sponsor's wallet pays."""
+    return f"{FUNDED}:{match_id}"
+
+
+def return_ref(match: Match) -> str:
+    """Under which the sponsor's wallet gets back what is due.
+
+    More than one only after a ledger was set back and has matched less the second time.
+    """
+    return f"sponsor-return:{match.id}" + (f":{match.returned_coins}" if match.returned_coins else "")
+
+
+def match_id_of(ref: str) -> str:
+    """The match of a `funding_ref` or `return_ref`. Ids of matches have no colons."""
+    return ref.partition(":")[2].partition(":")[0]
+
+
+# --- What it adds to gifts --------------------------------------------------------------------------------------------
+
+
+def added_to(match: Match, used_coins: int, gift: GiftSent) -> Matched | None:
+    """What a match that has used so many coins adds to `gift`, None for nothing.
+
+    Only gifts that somebody else gives to somebody else count, sent from `starts_ms` to before `ends_ms`.
+    """
+    counts = (
+        match.status == "active"
+        and match.room == gift.room
+        and match.gift_id in (None, gift.gift_id)
+        and gift.user not in (match.sponsor, gift.to)
+        and gift.to != match.sponsor
+        and (match.starts_ms or 0) <= gift.ts_ms
+        and (match.ends_ms is None or gift.ts_ms < match.ends_ms)
+    )
+    price = gift.coins // gift.count
+    if not counts or price <= 0:
+        return None
+    units = min(gift.count * match.factor, (match.budget_coins - used_coins) // price)
+    if units <= 0:
+        return None
+    return Matched(match.id, units, units * price, units * (gift.diamonds // gift.count))
+
+
+def match_gifts(
+    matches: Iterable[Match], gifts: Iterable[GiftSent]
+) -> tuple[dict[str, Match], list[tuple[int, Matched]]]:
+    """Apply matches to gifts, both in their order. Returns the matches after it, and what each gift's index got."""
+    known = {match.id: match for match in matches}
+    of_room: dict[str, list[Match]] = {}
+    for match in known.values():
+        of_room.setdefault(match.room, []).append(match)
+    # Summed up here: a new value for each gift would cost as much as booking it.
+    coins = {match.id: match.used_coins for match in known.values()}
+    diamonds = {match.id: match.used_diamonds for match in known.values()}
+    found: list[tuple[int, Matched]] = []
+    for index, gift in enumerate(gifts):
+        for match in of_room.get(gift.room, ()):
+            added = added_to(match, coins[match.id], gift)
+            if added is not None:
+                coins[match.id] += added.coins
+                diamonds[match.id] += added.diamonds
+                found.append((index, added))
+    after = {
+        match.id: replace(match, used_coins=coins[match.id], used_diamonds=diamonds[match.id])
+        for match in known.values()
+    }
+    return after, found
+
+
+def matched_legs(match_id: str, coins: int, diamonds: int, partition: int, creator: str) -> tuple[Transfer, ...]:
+    """The transfers of what was added to gifts of `partition` to `creator`."""
+    paid = Transfer(COIN, account_of(match_id), f"coins:spent:p{partition}", coins)
+    earned = Transfer(DIAMOND, f"diamonds:issued:p{partition}", diamonds_of(creator), diamonds)
+    return tuple(transfer for transfer in (paid, earned) if transfer.amount)
+
+
+def is_exhausted(match: Match, cheapest_coins: int | None) -> bool:
+    """Whether nothing can be added any more; `cheapest_coins` is the price of the cheapest gift that it is for."""
+    return match.remaining_coins < (cheapest_coins or 1)
+
+
+# --- Its beginning and its end ----------------------------------------------------------------------------------------
+
+
+def fund(match: Match, payment: WalletChanged, partition: int) -> Step:
+    """The sponsor's wallet's payment is booked. A match that is over by now gets it only to give it back.
+
+    Raises ValueError for a payment that can't be its: such an entry belongs into quarantine.
+    """
+    if match.partition is not None or (payment.user, payment.delta) != (match.sponsor, -match.budget_coins):
+        raise ValueError(
+            f"match {match.id}: {payment.delta} coins of {payment.user}, expected one payment of {match.budget_coins} "
+            f"by {match.sponsor}"
+        )
+    funded = replace(
+        match,
+        partition=partition,
+        status="active" if match.status == "funding" else match.status,
+        starts_ms=payment.ts_ms if match.starts_ms is None else match.starts_ms,
+    )
+    move = Transfer(COIN, _sponsored(partition), account_of(match.id), match.budget_coins)
+    act = Act(FUNDED, match.id, (move,))
+    return Step(funded, (act, *([] if funded.is_open else _release(funded))))
+
+
+def end(match: Match, status: Literal["exhausted", "ended"] = "ended") -> Step:
+    """No gift is matched any more, and what is left is due to the sponsor. Nothing happens to one that is over."""
+    if not match.is_open:
+        return Step(match)
+    over = replace(match, status=status)
+    return Step(over, tuple(_release(over)))
+
+
+def _release(match: Match) -> list[Act]:
+    if match.partition is None or not match.remaining_coins:
+        return []
+    move = Transfer(COIN, account_of(match.id), _sponsored(match.partition), match.remaining_coins)
+    return [Act(RETURNED, match.id, (move,))]
+
+
+def give_back(match: Match, credit: WalletChanged) -> Step:
+    """The credit to the sponsor's wallet is booked.
+
+    It may come before the end: then a ledger that was set back has forgotten that, and the match ends now. Should it
+    have matched more the second time than the first, the sponsor has got too much, and the operator bears it. Raises
+    ValueError for a credit that can't be its.
+    """
+    coins = credit.delta
+    if match.partition is None or credit.user != match.sponsor or coins <= 0:
+        raise ValueError(f"match {match.id}: {coins} coins for {credit.user}, expected none or for {match.sponsor}")
+    over = end(match)
+    known = over.match
+    total = known.returned_coins + coins
+    status: Status = "returned" if total >= known.remaining_coins else known.status
+    acts = list(over.acts)
+    excess = min(total - known.remaining_coins, coins)
+    if excess > 0:
+        move = Transfer(COIN, "coins:sponsor_loss", _sponsored(match.partition), excess)
+        acts.append(Act(LOST, f"{match.id}:{total}", (move,)))
+    return Step(replace(known, status=status, returned_coins=total), tuple(acts))
+
+
+def forgotten(match_id: str, sponsor: str, coins: int) -> Match:
+    """A match that a ledger that was set back does not know any more: over, so that its coins go back."""
+    return Match(match_id, "", sponsor, None, 1, coins, 0, None, "ended")
