@@ -10,7 +10,7 @@ const FIGURES_MS = 120;
 
 /**
  * Keeps a page's figures of one room up to date. Elements are found by `data-room`: `connection`, `title`, `viewers`,
- * `coins`, `gifts`, `gifters`, `top`; a page has those it wants.
+ * `coins`, `gifts`, `gifters`, `top`, `matches`; a page has those it wants.
  */
 export class RoomView {
   status = "";
@@ -19,6 +19,8 @@ export class RoomView {
   #joined = false;
   #hint = "";
   #topShown = "";
+  /** @type {Map<string, any>} active sponsor matches by id */
+  #matches = new Map();
   /** @type {{totals?: Record<string, number>, top?: any[]}} the latest of each */
   #figures = {};
   #showFiguresSoon = paced(() => this.#showFigures(), FIGURES_MS);
@@ -116,6 +118,8 @@ export class RoomView {
     this.creator = typeof creator === "string" ? { id: creator } : (creator ?? null);
     if (snapshot.title) this.setTitle(snapshot.title);
     for (const event of snapshot.events) this.#onEvent(event);
+    this.#matches = new Map((snapshot.matches ?? []).map((/** @type {any} */ match) => [match.match_id, match]));
+    this.#showMatches();
     const combos = snapshot.combos ?? [];
     this.feed.reconcile(combos);
     this.onCombos?.(combos);
@@ -141,6 +145,8 @@ export class RoomView {
       this.onGift?.(event);
     } else if (event.type === "gift.revoked") {
       this.feed.revoke(event);
+    } else if (event.type === "match") {
+      this.#onMatch(event);
     } else if (event.type === "room") {
       if (event.title) this.setTitle(event.title);
       if (event.status) this.#setStatus(event.status);
@@ -178,6 +184,31 @@ export class RoomView {
       const first = node.dataset.value === undefined;
       const format = "short" in node.dataset ? formatShort : undefined;
       if (setNumber(node, value, format) && !first && name !== "viewers") bump(node, 1.12);
+    }
+  }
+
+  /** @param {any} event its numbers are absolute: an older one changes nothing */
+  #onMatch(event) {
+    if (event.status !== "active") this.#matches.delete(event.match_id);
+    else if (event.used_coins >= (this.#matches.get(event.match_id)?.used_coins ?? 0)) {
+      this.#matches.set(event.match_id, event);
+    }
+    this.#showMatches();
+  }
+
+  #showMatches() {
+    for (const node of this.#nodes.get("matches") ?? []) {
+      node.hidden = this.#matches.size === 0;
+      const rows = [...this.#matches.values()].map(({ sponsor, title, used_coins, budget_coins }) =>
+        el(
+          "li",
+          { data: { testid: "match" } },
+          el("b", { text: sponsor, dir: "auto" }),
+          el("span", { text: title, dir: "auto" }),
+          el("span", { class: "coins", text: `${formatShort(used_coins)} / ${formatShort(budget_coins)}` }),
+        ),
+      );
+      node.replaceChildren(...rows);
     }
   }
 

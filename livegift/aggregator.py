@@ -296,6 +296,7 @@ class Aggregator(Worker):
             for partition, prepared in ready.items():
                 if partition in self._held:
                     self._held[partition].booked = max(self._held[partition].booked, prepared.at)
+            self._short.clear()  # a Redis that came back older may say of memory what was true then
             log.info("partitions.armed", count=len(ready))
         for error in found:
             if isinstance(error, BaseException):

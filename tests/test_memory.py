@@ -8,6 +8,7 @@ from uuid import uuid4
 import pytest
 import redis as redis_py
 
+from livegift.domain.partitions import partition_of
 from livegift.domain.spending import Accepted, Refused
 from livegift.embedded import RedisServer, start_redis
 from livegift.errors import ConfigError
@@ -118,3 +119,23 @@ async def test_a_redis_that_may_drop_keys_or_has_no_file_is_refused(
             await check_servers(store, "none")
     finally:
         await store.aclose()
+
+
+async def test_a_redis_that_comes_back_with_an_old_word_of_short_memory_is_told_anew(settings: Settings) -> None:
+    """The word that memory is enough again was lost with the end of the file."""
+    async with InProcess(settings) as system:
+        await system.open_room("r1", "bob")
+        await system.grant("alice", 100)
+        partition = partition_of("alice", settings.partitions)
+
+        async def is_refused() -> bool:
+            await system.outbox.set_short([partition], short=True)
+            return not isinstance(await system.try_gift("alice", "r1", "bob", "rose", uuid4().hex), Accepted)
+
+        await wait_until(is_refused, "the partition believes it")
+        await system.outbox.disarm(partition)  # as after any restart
+
+        async def is_taken() -> bool:
+            return isinstance(await system.try_gift("alice", "r1", "bob", "rose", "ref"), Accepted)
+
+        await wait_until(is_taken, "gifts are taken again")

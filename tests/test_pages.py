@@ -104,3 +104,24 @@ async def test_a_page_finds_back_after_its_process_was_killed(system: System, br
     await viewer.get_by_test_id("send").click()
     await expect(viewer.get_by_test_id("balance")).to_have_attribute("data-value", "999")
     await expect(viewer.get_by_test_id("feed-row")).to_have_count(1)
+
+
+async def test_a_sponsor_match_is_shown_as_such(system: System, browser: Browser) -> None:
+    system.with_demo = True
+    system.start()
+    system.open_room("r1", "bob")
+    await system.grant({"alice": 1000, "brand": 1000})
+    problems: list[str] = []
+    early = await open_page(browser, system, "viewer", "carol", problems)
+    body = {"sponsor": "brand", "sponsor_name": "ACME", "title": "Doubles every rose", "budget_coins": 2}
+    path, admin = "/v1/admin/rooms/r1/matches", system.token("root", "admin")
+    assert system.http("POST", path, {**body, "gift_id": "rose"}, token=admin)[0] == 201
+    await expect(early.get_by_test_id("match")).to_have_text("ACMEDoubles every rose0 / 2", timeout=15_000)
+    viewer = await open_page(browser, system, "viewer", "alice", problems)
+    await viewer.get_by_test_id("gift-rose").click()
+    for used in (1, 2):
+        await expect(viewer.get_by_test_id("match")).to_contain_text(f"{used - 1} / 2", timeout=15_000)
+        await viewer.get_by_test_id("send").click()
+    for page in (early, viewer):
+        await expect(page.get_by_test_id("match")).to_have_count(0, timeout=15_000)  # used up
+    assert problems == []
