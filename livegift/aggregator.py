@@ -328,7 +328,11 @@ class Aggregator(Worker):
                     # What both readers have may go at once, whatever the keeping time says.
                     await self._outbox.trim({p: self._held[p].booked for p in mine})
                 if short != before:
-                    await self._outbox.set_short(mine, short=short)
+                    try:
+                        await self._outbox.set_short(mine, short=short)
+                    except StoreUnavailableError as error:
+                        log.warning("memory.not_told", node=node.name, error=str(error))
+                        continue  # all of them again, after the next look
                     self._short[node.name] = short
                     metrics.MEMORY_SHORT.labels(node.name).set(int(short))
                 if short != before and (short or before is not None):

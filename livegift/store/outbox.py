@@ -200,8 +200,15 @@ class Outbox:
         return token, Position(int(epoch), int(n))
 
     async def set_short(self, partitions: Iterable[int], *, short: bool) -> None:
-        """Tell partitions that memory is short (no new debits) or not any more."""
-        await self._store.call_many([call("partition_short", self.roots[p], int(short)) for p in partitions])
+        """Tell partitions that memory is short (no new debits) or not any more.
+
+        Raises StoreUnavailableError when one could not be told: then tell all of them again.
+        """
+        names = list(partitions)
+        replies = await self._store.call_many([call("partition_short", self.roots[p], int(short)) for p in names])
+        for partition, reply in zip(names, replies, strict=True):
+            if (message := refused(reply)) is not None or isinstance(reply, Exception):
+                raise StoreUnavailableError(f"partition {partition} was not told: {message or reply}")
 
     async def rewind(self, positions: Mapping[int, Position], epochs: Mapping[int, int]) -> dict[int, Life]:
         """Have the relays publish again what comes after each position.
