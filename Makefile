@@ -1,5 +1,7 @@
 # Every target does its own set-up: a machine needs Python 3.11-3.13, make and a package registry.
 PYTHON ?= python3
+# Each has its own Redis and PostgreSQL; the tests mostly wait, so two keep two cores busy.
+TEST_PROCESSES ?= 2
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
@@ -20,7 +22,7 @@ demo: setup
 	@$(BIN)/livegift dev --demo
 
 test: setup
-	@$(BIN)/python -m pytest -m "not slow" --cov --cov-report=term $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest -m "not slow" -n $(TEST_PROCESSES) --dist loadfile --cov --cov-report=term $(PYTEST_ARGS)
 
 # Whole systems under load, kills, faults: what CI runs beside `test`.
 test-slow: setup

@@ -45,7 +45,11 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[RedisServ
 
 
 @pytest.fixture
-def redis_url(redis_server: RedisServer) -> str:
+def redis_url(request: pytest.FixtureRequest, redis_server: RedisServer) -> str:
+    if any("shared_system" in item.fixturenames for item in request.session.items if item.path == request.path):
+        pytest.fail(
+            "expected no test on a shared_system in this module: its processes are on the Redis that is emptied"
+        )
     return emptied(redis_server)
 
 
