@@ -5,6 +5,7 @@ from secrets import token_hex
 
 import structlog
 
+from livegift.bodies import OrderBody
 from livegift.domain.catalogue import CoinPackage
 from livegift.domain.orders import (
     REVERSED,
@@ -29,7 +30,6 @@ from livegift.payments.provider import CheckoutRequest, PaymentEvent, Provider
 from livegift.payments.sandbox import Sandbox
 from livegift.settings import Settings, secrets_of
 from livegift.store.wallets import Wallets, payload_hash
-from livegift.wire import OrderBody
 
 log = structlog.get_logger()
 
@@ -51,17 +51,21 @@ def providers_of(settings: Settings, database: Database) -> dict[str, Provider]:
 # --- Making one -------------------------------------------------------------------------------------------------------
 
 
-async def offer_of(database: Database, provider: Provider, body: OrderBody, user: str, region: str) -> NewOrder:
-    """What `body` asks for, at today's price. Raises RequestError('invalid' or 'package_not_found')."""
-    if (body.package_id is None) == (body.shortfall_coins is None):
-        raise RequestError("invalid", "expected package_id or shortfall_coins, one of the two")
+async def offer_of(
+    database: Database, provider: Provider, body: OrderBody, user: str, region: str, lacking: int | None
+) -> NewOrder:
+    """What `body` asks for, at today's price; `lacking` is what its gift's price is beyond the wallet.
+
+    Raises RequestError('invalid' or 'package_not_found').
+    """
+    if [body.package_id, body.shortfall_coins, body.shortfall].count(None) != 2:  # noqa: PLR2004 - one of three
+        raise RequestError("invalid", "expected one of package_id, shortfall_coins and shortfall")
+    coins = body.shortfall_coins if lacking is None else lacking
     packages = await read_packages(database, region)
     order_id = f"ord-{token_hex(12)}"
-    request_hash = payload_hash("order", body.package_id, body.shortfall_coins, region)
-    if body.shortfall_coins is not None:
-        return NewOrder(
-            _shortfall_order(order_id, user, body.shortfall_coins, packages, provider, region), region, request_hash
-        )
+    request_hash = payload_hash("order", body.package_id, body.shortfall_coins, body.shortfall, region)
+    if coins is not None:
+        return NewOrder(_shortfall_order(order_id, user, coins, packages, provider, region), region, request_hash)
     package = next((package for package in packages if package.id == body.package_id), None)
     if package is None:
         raise RequestError("package_not_found", f"There is no coin package {body.package_id} in region {region}.")

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable
 from hashlib import blake2b
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, TypeVar
 
 import msgspec
 import orjson
@@ -17,19 +17,13 @@ from livegift.errors import ERRORS, RequestError
 from livegift.limits import (
     AVATAR_URL_LENGTH_MAX,
     GIFT_COUNT_MAX,
-    HOLDER_LENGTH_MAX,
-    HOLDER_PATTERN,
     ID_PATTERN,
     MESSAGE_LENGTH_MAX,
     NAME_LENGTH_MAX,
-    ORDER_COINS_MAX,
     REF_PATTERN,
-    SPONSOR_BUDGET_COINS_MAX,
-    SPONSOR_FACTOR_MAX,
     TEXT_PATTERN,
     TITLE_LENGTH_MAX,
     TOKEN_LENGTH_MAX,
-    WHY_LENGTH_MAX,
 )
 
 Id = Annotated[str, Meta(pattern=ID_PATTERN)]
@@ -119,125 +113,14 @@ def parse_command(text: str | bytes) -> Command:
         raise BadFrameError("expected a JSON object")
     kind, ref = loose.get("type"), loose.get("ref")
     legible = ref if isinstance(ref, str) and _ID.match(ref) else None
-    raise BadCommandError(_explain(problem), kind if isinstance(kind, str) else "", legible) from None
+    raise BadCommandError(explain(problem), kind if isinstance(kind, str) else "", legible) from None
 
 
-def _explain(problem: msgspec.MsgspecError) -> str:
+def explain(problem: msgspec.MsgspecError) -> str:
     """A msgspec message such as "Expected `int` >= 1 - at `$.count`", with the field first and no JSONPath."""
     what, _, where = str(problem).partition(" - at `$")
     field = where.strip("`.")
     return f"{field}: {what}" if field else what
-
-
-# --- What clients send over HTTP --------------------------------------------------------------------------------------
-
-
-class RoomBody(Struct, frozen=True, forbid_unknown_fields=True):
-    """`POST /v1/rooms`."""
-
-    title: Title
-    id: Id | None = None
-    kind: Literal["live", "video"] = "live"
-
-
-class RoomPatch(Struct, frozen=True, forbid_unknown_fields=True):
-    """`PATCH /v1/rooms/{room}`."""
-
-    status: Literal["ended"] | None = None
-    title: Title | None = None
-
-
-class OrderBody(Struct, frozen=True, forbid_unknown_fields=True):
-    """`POST /v1/orders`: a package, or as many coins as a gift lacks. One of the two."""
-
-    package_id: Id | None = None
-    shortfall_coins: Annotated[int, Meta(ge=1, le=ORDER_COINS_MAX)] | None = None
-    region: Id | None = None
-    provider: Id | None = None
-
-
-class CorrectionBody(Struct, frozen=True, forbid_unknown_fields=True):
-    """`POST /v1/admin/corrections`: coins that a wallet gets or, below zero, gives; or the gift that is undone."""
-
-    why: Annotated[str, Meta(min_length=1, max_length=WHY_LENGTH_MAX, pattern=TEXT_PATTERN)]
-    id: Id | None = None
-    user: Id | None = None
-    coins: Annotated[int, Meta(ge=-(10**13), le=10**13)] | None = None
-    gift_event_id: Id | None = None
-
-
-class LimitsBody(Struct, frozen=True, forbid_unknown_fields=True):
-    """`PUT /v1/wallet/limits`, in coins: all three anew; what is left out or null has no limit."""
-
-    per_gift: Coins | None = None
-    day: Coins | None = None
-    month: Coins | None = None
-
-
-class PayoutBody(Struct, frozen=True, forbid_unknown_fields=True):
-    """`POST /v1/payouts`."""
-
-    diamonds: Annotated[int, Meta(ge=1, le=10**13)]
-
-
-class PayoutAccountBody(Struct, frozen=True, forbid_unknown_fields=True):
-    """`PUT /v1/creator/payout-account`. A holder begins with a letter, as no formula of a spreadsheet does."""
-
-    holder: Annotated[str, Meta(min_length=1, max_length=HOLDER_LENGTH_MAX, pattern=HOLDER_PATTERN)]
-    iban: Annotated[str, Meta(min_length=15, max_length=42, pattern=r"^[A-Za-z0-9 ]+$(?!\n)")]
-
-
-class WhyBody(Struct, frozen=True, forbid_unknown_fields=True):
-    """Why an operator does something."""
-
-    why: Annotated[str, Meta(min_length=1, max_length=WHY_LENGTH_MAX, pattern=TEXT_PATTERN)]
-
-
-class BatchBody(Struct, frozen=True, forbid_unknown_fields=True):
-    """`POST /v1/admin/payout-batches`."""
-
-    id: Id | None = None
-
-
-class SponsorMatchBody(Struct, frozen=True, forbid_unknown_fields=True):
-    """`POST /v1/admin/rooms/{room}/matches`: `factor` gifts added to each (of `gift_id`), until the budget is used."""
-
-    sponsor: Id
-    sponsor_name: Annotated[str, Meta(min_length=1, max_length=NAME_LENGTH_MAX, pattern=TEXT_PATTERN)]
-    title: Title
-    budget_coins: Annotated[int, Meta(ge=1, le=SPONSOR_BUDGET_COINS_MAX)]
-    gift_id: Id | None = None
-    factor: Annotated[int, Meta(ge=1, le=SPONSOR_FACTOR_MAX)] = 1
-    starts_ms: TimeMs | None = None
-    ends_ms: TimeMs | None = None
-
-
-class DemoToken(Struct, frozen=True):
-    """`POST /demo/token`, which only `livegift dev` has."""
-
-    user: Id
-    role: Literal["viewer", "creator"] = "viewer"
-    room: Id | None = None
-    name: Annotated[str, Meta(min_length=1, max_length=NAME_LENGTH_MAX, pattern=TEXT_PATTERN)] | None = None
-
-
-class DemoCoins(Struct, frozen=True):
-    """`POST /demo/coins`, which only `livegift dev` has."""
-
-    user: Id
-    coins: Annotated[int, Meta(ge=1, le=100_000)] = 1000
-
-
-def parse_body(body: bytes, model: type[T]) -> T:
-    """A request's body as a model. Raises RequestError('invalid') that names the field."""
-    try:
-        return msgspec.json.decode(body, type=model)
-    except msgspec.MsgspecError as error:
-        raise RequestError("invalid", _explain(error)) from None
-    except UnicodeDecodeError:
-        raise RequestError("invalid", "expected JSON in UTF-8") from None
-    except RecursionError:
-        raise RequestError("invalid", "expected JSON that is not nested so deep") from None
 
 
 def digest(*parts: str) -> str:

@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from livegift import wire
+from livegift import bodies, wire
 from livegift.api.context import body_of, context_of, identity_of, json_response, page_of, require_role, room_id_of
 from livegift.corrections import decide
 from livegift.domain.corrections import Correction, Status
@@ -83,7 +83,7 @@ async def list_corrections(request: Request) -> Response:
 async def request_correction(request: Request) -> Response:
     """`POST /v1/admin/corrections`: asks for one; the same id again is the same. Somebody else approves it."""
     operator = _operator(request)
-    body = await body_of(request, wire.CorrectionBody)
+    body = await body_of(request, bodies.CorrectionBody)
     database = context_of(request).database
     correction_id = body.id or f"cor-{token_hex(12)}"
     if body.gift_event_id is not None and body.user is None and body.coins is None:

@@ -8,7 +8,7 @@ import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
-from livegift import wire
+from livegift import bodies, wire
 from livegift.errors import RequestError
 from livegift.hub.hub import Hub
 from livegift.identity import Identity, Tokens
@@ -61,7 +61,7 @@ def require_role(identity: Identity, *roles: str) -> None:
 
 async def body_of(request: Request, model: type[T]) -> T:
     """The request's body as `model`. Raises RequestError('too_large' or 'invalid')."""
-    return wire.parse_body(await raw_body_of(request, HTTP_BODY_BYTES_MAX), model)
+    return bodies.parse_body(await raw_body_of(request, HTTP_BODY_BYTES_MAX), model)
 
 
 async def raw_body_of(request: Request, bytes_max: int) -> bytes:

@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
-from livegift import wire
+from livegift import bodies
 from livegift.api.context import body_of, context_of, identity_of, json_response, page_of, require_role
 from livegift.api.payouts import OnePayout, Payouts
 from livegift.domain.payouts import is_iban, masked
@@ -63,7 +63,7 @@ class PayoutAccount(HTTPEndpoint):
         """Another one from now on; payouts that were asked for keep theirs."""
         identity = identity_of(request)
         require_role(identity, "creator")
-        body = await body_of(request, wire.PayoutAccountBody)
+        body = await body_of(request, bodies.PayoutAccountBody)
         iban = body.iban.replace(" ", "").upper()
         if not is_iban(iban):
             raise RequestError("invalid", "iban: the check digits do not fit, is it complete?")

@@ -10,7 +10,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from livegift import wire
+from livegift import bodies
 from livegift.api.context import body_of, context_of, json_response
 from livegift.errors import ConfigError, RequestError
 from livegift.grants import grant_coins
@@ -54,7 +54,7 @@ class SecureHeaders:
 
 async def token(request: Request) -> Response:
     """`POST /demo/token`: a token for whoever asks."""
-    body = await body_of(request, wire.DemoToken)
+    body = await body_of(request, bodies.DemoToken)
     rooms = [body.room] if body.room else None
     signed = context_of(request).tokens.sign(body.user, body.role, name=body.name, rooms=rooms, age_verified=True)
     return json_response({"token": signed})
@@ -62,7 +62,7 @@ async def token(request: Request) -> Response:
 
 async def coins(request: Request) -> Response:
     """`POST /demo/coins`: coins for whoever asks."""
-    body = await body_of(request, wire.DemoCoins)
+    body = await body_of(request, bodies.DemoCoins)
     context = context_of(request)
     if not await grant_coins(context.database, context.hub.wallets, f"demo-{token_hex(12)}", body.user, body.coins):
         raise RequestError("unavailable")

@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from livegift import wire
+from livegift import bodies, wire
 from livegift.api.context import Context, body_of, context_of, identity_of, json_response, require_role
 from livegift.domain.allowances import Caps, Kind, Limits, exceeded, in_force, usage_at
 from livegift.domain.regions import REGIONS, Region, region_of, windows
@@ -85,7 +85,7 @@ class WalletLimits(HTTPEndpoint):
         """All three anew. What is lower counts at once, what is higher waits."""
         identity = identity_of(request)
         require_role(identity, "viewer", "creator", "moderator", "admin")
-        body = await body_of(request, wire.LimitsBody)
+        body = await body_of(request, bodies.LimitsBody)
         context = context_of(request)
         wanted = Caps(body.per_gift, body.day, body.month)
         known = await context.hub.wallets.read(identity.user)
@@ -108,7 +108,7 @@ class Freeze(HTTPEndpoint):
 
     async def put(self, request: Request) -> Response:
         """Freeze, with `why`, which the user is told."""
-        return await self._freeze(request, (await body_of(request, wire.WhyBody)).why, frozen=True)
+        return await self._freeze(request, (await body_of(request, bodies.WhyBody)).why, frozen=True)
 
     async def delete(self, request: Request) -> Response:
         """Thaw."""

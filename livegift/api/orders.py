@@ -3,18 +3,19 @@
 import time
 from dataclasses import replace
 
+from starlette.endpoints import HTTPEndpoint
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from livegift import wire
-from livegift.api.context import body_of, context_of, identity_of, json_response, require_role
+from livegift import bodies, wire
+from livegift.api.context import Context, body_of, context_of, identity_of, json_response, page_of, require_role
 from livegift.domain.catalogue import DEFAULT_REGION
 from livegift.errors import RequestError
 from livegift.identity import Identity
 from livegift.ledger.acts import note_before
-from livegift.ledger.orders import StoredOrder, read_order
-from livegift.limits import AUTH_TIME_AHEAD_MAX_S
+from livegift.ledger.orders import StoredOrder, list_orders, read_order
+from livegift.limits import AUTH_TIME_AHEAD_MAX_S, ORDER_COINS_MAX
 from livegift.orders import offer_of, place, refund
 
 
@@ -54,11 +55,23 @@ def _require_fresh(identity: Identity, amount: int, amount_max: int, age_max_s: 
         )
 
 
+async def _lacking(context: Context, user: str, shortfall: bodies.Shortfall) -> int:
+    kind = context.hub.directory.gifts.get(shortfall.gift_id)
+    if kind is None:
+        raise RequestError("gift_not_found")
+    lacking = kind.coins * shortfall.count - (await context.hub.wallets.read(user)).balance
+    if not 0 < lacking <= ORDER_COINS_MAX:
+        raise RequestError(
+            "invalid", f"shortfall: expected 1 to {ORDER_COINS_MAX} coins that are missing, not {lacking}"
+        )
+    return lacking
+
+
 async def create(request: Request) -> Response:
     """`POST /v1/orders`: 201; the same Idempotency-Key again answers the same order."""
     identity = identity_of(request)
     require_role(identity, "viewer", "creator", "moderator", "admin")
-    body = await body_of(request, wire.OrderBody)
+    body = await body_of(request, bodies.OrderBody)
     key = request.headers.get("idempotency-key")
     if key is not None and not wire.is_id(key):
         raise RequestError("invalid", "Idempotency-Key: expected 1 to 64 of A-Z a-z 0-9 . _ : -")
@@ -69,12 +82,43 @@ async def create(request: Request) -> Response:
     if provider is None:
         raise RequestError("payments_off")
     region = _region_of(identity, body.region)
-    new = await offer_of(context.database, provider, body, identity.user, region)
+    lacking = await _lacking(context, identity.user, body.shortfall) if body.shortfall else None
+    new = await offer_of(context.database, provider, body, identity.user, region, lacking)
     settings = context.settings
     _require_fresh(identity, new.order.amount, settings.reauth_amount, settings.reauth_age_s)
     base_url = (settings.public_url or str(request.base_url)).rstrip("/")
     placed = await place(context.database, provider, replace(new, idempotency_key=key), base_url)
     return json_response(_public(placed), 201, {"Location": f"/v1/orders/{placed.order.id}"})
+
+
+async def _list(request: Request, user: str) -> Response:
+    cursor, limit = page_of(request)
+    found = await list_orders(context_of(request).database, user, cursor, limit + 1)
+    next_cursor = found[limit - 1].order.id if len(found) > limit else None
+    return json_response({"items": [_public(item) for item in found[:limit]], "next_cursor": next_cursor})
+
+
+async def list_own(request: Request) -> Response:
+    """`GET /v1/orders`: one's own, the newest first."""
+    identity = identity_of(request)
+    require_role(identity, "viewer", "creator", "moderator", "admin")
+    return await _list(request, identity.user)
+
+
+async def list_of_user(request: Request) -> Response:
+    """`GET /v1/admin/orders?user=`: those of one user, for whoever helps them."""
+    require_role(identity_of(request), "admin")
+    user = request.query_params.get("user", "")
+    if not wire.is_id(user):
+        raise RequestError("invalid", "user: expected the id of a user")
+    return await _list(request, user)
+
+
+class Orders(HTTPEndpoint):
+    """`/v1/orders`."""
+
+    get = staticmethod(list_own)
+    post = staticmethod(create)
 
 
 async def read(request: Request) -> Response:
@@ -101,7 +145,8 @@ async def refund_order(request: Request) -> Response:
 
 
 ROUTES = [
-    Route("/v1/orders", create, methods=["POST"]),
+    Route("/v1/orders", Orders),
+    Route("/v1/admin/orders", list_of_user),
     Route("/v1/orders/{order}", read),
     Route("/v1/admin/orders/{order}/refund", refund_order, methods=["POST"]),
 ]

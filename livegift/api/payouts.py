@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from livegift import wire
+from livegift import bodies, wire
 from livegift.api.context import (
     body_of,
     context_of,
@@ -84,7 +84,7 @@ class Payouts(HTTPEndpoint):
         """Ask for one: 201. The same Idempotency-Key again is the same payout."""
         identity = identity_of(request)
         require_role(identity, "creator")
-        body = await body_of(request, wire.PayoutBody)
+        body = await body_of(request, bodies.PayoutBody)
         key = request.headers.get("idempotency-key")
         if key is not None and not wire.is_id(key):
             raise RequestError("invalid", "Idempotency-Key: expected 1 to 64 of A-Z a-z 0-9 . _ : -")
@@ -140,7 +140,7 @@ async def reject(request: Request) -> Response:
     """`POST /v1/admin/payouts/{payout}/reject`, with `why`: the diamonds go back."""
     operator = identity_of(request)
     require_role(operator, "admin")
-    body = await body_of(request, wire.WhyBody)
+    body = await body_of(request, bodies.WhyBody)
     database = context_of(request).database
     found = await stored.move_payout(database, _id_of(request), "reject", operator.user, why=body.why)
     return json_response(_public(found))
@@ -150,7 +150,7 @@ async def make_batch(request: Request) -> Response:
     """`POST /v1/admin/payout-batches`: what is approved becomes a batch; the same id again is the same batch."""
     operator = identity_of(request)
     require_role(operator, "admin")
-    body = await body_of(request, wire.BatchBody)
+    body = await body_of(request, bodies.BatchBody)
     batch_id = body.id or f"batch-{token_hex(8)}"
     found = await stored.make_batch(context_of(request).database, batch_id, operator.user, PAYOUT_BATCH_MAX)
     amount = sum(item.payout.amount for item in found)
@@ -192,7 +192,7 @@ class SenderHold(HTTPEndpoint):
         """Hold, with `why`."""
         operator = identity_of(request)
         require_role(operator, "admin")
-        body = await body_of(request, wire.WhyBody)
+        body = await body_of(request, bodies.WhyBody)
         await stored.hold_sender(context_of(request).database, _id_of(request, "user"), body.why, operator.user)
         return json_response({"user": _id_of(request, "user"), "held": True})
 

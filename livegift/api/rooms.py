@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from livegift import wire
+from livegift import bodies, wire
 from livegift.api.context import body_of, context_of, identity_of, json_response, page_of, require_role, room_id_of
 from livegift.errors import RequestError
 from livegift.ledger import rooms as stored
@@ -34,7 +34,7 @@ async def open_room(request: Request) -> Response:
     """`POST /v1/rooms`: the same id by the same creator again is the same room."""
     identity = identity_of(request)
     require_role(identity, "creator", "admin")
-    body = await body_of(request, wire.RoomBody)
+    body = await body_of(request, bodies.RoomBody)
     room_id = body.id or f"room-{token_hex(8)}"
     if not identity.may_enter(room_id):
         raise RequestError("forbidden", f"This token is not for room {room_id}.")
@@ -63,7 +63,7 @@ async def change_room(request: Request) -> Response:
     """`PATCH /v1/rooms/{room}`: another title, or its end."""
     identity = identity_of(request)
     require_role(identity, "creator", "admin")
-    body = await body_of(request, wire.RoomPatch)
+    body = await body_of(request, bodies.RoomPatch)
     context = context_of(request)
     room = await stored.read_room(context.database, room_id_of(request))
     if room is None:

@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from livegift import wire
+from livegift import bodies, wire
 from livegift.api.context import (
     body_of,
     context_of,
@@ -46,7 +46,7 @@ def _id_of(request: Request, actor: str) -> str:
     return f"match-{blake2b(repr((actor, key)).encode(), digest_size=12).hexdigest()}"
 
 
-def _new_match(match_id: str, room: str, body: wire.SponsorMatchBody) -> NewMatch:
+def _new_match(match_id: str, room: str, body: bodies.SponsorMatchBody) -> NewMatch:
     now_ms = int(time.time() * 1000)
     if body.ends_ms is not None and body.ends_ms <= max(body.starts_ms or 0, now_ms):
         raise RequestError("invalid", "ends_ms: expected a time after starts_ms that is not over")
@@ -60,7 +60,7 @@ async def create(request: Request) -> Response:
     """`POST /v1/admin/rooms/{room}/matches`: 201; the same Idempotency-Key again answers the same match."""
     identity = identity_of(request)
     require_role(identity, "admin")
-    body = await body_of(request, wire.SponsorMatchBody)
+    body = await body_of(request, bodies.SponsorMatchBody)
     context = context_of(request)
     new = _new_match(_id_of(request, identity.user), room_id_of(request), body)
     found = await fund_match(context.database, context.hub.wallets, new, identity.user)

@@ -1,11 +1,49 @@
-"""The catalogue and the coin packages, as stored."""
+"""The catalogue, the coin packages and their promotions, as stored; operators change them, each change an act."""
 
-from sqlalchemy import func, select, true
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import delete, func, select, true
+from sqlalchemy.dialects.postgresql import insert
 
 from livegift.domain.catalogue import CoinPackage, GiftKind
-from livegift.ledger import tables
+from livegift.errors import RequestError
+from livegift.ledger import acts, tables
 from livegift.ledger.engine import Database
 from livegift.ledger.order_tables import promotions
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """What a package costs somewhere: `amount` in minor units of `currency`."""
+
+    amount: int
+    currency: str
+
+
+@dataclass(frozen=True, slots=True)
+class Package:
+    """A coin package with its price in each region that sells it."""
+
+    id: str
+    coins: int
+    bonus_coins: int
+    prices: Mapping[str, Price]
+    active: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Promotion:
+    """Bonus coins on a package from `starts_at` until `ends_at`; everywhere without a `region`, 0 uses: no limit."""
+
+    id: str
+    package_id: str
+    region: str | None
+    bonus_coins: int
+    starts_at: datetime
+    ends_at: datetime
+    per_user_max: int
 
 
 async def read_gifts(database: Database) -> list[GiftKind]:
@@ -66,3 +104,87 @@ async def read_all_packages(database: Database) -> dict[str, list[CoinPackage]]:
         regions = await connection.execute(select(tables.package_prices.c.region).distinct())
         names = sorted(row.region for row in regions)
     return {name: await read_packages(database, name) for name in names}
+
+
+# --- What operators change: orders that were made keep what was agreed on, gifts what they cost then ---
+
+
+async def put_gift(database: Database, kind: GiftKind, *, active: bool, actor: str) -> None:
+    """Add a gift or change it from now on; web processes know it within CATALOGUE_REFRESH_S."""
+    values = {
+        "name": kind.name,
+        "coins": kind.coins,
+        "diamond_count": kind.diamond_count,
+        "streakable": kind.streakable,
+        "tier": kind.tier,
+        "icon": kind.icon,
+        "active": active,
+    }
+    upsert = insert(tables.gift_kinds).values(id=kind.id, **values)
+    async with database.begin() as connection:
+        await connection.execute(upsert.on_conflict_do_update(index_elements=["id"], set_=values))
+        await acts.note(connection, actor, "gift.put", f"gift:{kind.id}", values)
+
+
+async def put_package(database: Database, package: Package, actor: str) -> None:
+    """Add a package or change it, with all its prices anew."""
+    packages, prices = tables.coin_packages, tables.package_prices
+    values = {"coins": package.coins, "bonus_coins": package.bonus_coins, "active": package.active}
+    rows = [
+        {"package_id": package.id, "region": region, "currency": price.currency, "amount": price.amount}
+        for region, price in package.prices.items()
+    ]
+    upsert = insert(packages).values(id=package.id, **values)
+    async with database.begin() as connection:
+        await connection.execute(upsert.on_conflict_do_update(index_elements=["id"], set_=values))
+        await connection.execute(delete(prices).where(prices.c.package_id == package.id))
+        if rows:
+            await connection.execute(insert(prices), rows)
+        await acts.note(connection, actor, "package.put", f"package:{package.id}", {**values, "prices": rows})
+
+
+async def read_offers(database: Database) -> list[Package]:
+    """All packages, also those that are not sold now."""
+    packages, prices = tables.coin_packages, tables.package_prices
+    async with database.begin() as connection:
+        found = (await connection.execute(select(packages).order_by(packages.c.coins, packages.c.id))).all()
+        rows = (await connection.execute(select(prices).order_by(prices.c.region))).all()
+    of_package: dict[str, dict[str, Price]] = {row.id: {} for row in found}
+    for row in rows:
+        of_package[row.package_id][row.region] = Price(row.amount, row.currency)
+    return [Package(row.id, row.coins, row.bonus_coins, of_package[row.id], row.active) for row in found]
+
+
+async def put_promotion(database: Database, promotion: Promotion, actor: str) -> None:
+    """Add a promotion or change it from now on; ending one is an `ends_at` that is over.
+
+    Raises RequestError('package_not_found').
+    """
+    values = {
+        "package_id": promotion.package_id,
+        "region": promotion.region,
+        "bonus_coins": promotion.bonus_coins,
+        "starts_at": promotion.starts_at,
+        "ends_at": promotion.ends_at,
+        "per_user_max": promotion.per_user_max,
+    }
+    shown = {**values, "starts_at": str(promotion.starts_at), "ends_at": str(promotion.ends_at)}
+    known = select(tables.coin_packages.c.id).where(tables.coin_packages.c.id == promotion.package_id)
+    upsert = insert(promotions).values(id=promotion.id, **values)
+    async with database.begin() as connection:
+        if await connection.scalar(known) is None:
+            raise RequestError("package_not_found", f"There is no coin package {promotion.package_id}.")
+        await connection.execute(upsert.on_conflict_do_update(index_elements=["id"], set_=values))
+        await acts.note(connection, actor, "promotion.put", f"promotion:{promotion.id}", shown)
+
+
+async def read_promotions(database: Database, after: str, limit: int) -> list[Promotion]:
+    """Promotions of all times in the order of their ids, those after `after`."""
+    table = promotions
+    query = select(table).where(table.c.id > after).order_by(table.c.id).limit(limit)
+    async with database.begin() as connection:
+        rows = (await connection.execute(query)).all()
+    return [
+        Promotion(row.id, row.package_id, row.region, row.bonus_coins, row.starts_at, row.ends_at, row.per_user_max)
+        for row in rows
+    ]

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, func, or_, select, text, update
+from sqlalchemy import Row, func, or_, select, text, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -162,6 +162,17 @@ async def read_order(database: Database, order_id: str) -> StoredOrder | None:
     async with database.begin() as connection:
         row = (await connection.execute(select(*_COLUMNS).where(table.c.id == order_id))).one_or_none()
     return _stored(row) if row else None
+
+
+async def list_orders(database: Database, user: str, after: str, limit: int) -> list[StoredOrder]:
+    """The user's orders, the newest first, those that came before the order `after`."""
+    query = select(*_COLUMNS).where(table.c.user_id == user).order_by(table.c.created_at.desc(), table.c.id.desc())
+    if after:
+        last = select(table.c.created_at, table.c.id).where(table.c.id == after, table.c.user_id == user)
+        query = query.where(tuple_(table.c.created_at, table.c.id) < last.scalar_subquery())
+    async with database.begin() as connection:
+        rows = (await connection.execute(query.limit(limit))).all()
+    return [_stored(row) for row in rows]
 
 
 async def apply(database: Database, event: Event) -> tuple[StoredOrder, Outcome | None] | None:
