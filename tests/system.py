@@ -1,6 +1,7 @@
 """Real processes, as in production: several of each, on one pair of stores."""
 
 import asyncio
+import http.client
 import json
 import os
 import signal
@@ -133,6 +134,18 @@ class System:
                 return error.code, json.loads(error.read())
         except (OSError, TimeoutError) as error:
             return 0, str(error)
+
+    def post(self, path: str, body: bytes, headers: dict[str, str], web: str = "web 1") -> tuple[int, str]:
+        """A body as it is; the status (0: no connection) and the text of the answer."""
+        connection = http.client.HTTPConnection(self.address(web), timeout=10)
+        try:
+            connection.request("POST", path, body, headers)
+            response = connection.getresponse()
+            return response.status, response.read().decode()
+        except (OSError, http.client.HTTPException) as error:
+            return 0, str(error)
+        finally:
+            connection.close()
 
     def open_room(self, room: str, creator: str, **claims: object) -> None:
         status, body = self.http(

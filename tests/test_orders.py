@@ -1,7 +1,6 @@
 """Buying coins over HTTP on real processes: paid once, credited once, given back once."""
 
 import asyncio
-import http.client
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -22,16 +21,6 @@ def system(shared_system: System) -> Iterator[System]:
         yield running
 
 
-def post(system: System, path: str, body: bytes, headers: dict[str, str]) -> tuple[int, str]:
-    connection = http.client.HTTPConnection(system.address(), timeout=10)
-    try:
-        connection.request("POST", path, body, headers)
-        response = connection.getresponse()
-        return response.status, response.read().decode()
-    finally:
-        connection.close()
-
-
 def buy(system: System, user: str, **body: object) -> dict[str, Any]:
     status, order = system.http("POST", "/v1/orders", body, token=system.token(user))
     assert (status, order.get("status")) == (201, "created"), order
@@ -41,7 +30,7 @@ def buy(system: System, user: str, **body: object) -> dict[str, Any]:
 def decide(system: System, order: dict[str, Any], decision: str) -> tuple[int, str]:
     path = "/v1/payments/" + order["checkout_url"].partition("/v1/payments/")[2]
     headers = {"Content-Type": "application/x-www-form-urlencoded"}
-    return post(system, path, f"decision={decision}".encode(), headers)
+    return system.post(path, f"decision={decision}".encode(), headers)
 
 
 async def becomes(system: System, user: str, order: dict[str, Any], status: str) -> None:
@@ -103,10 +92,10 @@ async def test_refunds_that_race_give_back_once(system: System) -> None:
 
 def test_the_same_key_is_the_same_order(system: System) -> None:
     headers = {"Authorization": f"Bearer {system.token('dan')}", "Idempotency-Key": "k1"}
-    first = post(system, "/v1/orders", b'{"package_id":"coins-100"}', headers)
+    first = system.post("/v1/orders", b'{"package_id":"coins-100"}', headers)
     assert first[0] == 201
-    assert post(system, "/v1/orders", b'{"package_id":"coins-100"}', headers) == first
-    status, problem = post(system, "/v1/orders", b'{"package_id":"coins-550"}', headers)
+    assert system.post("/v1/orders", b'{"package_id":"coins-100"}', headers) == first
+    status, problem = system.post("/v1/orders", b'{"package_id":"coins-550"}', headers)
     assert (status, "ref_conflict" in problem) == (409, True)
 
 
@@ -148,12 +137,12 @@ def test_webhooks_need_one_of_our_signatures(system: System) -> None:
         (headers, body + b" "),
     ]
     for given, content in wrong:
-        status, problem = post(system, path, content, given)
+        status, problem = system.post(path, content, given)
         assert (status, "bad_signature" in problem) == (400, True), (given, problem)
     signed_by_both = other.webhook(payment, now)[0][SIGNATURE_HEADER] + "," + headers[SIGNATURE_HEADER].split(",")[1]
-    assert post(system, path, body, {SIGNATURE_HEADER: signed_by_both})[0] == 200
-    assert post(system, path, body, headers)[0] == 200
-    assert post(system, "/v1/payments/nobody/webhook", body, headers)[0] == 404
+    assert system.post(path, body, {SIGNATURE_HEADER: signed_by_both})[0] == 200
+    assert system.post(path, body, headers)[0] == 200
+    assert system.post("/v1/payments/nobody/webhook", body, headers)[0] == 404
 
 
 async def test_the_audit_sees_an_order_without_its_money_or_its_coins(system: System) -> None:

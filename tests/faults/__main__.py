@@ -44,7 +44,7 @@ def tell(result: Result) -> None:
         f"seed {result.seed}: {result.operations} operations, {sum(result.faults.values())} faults, "
         f"{result.gifts} gifts ({result.matched} times matched by {result.matches} matches), "
         f"{result.unknown} unknown ({result.resolved} resolved), {result.lost} lost, "
-        f"{result.viewed} events seen, {len(result.violations)} violations, {result.seconds} s",
+        f"{result.deals} deals, {result.viewed} events seen, {len(result.violations)} violations, {result.seconds} s",
         flush=True,
     )
     print(f"    phases {result.phases}, rests {result.rests}")
@@ -65,6 +65,9 @@ def tell_totals(results: list[Result], seconds: float) -> None:
     for name, why in {name: why for result in results for name, why in result.skipped.items()}.items():
         print(f"  {name}: skipped, {why}")
     print(f"answers: {dict(answers.most_common())}")
+    for what in ("orders", "payouts", "limits"):
+        sums: Counter[str] = sum((Counter(result.dealt.get(what, {})) for result in results), Counter())
+        print(f"{what}: {dict(sums.most_common())}")
     print(
         f"gifts: {sum(r.gifts for r in results)}, unknown outcomes: {sum(r.unknown for r in results)}, "
         f"resolved: {sum(r.resolved for r in results)}, gifts lost with Redis' end: {sum(r.lost for r in results)}, "

@@ -3,7 +3,7 @@
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from contextlib import closing
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from livegift.domain.partitions import partition_of
 from livegift.store.keys import partition_roots, room_root, wallet
@@ -12,17 +12,21 @@ from tests.faults.generator import BRANDS, USERS, creator_of
 from tests.faults.model import Event, LedgerGift, Verdict
 from tests.faults.world import World
 
+if TYPE_CHECKING:
+    from tests.faults.runner import Run
+
 _GIFTS = (
     'SELECT sender, ref, room, receiver, gift_id, "count", coins, diamonds, partition, epoch, n, ts_ms FROM gifts '
     "ORDER BY partition, n"
 )
 
-_OTHERS = [f"SELECT partition, n FROM {table}" for table in ("transfers", "streak_ends", "quarantine")]  # noqa: S608
+_OTHERS = [f"SELECT partition, n FROM {table}" for table in ("transfers", "streak_ends", "quarantine", "wallet_limits")]  # noqa: S608
 VIEW = "view: "  # begins what is wrong with what viewers see; everything else is about money
 
 
-async def check(world: World, watchers: Sequence[Watcher]) -> Verdict:
+async def check(run: "Run") -> Verdict:
     """Everything, after the system has come to rest and every unknown outcome was asked for."""
+    world = run.world
     rows = [
         LedgerGift(*map(str, row[:5]), *(int(v) for v in row[5:8]), Event(*row[8:11]), int(row[11]))
         for row in await world.query(_GIFTS)
@@ -31,10 +35,13 @@ async def check(world: World, watchers: Sequence[Watcher]) -> Verdict:
     wrong = verdict.violations
     wrong += await _check_grants(world)
     wrong += await _check_matches(world, rows)
-    wrong += await _check_balances(world, rows)
+    wrong += await run.purchases.check()
+    wrong += await run.payouts.check()
+    wrong += await run.limited.check(rows)
+    wrong += await _check_balances(run, rows)
     wrong += await _check_journal(world, rows)
     wrong += await _check_rooms(world, rows)
-    for watcher in watchers:
+    for watcher in run.watchers:
         if watcher.failure is not None:
             wrong.append(f"{VIEW}a viewer could not read a frame: {watcher.failure!r}")
         wrong += [f"{VIEW}{line}" for line in (*watcher.problems, *_check_view(watcher, rows))]
@@ -55,9 +62,9 @@ async def _check_grants(world: World) -> list[str]:
     ]
 
 
-async def _check_balances(world: World, rows: Sequence[LedgerGift]) -> list[str]:
+async def _check_balances(run: "Run", rows: Sequence[LedgerGift]) -> list[str]:
     """Wallets in Redis, their heads and accounts in the ledger: all are what was granted less what was given."""
-    wrong = []
+    wrong, world = [], run.world
     expected, entries = world.model.granted(), Counter(grant.user for grant in world.model.grants.values())
     diamonds: Counter[str] = Counter()
     for row in rows:
@@ -69,11 +76,14 @@ async def _check_balances(world: World, rows: Sequence[LedgerGift]) -> list[str]
     ):
         expected[user] += returned - (budget if is_paid else 0)
         entries[user] += is_paid
-    returns = "SELECT user_id FROM transfers WHERE reason = 'sponsor_return'"
-    entries.update(user for (user,) in await world.query(returns))
+    expected.update(run.purchases.coins())
+    reasons = "('sponsor_return', 'order', 'bonus', 'refund', 'chargeback')"
+    others = f"SELECT user_id FROM transfers WHERE reason IN {reasons}"  # noqa: S608
+    entries.update(user for (user,) in await world.query(others))
     receivers = {row.event: row.receiver for row in rows}
     for partition, epoch, n, more in await world.query("SELECT partition, epoch, n, diamonds FROM gift_matches"):
         diamonds[receivers.get(Event(partition, epoch, n), "nobody")] += more
+    diamonds.subtract(await run.payouts.diamonds())
     heads = {
         user: (balance, seq)
         for user, balance, seq in await world.query("SELECT user_id, balance, seq FROM wallet_heads")

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import time
 from collections import Counter
+from collections.abc import Iterator, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -23,7 +24,9 @@ from livegift.store.wallets import Wallets
 from tests.conftest import PARTITIONS
 from tests.faults import settling
 from tests.faults.clients import Sender, Watcher
+from tests.faults.commerce import EVERY, LIMITS, PROMOTED, Buy, Deal, Deliver, Limit, PayoutAct, Reverse, make_deals
 from tests.faults.generator import (
+    ROOMS_LIVE,
     USERS,
     WEBS,
     EndMatch,
@@ -42,12 +45,16 @@ from tests.faults.generator import (
 )
 from tests.faults.kinds import REGISTRY
 from tests.faults.kinds.registry import SkippedError
+from tests.faults.limited import Limited
 from tests.faults.model import Grant, Sponsored
+from tests.faults.payouts import Payouts
+from tests.faults.purchases import Purchases
 from tests.faults.world import World
 
 BURST = 30  # operations that are on their way when a fault strikes
 PACE_S = 0.01
 IN_FLIGHT_MAX = 400
+DEALS_AT_ONCE = 4
 REST_SHARE = 0.6  # of faults strike a system that takes money; the others may strike while it recovers
 STRIKE_TIMEOUT_S = 90.0
 
@@ -69,6 +76,8 @@ class Result:
     faults: Counter[str] = field(default_factory=Counter)
     answers: Counter[str] = field(default_factory=Counter)
     gifts: int = 0
+    deals: int = 0
+    dealt: dict[str, dict[str, int]] = field(default_factory=dict)
     matches: int = 0
     matched: int = 0
     unknown: int = 0
@@ -95,10 +104,15 @@ class Run:
         self.world = world
         self.model = world.model
         self.result = result
+        self.purchases = Purchases(world)
+        self.payouts = Payouts(world)
+        self.limited = Limited(world, USERS[-1], LIMITS[0])
         self.senders: dict[tuple[str, int], Sender] = {}
         self.watchers: list[Watcher] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._background: list[asyncio.Task[None]] = []
+        self._deals: Iterator[Deal] = iter(())
+        self._deals_at_once = asyncio.Semaphore(DEALS_AT_ONCE)
 
     async def open(self, stack: AsyncExitStack) -> None:
         """Connect everybody."""
@@ -118,11 +132,14 @@ class Run:
         stack.push_async_callback(self.database.aclose)
         self.wallets = Wallets(self.store, PARTITIONS, self.world.settings.ref_ttl_s)
 
-    async def play(self, before: list[Operation], segments: list[Segment]) -> None:
+    async def play(self, before: list[Operation], segments: list[Segment], deals: Sequence[Deal]) -> None:
         await settling.rested(self.world)
         for operation in before:
             await self.do(operation)
         self.result.violations += await settling.settle_grants(self)
+        self.result.violations += await settling.settle_limits(self)
+        await self._promote()
+        self._deals = iter(deals)
         for watcher in self.watchers:
             for operation in before:
                 if isinstance(operation, OpenRoom):
@@ -190,6 +207,12 @@ class Run:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         self.result.operations += 1
+        deal = next(self._deals, None) if self.result.operations % EVERY == 0 else None
+        if deal is not None:
+            task = asyncio.create_task(self.deal(deal))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+            self.result.deals += 1
 
     async def finish(self) -> None:
         """Wait for everything that was begun."""
@@ -261,10 +284,31 @@ class Run:
         token, web = system.token("root", "admin"), f"web {int(time.monotonic() * 1000) % WEBS + 1}"
         return await asyncio.to_thread(system.http, method, path, body, token=token, web=web, key=key)
 
+    async def deal(self, deal: Deal) -> None:
+        """A few at once: what is done to an order is to find some that were answered, not only such on their way."""
+        async with self._deals_at_once, self.world.ledger_stays.together():
+            match deal:
+                case Buy():
+                    await self.purchases.buy(deal)
+                case Deliver():
+                    await self.purchases.deliver(deal)
+                case Reverse():
+                    await self.purchases.reverse(deal)
+                case Limit(coins, web):
+                    await self.limited.lower(coins, web)
+                case PayoutAct():
+                    await self.payouts.do(deal)
+
+    async def _promote(self) -> None:
+        body = {"package_id": PROMOTED, "bonus_coins": 55, "starts_ms": 0, "ends_ms": 10**13, "per_user_max": 1}
+        status, answer = await self._admin("PUT", "/v1/admin/promotions/once", body)
+        if status != 200:
+            self.world.notes.append(f"the promotion: {status} {answer}")
+
     async def _room(self, method: str, path: str, body: object, room: str) -> None:
         """Again until it is done: without rooms there is nothing to test."""
         token = self.world.system.token(creator_of(room), "creator")
-        async with self.world.rooms_stay:
+        async with self.world.ledger_stays.together():
             for attempt in range(100):
                 web = f"web {attempt % WEBS + 1}"
                 status, answer = await asyncio.to_thread(
@@ -314,7 +358,8 @@ async def run_seed(seed: int, options: Options, folder: Path, template: Path) ->
         run = Run(world, result)
         result.phases["start"] = round(time.monotonic() - began, 1)
         await run.open(stack)
-        await run.play(before, segments)
+        deals = make_deals(seed, options.operations, USERS, [creator_of(f"r{i}") for i in range(ROOMS_LIVE)])
+        await run.play(before, segments, deals)
         result.phases["play"] = round(time.monotonic() - began, 1)
         verdict = await settling.settle_and_check(run)
         result.violations += verdict.violations
@@ -322,6 +367,11 @@ async def run_seed(seed: int, options: Options, folder: Path, template: Path) ->
         (row,) = await world.query("SELECT count(*), (SELECT count(*) FROM gift_matches) FROM sponsor_matches")
         result.matches, result.matched = row
         result.answers = world.model.answers
+        result.dealt = {
+            "orders": dict(run.purchases.answers),
+            "payouts": dict(run.payouts.answers),
+            "limits": dict(run.limited.answers),
+        }
         result.poisoned, result.restarts = world.poisoned, world.restarts
         result.viewed = sum(watcher.events for watcher in run.watchers)
         result.notes += world.notes

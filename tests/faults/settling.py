@@ -35,6 +35,10 @@ async def settle_and_check(run: "Run") -> Verdict:
     violations += await _settle(run)
     violations += await settle_grants(run)
     violations += await _settle_matches(run)
+    violations += await run.limited.settle(ROUNDS_MAX)
+    violations += await run.payouts.settle()
+    violations += await run.purchases.settle(ROUNDS_MAX)
+    violations += await _finish_purchases(run)
     violations += await _ask_again(run)
     violations += await _wait_quiet(world)
     try:
@@ -44,7 +48,7 @@ async def settle_and_check(run: "Run") -> Verdict:
     else:
         violations += [f"audit {c.number}: {text}" for c in report.checks for text in c.violations]
     await _wait_watchers(run)
-    verdict = await check(world, run.watchers)
+    verdict = await check(run)
     verdict.violations += violations
     return verdict
 
@@ -125,6 +129,27 @@ async def settle_grants(run: "Run") -> list[str]:
         await asyncio.gather(*(run.grant(ref) for ref in left))
         await asyncio.sleep(0.05)  # a pause between attempts
     return [f"grant {ref} never succeeded" for ref, grant in run.model.grants.items() if not grant.is_certain]
+
+
+async def settle_limits(run: "Run") -> list[str]:
+    """Before anything fails: the limit is booked, so whatever is lost, it is not."""
+    wrong = await run.limited.settle(ROUNDS_MAX)
+    try:
+        await wait_until(run.limited.booked, "the limit is booked")
+    except AssertionError as error:
+        wrong.append(str(error))
+    return wrong
+
+
+async def _finish_purchases(run: "Run") -> list[str]:
+    async def finished() -> bool:
+        return not await run.purchases.unfinished()
+
+    try:
+        await wait_until(finished, "orders are what they are to be", ARMED_TIMEOUT_S)
+    except AssertionError:
+        return await run.purchases.unfinished()
+    return []
 
 
 async def _settle_matches(run: "Run") -> list[str]:

@@ -26,6 +26,8 @@ from tests.faults.files import CurrentFolder, Sizes, last_part
 from tests.faults.ledger_server import POSTGRES_SETTINGS, LedgerServer
 from tests.faults.model import Loss, Model
 from tests.faults.preload import Clocks
+from tests.faults.purchases import SECRETS
+from tests.faults.turns import Turns
 from tests.faults.ways import Way
 from tests.system import System, command, environ
 from tests.waiting import wait_until
@@ -36,6 +38,7 @@ HARNESS = "harness"
 STORE_FAULT = "a fault of the store"
 # Nothing is appended to but the part that is looked at, and nobody rewrites it meanwhile.
 REDIS_SETTINGS = {"auto-aof-rewrite-percentage": "0"}
+OF_FAULTS: dict[str, object] = {"sandbox_secrets": ",".join(SECRETS), "payout_diamonds_min": 100}
 Positions = Mapping[int, tuple[int, int]]
 
 
@@ -82,7 +85,8 @@ class World(LedgerServer):
         self._tasks: list[asyncio.Task[None]] = []
         self.model = Model()
         self.sizes = Sizes()
-        self.rooms_stay = asyncio.Lock()
+        # What only the ledger knows (rooms, orders, payouts) is not written while the ledger is about to be set back.
+        self.ledger_stays = Turns()
         # What Redis trims early for want of memory can't bring a ledger up to date that is set back at the same time:
         # its partitions stop loudly, as they should, and nothing more would be learned.
         self.outboxes_stay = asyncio.Lock()
@@ -121,7 +125,7 @@ class World(LedgerServer):
         self.postgres = await asyncio.to_thread(
             start_postgres, self._folder / "postgres", extra_settings=POSTGRES_SETTINGS
         )
-        self.settings = Settings(redis_url=self.redis.url, database_url=self.postgres.url, **COMMON)
+        self.settings = Settings(redis_url=self.redis.url, database_url=self.postgres.url, **(COMMON | OF_FAULTS))
         await migrate(self.settings)
         of_process = {}
         for name in (*PROCESSES, HARNESS):

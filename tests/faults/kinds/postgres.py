@@ -32,7 +32,7 @@ async def terminate_backends(world: World, rng: Random) -> None:
 @fault("set-back-postgres", "postgres", weight=2)
 async def set_back_postgres(world: World, rng: Random) -> None:
     """The ledger becomes what it was some time ago; the outboxes still have everything."""
-    async with world.rooms_stay, world.outboxes_stay:
+    async with world.ledger_stays.alone(), world.outboxes_stay:
         await world.save_ledger()
         await asyncio.sleep(rng.uniform(0.3, 1.5))  # so much is booked, and then is not
         await world.put_back_ledger()

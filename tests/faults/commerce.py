@@ -1,0 +1,105 @@
+"""Buying, giving back, own limits and paying out among the faults: what is tried, and who tries it when."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from random import Random
+
+EVERY = 8  # other operations between two of these
+WEBS = 2
+PACKAGES = ("coins-100", "coins-550", "coins-550", "coins-1250", "coins-5450")
+PROMOTED = "coins-550"
+# Good deliveries bring the payment's event, bad ones must never do anything. 'declined' is good, and may be overtaken.
+GOOD = {"page": 5, "webhook": 3, "both webs": 2, "old secret": 2, "declined": 1}
+BAD = {"no secret of ours": 1, "a secret that is gone": 1, "too old": 1, "changed": 1, "another amount": 1}
+REVERSALS = {"admin": 3, "admin twice": 2, "refunded": 2, "disputed": 2, "all at once": 1}
+LIMITS = (60_000, 50_000, 40_000, 30_000)  # coins per month: each is lower, as a higher one would wait for a day
+DIAMONDS = (100, 101, 500, 1_000, 5_000, 10**9)
+PAYOUT_ACTS = {"ask": 5, "cancel": 1, "approve": 5, "reject": 1, "batch": 3, "paid": 3, "failed": 2}
+
+
+@dataclass(frozen=True, slots=True)
+class Buy:
+    """Ask for an order under a key, once or through both processes at once."""
+
+    key: str
+    user: str
+    package: str
+    webs: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Deliver:
+    """Something comes to the webhook. `pick` chooses among the orders that there are then."""
+
+    how: str
+    pick: int
+    web: int
+
+
+@dataclass(frozen=True, slots=True)
+class Reverse:
+    """Money goes back, by an operator or at the provider."""
+
+    how: str
+    pick: int
+    web: int
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """The limited user sets a lower limit."""
+
+    coins: int
+    web: int
+
+
+@dataclass(frozen=True, slots=True)
+class PayoutAct:
+    """Ask for a payout under a key, or do something with one that there is then."""
+
+    act: str
+    key: str
+    creator: str
+    diamonds: int
+    pick: int
+    web: int
+
+
+Deal = Buy | Deliver | Reverse | Limit | PayoutAct
+
+
+def make_deals(seed: int, count: int, users: Sequence[str], creators: Sequence[str]) -> list[Deal]:
+    """As many as go with `count` other operations; from a source of their own, so that those stay the same."""
+    rng = Random(f"livegift deals {seed}")  # noqa: S311 - repeatable on purpose
+    return [_deal(rng, number, users, creators) for number in range(count // EVERY)]
+
+
+def _chosen(rng: Random, weights: dict[str, int]) -> str:
+    (name,) = rng.choices(list(weights), list(weights.values()))
+    return name
+
+
+def _deal(rng: Random, number: int, users: Sequence[str], creators: Sequence[str]) -> Deal:
+    choice, web, pick = rng.random(), rng.randrange(WEBS), rng.randrange(10**6)
+    if choice < 0.25 or number < 5:  # the first ones, so that there are some
+        key = f"o{rng.randrange(number)}" if number and rng.random() < 0.1 else f"o{number}"
+        webs = (0, 1) if rng.random() < 0.3 else (web,)
+        return Buy(key, users[hash_of(key) % len(users)], PACKAGES[hash_of(key) % len(PACKAGES)], webs)
+    if choice < 0.5:
+        return Deliver(_chosen(rng, GOOD), pick, web)
+    if choice < 0.58:
+        return Deliver(_chosen(rng, BAD), pick, web)
+    if choice < 0.68:
+        return Reverse(_chosen(rng, REVERSALS), pick, web)
+    if choice < 0.7:
+        return Limit(rng.choice(LIMITS), web)
+    key = f"p{rng.randrange(number) if rng.random() < 0.1 else number}"
+    at = hash_of(key)
+    return PayoutAct(
+        _chosen(rng, PAYOUT_ACTS), key, creators[at % len(creators)], DIAMONDS[at % len(DIAMONDS)], pick, web
+    )
+
+
+def hash_of(key: str) -> int:
+    """The same key is the same wish."""
+    return int.from_bytes(key.encode()) * 2654435761 % 2**32

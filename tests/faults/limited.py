@@ -1,0 +1,65 @@
+"""One user with own limits among the faults: what is lower counts at once, and what is used is never forgotten."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from tests.faults.model import LedgerGift
+
+if TYPE_CHECKING:
+    from tests.faults.world import World
+
+
+class Limited:
+    """The limit of a month, in coins, is set at the beginning and then only lowered."""
+
+    def __init__(self, world: "World", user: str, coins: int) -> None:
+        self.world = world
+        self.user = user
+        self.first = self.lowest = coins
+        self.answers: Counter[str] = Counter()
+
+    async def lower(self, coins: int, web: int) -> bool:
+        """Whether it was answered. A higher one than before would wait for a day, so it is left out."""
+        if coins > self.lowest:
+            return True
+        self.lowest = coins
+        status, answer = await self._call("PUT", web, {"month": coins})
+        return status == 200 and bool(answer["effective"]["month"]["allowed"] <= self.first)
+
+    async def _call(self, method: str, web: int, body: object = None) -> tuple[int, Any]:
+        system = self.world.system
+        status, answer = await asyncio.to_thread(
+            system.http, method, "/v1/wallet/limits", body, token=system.token(self.user), web=f"web {web + 1}"
+        )
+        self.answers[f"{method} {status}"] += 1
+        return status, answer
+
+    async def settle(self, attempts: int) -> list[str]:
+        """Set the lowest once more, until that is answered."""
+        for attempt in range(attempts):
+            if await self.lower(self.lowest, attempt % 2):
+                return []
+            await asyncio.sleep(0.1)  # a pause between attempts
+        return [f"the limit of {self.user} could not be set"]
+
+    async def booked(self) -> bool:
+        """Whether the ledger knows of a limit."""
+        rows = await self.world.query("SELECT user_id FROM wallet_limits")
+        return (self.user,) in rows
+
+    async def check(self, rows: Sequence[LedgerGift]) -> list[str]:
+        """Not more than was allowed is spent, and what is said to be used is what is booked."""
+        spent = sum(row.coins for row in rows if row.user == self.user)
+        status, said = await self._call("GET", 0)
+        if status != 200:
+            return [f"the limits of {self.user} can't be read: {status} {said}"]
+        wrong = []
+        if spent > self.first:
+            wrong.append(f"{self.user} has spent {spent} of {self.first} coins that were allowed")
+        if said["used"]["month"] != spent:
+            wrong.append(f"{self.user} is said to have used {said['used']['month']} coins, booked are {spent}")
+        if said["effective"]["month"] != {"allowed": self.lowest, "whose": "own"}:
+            wrong.append(f"{self.user} has set {self.lowest}, what counts is {said['effective']}")
+        return wrong
