@@ -7,7 +7,7 @@ import structlog
 from livegift import wire
 from livegift.domain.corrections import Correction
 from livegift.domain.spending import Accepted, Change
-from livegift.errors import StoreUnavailableError
+from livegift.errors import RequestError, StoreUnavailableError
 from livegift.ledger import corrections as stored
 from livegift.ledger.engine import Database
 from livegift.ledger.rooms import read_room
@@ -16,6 +16,8 @@ from livegift.store.rooms import Rooms
 from livegift.store.wallets import Wallets, payload_hash
 
 log = structlog.get_logger()
+# Who approves what the region's rules allow by themselves.
+UNDO = "undo-window"
 
 
 async def decide(
@@ -34,6 +36,26 @@ async def decide(
     except StoreUnavailableError as error:
         log.warning("corrections.settled_later", correction=decided.id, error=str(error))
         return decided
+
+
+async def undo(
+    database: Database, wallets: Wallets, rooms: Rooms, event_id: str, user: str, coins_min: int, window_s: int
+) -> Correction:
+    """Revoke a gift at its sender's own wish: once, and only a dear one that was sent just now.
+
+    Raises RequestError('not_found' or 'too_late').
+    """
+    wanted = await stored.revocation_of(database, f"undo:{event_id}", event_id, "undone by the sender", user)
+    if wanted.user != user:
+        raise RequestError("not_found", "You have sent no such gift.")
+    if wanted.coins < coins_min:
+        raise RequestError(
+            "too_late", f"Gifts of {coins_min} coins and more can be undone, this one has {wanted.coins}."
+        )
+    if not window_s or not await stored.is_younger(database, event_id, window_s):
+        raise RequestError("too_late", f"A gift can be undone within {window_s} s after it was sent.")
+    noted = await stored.request(database, wanted)
+    return await decide(database, wallets, rooms, noted.id, UNDO, approve=True)
 
 
 async def settle(database: Database, wallets: Wallets, rooms: Rooms, approved: Correction) -> Correction:

@@ -57,6 +57,7 @@ _TABLE = (
     ErrorKind("order_not_paid", "This order was not paid: there is nothing to give back.", 409),
     ErrorKind("payout_not_possible", "This payout is not possible at the moment.", 409),
     ErrorKind("too_many_matches", "This room has as many sponsor matches as it may.", 409),
+    ErrorKind("too_late", "That is not possible, or not any more.", 409),
     ErrorKind("bad_signature", "The webhook's signature is not valid.", 400),
     ErrorKind("forbidden", "This token does not allow that.", 403),
     ErrorKind("second_person_required", "Somebody else has to approve this, who gets nothing by it.", 403),

@@ -131,6 +131,7 @@ RELAY_STATES_S = 0.5
 
 # Orders and payments.
 ORDER_COINS_MAX = 1_000_000
+HELD_BACK_GIFTS_MAX = 10_000  # gifts that one refund looks at, the newest
 ORDER_TTL_S = 86_400.0
 SWEEP_ORDERS_S = 5.0
 SWEEP_ORDERS_MAX = 100

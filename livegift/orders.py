@@ -18,11 +18,13 @@ from livegift.domain.orders import (
     return_steps,
     shortfall_offer,
 )
+from livegift.domain.regions import region_of
 from livegift.domain.spending import Accepted, Change
 from livegift.errors import RequestError, StoreUnavailableError
 from livegift.ledger import orders as stored
 from livegift.ledger.catalogue import read_packages
 from livegift.ledger.engine import Database
+from livegift.ledger.hold_backs import RefundTerms
 from livegift.ledger.orders import Event, NewOrder, StoredOrder
 from livegift.ledger.sandbox import SandboxPayments
 from livegift.limits import ORDER_TTL_S, SWEEP_ORDERS_MAX, SWEEP_ORDERS_S
@@ -46,6 +48,11 @@ def providers_of(settings: Settings, database: Database) -> dict[str, Provider]:
     if secrets_of(settings.sandbox_secrets):
         providers[Sandbox.name] = Sandbox(secrets_of(settings.sandbox_secrets), SandboxPayments(database))
     return providers
+
+
+def refund_terms_of(settings: Settings) -> RefundTerms:
+    """What refunds cost creators."""
+    return RefundTerms(settings.refund_policy, settings.hold_h)
 
 
 # --- Making one -------------------------------------------------------------------------------------------------------
@@ -107,7 +114,7 @@ async def place(database: Database, provider: Provider, new: NewOrder, base_url:
 # --- What becomes of it -----------------------------------------------------------------------------------------------
 
 
-async def hear(database: Database, wallets: Wallets, provider: str, event: PaymentEvent) -> bool:
+async def hear(database: Database, wallets: Wallets, provider: str, event: PaymentEvent, terms: RefundTerms) -> bool:
     """Apply a verified event, then move the coins. Returns False when it means no order of ours.
 
     The event is durable when this returns; coins that could not be moved now are moved by the aggregator's sweep.
@@ -115,6 +122,7 @@ async def hear(database: Database, wallets: Wallets, provider: str, event: Payme
     applied = await stored.apply(
         database,
         Event(provider, event.id, event.kind, event.order_id, event.payment_ref, event.amount, event.currency),
+        terms,
     )
     if applied is None:
         log.warning("orders.unknown", provider=provider, kind=event.kind, event_id=event.id)
@@ -130,7 +138,9 @@ async def hear(database: Database, wallets: Wallets, provider: str, event: Payme
     return True
 
 
-async def refund(database: Database, wallets: Wallets, providers: Mapping[str, Provider], order_id: str) -> StoredOrder:
+async def refund(
+    database: Database, wallets: Wallets, providers: Mapping[str, Provider], order_id: str, terms: RefundTerms
+) -> StoredOrder:
     """Give the money back and take the coins back, once. Raises RequestError, or ProviderError: then repeat it.
 
     The provider first: after a crash in between its own webhook says what has happened.
@@ -147,10 +157,35 @@ async def refund(database: Database, wallets: Wallets, providers: Mapping[str, P
             raise RequestError("payments_off", f"The provider of this order, {order.provider}, is not set up.")
         await provider.refund(order.id, found.payment_ref, order.amount)
         event = PaymentEvent(f"admin-{order.id}", "refunded", order.id, None, order.amount, order.currency)
-        await hear(database, wallets, order.provider, event)
+        await hear(database, wallets, order.provider, event, terms)
     after = await stored.read_order(database, order_id)
     assert after is not None  # noqa: S101 - orders are never deleted
     return after
+
+
+async def withdraw(
+    database: Database,
+    wallets: Wallets,
+    providers: Mapping[str, Provider],
+    order_id: str,
+    user: str,
+    terms: RefundTerms,
+) -> StoredOrder:
+    """Give an order back at the buyer's own wish, within the region's time for that and before its coins are spent.
+
+    Raises RequestError('not_found', 'too_late' or what `refund` raises).
+    """
+    found = await stored.read_order(database, order_id)
+    if found is None or found.order.user != user:
+        raise RequestError("not_found", "You have no such order.")
+    if found.order.status in REVERSED:
+        return found
+    cooling_off_h = region_of(found.region).cooling_off_h
+    if found.paid_age_s is not None and found.paid_age_s > cooling_off_h * 3_600:
+        raise RequestError("too_late", f"Orders of this region can be given back within {cooling_off_h} h.")
+    if (await wallets.read(user)).balance < found.order.total_coins:
+        raise RequestError("too_late", "Its coins are spent already, at least in part.")
+    return await refund(database, wallets, providers, order_id, terms)
 
 
 async def settle(wallets: Wallets, found: StoredOrder) -> bool:

@@ -14,6 +14,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from livegift.domain.hold_backs import RefundPolicy
 from livegift.errors import ConfigError
 from livegift.limits import DRAIN_WINDOW_MAX_S
 
@@ -60,6 +61,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     fast_path: Annotated[
         bool, Meta(description="frames go straight to the transport; false = plain ASGI, as on another server")
     ] = True
+    undo_coins_min: Annotated[
+        int, Meta(ge=1, description="gifts from this value on can be undone, where the region has a window for it")
+    ] = 1_000
     self_gifts: Annotated[bool, Meta(description="whether creators may send gifts to themselves")] = False
 
     public_url: Annotated[str, Meta(description="https:// address that people reach this server at, for checkouts")] = (
@@ -78,6 +82,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     ] = 10_000
     reauth_age_s: Annotated[int, Meta(ge=1, description="how old that sign-in (claim auth_time) may be")] = 300
     hold_h: Annotated[int, Meta(ge=0, le=8_760, description="hours until diamonds can be paid out; 0 = at once")] = 168
+    refund_policy: Annotated[
+        RefundPolicy,
+        Meta(description="pending diamonds of gifts whose money is given back: creator_keeps or hold_back"),
+    ] = "creator_keeps"
     payout_diamonds_min: Annotated[int, Meta(ge=1, description="diamonds of a payout at least")] = 10_000
     payout_diamonds_day_max: Annotated[int, Meta(ge=1, description="and of a creator's payouts per day (UTC)")] = (
         2_000_000

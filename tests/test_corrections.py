@@ -138,3 +138,30 @@ async def test_a_gift_is_revoked_for_everybody_and_the_room_stays_proven(system:
     assert proof["revoked"] == {"gifts": 1, "coins": 500, "diamonds": 500}
     report = await system.audit()
     assert report.passed, report.to_text()
+
+
+async def test_a_dear_gift_can_be_undone_for_a_while_where_the_region_says_so(system: System) -> None:
+    system.open_room("undone", "bob")
+    await system.grant({"kim": 5_000}, ref="undo")
+    async with Viewer(system.address(), system.token("kim", region="DE")) as kim:
+        await kim.join("undone")
+        sent = [await kim.gift("undone", gift) for gift in ("fireworks", "balloon")]
+        dear, cheap = (str(result["gift_event_id"]) for result in sent)
+
+        def undo(event_id: str, user: str = "kim", region: str = "DE") -> tuple[int, Any]:
+            return system.http("POST", f"/v1/gifts/{event_id}/undo", token=system.token(user, region=region))
+
+        await wait_until(lambda: undo(cheap)[1]["code"] == "too_late", "it is booked, and too cheap")
+        assert undo(dear, region="US")[1]["code"] == "too_late"
+        assert undo(dear, user="eve")[1]["code"] == "not_found"
+        answers = await asyncio.gather(*(asyncio.to_thread(undo, dear) for _ in range(3)))
+        assert {status for status, _ in answers} == {200}
+        assert balance(system, "kim") == 5_000 - 500
+
+        def revoked() -> list[str]:
+            return [e["gift_event_id"] for e in kim.events("undone") if e["type"] == "gift.revoked"]
+
+        await wait_until(lambda: revoked() == [dear], "the room is told")
+    await wait_until(lambda: status_of(system, f"undo:{dear}") == "applied", "it is booked")
+    report = await system.audit()
+    assert report.passed, report.to_text()

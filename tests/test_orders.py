@@ -165,3 +165,31 @@ async def test_the_audit_sees_an_order_without_its_money_or_its_coins(system: Sy
                 (order["id"],),
             )
     assert (await system.audit()).passed
+
+
+async def test_an_order_can_be_given_back_for_a_while_where_the_region_says_so(system: System) -> None:
+    prices = [{"region": "CN", "currency": "CNY", "amount": 700}, {"region": "DE", "currency": "EUR", "amount": 99}]
+    package = {"coins": 90, "prices": prices}
+    system.http("PUT", "/v1/admin/coin-packages/coins-90", package, token=system.token("root", "admin"))
+
+    def withdraw(order: dict[str, Any], user: str) -> tuple[int, Any]:
+        return system.http("POST", f"/v1/orders/{order['id']}/withdraw", token=system.token(user))
+
+    cool, spent, warm = (
+        buy(system, user, package_id="coins-90", region=region)
+        for user, region in (("lin", "CN"), ("mei", "CN"), ("nik", "DE"))
+    )
+    assert withdraw(cool, "lin")[1]["code"] in ("order_not_paid", "too_late")
+    for user, order in (("lin", cool), ("mei", spent), ("nik", warm)):
+        decide(system, order, "pay")
+        await becomes(system, user, order, "credited")
+    assert "withdraw" in warm["withdrawal_notice"]
+    assert withdraw(warm, "nik")[1]["code"] == "too_late"
+    assert withdraw(cool, "mei")[1]["code"] == "not_found"
+    system.open_room("cool", "bob")
+    async with Viewer(system.address(), system.token("mei")) as mei:
+        await mei.join("cool")
+        await mei.gift("cool")
+    assert withdraw(spent, "mei")[1]["code"] == "too_late"
+    assert [withdraw(cool, "lin")[1]["status"] for _ in range(2)] == ["refunded", "refunded"]
+    assert wallet(system, "lin")["balance"] == 0

@@ -21,6 +21,7 @@ from livegift.api import (
     receipts,
     rooms,
     sponsors,
+    undo,
     wallets,
 )
 from livegift.api.context import Context
@@ -85,6 +86,7 @@ def create_app(settings: Settings, *, with_demo: bool = False, wheel: Wheel | No
         *payouts.ADMIN_ROUTES,
         *admin.ROUTES,
         *sponsors.ROUTES,
+        *undo.ROUTES,
         *health.ROUTES,
     ]
     if with_demo:

@@ -17,6 +17,7 @@ from livegift.domain.catalogue import (
     payout_usd_micros,
 )
 from livegift.domain.orders import Rate, base_rate
+from livegift.domain.regions import region_of
 from livegift.ledger.catalogue import read_all_packages, read_packages
 from livegift.ledger.engine import LedgerUnavailableError
 
@@ -56,7 +57,8 @@ async def packages(request: Request) -> Response:
         }
         for p in found
     ]
-    return json_response({"packages": rows})
+    notice = region_of(request.query_params.get("region", DEFAULT_REGION)).withdrawal_notice
+    return json_response({"packages": rows, "withdrawal_notice": notice})
 
 
 async def rates(request: Request) -> Response:

@@ -11,12 +11,13 @@ from starlette.routing import Route
 from livegift import bodies, wire
 from livegift.api.context import Context, body_of, context_of, identity_of, json_response, page_of, require_role
 from livegift.domain.catalogue import DEFAULT_REGION
+from livegift.domain.regions import region_of
 from livegift.errors import RequestError
 from livegift.identity import Identity
 from livegift.ledger.acts import note_before
 from livegift.ledger.orders import StoredOrder, list_orders, read_order
 from livegift.limits import AUTH_TIME_AHEAD_MAX_S, ORDER_COINS_MAX
-from livegift.orders import offer_of, place, refund
+from livegift.orders import offer_of, place, refund, refund_terms_of, withdraw
 
 
 def _public(found: StoredOrder) -> dict[str, object]:
@@ -31,6 +32,7 @@ def _public(found: StoredOrder) -> dict[str, object]:
         "amount": order.amount,
         "currency": order.currency,
         "created_ms": int(found.created_at.timestamp() * 1000),
+        "withdrawal_notice": region_of(found.region).withdrawal_notice,
     }
 
 
@@ -131,6 +133,19 @@ async def read(request: Request) -> Response:
     return json_response(_public(found))
 
 
+async def withdraw_order(request: Request) -> Response:
+    """`POST /v1/orders/{order}/withdraw`: one's own, where the region has a time for that; again is harmless."""
+    identity = identity_of(request)
+    require_role(identity, "viewer", "creator", "moderator", "admin")
+    order_id = str(request.path_params["order"])
+    if not wire.is_id(order_id):
+        raise RequestError("not_found")
+    context = context_of(request)
+    terms = refund_terms_of(context.settings)
+    found = await withdraw(context.database, context.hub.wallets, context.providers, order_id, identity.user, terms)
+    return json_response(_public(found))
+
+
 async def refund_order(request: Request) -> Response:
     """`POST /v1/admin/orders/{order}/refund`: again after a crash or a time-out is harmless."""
     operator = identity_of(request)
@@ -140,7 +155,9 @@ async def refund_order(request: Request) -> Response:
         raise RequestError("not_found")
     context = context_of(request)
     await note_before(context.database, operator.user, "order.refund", f"order:{order_id}")
-    found = await refund(context.database, context.hub.wallets, context.providers, order_id)
+    found = await refund(
+        context.database, context.hub.wallets, context.providers, order_id, refund_terms_of(context.settings)
+    )
     return json_response(_public(found))
 
 
@@ -148,5 +165,6 @@ ROUTES = [
     Route("/v1/orders", Orders),
     Route("/v1/admin/orders", list_of_user),
     Route("/v1/orders/{order}", read),
+    Route("/v1/orders/{order}/withdraw", withdraw_order, methods=["POST"]),
     Route("/v1/admin/orders/{order}/refund", refund_order, methods=["POST"]),
 ]

@@ -14,7 +14,7 @@ from livegift import wire
 from livegift.api.context import Context, context_of, json_response, raw_body_of
 from livegift.errors import RequestError
 from livegift.limits import FORM_BYTES_MAX, WEBHOOK_BODY_BYTES_MAX
-from livegift.orders import hear
+from livegift.orders import hear, refund_terms_of
 from livegift.payments.sandbox import Decision, Sandbox, SandboxPayment, page, page_headers
 
 
@@ -23,7 +23,9 @@ async def _receive(context: Context, name: str, headers: Mapping[str, str], body
     if provider is None:
         raise RequestError("not_found", "There is no such provider here.")
     event = provider.parse(headers, body, time.time())
-    if event is not None and not await hear(context.database, context.hub.wallets, name, event):
+    if event is not None and not await hear(
+        context.database, context.hub.wallets, name, event, refund_terms_of(context.settings)
+    ):
         # Providers repeat what was not taken: by then the event that names the order may have come.
         raise RequestError("not_found", "No order is known for this payment.")
 

@@ -129,16 +129,7 @@ def legs(act: Act, order: Order) -> tuple[Transfer, ...]:
     sold = f"money:sold:{order.currency}"
     if act == "sale":
         return (Transfer(order.currency, at_provider, sold, order.amount),)
-    return (Transfer(order.currency, sold, at_provider, order.amount), *held_back(order))
-
-
-def held_back(_order: Order) -> tuple[Transfer, ...]:
-    """The policy for creators who got gifts of coins that were paid back: what of their diamonds is held back.
-
-    Nothing: they have kept their part of the deal, the platform bears the loss. Another policy returns transfers from
-    `diamonds:user:…` here; they are posted together with the money.
-    """
-    return ()
+    return (Transfer(order.currency, sold, at_provider, order.amount),)
 
 
 # --- Prices -----------------------------------------------------------------------------------------------------------

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
-from sqlalchemy import insert, text
+from sqlalchemy import insert, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from livegift.domain.postings import Transfer, sums
@@ -31,6 +31,13 @@ async def add(connection: AsyncConnection, moves: Iterable[Transfer]) -> dict[st
         },
     )
     return {row.name: row.balance for row in result}
+
+
+async def balances(connection: AsyncConnection, names: Iterable[str]) -> dict[str, int]:
+    """The balances of those that are there, which nobody else changes until the transaction ends."""
+    table = tables.accounts
+    query = select(table.c.name, table.c.balance).where(table.c.name.in_(list(names))).order_by(table.c.name)
+    return {row.name: row.balance for row in await connection.execute(query.with_for_update())}
 
 
 async def post(connection: AsyncConnection, reason: str, ref: str, moves: Sequence[Transfer]) -> dict[str, int]:

@@ -1,6 +1,7 @@
 """Corrections as stored: asked for, decided with the diamonds in one transaction, applied when the coins are booked."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import (
@@ -11,6 +12,7 @@ from sqlalchemy import (
     Index,
     Integer,
     Row,
+    Select,
     Table,
     Text,
     func,
@@ -27,6 +29,7 @@ from livegift.domain.partitions import Position
 from livegift.errors import RequestError
 from livegift.ledger import accounts, acts, earnings, tables
 from livegift.ledger.engine import Database
+from livegift.ledger.hold_backs import held_back_of
 
 # The reasons of wallets' changes that belong to corrections; the ref is '<reason>:<correction>'.
 REASONS = frozenset({"correction", "revocation"})
@@ -64,15 +67,19 @@ def _correction(row: Row[Any]) -> Correction:
     return Correction(row.id, row.user_id, row.coins, row.why, row.requested_by, gift, row.decided_by, row.status)
 
 
-async def revocation_of(database: Database, correction_id: str, event_id: str, why: str, by: str) -> Correction:
-    """What undoes a gift, as it is booked. Raises RequestError('not_found')."""
+def _gift_query(event_id: str) -> Select[Any]:
     partition, _, position = event_id.partition("-")
     gifts = tables.gifts
     try:
         at = Position.parse(position)
-        query = select(gifts).where(gifts.c.partition == int(partition), gifts.c.epoch == at.epoch, gifts.c.n == at.n)
+        return select(gifts).where(gifts.c.partition == int(partition), gifts.c.epoch == at.epoch, gifts.c.n == at.n)
     except ValueError:
         raise RequestError("not_found", f"There is no gift {event_id}.") from None
+
+
+async def revocation_of(database: Database, correction_id: str, event_id: str, why: str, by: str) -> Correction:
+    """What undoes a gift, as it is booked. Raises RequestError('not_found')."""
+    query = _gift_query(event_id)
     async with database.begin() as connection:
         row = (await connection.execute(query)).one_or_none()
     if row is None:
@@ -81,11 +88,33 @@ async def revocation_of(database: Database, correction_id: str, event_id: str, w
     return Correction(correction_id, row.sender, row.coins, why, by, gift)
 
 
+async def is_younger(database: Database, event_id: str, age_s: int) -> bool:
+    """Whether the gift was sent within the last `age_s`, by PostgreSQL's clock."""
+    now_ms = func.extract("epoch", func.clock_timestamp()) * 1000
+    query = _gift_query(event_id).where(tables.gifts.c.ts_ms >= now_ms - age_s * 1000)
+    async with database.begin() as connection:
+        return (await connection.execute(query)).one_or_none() is not None
+
+
 async def request(database: Database, wanted: Correction) -> Correction:
     """Note what is asked for; the same again is the same.
 
     Raises RequestError('conflict') for an id or a gift that has another one.
     """
+    async with database.begin() as connection:
+        if wanted.gift is not None:
+            wanted = replace(wanted, gift=await _less_held_back(connection, wanted.gift))
+        return await _request(connection, wanted)
+
+
+async def _less_held_back(connection: AsyncConnection, gift: RevokedGift) -> RevokedGift:
+    """The gift with the diamonds that its creator still has of it; nothing is held back of it from now on."""
+    await earnings.lock_creator(connection, gift.receiver)
+    _, epoch, n = (int(part) for part in gift.id.split("-"))
+    return gift._replace(diamonds=gift.diamonds - await held_back_of(connection, gift.partition, epoch, n))
+
+
+async def _request(connection: AsyncConnection, wanted: Correction) -> Correction:
     gift = wanted.gift
     values = {
         "id": wanted.id,
@@ -99,12 +128,11 @@ async def request(database: Database, wanted: Correction) -> Correction:
         "receiver": gift and gift.receiver,
         "diamonds": gift and gift.diamonds,
     }
-    async with database.begin() as connection:
-        made = insert(table).values(values).on_conflict_do_nothing().returning(table.c.id)
-        if (await connection.execute(made)).first() is not None:
-            details = {"coins": wanted.coins, "why": wanted.why, "gift": gift and gift.id, "correction": wanted.id}
-            await acts.note(connection, wanted.requested_by, "correction.request", f"user:{wanted.user}", details)
-        row = (await connection.execute(select(table).where(table.c.id == wanted.id))).one_or_none()
+    made = insert(table).values(values).on_conflict_do_nothing().returning(table.c.id)
+    if (await connection.execute(made)).first() is not None:
+        details = {"coins": wanted.coins, "why": wanted.why, "gift": gift and gift.id, "correction": wanted.id}
+        await acts.note(connection, wanted.requested_by, "correction.request", f"user:{wanted.user}", details)
+    row = (await connection.execute(select(table).where(table.c.id == wanted.id))).one_or_none()
     if row is None or not wanted.same_as(_correction(row)):
         raise RequestError("conflict", f"Correction {wanted.id} or one of the same gift is there, with other content.")
     return _correction(row)

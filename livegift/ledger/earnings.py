@@ -30,12 +30,17 @@ _PENDING = text(
     "ON g.partition = c.gift_partition AND g.epoch = CAST(split_part(c.gift_event_id, '-', 2) AS bigint) "
     "AND g.n = CAST(split_part(c.gift_event_id, '-', 3) AS bigint) JOIN batches b ON b.id = g.batch_id, cut "
     "WHERE c.receiver = :creator AND c.status IN ('approved', 'applied') AND :hold_h > 0 "
-    "AND date_trunc('hour', b.booked_at) >= cut.hour) AS revoked"
+    "AND date_trunc('hour', b.booked_at) >= cut.hour) AS revoked, "
+    "(SELECT coalesce(sum(h.diamonds), 0) FROM gift_hold_backs h JOIN gifts g "
+    "ON (g.partition, g.epoch, g.n) = (h.partition, h.epoch, h.n) JOIN batches b ON b.id = g.batch_id, cut "
+    "WHERE h.creator = :creator AND :hold_h > 0 AND date_trunc('hour', b.booked_at) >= cut.hour) AS held_back"
 )
 # Of gifts that are old enough, from senders who are held. What was revoked of them is gone anyway.
 _HELD = text(
-    "SELECT coalesce(sum(g.diamonds), 0) AS diamonds FROM sender_holds h JOIN gifts g ON g.sender = h.sender "
-    "JOIN batches b ON b.id = g.batch_id WHERE g.receiver = :creator AND (:hold_h = 0 "
+    "SELECT coalesce(sum(g.diamonds - (SELECT coalesce(sum(p.diamonds), 0) FROM gift_hold_backs p "
+    "WHERE (p.partition, p.epoch, p.n) = (g.partition, g.epoch, g.n))), 0) AS diamonds "
+    "FROM sender_holds h JOIN gifts g ON g.sender = h.sender JOIN batches b ON b.id = g.batch_id "
+    "WHERE g.receiver = :creator AND (:hold_h = 0 "
     "OR date_trunc('hour', b.booked_at) < date_trunc('hour', now()) - make_interval(hours => :hold_h)) "
     "AND NOT EXISTS (SELECT 1 FROM corrections c WHERE c.gift_event_id = g.partition || '-' || g.epoch || '-' || g.n "
     "AND c.status IN ('approved', 'applied'))"
@@ -95,7 +100,7 @@ async def earnings_of(connection: AsyncConnection, creator: str, hold_h: int) ->
     accounts = (await connection.execute(_ACCOUNTS, names)).one()
     young = (await connection.execute(_PENDING, where)).one()
     held = await connection.scalar(_HELD, where)
-    pending = int(young.earned) - int(young.revoked) + int(held or 0)
+    pending = int(young.earned) - int(young.revoked) - int(young.held_back) + int(held or 0)
     return Earnings(
         int(accounts.own or 0), pending, int(accounts.held or 0), int(accounts.paid), young.next_at if pending else None
     )

@@ -143,11 +143,11 @@ async def _book_rows(connection: AsyncConnection, stretches: Sequence[Stretch], 
     moves = [t for s in stretches for _, entry in s.entries for t in transfers_of(entry, s.partition)]
     matched = await match_batch(connection, gifts, changes)
     await earnings.note(connection, [gift for _, _, gift in gifts], matched.diamonds)
-    balances = await accounts.add(connection, [*moves, *more, *matched.transfers])
     await _mark_grants(connection, [e for _, _, e in changes if e.reason == "grant"])
     await orders.mark_booked(connection, [e for _, _, e in changes if e.reason in orders.REASONS])
     await corrections.mark_booked(connection, [e for _, _, e in changes if e.reason in corrections.REASONS])
-    diamonds: dict[str, int] = {}
+    # Last: who gives an order back locks the order and then accounts.
+    balances = await accounts.add(connection, [*moves, *more, *matched.transfers])
     diamonds = dict(matched.diamonds)
     for _, _, gift in gifts:
         diamonds[gift.to] = diamonds.get(gift.to, 0) + gift.diamonds

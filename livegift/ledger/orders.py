@@ -13,6 +13,7 @@ from livegift.domain.journal import WalletChanged
 from livegift.domain.orders import REVERSED, UNPAID, EventKind, Order, Outcome, apply_event, entry_booked, legs
 from livegift.ledger import accounts
 from livegift.ledger.engine import Database
+from livegift.ledger.hold_backs import RefundTerms, hold_back
 from livegift.ledger.order_tables import UNFINISHED, order_events, promotions
 from livegift.ledger.order_tables import orders as table
 
@@ -175,7 +176,7 @@ async def list_orders(database: Database, user: str, after: str, limit: int) -> 
     return [_stored(row) for row in rows]
 
 
-async def apply(database: Database, event: Event) -> tuple[StoredOrder, Outcome | None] | None:
+async def apply(database: Database, event: Event, terms: RefundTerms) -> tuple[StoredOrder, Outcome | None] | None:
     """Apply an event in one transaction: it is noted, the order moves, its money is posted.
 
     Returns the order after it, with None as the outcome when the event was known; None when no order is meant by it
@@ -196,6 +197,8 @@ async def apply(database: Database, event: Event) -> tuple[StoredOrder, Outcome 
             return _stored(row), None
         if step.outcome == "applied":
             await _move(connection, row, step.order, event.payment_ref)
+        if step.acts and step.order.status in REVERSED:
+            await hold_back(connection, step.order, terms)
         for act in step.acts:
             await accounts.post(connection, act, row.id, legs(act, step.order))
         after = (await connection.execute(select(*_COLUMNS).where(table.c.id == row.id))).one()

@@ -14,6 +14,7 @@ from livegift.errors import RequestError
 from livegift.ledger import accounts, acts
 from livegift.ledger.earnings import earnings_of, lock_creator
 from livegift.ledger.engine import Database
+from livegift.ledger.hold_backs import wrong_hold_backs
 from livegift.ledger.payout_tables import payout_accounts, payout_batches, sender_holds
 from livegift.ledger.payout_tables import payouts as table
 
@@ -321,5 +322,6 @@ async def wrong_payouts(connection: AsyncConnection, examples: int) -> tuple[int
         f"payout {row.id}: {row.amount or 0} posted as '{row.reason}', expected {row.expected or 0}"
         for row in await connection.execute(_POSTED, limit)
     ]
+    wrong += await wrong_hold_backs(connection, examples)
     wrong += [f"account {row.name}: {row.balance} diamonds" for row in await connection.execute(_SIGNS, limit)]
     return await connection.scalar(select(func.count()).select_from(table)) or 0, wrong

@@ -1,0 +1,55 @@
+"""What creators lose when the money behind their gifts is given back, where the operator has chosen that they do."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Literal, NamedTuple
+
+from livegift.domain.postings import DIAMOND, Transfer, diamonds_of
+
+RefundPolicy = Literal["creator_keeps", "hold_back"]
+# Touched by no booking of gifts, so that nobody waits for anybody in a circle.
+HELD_BACK = "diamonds:issued:held_back"
+
+
+class FreshGift(NamedTuple):
+    """A gift that is still within the holding period: its coins and diamonds, less what was held back before."""
+
+    event: tuple[int, int, int]
+    creator: str
+    coins: int
+    diamonds: int
+
+
+class HoldBack(NamedTuple):
+    """What is held back of one gift."""
+
+    event: tuple[int, int, int]
+    creator: str
+    coins: int
+    diamonds: int
+
+
+def hold_backs(coins: int, gifts: Sequence[FreshGift], accounts: Mapping[str, int]) -> tuple[HoldBack, ...]:
+    """What of `gifts` (the newest first) is held back for `coins` that a wallet could not give back.
+
+    A gift that those coins paid in part loses that part, rounded down. Nobody loses more than the account has.
+    """
+    left, has = coins, dict(accounts)
+    found: list[HoldBack] = []
+    for gift in gifts:
+        if left <= 0:
+            break
+        part = min(left, gift.coins)
+        left -= part
+        diamonds = min(gift.diamonds * part // gift.coins, max(has.get(gift.creator, 0), 0)) if gift.coins else 0
+        if diamonds:
+            has[gift.creator] -= diamonds
+            found.append(HoldBack(gift.event, gift.creator, part, diamonds))
+    return tuple(found)
+
+
+def legs(found: Iterable[HoldBack]) -> tuple[Transfer, ...]:
+    """The transfers, one for each creator."""
+    sums: dict[str, int] = {}
+    for part in found:
+        sums[part.creator] = sums.get(part.creator, 0) + part.diamonds
+    return tuple(Transfer(DIAMOND, diamonds_of(creator), HELD_BACK, total) for creator, total in sorted(sums.items()))
