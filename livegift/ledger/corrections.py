@@ -141,19 +141,20 @@ async def _request(connection: AsyncConnection, wanted: Correction) -> Correctio
 async def settle_decision(database: Database, correction_id: str, by: str, *, approve: bool) -> Correction:
     """Decide in one transaction with the diamonds. Raises RequestError: see `domain.corrections.decide`."""
     async with database.begin() as connection:
-        query = select(table).where(table.c.id == correction_id).with_for_update()
+        query = select(table).where(table.c.id == correction_id)
         row = (await connection.execute(query)).one_or_none()
         if row is None:
             raise RequestError("not_found", f"There is no correction {correction_id}.")
-        before = _correction(row)
+        if approve and row.receiver is not None:
+            # Before the row, as in `request`.
+            await earnings.lock_creator(connection, row.receiver)
+        before = _correction((await connection.execute(query.with_for_update())).one())
         after = decide(before, by, approve=approve)
         if after is before:
             return before
         change = update(table).where(table.c.id == correction_id)
         await connection.execute(change.values(status=after.status, decided_by=after.decided_by, decided_at=func.now()))
         if approve:
-            if after.gift is not None:
-                await earnings.lock_creator(connection, after.gift.receiver)
             await accounts.post(connection, after.reason, after.id, legs(after))
         act = "correction.approve" if approve else "correction.reject"
         await acts.note(connection, by, act, f"user:{after.user}", {"correction": after.id})
