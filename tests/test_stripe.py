@@ -19,7 +19,7 @@ from livegift.payments.stripe import SIGNATURE_HEADER, Stripe
 from livegift.reconcile import days_ago, reconcile
 from livegift.settings import Settings
 from tests.system import System
-from tests.test_orders import becomes, buy, post, wallet
+from tests.test_orders import becomes, buy, wallet
 from tests.waiting import wait_until
 
 SECRETS = ["whsec_new", "whsec_old"]
@@ -213,7 +213,7 @@ async def test_bought_given_back_and_reconciled(fake: FakeStripe, settings: Sett
 
         def hear(found: dict[str, Any]) -> int:
             headers, body = signed(found)
-            return post(system, "/v1/payments/stripe/webhook", body, headers)[0]
+            return system.post("/v1/payments/stripe/webhook", body, headers)[0]
 
         for n, session in enumerate(sessions):
             fake.pay(session)
