@@ -48,6 +48,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     frame_bytes_max: Annotated[int, Meta(ge=1024, description="largest frame from a client")] = 16_384
     room_flush_ms: Annotated[int, Meta(ge=0, le=1000, description="least time between two frames of a room")] = 40
     room_events_max: Annotated[int, Meta(ge=0, description="events per second and viewer; 0 = no cap")] = 200
+    always_shown_coins: Annotated[
+        int, Meta(ge=1, description="gifts from this value on are shown to everybody, whatever the cap")
+    ] = 500
     commands_per_s_max: Annotated[int, Meta(ge=0, description="commands per second and connection; 0 = no cap")] = 50
     connections_max: Annotated[int, Meta(ge=0, description="connections of a web process; 0 = no limit")] = 20_000
     connections_per_address_max: Annotated[

@@ -1,9 +1,11 @@
 """Commands and events: models <-> bytes. The only place that knows the JSON."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from hashlib import blake2b
-from typing import Annotated, TypeVar
+from operator import attrgetter
+from typing import Annotated, NamedTuple, TypeVar
 
 import msgspec
 import orjson
@@ -179,6 +181,42 @@ def gift_event(event_id: str, gift: GiftSent) -> bytes:
     return b"%b%b,%b%b}" % (head.encode(), gift.user_json, bytes(gift.details_json)[1:-1], text)
 
 
+@dataclass(frozen=True, slots=True)
+class GiftHead:
+    """What an event of a gift says before the sender's own words begin."""
+
+    count: int
+    combo_id: bytes
+    coins: int
+    diamonds: int
+    is_wordless: bool
+
+
+# As `gift_event` writes it, with the room's `seq` before it. Nothing in it can come from a user.
+_GIFT_HEAD = re.compile(
+    rb'(\{"seq":\d+,"type":"gift","id":"[^"]+","ts_ms":\d+,"count":)(\d+)(,"combo_id":"([^"]+)","repeat_count":\d+,'
+    rb'"repeat_end":(?:true|false),"coins":)(\d+)(,"diamonds":)(\d+),'
+)
+
+
+def gift_head(event: bytes) -> GiftHead | None:
+    """The head of a room's event; None if it is no gift."""
+    found = _GIFT_HEAD.match(event)
+    if found is None:
+        return None
+    # Within a JSON string the quotes would be escaped.
+    return GiftHead(int(found[2]), found[4], int(found[5]), int(found[7]), b',"message":' not in event)
+
+
+def merged_gift(last: bytes, heads: Sequence[GiftHead]) -> bytes:
+    """The event that stands for the sends of one streak, `last` being the event of the last of them."""
+    found = _GIFT_HEAD.match(last)
+    assert found is not None  # noqa: S101 - the caller has its head
+    count, coins, diamonds = (sum(map(attrgetter(name), heads)) for name in ("count", "coins", "diamonds"))
+    sums = (found[1], count, found[3], coins, found[6], diamonds, len(heads))
+    return b'%b%d%b%d%b%d,"merged":%d,' % sums + last[found.end() :]
+
+
 def streak_end_event(event_id: str, end: StreakEnded) -> bytes:
     """The last event of a streak: `repeat_end` and nothing more to count."""
     head = (
@@ -246,13 +284,28 @@ ROOM_HEADER = msgspec.json.Decoder(RoomHeader)
 SNAPSHOT_HEADER = msgspec.json.Decoder(SnapshotHeader)
 
 
+class Omitted(NamedTuple):
+    """Gifts (sends, as in the totals) that a frame does not show, and their coins."""
+
+    gifts: int
+    coins: int
+
+
 def room_events_frame(
-    room: str, epoch: int, first_seq: int, seq: int, totals: bytes, top: bytes | None, events: Iterable[bytes]
+    room: str,
+    epoch: int,
+    first_seq: int,
+    seq: int,
+    totals: bytes,
+    top: bytes | None,
+    events: Iterable[bytes],
+    omitted: Omitted | None = None,
 ) -> bytes:
-    """One frame with the events first_seq..seq."""
+    """One frame for first_seq..seq: the events of all of them, or of all but those `omitted` and merged."""
     head = f'{{"type":"room.events","room":"{room}","epoch":{epoch},"first_seq":{first_seq},"seq":{seq},"totals":'
     ranks = b"" if top is None else b',"top":' + top
-    return b'%b%b%b,"events":[%b]}' % (head.encode(), totals, ranks, b",".join(events))
+    left_out = b"" if omitted is None else b',"omitted":{"count":%d,"coins":%d}' % omitted
+    return b'%b%b%b%b,"events":[%b]}' % (head.encode(), totals, ranks, left_out, b",".join(events))
 
 
 def room_snapshot_frame(

@@ -46,7 +46,11 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[RedisServ
 
 @pytest.fixture
 def redis_url(request: pytest.FixtureRequest, redis_server: RedisServer) -> str:
-    if any("shared_system" in item.fixturenames for item in request.session.items if item.path == request.path):
+    if any(
+        "shared_system" in getattr(item, "fixturenames", ())
+        for item in request.session.items
+        if item.path == request.path
+    ):
         pytest.fail(
             "expected no test on a shared_system in this module: its processes are on the Redis that is emptied"
         )
@@ -110,6 +114,7 @@ COMMON: dict[str, object] = {
     "metrics_port": 0,
     "combo_timeout_ms": 1000,
     "commands_per_s_max": 0,
+    "room_events_max": 0,
     "hold_h": 0,
     "sandbox_secrets": "a sandbox secret that only the tests know",
 }

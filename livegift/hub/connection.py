@@ -9,8 +9,6 @@ from secrets import token_hex
 import structlog
 
 from livegift import metrics, wire
-from livegift.domain.allowances import Exceeded
-from livegift.domain.regions import REGIONS, Windows, may_give, region_of, windows
 from livegift.domain.spending import Accepted, GiftSend, Refused
 from livegift.errors import ERRORS, Close, RequestError, StoreUnavailableError
 from livegift.hub.directory import Directory
@@ -21,10 +19,10 @@ from livegift.hub.message import Message
 from livegift.hub.outlet import TOO_SLOW, Outlet
 from livegift.hub.rates import Admission, TokenBucket, spread
 from livegift.hub.rooms import RoomFeeds
+from livegift.hub.sender import Sender
 from livegift.hub.sessions import Sessions
 from livegift.hub.wheel import Deadline, Wheel
 from livegift.identity import Identity, Tokens
-from livegift.ledger.rooms import Room
 from livegift.limits import (
     GIFT_COUNT_MAX,
     GIFTS_IN_FLIGHT_PER_CONNECTION_MAX,
@@ -38,7 +36,7 @@ from livegift.limits import (
     WHEEL_TICK_S,
 )
 from livegift.settings import Settings
-from livegift.store.wallets import Display, Outcome, Wallets, payload_hash
+from livegift.store.wallets import Display, Outcome, Wallets
 
 log = structlog.get_logger()
 
@@ -66,8 +64,7 @@ class Connection:
         """`outlet` belongs to this connection alone."""
         self._services = services
         self._outlet = outlet
-        self._identity: Identity | None = None
-        self._user_json = b""
+        self._sender: Sender | None = None
         self._feeds: dict[str, RoomFeed] = {}
         self._bucket = TokenBucket(services.settings.commands_per_s_max)
         self._user_bucket: TokenBucket | None = None
@@ -75,8 +72,6 @@ class Connection:
         self._deadline: Deadline | None = None
         self._slow: Deadline | None = None
         self._token_expired = False
-        self._region = REGIONS["default"]
-        self._windows: Windows | None = None
         self.wallet_seq = -1
         self.session_id = token_hex(8)
         self.received = self.gifts = 0
@@ -141,26 +136,25 @@ class Connection:
             return None
         if isinstance(command, wire.Hello):
             return self.hello(command.token)
-        identity = self._identity
-        if identity is None:
+        if self._sender is None:
             self._outlet.close(Close.UNAUTHENTICATED, "say hello with a token first")
             return None
         ref = command.ref if isinstance(command, wire.GiftSendCommand) else None
         if self._token_expired:
             self._error(RequestError("token_expired"), ref)
         elif self._allowed(ref):
-            return self._run(command, identity)
+            return self._run(command, self._sender)
         return None
 
     def refuse_binary(self) -> None:
         """A binary frame came."""
         self._outlet.close(Close.BAD_FRAME, "expected a text frame with a JSON object, got a binary one")
 
-    def _run(self, command: wire.Command, identity: Identity) -> Work | None:
+    def _run(self, command: wire.Command, sender: Sender) -> Work | None:
         if isinstance(command, wire.GiftSendCommand):
-            return self._send_gift(command, identity)
+            return self._send_gift(command, sender)
         if isinstance(command, wire.RoomJoin):
-            return self._join_or_say_why(command, identity)
+            return self._join_or_say_why(command, sender.identity)
         if isinstance(command, wire.RoomLeave):
             feed = self._feeds.pop(command.room, None)
             if feed is not None:
@@ -176,7 +170,7 @@ class Connection:
             self._error(RequestError("unavailable"), room=command.room)
 
     def _on_bad_command(self, error: wire.BadCommandError) -> None:
-        if self._identity is None and error.kind_of_command not in ("hello", "ping"):
+        if self._sender is None and error.kind_of_command not in ("hello", "ping"):
             self._outlet.close(Close.UNAUTHENTICATED, "say hello with a token first")
         elif not self._allowed(error.ref):
             return
@@ -214,25 +208,23 @@ class Connection:
             self._error(error)
             self._outlet.close(Close.UNAUTHENTICATED, error.detail[:100])
             return
-        if self._identity is not None and identity.user != self._identity.user:
+        if self._sender is not None and identity.user != self._sender.identity.user:
             self._outlet.close(Close.FORBIDDEN, "a connection can't change its user")
             return
         try:
             async with asyncio.timeout(HELLO_ANSWER_S):
-                if self._identity is None:
+                if self._sender is None:
                     await services.sessions.add(identity.user, self)
                 # Read after the subscription was confirmed: no change can fall between the two.
                 wallet = await services.wallets.read(identity.user)
         except (StoreUnavailableError, TimeoutError):
-            if self._identity is None:
+            if self._sender is None:
                 await services.sessions.remove(identity.user, self)
             self._error(RequestError("unavailable"))
             self._outlet.close(Close.RESTARTING, "the balance can't be read at the moment")
             return
-        self._identity, self._token_expired = identity, False
-        self._region, self._windows = region_of(identity.region), None
+        self._sender, self._token_expired = Sender(identity, services.directory, services.settings), False
         self._user_bucket = services.sessions.bucket(identity.user)
-        self._user_json = wire.user_json(identity.user, identity.shown_name, identity.shown_avatar_url)
         self.wallet_seq = max(self.wallet_seq, wallet.seq)
         self._set_deadline(max(identity.exp - time.time(), 0), self._on_token_expired)
         self.write(
@@ -276,21 +268,24 @@ class Connection:
             raise RequestError(
                 "too_many_rooms", f"a connection may join up to {ROOMS_PER_CONNECTION_MAX} rooms: leave one first"
             )
-        if await self._services.directory.room(room) is None:
+        known = await self._services.directory.room(room)
+        if known is None:
             raise RequestError("room_not_found")
         feed = await self._services.feeds.feed(room)
         feed.leave(self)  # joining again begins with a new snapshot
         self._feeds[room] = feed
+        wants_all = identity.role == "overlay" or identity.user == known.creator_id
         try:
-            await feed.join(self, command.since, command.since_epoch)
+            await feed.join(self, command.since, command.since_epoch, wants_all=wants_all)
         except StoreUnavailableError:
             self._feeds.pop(room, None)
+            feed.leave(self)
             raise
 
     # --- Gifts --------------------------------------------------------------------------------------------------------
 
-    def _send_gift(self, command: wire.GiftSendCommand, identity: Identity) -> Work | None:
-        if identity.role == "overlay" or not identity.may_enter(command.room):
+    def _send_gift(self, command: wire.GiftSendCommand, sender: Sender) -> Work | None:
+        if sender.identity.role == "overlay" or not sender.identity.may_enter(command.room):
             self._error(RequestError("forbidden"), command.ref)
             return None
         if self._in_flight >= GIFTS_IN_FLIGHT_PER_CONNECTION_MAX:
@@ -298,110 +293,33 @@ class Connection:
             return None
         self._in_flight += 1
         self.gifts += 1
-        directory = self._services.directory
-        room = directory.fresh_room(command.room)
-        if room is None or not directory.knows_receiver(command.to, room):
-            return self._ask_and_submit(command, identity)
-        self._submit(command, identity, room, self._verdict(command, identity, room, is_receiver=True))
+        prepared = sender.prepare_at_once(command)
+        if prepared is None:
+            return self._ask_and_submit(command, sender)
+        self._submit(command.ref, *prepared)
         return None
 
-    async def _ask_and_submit(self, command: wire.GiftSendCommand, identity: Identity) -> None:
-        directory = self._services.directory
-        room: Room | None = None
-        try:
-            room = await directory.room(command.room)
-            is_receiver = room is not None and await directory.is_receiver(command.to or room.creator_id, room)
-            verdict = self._verdict(command, identity, room, is_receiver=is_receiver)
-        except RequestError as error:
-            is_old_enough = may_give(self._region, identity.age, age_verified=identity.age_verified)
-            verdict = error.code if is_old_enough else "age_restricted"
-        self._submit(command, identity, room, verdict)
+    async def _ask_and_submit(self, command: wire.GiftSendCommand, sender: Sender) -> None:
+        self._submit(command.ref, *await sender.prepare(command))
 
-    def _submit(self, command: wire.GiftSendCommand, identity: Identity, room: Room | None, verdict: str) -> None:
-        gift, display = self._prepare(command, identity, room, verdict)
-        self._services.gifting.submit(gift, display, lambda outcome: self._on_outcome(command.ref, outcome))
-
-    def _prepare(
-        self, command: wire.GiftSendCommand, identity: Identity, room: Room | None, verdict: str
-    ) -> tuple[GiftSend, Display]:
-        """The gift with everything this process knows about it.
-
-        What speaks against it goes along as a verdict, because only the wallet knows whether this ref was accepted
-        before; then the first answer is repeated, whatever has changed since.
-        """
-        kind = self._services.directory.gifts.get(command.gift_id)
-        to = command.to or (room.creator_id if room else "")
-        gift = GiftSend(
-            user=identity.user,
-            ref=command.ref,
-            payload_hash=payload_hash(
-                command.room,
-                command.gift_id,
-                command.count,
-                command.to,
-                command.price,
-                command.message,
-                command.anonymous,
-            ),
-            room=command.room,
-            to=to,
-            gift_id=command.gift_id,
-            price=kind.coins if kind else 0,
-            count=command.count,
-            diamond_count=kind.diamond_count if kind else 0,
-            streakable=kind.streakable if kind else False,
-            anonymous=command.anonymous,
-            verdict=verdict,
-            policy=self._windows_now(identity).policy,
-        )
-        if kind is None or room is None:
-            return gift, Display(b"{}", b"{}")
-        to_name = room.creator_name if to == room.creator_id else to
-        message = wire.dumps(command.message) if command.message else b"null"
-        user_json = wire.ANONYMOUS_JSON if command.anonymous else self._user_json
-        return gift, Display(user_json, self._services.directory.details(to, to_name, kind), message)
-
-    def _windows_now(self, identity: Identity) -> Windows:
-        """Day and month of this viewer; looked up anew when the day is over."""
-        now_ms = int(time.time() * 1000)
-        found = self._windows
-        if found is None or now_ms >= found.day_ends_ms:
-            found = self._windows = windows(
-                self._region, now_ms, identity.age, self._services.settings.gifts_per_minute_max or None
-            )
-        return found
-
-    def _verdict(
-        self, command: wire.GiftSendCommand, identity: Identity, room: Room | None, *, is_receiver: bool
-    ) -> str:
-        kind = self._services.directory.gifts.get(command.gift_id)
-        if not may_give(self._region, identity.age, age_verified=identity.age_verified):
-            return "age_restricted"
-        if room is None:
-            return "room_not_found"
-        if not room.is_live and room.kind == "live":
-            return "room_ended"
-        if kind is None:
-            return "gift_not_found"
-        to = command.to or room.creator_id
-        to_oneself = to == identity.user and not self._services.settings.self_gifts
-        if to_oneself or not is_receiver:
-            return "receiver_not_found"
-        return "price_changed" if command.price not in (None, kind.coins) else ""
+    def _submit(self, ref: str, gift: GiftSend, display: Display) -> None:
+        self._services.gifting.submit(gift, display, lambda outcome: self._on_outcome(ref, outcome))
 
     def _on_outcome(self, ref: str, outcome: Outcome) -> None:
+        sender = self._sender
+        assert sender is not None  # noqa: S101 - nobody else has sent it
         self._in_flight -= 1
         if isinstance(outcome, Accepted):
             status = "duplicate" if outcome.duplicate else "accepted"
             metrics.GIFTS_BY_OUTCOME[status].inc()
             self.wallet_seq = max(self.wallet_seq, outcome.wallet_seq)
             self.write(wire.accepted_frame(ref, outcome))
-            if not outcome.duplicate and self._identity is not None:
-                self._services.sessions.tell_others(self._identity.user, self, outcome.balance, outcome.wallet_seq)
+            if not outcome.duplicate:
+                self._services.sessions.tell_others(sender.identity.user, self, outcome.balance, outcome.wallet_seq)
         elif isinstance(outcome, Refused):
             more: dict[str, object] = {"shortfall": outcome.shortfall} if outcome.shortfall else {}
             if outcome.limit is not None:
-                more["limit"] = self._limit(outcome.limit)
+                more["limit"] = sender.limit(outcome.limit)
             if outcome.retry_after_ms is not None:
                 more["retry_after_ms"] = outcome.retry_after_ms
             if outcome.code != "unavailable":  # then nobody could look at the balance
@@ -410,18 +328,6 @@ class Connection:
         else:
             metrics.GIFTS_BY_OUTCOME["unknown"].inc()
             self.write(wire.error_frame("unavailable", ref=ref, outcome="unknown"))
-
-    def _limit(self, limit: Exceeded) -> dict[str, object]:
-        """Which limit it was, and when it begins anew."""
-        ends = (
-            {}
-            if self._windows is None
-            else {
-                "day": self._windows.day_ends_ms,
-                "month": self._windows.month_ends_ms,
-            }
-        )
-        return {**limit._asdict(), "resets_ms": ends.get(limit.kind)}
 
     def _reject(
         self, ref: str, code: str, *, message: str | None = None, fields: Mapping[str, object] | None = None
@@ -465,5 +371,5 @@ class Connection:
         for feed in self._feeds.values():
             feed.leave(self)
         self._feeds.clear()
-        if self._identity is not None:
-            await self._services.sessions.remove(self._identity.user, self)
+        if self._sender is not None:
+            await self._services.sessions.remove(self._sender.identity.user, self)

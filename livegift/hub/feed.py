@@ -7,60 +7,20 @@ keeps the order, notices what is missing, paces, and writes the same frame to ev
 import asyncio
 from collections.abc import Container, Coroutine, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol
+from typing import Any
 
 import structlog
 
 from livegift import metrics, wire
 from livegift.errors import RequestError, StoreUnavailableError
 from livegift.hub.directory import Directory
+from livegift.hub.frames import Frame, Known, Viewer
+from livegift.hub.lanes import Lanes
 from livegift.hub.message import Message
 from livegift.limits import JOIN_TIMEOUT_S, RECOVER_RETRY_S, ROOM_EARLY_MESSAGES_MAX, ROOM_PENDING_EVENTS_MAX
 from livegift.store.rooms import Rooms, Snapshot
 
 log = structlog.get_logger()
-
-
-class Viewer(Protocol):
-    """Whoever gets the frames."""
-
-    def write(self, payload: bytes) -> None:
-        """Write one frame; never blocks."""
-
-    def write_shared(self, message: Message) -> bool:
-        """The same for what others get too; False, and nothing is written, while the viewer does not keep up."""
-
-
-@dataclass(frozen=True, slots=True)
-class Frame:
-    """The events first_seq..seq of a room, built once for everybody."""
-
-    room: str
-    epoch: int
-    first_seq: int
-    seq: int
-    totals: bytes
-    top: bytes | None
-    events: tuple[bytes, ...]
-    message: Message
-
-    @classmethod
-    def build(
-        cls, room: str, epoch: int, first_seq: int, totals: bytes, top: bytes | None, events: Sequence[bytes]
-    ) -> "Frame":
-        """Build the frame; `top` is None when it has not changed."""
-        seq = first_seq + len(events) - 1
-        message = Message(wire.room_events_frame(room, epoch, first_seq, seq, totals, top, events))
-        return cls(room, epoch, first_seq, seq, totals, top, tuple(events), message)
-
-    def message_after(self, seq: int) -> Message | None:
-        """The frame for somebody who knows everything up to `seq`; None when there is nothing new for them."""
-        if seq < self.first_seq:
-            return self.message
-        if seq >= self.seq:
-            return None
-        events = self.events[seq + 1 - self.first_seq :]
-        return Frame.build(self.room, self.epoch, seq + 1, self.totals, self.top, events).message
 
 
 @dataclass(slots=True, eq=False)
@@ -72,25 +32,20 @@ class _Joiner:
     done: asyncio.Future[None] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
 
-class _Known(NamedTuple):
-    """What a viewer has got of a room."""
-
-    epoch: int | None
-    seq: int | None
-
-
 class RoomFeed:
     """One room as this process follows it."""
 
-    def __init__(self, room: str, rooms: Rooms, directory: Directory, flush_s: float) -> None:
+    def __init__(self, room: str, rooms: Rooms, directory: Directory, flush_s: float, lanes: Lanes) -> None:
         """`flush_s` is the least time between two frames."""
         self.room = room
         self._rooms = rooms
         self._directory = directory
         self._flush_s = flush_s
+        self._lanes = lanes
         self.viewers: set[Viewer] = set()
+        self._wants_all: set[Viewer] = set()  # every event, whatever the cap
         self._fresh: dict[Viewer, int] = {}  # who has a snapshot that is ahead of the last frame, and up to where
-        self._behind: dict[Viewer, _Known] = {}  # who does not keep up, and what he has got
+        self._behind: dict[Viewer, Known] = {}  # who does not keep up, and what he has got
         self.viewer_count = 0
         self.idle_since: float | None = None
         self._epoch: int | None = None
@@ -247,36 +202,47 @@ class RoomFeed:
         if not self._pending or self._epoch is None or self._over is not None:
             return
         top = None if self._top == self._top_sent else self._top
-        frame = Frame.build(self.room, self._epoch, self._pending_first, self._totals, top, self._pending)
+        now_s = asyncio.get_running_loop().time()
+        shown = self._lanes.cap(self._pending, now_s)
+        frame = Frame.build(self.room, self._epoch, self._pending_first, self._totals, top, self._pending, shown)
         self._pending = []
         self._top_sent = self._top
         self._sent_seq = frame.seq
-        self._flushed_at = asyncio.get_running_loop().time()
+        self._flushed_at = now_s
         if self._recent is not None:
             self._recent.append(frame)
         metrics.FRAMES.inc()
         metrics.FRAME_WRITES.inc(len(self.viewers))
-        self._write_to_all(frame.message, _Known(frame.epoch, frame.first_seq - 1), skip=self._fresh)
-        for viewer, seq in list(self._fresh.items()):
-            message = frame.message_after(seq)
-            if seq <= frame.seq:
-                del self._fresh[viewer]
-            if message is not None and not viewer.write_shared(message):
-                self._fall_behind(viewer, _Known(frame.epoch, seq))
+        apart = self._fresh if frame.capped is frame.whole else self._fresh.keys() | self._wants_all
+        self._write_to_all(frame.capped, Known(frame.epoch, frame.first_seq - 1), skip=apart)
+        for viewer in [v for v in apart if v in self.viewers]:
+            self._write_apart(viewer, frame)
+
+    def _write_apart(self, viewer: Viewer, frame: Frame) -> None:
+        """To one who has a newer snapshot than the others, or who gets every event."""
+        known_seq = self._fresh.get(viewer, frame.first_seq - 1)
+        if known_seq <= frame.seq:
+            self._fresh.pop(viewer, None)
+        rest = frame.after(known_seq)
+        if rest is not None and not viewer.write_shared(self._variant(rest, viewer)):
+            self._fall_behind(viewer, Known(frame.epoch, known_seq))
+
+    def _variant(self, frame: Frame, viewer: Viewer) -> Message:
+        return frame.whole if viewer in self._wants_all else frame.capped
 
     # --- Viewers who don't keep up ------------------------------------------------------------------------------------
 
-    def _write_to_all(self, message: Message, known: "_Known | None", *, skip: Container[Viewer] = ()) -> None:
+    def _write_to_all(self, message: Message, known: Known | None, *, skip: Container[Viewer] = ()) -> None:
         """Write to everybody but `skip`. Who can't take it has got what is `known`."""
         late = [v for v in self.viewers if v not in skip and not v.write_shared(message)]
         for viewer in late:
             self._fall_behind(viewer, known)
 
-    def _fall_behind(self, viewer: Viewer, known: "_Known | None") -> None:
+    def _fall_behind(self, viewer: Viewer, known: Known | None) -> None:
         """Nothing more for `viewer` until it has drained; then what it has missed."""
         self.viewers.discard(viewer)
         self._fresh.pop(viewer, None)
-        self._behind[viewer] = known or _Known(None, None)
+        self._behind[viewer] = known or Known(None, None)
 
     def recover(self, viewer: Viewer) -> None:
         """`viewer` keeps up again: it gets the state of the room and the events that it has missed."""
@@ -285,7 +251,7 @@ class RoomFeed:
             self._rejoining.add(viewer)
             self._start("recover", self._rejoin(viewer, known))
 
-    async def _rejoin(self, viewer: Viewer, known: "_Known") -> None:
+    async def _rejoin(self, viewer: Viewer, known: Known) -> None:
         try:
             if viewer in self._rejoining:  # else it has left
                 await self.join(viewer, known.seq, known.epoch)
@@ -299,11 +265,16 @@ class RoomFeed:
 
     # --- Joining ------------------------------------------------------------------------------------------------------
 
-    async def join(self, viewer: Viewer, since: int | None, since_epoch: int | None) -> None:
+    async def join(
+        self, viewer: Viewer, since: int | None, since_epoch: int | None, *, wants_all: bool = False
+    ) -> None:
         """Write a snapshot to `viewer`, then every frame after it without a gap or a double.
 
-        Raises StoreUnavailableError when the snapshot can't be had in time.
+        Who `wants_all` is shown every gift, however many there are. Raises StoreUnavailableError when the snapshot
+        can't be had in time.
         """
+        if wants_all:
+            self._wants_all.add(viewer)
         joiner = _Joiner(viewer, since, since_epoch)
         self._joiners.append(joiner)
         if not self._serving:
@@ -321,6 +292,7 @@ class RoomFeed:
     def leave(self, viewer: Viewer) -> None:
         """No more frames for `viewer`."""
         self.viewers.discard(viewer)
+        self._wants_all.discard(viewer)
         self._fresh.pop(viewer, None)
         self._behind.pop(viewer, None)
         self._rejoining.discard(viewer)
@@ -401,14 +373,14 @@ class RoomFeed:
         if joiner.has_left:
             return
         if not viewer.write_shared(message):
-            self._fall_behind(viewer, _Known(joiner.since_epoch, joiner.since))
+            self._fall_behind(viewer, Known(joiner.since_epoch, joiner.since))
             return
         if gap_from is not None:
             viewer.write(wire.frame("room.gap", room=self.room, from_seq=gap_from, to_seq=header.seq))
         for frame in self._recent or ():
-            later = frame.message_after(header.seq) if frame.epoch == header.epoch else None
+            later = frame.after(header.seq) if frame.epoch == header.epoch else None
             if later is not None:
-                viewer.write(later.payload)
+                viewer.write(self._variant(later, viewer).payload)
         self.viewers.add(viewer)
         if header.seq > self._sent_seq:
             self._fresh[viewer] = header.seq

@@ -11,6 +11,7 @@ from livegift.hub import endpoint
 from livegift.hub.connection import Services
 from livegift.hub.directory import Directory
 from livegift.hub.gifting import Gifting
+from livegift.hub.lanes import Lanes
 from livegift.hub.rates import Admission
 from livegift.hub.rooms import RoomFeeds
 from livegift.hub.sessions import Sessions
@@ -49,6 +50,7 @@ class Hub:
             self._subscriber,
             self.directory,
             flush_s=settings.room_flush_ms / 1000,
+            lanes=lambda: Lanes(settings.room_events_max, settings.always_shown_coins),
             process=token_hex(6),
         )
         self._services = Services(

@@ -1,10 +1,12 @@
 """The rooms that anybody of this process looks at."""
 
 import asyncio
+from collections.abc import Callable
 
 from livegift import wire
 from livegift.hub.directory import Directory
 from livegift.hub.feed import RoomFeed
+from livegift.hub.lanes import Lanes
 from livegift.hub.message import Message
 from livegift.hub.subscriber import Subscriber
 from livegift.store.keys import room_channel
@@ -15,13 +17,21 @@ class RoomFeeds:
     """The rooms that anybody of this process looks at."""
 
     def __init__(
-        self, rooms: Rooms, subscriber: Subscriber, directory: Directory, *, flush_s: float, process: str
+        self,
+        rooms: Rooms,
+        subscriber: Subscriber,
+        directory: Directory,
+        *,
+        flush_s: float,
+        lanes: Callable[[], Lanes],
+        process: str,
     ) -> None:
-        """`process` names this process among all, for the count of viewers."""
+        """`lanes` makes a room's cap; `process` names this process among all, for the count of viewers."""
         self._rooms = rooms
         self._subscriber = subscriber
         self._directory = directory
         self._flush_s = flush_s
+        self._lanes = lanes
         self._process = process
         self._feeds: dict[str, RoomFeed] = {}
         self._opening: dict[str, asyncio.Task[RoomFeed]] = {}
@@ -42,7 +52,7 @@ class RoomFeeds:
         return await asyncio.shield(task)
 
     async def _open(self, room: str) -> RoomFeed:
-        feed = RoomFeed(room, self._rooms, self._directory, self._flush_s)
+        feed = RoomFeed(room, self._rooms, self._directory, self._flush_s, self._lanes())
         await self._subscriber.subscribe(room_channel(room), feed.on_message)
         self._feeds[room] = feed
         return feed

@@ -53,7 +53,7 @@ class WebSocketClient(asyncio.Protocol):
         """Ask for the upgrade."""
         self.transport = cast("asyncio.Transport", transport)  # TCP; uvloop's is no subclass
         host, port = transport.get_extra_info("peername")[:2]
-        transport.write(
+        self.transport.write(
             f"GET /v1/ws HTTP/1.1\r\nHost: {host}:{port}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
             "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n"
             "Sec-WebSocket-Protocol: livegift.v1\r\n\r\n".encode()

@@ -28,7 +28,7 @@ async def check(run: "Run") -> Verdict:
     """Everything, after the system has come to rest and every unknown outcome was asked for."""
     world = run.world
     rows = [
-        LedgerGift(*map(str, row[:5]), *(int(v) for v in row[5:8]), Event(*row[8:11]), int(row[11]))
+        LedgerGift(*map(str, row[:5]), *map(int, row[5:8]), Event(*row[8:11]), int(row[11]))  # type: ignore[call-arg]  # two stars
         for row in await world.query(_GIFTS)
     ]
     verdict = world.model.compare(rows)

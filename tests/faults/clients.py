@@ -210,7 +210,7 @@ class Watcher(Line):
     def on_frame(self, frame: dict[str, Any]) -> None:
         room = frame.get("room")
         view = self.rooms.get(room) if room else None
-        if view is None:
+        if room is None or view is None:
             return
         if frame["type"] == "room.snapshot":
             self._on_snapshot(view, frame, self._waiting_for[room])

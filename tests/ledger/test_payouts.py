@@ -17,6 +17,7 @@ from livegift.ledger.engine import Database
 from livegift.ledger.journal import book
 from livegift.ledger.payouts import BankAccount, Terms
 from livegift.ledger.statements import Period
+from livegift.limits import STATEMENT_SETTLES_S
 from tests.ledger.journals import Journal, accounts, arm
 
 TERMS = Terms(100, 1_000_000, 5_000, 0)
@@ -229,7 +230,7 @@ async def test_a_closed_period_is_the_same_whatever_comes_after(database: Databa
 
     before = await read()
     now = datetime.now(UTC)
-    assert before[0] == (now - today > timedelta(seconds=statements.STATEMENT_SETTLES_S))
+    assert before[0] == (now - today > timedelta(seconds=STATEMENT_SETTLES_S))
     await give(database, 77, partition=4)
     await corrections.request(
         database, Correction("c1", "fan-3", 1_000, "fraud", "root", RevokedGift("3-1-2", 3, "r1", "cleo", 1_000))

@@ -14,11 +14,11 @@ from sqlalchemy import Connection, text
 from livegift.domain.catalogue import DEFAULT_GIFTS, DEFAULT_PACKAGES
 from livegift.embedded import PostgresServer
 from livegift.errors import ConfigError
-from livegift.ledger import order_tables as tables
 from livegift.ledger import schema
 from livegift.ledger.catalogue import read_gifts, read_packages
 from livegift.ledger.engine import Database
 from livegift.ledger.journal import read_checkpoints
+from livegift.ledger.tables import metadata
 from tests.conftest import PARTITIONS
 
 
@@ -61,7 +61,7 @@ async def contents(database: Database) -> dict[str, list[str]]:
     """Every row of every table, as text."""
     found = {}
     async with database.begin() as connection:
-        for name in tables.metadata.tables:
+        for name in metadata.tables:
             rows = (await connection.execute(text(f"SELECT t::text FROM {name} t"))).all()  # noqa: S608
             found[name] = sorted(row[0] for row in rows)
     return found
@@ -69,7 +69,7 @@ async def contents(database: Database) -> dict[str, list[str]]:
 
 def differences(connection: Connection) -> list[object]:
     context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})
-    return list(compare_metadata(context, tables.metadata))
+    return list(compare_metadata(context, metadata))
 
 
 # --- The same tables --------------------------------------------------------------------------------------------------
@@ -82,7 +82,7 @@ async def test_the_migrations_make_the_tables_that_the_queries_see(database: Dat
 
 async def test_constraints_and_indexes_are_the_same_too(database: Database, empty: Database) -> None:
     async with empty.begin() as connection:
-        await connection.run_sync(tables.metadata.create_all)
+        await connection.run_sync(metadata.create_all)
     assert await catalogue(database) == await catalogue(empty)
 
 

@@ -1,0 +1,72 @@
+"""The events of a room as they go out: one frame, built once for all who look on."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+from livegift import wire
+from livegift.hub.lanes import Shown
+from livegift.hub.message import Message
+
+
+class Viewer(Protocol):
+    """Whoever gets the frames."""
+
+    def write(self, payload: bytes) -> None:
+        """Write one frame; never blocks."""
+
+    def write_shared(self, message: Message) -> bool:
+        """The same for what others get too; False, and nothing is written, while the viewer does not keep up."""
+
+
+class Known(NamedTuple):
+    """What a viewer has got of a room."""
+
+    epoch: int | None
+    seq: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """The events first_seq..seq of a room."""
+
+    room: str
+    epoch: int
+    first_seq: int
+    seq: int
+    totals: bytes
+    top: bytes | None  # None: as before
+    events: tuple[bytes, ...]
+    whole: Message  # with every event
+    capped: Message  # what viewers are shown of a rush; the same object when that is all
+
+    @classmethod
+    def build(
+        cls,
+        room: str,
+        epoch: int,
+        first_seq: int,
+        totals: bytes,
+        top: bytes | None,
+        events: Sequence[bytes],
+        shown: Shown | None = None,
+    ) -> "Frame":
+        """Build both variants; `shown` is what viewers see, None for all."""
+        seq = first_seq + len(events) - 1
+
+        def message(which: Sequence[bytes], omitted: wire.Omitted | None) -> Message:
+            return Message(wire.room_events_frame(room, epoch, first_seq, seq, totals, top, which, omitted))
+
+        whole = message(events, None)
+        capped = whole if shown is None or shown.events is events else message(*shown)
+        return cls(room, epoch, first_seq, seq, totals, top, tuple(events), whole, capped)
+
+    def after(self, seq: int) -> "Frame | None":
+        """The frame for somebody who knows everything up to `seq`; None when there is nothing new for them."""
+        if seq < self.first_seq:
+            return self
+        if seq >= self.seq:
+            return None
+        return Frame.build(
+            self.room, self.epoch, seq + 1, self.totals, self.top, self.events[seq + 1 - self.first_seq :]
+        )

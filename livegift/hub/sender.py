@@ -1,0 +1,120 @@
+"""Who sends gifts on a connection, and what this process knows about one of them before the wallet decides."""
+
+import time
+
+from livegift import wire
+from livegift.domain.allowances import Exceeded
+from livegift.domain.regions import Windows, may_give, region_of, windows
+from livegift.domain.spending import GiftSend
+from livegift.errors import RequestError
+from livegift.hub.directory import Directory
+from livegift.identity import Identity
+from livegift.ledger.rooms import Room
+from livegift.settings import Settings
+from livegift.store.wallets import Display, payload_hash
+
+Prepared = tuple[GiftSend, Display]
+
+
+class Sender:
+    """One user with one token."""
+
+    def __init__(self, identity: Identity, directory: Directory, settings: Settings) -> None:
+        """`identity` is what the token says."""
+        self.identity = identity
+        self._directory = directory
+        self._settings = settings
+        self._user_json = wire.user_json(identity.user, identity.shown_name, identity.shown_avatar_url)
+        self._region = region_of(identity.region)
+        self._windows: Windows | None = None
+
+    def prepare_at_once(self, command: wire.GiftSendCommand) -> Prepared | None:
+        """The gift with everything this process knows about it; None if it has to ask first (`prepare`)."""
+        room = self._directory.fresh_room(command.room)
+        if room is None or not self._directory.knows_receiver(command.to, room):
+            return None
+        return self._prepared(command, room, self._verdict(command, room, is_receiver=True))
+
+    async def prepare(self, command: wire.GiftSendCommand) -> Prepared:
+        """The same, with what the ledger says of room and receiver."""
+        room: Room | None = None
+        try:
+            room = await self._directory.room(command.room)
+            is_receiver = room is not None and await self._directory.is_receiver(command.to or room.creator_id, room)
+            verdict = self._verdict(command, room, is_receiver=is_receiver)
+        except RequestError as error:
+            verdict = error.code if self._is_old_enough() else "age_restricted"
+        return self._prepared(command, room, verdict)
+
+    def limit(self, limit: Exceeded) -> dict[str, object]:
+        """Which limit it was, and when it begins anew."""
+        now = self._windows
+        ends = {} if now is None else {"day": now.day_ends_ms, "month": now.month_ends_ms}
+        return {**limit._asdict(), "resets_ms": ends.get(limit.kind)}
+
+    def _prepared(self, command: wire.GiftSendCommand, room: Room | None, verdict: str) -> Prepared:
+        """What speaks against it goes along as a verdict.
+
+        Only the wallet knows whether this ref was accepted before; then the first answer is repeated, whatever has
+        changed since.
+        """
+        kind = self._directory.gifts.get(command.gift_id)
+        to = command.to or (room.creator_id if room else "")
+        gift = GiftSend(
+            user=self.identity.user,
+            ref=command.ref,
+            payload_hash=payload_hash(
+                command.room,
+                command.gift_id,
+                command.count,
+                command.to,
+                command.price,
+                command.message,
+                command.anonymous,
+            ),
+            room=command.room,
+            to=to,
+            gift_id=command.gift_id,
+            price=kind.coins if kind else 0,
+            count=command.count,
+            diamond_count=kind.diamond_count if kind else 0,
+            streakable=kind.streakable if kind else False,
+            anonymous=command.anonymous,
+            verdict=verdict,
+            policy=self._windows_now().policy,
+        )
+        if kind is None or room is None:
+            return gift, Display(b"{}", b"{}")
+        to_name = room.creator_name if to == room.creator_id else to
+        message = wire.dumps(command.message) if command.message else b"null"
+        user_json = wire.ANONYMOUS_JSON if command.anonymous else self._user_json
+        return gift, Display(user_json, self._directory.details(to, to_name, kind), message)
+
+    def _windows_now(self) -> Windows:
+        """Day and month of this viewer; looked up anew when the day is over."""
+        now_ms = int(time.time() * 1000)
+        found = self._windows
+        if found is None or now_ms >= found.day_ends_ms:
+            found = self._windows = windows(
+                self._region, now_ms, self.identity.age, self._settings.gifts_per_minute_max or None
+            )
+        return found
+
+    def _is_old_enough(self) -> bool:
+        return may_give(self._region, self.identity.age, age_verified=self.identity.age_verified)
+
+    def _verdict(self, command: wire.GiftSendCommand, room: Room | None, *, is_receiver: bool) -> str:
+        kind = self._directory.gifts.get(command.gift_id)
+        if not self._is_old_enough():
+            return "age_restricted"
+        if room is None:
+            return "room_not_found"
+        if not room.is_live and room.kind == "live":
+            return "room_ended"
+        if kind is None:
+            return "gift_not_found"
+        to = command.to or room.creator_id
+        to_oneself = to == self.identity.user and not self._settings.self_gifts
+        if to_oneself or not is_receiver:
+            return "receiver_not_found"
+        return "price_changed" if command.price not in (None, kind.coins) else ""

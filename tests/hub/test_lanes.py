@@ -1,0 +1,159 @@
+"""The cap of a room: what is left out is counted, what matters never is."""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+from hypothesis import given
+from hypothesis import strategies as st
+
+from livegift import wire
+from livegift.domain.catalogue import GiftKind
+from livegift.domain.journal import GiftSent, StreakEnded
+from livegift.hub.lanes import Lanes, Shown
+
+DEAR = 500
+PER_S = 4
+NAMES = ("Ann", '","message":"', '{"seq":1,"type":"gift","id":"x"', 'né\u2028 \\ "quoted"')
+
+
+@dataclass(frozen=True)
+class Sent:
+    """A gift of the streak `combo` (0 to 3), or its end when there is no `count`."""
+
+    combo: int
+    count: int
+    price: int
+    message: str | None
+
+
+gifts = st.builds(
+    Sent,
+    st.integers(0, 3),
+    st.integers(1, 99),
+    st.sampled_from([1, 5, DEAR]),
+    st.sampled_from([None, None, None, "hi", ',"message":', "\u00fc"]),
+)
+ends = st.builds(Sent, st.integers(0, 3), st.just(0), st.just(1), st.none())
+others = st.sampled_from(["room", "match", "revoked"])
+rushes = st.lists(st.lists(gifts | gifts | gifts | ends | others, max_size=30), min_size=1, max_size=8)
+
+
+def event(seq: int, what: Sent | str) -> bytes:
+    kind = GiftKind(id="rose", name="Rose", coins=1, diamond_count=1, streakable=True, tier=1, icon="x")
+    if what == "room":
+        return b'{"seq":%d,' % seq + wire.room_event("e", 1, "live", '"type":"gift"')
+    if what == "match":
+        return b'{"seq":%d,' % seq + wire.match_event("e", 1, b'{"used":3}')
+    if not isinstance(what, Sent):
+        return b'{"seq":%d,"type":"gift.revoked","id":"e"}' % seq
+    common: dict[str, Any] = {
+        "user_json": wire.user_json("ann", NAMES[what.combo], None),
+        "details_json": msgspec.Raw(wire.details_json("cat", NAMES[what.combo], kind)),
+        "ts_ms": seq * 10,
+        "combo_id": f"c-{what.combo}",
+        "repeat_count": seq,
+        "anonymous": False,
+    }
+    fields = {name: common.get(name) for cls in (GiftSent, StreakEnded) for name in cls.__struct_fields__}
+    if what.count == 0:
+        return b'{"seq":%d,' % seq + wire.streak_end_event("e", _made(StreakEnded, fields))
+    fields |= {
+        "count": what.count,
+        "coins": what.count * what.price,
+        "diamonds": what.count * what.price,
+        "repeat_end": False,
+        "message_json": msgspec.Raw(b"null" if what.message is None else json.dumps(what.message).encode()),
+    }
+    return b'{"seq":%d,' % seq + wire.gift_event(f"e-{seq}", _made(GiftSent, fields))
+
+
+def _made(cls: Any, fields: dict[str, Any]) -> Any:
+    return cls(**{name: fields[name] for name in cls.__struct_fields__})
+
+
+def opened(events: Any) -> list[dict[str, Any]]:
+    return [json.loads(event) for event in events]
+
+
+def is_lane_1(shown: dict[str, Any]) -> bool:
+    return shown["type"] != "gift" or shown["count"] == 0 or (shown["coins"] >= DEAR and "merged" not in shown)
+
+
+@given(rushes, st.lists(st.sampled_from([0.0, 0.04, 0.3, 1.0, 9.0]), min_size=8, max_size=8))
+def test_nothing_is_lost_uncounted_and_what_matters_is_never_left_out(
+    rush: list[list[Sent | str]], waits_s: list[float]
+) -> None:
+    lanes, now_s, seq, lane_2_shown = Lanes(PER_S, DEAR), 100.0, 0, 0
+    for flush, wait_s in zip(rush, waits_s, strict=False):
+        now_s += wait_s
+        before = [event(seq + i, what) for i, what in enumerate(flush)]
+        seq += len(flush)
+        shown = lanes.cap(before, now_s)
+        check(opened(before), shown)
+        lane_2_shown += sum(not is_lane_1(e) for e in opened(shown.events))
+    assert lane_2_shown <= PER_S * (1 + now_s - 100.0) + 1e-6, "no more than was saved up at first and came in since"
+
+
+def check(before: list[dict[str, Any]], shown: Shown) -> None:
+    after = opened(shown.events)
+    assert [e["seq"] for e in after] == sorted(e["seq"] for e in after)
+    by_seq = {e["seq"]: e for e in before}
+    assert [e for e in before if is_lane_1(e)] == [e for e in after if is_lane_1(e)]
+    left_out = shown.omitted or wire.Omitted(0, 0)
+    gifts_before = [e for e in before if e["type"] == "gift" and e["count"]]
+    gifts_after = [e for e in after if e["type"] == "gift" and e["count"]]
+    assert len(gifts_before) == sum(e.get("merged", 1) for e in gifts_after) + left_out.gifts
+    assert sum(e["coins"] for e in gifts_before) == sum(e["coins"] for e in gifts_after) + left_out.coins
+    for e in gifts_after:
+        own = by_seq[e["seq"]]
+        sums = {"count", "coins", "diamonds", "merged"}
+        assert {k: v for k, v in e.items() if k not in sums} == {k: v for k, v in own.items() if k not in sums}
+        if "merged" not in e:
+            assert e == own
+        else:
+            assert "message" not in e
+            assert e["coins"] == e["diamonds"] > own["coins"]
+
+
+def test_as_many_as_the_cap_go_out_as_they_are() -> None:
+    lanes = Lanes(PER_S, DEAR)
+    events = [event(i, Sent(i % 3, 1, 1, None)) for i in range(PER_S)]
+    assert lanes.cap(events, 50.0) == (events, None)
+    assert lanes.cap(events, 50.0).events != events, "the second's allowance is used up"
+    assert lanes.cap(events, 51.0).events is events
+
+
+def test_the_sends_of_a_streak_become_one_before_any_is_left_out() -> None:
+    lanes = Lanes(2, DEAR)
+    rush = [Sent(0, 1, 1, None), Sent(1, 2, 5, None), Sent(0, 3, 1, None), Sent(0, 4, 1, None)]
+    (bigger, streak), omitted = lanes.cap([event(i, what) for i, what in enumerate(rush)], 50.0)
+    assert omitted is None
+    assert (json.loads(bigger)["seq"], json.loads(bigger)["coins"]) == (1, 10)
+    merged = json.loads(streak)
+    assert (merged["id"], merged["count"], merged["coins"], merged["repeat_count"]) == ("e-3", 8, 8, 3)
+    assert merged["merged"] == 3
+
+
+def test_the_cheapest_are_left_out_and_the_dear_and_the_last_words_stay() -> None:
+    lanes = Lanes(2, DEAR)
+    rush: list[Sent | str] = [
+        Sent(0, 1, 1, None),
+        Sent(1, 1, DEAR, None),
+        Sent(2, 1, 5, "hi"),
+        Sent(2, 1, 1, "there"),
+        Sent(3, 0, 1, None),
+        "room",
+    ]
+    shown = lanes.cap([event(i, what) for i, what in enumerate(rush)], 50.0)
+    assert [e["seq"] for e in opened(shown.events)] == [1, 4, 5]
+    assert shown.omitted == (3, 7)
+    shown = lanes.cap([event(i, what) for i, what in enumerate(rush[:4])], 51.0)
+    assert [e["seq"] for e in opened(shown.events)] == [1, 2]
+    assert shown.omitted == (2, 2)
+
+
+def test_no_cap() -> None:
+    events = [event(i, Sent(0, 1, 1, None)) for i in range(1000)]
+    assert Lanes(0, DEAR).cap(events, 50.0) == (events, None)
