@@ -108,9 +108,11 @@ class Proxy:
         self.accepted += 1
         try:
             server_reader, server_writer = await asyncio.open_connection(*self._server)
-        except OSError:
-            writer.transport.abort()
-            return
+        except BaseException as error:
+            writer.transport.abort()  # also when the test ends just now
+            if isinstance(error, OSError):
+                return
+            raise
         pair = _Pair(self, reader, writer, server_reader, server_writer)
         if self._listener is None:  # refused meanwhile
             pair.abort()
