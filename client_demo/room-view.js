@@ -53,7 +53,10 @@ export class RoomView {
     this.#listen("state", (detail) => this.#onState(detail));
     this.#listen("snapshot", (detail) => this.#onSnapshot(detail));
     this.#listen("events", (detail) => this.#onEvents(detail));
-    this.#listen("pulse", ({ viewers }) => this.#number("viewers", viewers));
+    this.#listen("pulse", (message) => {
+      this.#number("viewers", message.viewers);
+      this.#takeFigures(message);
+    });
     this.#listen("gap", ({ count }) => this.#onGap(count));
     this.#listen("join.failed", (detail) => this.#onJoinFailed(detail));
     this.#showConnection();

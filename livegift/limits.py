@@ -65,6 +65,8 @@ RECOVER_RETRY_S = 1.0
 ROOM_LINGER_S = 10.0
 ROOM_HEADS_POLL_S = 1.0
 ROOM_PULSE_S = 2.0
+# How often a busy room's frames carry who has given the most: it is three quarters of a frame with one gift.
+ROOM_TOP_S = 1.0
 ROOM_PENDING_EVENTS_MAX = 10_000
 ROOM_EARLY_MESSAGES_MAX = 1_000
 DIRECTORY_TTL_S = 2.0

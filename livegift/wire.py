@@ -308,6 +308,12 @@ def room_events_frame(
     return b'%b%b%b%b,"events":[%b]}' % (head.encode(), totals, ranks, left_out, b",".join(events))
 
 
+def room_pulse_frame(room: str, viewers: int, top: bytes | None) -> bytes:
+    """Latest values, which have no `seq`; `top` is None when viewers know it."""
+    ranks = {} if top is None else {"top": orjson.Fragment(top)}
+    return frame("room.pulse", room=room, viewers=viewers, likes=0, **ranks)
+
+
 def room_snapshot_frame(
     room: "dict[str, object]", header: SnapshotHeader, viewers: int, events: Iterable[bytes], *, complete: bool
 ) -> bytes:

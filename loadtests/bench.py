@@ -16,6 +16,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from loadtests.bench_aggregator import aggregator
+from loadtests.bench_fan_out import burst, fan_out
 from loadtests.bench_gifts_in import gifts_in
 from loadtests.bench_idle import idle
 from loadtests.bench_quiet_room import quiet_room
@@ -31,6 +32,8 @@ INTERRUPTED = 130  # 128 + SIGINT, as shells say it
 
 TITLES = {
     "gifts-in": "gifts accepted by one web process (debit in Redis, reply)",
+    "fan-out": "one room, 1,000 viewers, a frame for each event",
+    "burst": "one room, 1,000 viewers, thousands of gifts a second",
     "quiet-room": "a quiet room: how long until the others see a gift",
     "aggregator": "gifts booked in PostgreSQL by one aggregator",
     "idle": "idle connections of one web process",
@@ -94,6 +97,8 @@ def main() -> int:
     exit_on_sigterm()
     work: dict[str, Callable[[], Result]] = {
         "gifts-in": lambda: gifts_in(given.rounds, given.seconds),
+        "fan-out": lambda: fan_out(given.rounds, given.seconds),
+        "burst": lambda: burst(given.rounds, given.seconds),
         "quiet-room": lambda: quiet_room(given.samples),
         "aggregator": lambda: aggregator(given.rounds, given.gifts),
         "idle": lambda: idle(given.rounds, given.connections),

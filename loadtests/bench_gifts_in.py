@@ -58,7 +58,7 @@ def _start(stack: Stack) -> tuple[int, int, str]:
     stack.grant(dict.fromkeys(users, COINS))
     stack.stop("aggregator")
     environ = {**stack.environ(), "NAIVE_REDIS_URL": stack.settings.redis_url}
-    pid, address = stack.start_server("naive", ["-m", "loadtests.peers.naive"], environ)
+    pid, address = stack.start_server("naive", ["-m", "loadtests.peers.naive", "--fd", "{fd}"], environ)
     with closing(stack.redis.client()) as client:
         for user in users:
             client.hset(naive.wallet_key(user), "balance", COINS)

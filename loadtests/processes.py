@@ -37,11 +37,15 @@ def start(
     stdout: int | IO[Any] | None = None,
     stderr: int | IO[Any] | None = None,
     fds: tuple[int, ...] = (),
+    program: str = sys.executable,
     on_our_death: signal.Signals = signal.SIGKILL,
 ) -> "subprocess.Popen[bytes]":
-    """Start `python argv…` in the project's root. To be called from the main thread: the kernel watches that one."""
+    """Start `python argv…` (or another `program`) in the project's root.
+
+    To be called from the main thread: the kernel watches that one.
+    """
     return subprocess.Popen(
-        [*dies_with_parent(on_our_death), sys.executable, *argv],
+        [*dies_with_parent(on_our_death), program, *argv],
         cwd=ROOT,
         env={**os.environ, **(environ or {})},
         stdin=subprocess.DEVNULL,

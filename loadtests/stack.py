@@ -4,6 +4,7 @@ import asyncio
 import json
 import shutil
 import subprocess
+import sys
 import tempfile
 import time
 import urllib.error
@@ -49,6 +50,12 @@ class Stack:
         self._given = {"commands_per_s_max": 0, "metrics_port": 0, **settings}
         self._undo = ExitStack()
         self._running: dict[str, subprocess.Popen[bytes]] = {}
+        self.addresses: dict[str, str] = {}  # of the web processes
+
+    @property
+    def address(self) -> str:
+        """host:port of the web process that was started first."""
+        return next(iter(self.addresses.values()))
 
     def __enter__(self) -> Self:
         with self._undo:
@@ -81,24 +88,34 @@ class Stack:
     # --- Processes ----------------------------------------------------------------------------------------------------
 
     def start(self, name: str) -> int:
-        """Start one livegift process; returns its pid. A web process takes a free port, see `address`."""
-        if name == "web":
-            pid, self.address = self.start_server(name, ["-m", "livegift", name], self.environ())
+        """Start one livegift process; returns its pid. Web processes ('web', 'web 2') take free ports: `address`."""
+        if name.startswith("web"):
+            pid, address = self.start_server(name, ["-m", "livegift", "web", "--fd", "{fd}"], self.environ())
+            self.addresses[name] = address
             return pid
         return self.start_other(name, ["-m", "livegift", name], self.environ())
 
-    def start_server(self, name: str, argv: list[str], environ: dict[str, str]) -> tuple[int, str]:
-        """Start `python argv… --fd N`, N being a socket that listens; returns pid and host:port."""
+    def start_server(
+        self, name: str, argv: list[str], environ: dict[str, str], program: str = sys.executable
+    ) -> tuple[int, str]:
+        """Start `python argv…` (or another program), `{fd}` being a socket that listens; returns pid and host:port."""
         sock = listen("127.0.0.1", 0)
         self._undo.callback(sock.close)
         host, port = sock.getsockname()[:2]
-        argv = [*argv, "--fd", str(sock.fileno())]
-        return self.start_other(name, argv, environ, (sock.fileno(),)), f"{host}:{port}"
+        argv = [part.format(fd=sock.fileno()) for part in argv]
+        return self.start_other(name, argv, environ, (sock.fileno(),), program), f"{host}:{port}"
 
-    def start_other(self, name: str, argv: list[str], environ: dict[str, str], fds: tuple[int, ...] = ()) -> int:
+    def start_other(
+        self,
+        name: str,
+        argv: list[str],
+        environ: dict[str, str],
+        fds: tuple[int, ...] = (),
+        program: str = sys.executable,
+    ) -> int:
         """Start `python argv…` under a name, with its log in the folder; returns its pid."""
         with self.log(name).open("ab") as log:
-            self._running[name] = processes.start(argv, environ, stdout=log, stderr=log, fds=fds)
+            self._running[name] = processes.start(argv, environ, stdout=log, stderr=log, fds=fds, program=program)
         return self._running[name].pid
 
     def run_client(self, argv: list[str], cores: set[int] | None, timeout_s: float) -> Any:

@@ -15,7 +15,6 @@ from livegift.hub.directory import Directory
 from livegift.hub.feed import RoomFeed
 from livegift.hub.gifting import Gifting
 from livegift.hub.inbox import Work
-from livegift.hub.message import Message
 from livegift.hub.outlet import TOO_SLOW, Outlet
 from livegift.hub.rates import Admission, TokenBucket, spread
 from livegift.hub.rooms import RoomFeeds
@@ -64,6 +63,8 @@ class Connection:
         """`outlet` belongs to this connection alone."""
         self._services = services
         self._outlet = outlet
+        self.tap = outlet.tap
+        self.write_shared = outlet.write_shared
         self._sender: Sender | None = None
         self._feeds: dict[str, RoomFeed] = {}
         self._bucket = TokenBucket(services.settings.commands_per_s_max)
@@ -85,14 +86,11 @@ class Connection:
         """Write one frame of this connection's own."""
         self._outlet.write(payload)
 
-    def write_shared(self, message: Message) -> bool:
-        """Write what others get too; False while this connection does not keep up."""
-        if self._outlet.write_shared(message):
-            return True
+    def lag(self) -> None:
+        """A frame was not written because this connection does not keep up."""
         if self._slow is None:
             metrics.LAGGING.inc()
             self._slow = self._services.wheel.after(SLOW_VIEWER_S, self._too_slow)
-        return False
 
     def on_writable(self) -> None:
         """It keeps up again: it gets what it has missed."""

@@ -5,19 +5,26 @@ keeps the order, notices what is missing, paces, and writes the same frame to ev
 """
 
 import asyncio
-from collections.abc import Container, Coroutine, Sequence
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import structlog
 
-from livegift import metrics, wire
+from livegift import wire
 from livegift.errors import RequestError, StoreUnavailableError
+from livegift.hub.audience import Audience
 from livegift.hub.directory import Directory
-from livegift.hub.frames import Frame, Known, Viewer
+from livegift.hub.frames import NOTHING_KNOWN, Frame, Known, Viewer
 from livegift.hub.lanes import Lanes
 from livegift.hub.message import Message
-from livegift.limits import JOIN_TIMEOUT_S, RECOVER_RETRY_S, ROOM_EARLY_MESSAGES_MAX, ROOM_PENDING_EVENTS_MAX
+from livegift.limits import (
+    JOIN_TIMEOUT_S,
+    RECOVER_RETRY_S,
+    ROOM_EARLY_MESSAGES_MAX,
+    ROOM_PENDING_EVENTS_MAX,
+    ROOM_TOP_S,
+)
 from livegift.store.rooms import Rooms, Snapshot
 
 log = structlog.get_logger()
@@ -42,10 +49,7 @@ class RoomFeed:
         self._directory = directory
         self._flush_s = flush_s
         self._lanes = lanes
-        self.viewers: set[Viewer] = set()
-        self._wants_all: set[Viewer] = set()  # every event, whatever the cap
-        self._fresh: dict[Viewer, int] = {}  # who has a snapshot that is ahead of the last frame, and up to where
-        self._behind: dict[Viewer, Known] = {}  # who does not keep up, and what he has got
+        self._audience = Audience()
         self.viewer_count = 0
         self.idle_since: float | None = None
         self._epoch: int | None = None
@@ -55,6 +59,7 @@ class RoomFeed:
         self._pending_first = 0
         self._totals = self._top = b""
         self._top_sent: bytes | None = None
+        self._top_at_s = 0.0
         self._sent_seq = 0
         self._flushed_at = 0.0
         self._timer: asyncio.TimerHandle | None = None
@@ -86,7 +91,7 @@ class RoomFeed:
     @property
     def present(self) -> int:
         """How many look on, those who don't keep up included."""
-        return len(self.viewers) + len(self._behind) + len(self._rejoining)
+        return self._audience.present + len(self._rejoining)
 
     # --- What the room's channel carries ------------------------------------------------------------------------------
 
@@ -150,9 +155,9 @@ class RoomFeed:
         self._pending = []  # held back, and in the snapshot that is on its way
         if header.epoch == self._epoch:
             gap = Message(wire.frame("room.gap", room=self.room, from_seq=self.seq + 1, to_seq=header.seq))
-            self._write_to_all(gap, None)
+            self._audience.write(gap, NOTHING_KNOWN)
         self._epoch, self.seq, self._sent_seq = header.epoch, header.seq, header.seq
-        self._fresh.clear()
+        self._audience.forget_snapshots()
         is_first, self._over = self._over is None, header
         if is_first:
             self._start("snapshot to all", self._snapshot_to_all())
@@ -166,7 +171,7 @@ class RoomFeed:
                     continue  # a newer one came meanwhile
                 self._over = None
                 # Who has joined with a newer one needs none.
-                self._write_to_all(message, None, skip={v for v, seq in self._fresh.items() if seq > header.seq})
+                self._audience.write(message, NOTHING_KNOWN, skip=self._audience.ahead_of(header.seq))
         finally:
             self._over = None
         self.flush()
@@ -201,52 +206,37 @@ class RoomFeed:
             self._timer = None
         if not self._pending or self._epoch is None or self._over is not None:
             return
-        top = None if self._top == self._top_sent else self._top
         now_s = asyncio.get_running_loop().time()
+        top = self._unsent_top() if now_s >= self._top_at_s + ROOM_TOP_S else None
+        if top is not None:
+            self._top_sent, self._top_at_s = top, now_s
         shown = self._lanes.cap(self._pending, now_s)
         frame = Frame.build(self.room, self._epoch, self._pending_first, self._totals, top, self._pending, shown)
         self._pending = []
-        self._top_sent = self._top
         self._sent_seq = frame.seq
         self._flushed_at = now_s
         if self._recent is not None:
             self._recent.append(frame)
-        metrics.FRAMES.inc()
-        metrics.FRAME_WRITES.inc(len(self.viewers))
-        apart = self._fresh if frame.capped is frame.whole else self._fresh.keys() | self._wants_all
-        self._write_to_all(frame.capped, Known(frame.epoch, frame.first_seq - 1), skip=apart)
-        for viewer in [v for v in apart if v in self.viewers]:
-            self._write_apart(viewer, frame)
+        self._audience.show(frame)
 
-    def _write_apart(self, viewer: Viewer, frame: Frame) -> None:
-        """To one who has a newer snapshot than the others, or who gets every event."""
-        known_seq = self._fresh.get(viewer, frame.first_seq - 1)
-        if known_seq <= frame.seq:
-            self._fresh.pop(viewer, None)
-        rest = frame.after(known_seq)
-        if rest is not None and not viewer.write_shared(self._variant(rest, viewer)):
-            self._fall_behind(viewer, Known(frame.epoch, known_seq))
+    def _unsent_top(self) -> bytes | None:
+        return None if self._top == self._top_sent else self._top
 
-    def _variant(self, frame: Frame, viewer: Viewer) -> Message:
-        return frame.whole if viewer in self._wants_all else frame.capped
+    def pulse(self, viewer_count: int) -> None:
+        """Tell what has no place in the order of events, if it is news: how many look on, and ranks not told yet."""
+        top = None if self._pending else self._unsent_top()  # else the next frame has it
+        if viewer_count == self.viewer_count and top is None:
+            return
+        self.viewer_count = viewer_count
+        self._top_sent = top or self._top_sent
+        message = Message(wire.room_pulse_frame(self.room, viewer_count, top))
+        self._audience.tell(message)
 
     # --- Viewers who don't keep up ------------------------------------------------------------------------------------
 
-    def _write_to_all(self, message: Message, known: Known | None, *, skip: Container[Viewer] = ()) -> None:
-        """Write to everybody but `skip`. Who can't take it has got what is `known`."""
-        late = [v for v in self.viewers if v not in skip and not v.write_shared(message)]
-        for viewer in late:
-            self._fall_behind(viewer, known)
-
-    def _fall_behind(self, viewer: Viewer, known: Known | None) -> None:
-        """Nothing more for `viewer` until it has drained; then what it has missed."""
-        self.viewers.discard(viewer)
-        self._fresh.pop(viewer, None)
-        self._behind[viewer] = known or Known(None, None)
-
     def recover(self, viewer: Viewer) -> None:
         """`viewer` keeps up again: it gets the state of the room and the events that it has missed."""
-        known = self._behind.pop(viewer, None)
+        known = self._audience.take_behind(viewer)
         if known is not None:
             self._rejoining.add(viewer)
             self._start("recover", self._rejoin(viewer, known))
@@ -258,7 +248,7 @@ class RoomFeed:
         except StoreUnavailableError as error:
             log.warning("room.recover_failed", room=self.room, error=str(error))
             if viewer in self._rejoining:
-                self._behind[viewer] = known
+                self._audience.fall_behind(viewer, known)
                 asyncio.get_running_loop().call_later(RECOVER_RETRY_S, self.recover, viewer)
         finally:
             self._rejoining.discard(viewer)
@@ -274,7 +264,7 @@ class RoomFeed:
         can't be had in time.
         """
         if wants_all:
-            self._wants_all.add(viewer)
+            self._audience.show_all_to(viewer)
         joiner = _Joiner(viewer, since, since_epoch)
         self._joiners.append(joiner)
         if not self._serving:
@@ -291,10 +281,7 @@ class RoomFeed:
 
     def leave(self, viewer: Viewer) -> None:
         """No more frames for `viewer`."""
-        self.viewers.discard(viewer)
-        self._wants_all.discard(viewer)
-        self._fresh.pop(viewer, None)
-        self._behind.pop(viewer, None)
+        self._audience.leave(viewer)
         self._rejoining.discard(viewer)
         for joiner in self._joiners:
             joiner.has_left = joiner.has_left or joiner.viewer is viewer
@@ -373,17 +360,15 @@ class RoomFeed:
         if joiner.has_left:
             return
         if not viewer.write_shared(message):
-            self._fall_behind(viewer, Known(joiner.since_epoch, joiner.since))
+            self._audience.fall_behind(viewer, Known(joiner.since_epoch, joiner.since))
             return
         if gap_from is not None:
             viewer.write(wire.frame("room.gap", room=self.room, from_seq=gap_from, to_seq=header.seq))
         for frame in self._recent or ():
             later = frame.after(header.seq) if frame.epoch == header.epoch else None
             if later is not None:
-                viewer.write(self._variant(later, viewer).payload)
-        self.viewers.add(viewer)
-        if header.seq > self._sent_seq:
-            self._fresh[viewer] = header.seq
+                viewer.write(self._audience.variant(later, viewer).payload)
+        self._audience.admit(viewer, header.seq if header.seq > self._sent_seq else None)
 
     async def _snapshot_message(
         self, header: wire.SnapshotHeader, events: Sequence[bytes], *, complete: bool

@@ -1,12 +1,13 @@
 """The events of a room as they go out: one frame, built once for all who look on."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from livegift import wire
 from livegift.hub.lanes import Shown
 from livegift.hub.message import Message
+from livegift.hub.tap import Tap
 
 
 class Viewer(Protocol):
@@ -15,8 +16,16 @@ class Viewer(Protocol):
     def write(self, payload: bytes) -> None:
         """Write one frame; never blocks."""
 
-    def write_shared(self, message: Message) -> bool:
-        """The same for what others get too; False, and nothing is written, while the viewer does not keep up."""
+    @property
+    def tap(self) -> Tap:
+        """The short way for what others get too."""
+
+    @property
+    def write_shared(self) -> Callable[[Message], bool]:
+        """The same, whether the tap is ready or not; False, and nothing is written, while the viewer lags behind."""
+
+    def lag(self) -> None:
+        """Something was not written; `RoomFeed.recover` is called when the viewer keeps up again."""
 
 
 class Known(NamedTuple):
@@ -24,6 +33,9 @@ class Known(NamedTuple):
 
     epoch: int | None
     seq: int | None
+
+
+NOTHING_KNOWN = Known(None, None)
 
 
 @dataclass(frozen=True, slots=True)

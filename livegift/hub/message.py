@@ -2,6 +2,7 @@
 
 import struct
 import zlib
+from functools import cached_property
 
 from livegift.limits import COMPRESS_BYTES_MIN, COMPRESS_LEVEL
 
@@ -27,30 +28,21 @@ def text_frame(payload: bytes) -> bytes:
 class Message:
     """One text, as JSON bytes."""
 
-    __slots__ = ("_deflated", "_plain", "_text", "payload")
-
     def __init__(self, payload: bytes) -> None:
         """`payload` is UTF-8."""
         self.payload = payload
-        self._text: str | None = None
-        self._plain: bytes | None = None
-        self._deflated: bytes | None = None
 
-    @property
+    @cached_property
     def text(self) -> str:
         """For a server that frames itself."""
-        if self._text is None:
-            self._text = self.payload.decode()
-        return self._text
+        return self.payload.decode()
 
-    @property
+    @cached_property
     def plain(self) -> bytes:
         """The frame as it is."""
-        if self._plain is None:
-            self._plain = text_frame(self.payload)
-        return self._plain
+        return text_frame(self.payload)
 
-    @property
+    @cached_property
     def deflated(self) -> bytes:
         """The frame compressed on its own (no context takeover), so that it is the same for all; `plain` if small.
 
@@ -58,8 +50,6 @@ class Message:
         """
         if len(self.payload) < COMPRESS_BYTES_MIN:
             return self.plain
-        if self._deflated is None:
-            compressor = zlib.compressobj(COMPRESS_LEVEL, wbits=-zlib.MAX_WBITS)
-            data = compressor.compress(self.payload) + compressor.flush(zlib.Z_SYNC_FLUSH)
-            self._deflated = _framed(_TEXT_DEFLATED, data.removesuffix(_EMPTY_BLOCK))
-        return self._deflated
+        compressor = zlib.compressobj(COMPRESS_LEVEL, wbits=-zlib.MAX_WBITS)
+        data = compressor.compress(self.payload) + compressor.flush(zlib.Z_SYNC_FLUSH)
+        return _framed(_TEXT_DEFLATED, data.removesuffix(_EMPTY_BLOCK))

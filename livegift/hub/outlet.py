@@ -8,6 +8,7 @@ from typing import Protocol
 from livegift.errors import Close
 from livegift.hub.message import Message
 from livegift.hub.protocol import DirectProtocol
+from livegift.hub.tap import Tap
 from livegift.limits import (
     CONNECTION_BUFFER_BYTES_MAX,
     CONNECTION_BUFFER_FRAMES_MAX,
@@ -32,6 +33,7 @@ class Outlet(Protocol):
     """Where a connection's frames go."""
 
     closing: ClosedError | None
+    tap: Tap
 
     def write(self, payload: bytes) -> None:
         """Write what is this connection's own; one that takes nothing for long is closed (4408)."""
@@ -52,6 +54,7 @@ class DirectOutlet:
     def __init__(self, direct: DirectProtocol) -> None:
         """`direct` is the connection's protocol."""
         self._direct = direct
+        self.tap = direct.tap
         self.closing: ClosedError | None = None
 
     def write(self, payload: bytes) -> None:
@@ -62,10 +65,7 @@ class DirectOutlet:
 
     def write_shared(self, message: Message) -> bool:
         """See `Outlet`."""
-        if self._direct.is_full:
-            return False
-        self._direct.write_shared(message)
-        return True
+        return self._direct.write_shared(message)
 
     def close(self, code: Close, reason: str) -> None:
         """See `Outlet`."""
@@ -84,6 +84,7 @@ class QueueOutlet:
         self._bytes = 0
         self._wake = asyncio.Event()
         self._is_full = False
+        self.tap = Tap()  # never ready: everything goes through the queue
         self.on_writable: Callable[[], None] = lambda: None
         self.closing: ClosedError | None = None
         self.closed = asyncio.Event()

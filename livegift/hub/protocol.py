@@ -20,6 +20,7 @@ except ImportError:  # as websockets itself does where it has no wheel
     from websockets.utils import apply_mask
 
 from livegift.hub.message import Message, text_frame
+from livegift.hub.tap import Tap
 from livegift.hub.wheel import Deadline, Wheel
 from livegift.limits import (
     CLOSE_LINGER_S,
@@ -82,7 +83,7 @@ class DirectProtocol(WebSocketsSansIOProtocol):
         self._is_aligned = True
         self._rest = b""  # the beginning of a frame
         self._out: list[bytes] = []
-        self.deflates = False
+        self.tap = Tap()
         self.is_full = False
         if self.deflate:
             self.conn.available_extensions = _DEFLATE
@@ -93,7 +94,9 @@ class DirectProtocol(WebSocketsSansIOProtocol):
         """From now on messages go to `listener` alone; what came before it goes there first."""
         self._listener = listener
         agreed = [e for e in self.conn.extensions if isinstance(e, PerMessageDeflate)]
-        self.deflates = bool(agreed) and agreed[0].local_max_window_bits == _WINDOW_BITS
+        self.tap.deflates = bool(agreed) and agreed[0].local_max_window_bits == _WINDOW_BITS
+        self.tap.send = self.transport.write
+        self._set_ready()
         self.transport.set_write_buffer_limits(WRITE_BUFFER_BYTES_MAX, WRITE_BUFFER_BYTES_LOW)
         early = []
         while not self.queue.empty():
@@ -117,23 +120,30 @@ class DirectProtocol(WebSocketsSansIOProtocol):
         """What the other side has not taken yet."""
         return self.transport.get_write_buffer_size()
 
+    def _set_ready(self) -> None:
+        self.tap.is_ready = self.is_open and not self.is_full and not self._out
+
     def write(self, payload: bytes) -> None:
         """Write a text message, whatever is in the buffer; all of this turn of the loop go out in one piece."""
         if not self._out:
             self.loop.call_soon(self._flush)
+            self.tap.is_ready = False
         self._out.append(text_frame(payload))
 
-    def write_shared(self, message: Message) -> None:
-        """The same for one that others get too, which is written as it is."""
-        if self._out:
-            self._flush()
+    def write_shared(self, message: Message) -> bool:
+        """The same for one that others get too, which is written as it is; False, and it is not, while `is_full`."""
+        if self.is_full:
+            return False
+        self._flush()
         if self.is_open:
-            self.transport.write(message.deflated if self.deflates else message.plain)
+            self.transport.write(message.deflated if self.tap.deflates else message.plain)
+        return True
 
     def _flush(self) -> None:
         if self._out and self.is_open:
             self.transport.write(b"".join(self._out))
         self._out.clear()
+        self._set_ready()
 
     def hold_reading(self, hold: bool) -> None:  # noqa: FBT001 - its one argument is its meaning
         """Stop reading, or go on: the other side's sends then wait in its own buffers."""
@@ -156,6 +166,7 @@ class DirectProtocol(WebSocketsSansIOProtocol):
             return
         self.transport.write(b"".join(self.conn.data_to_send()))
         self.close_sent = True
+        self.tap.is_ready = False
         self._listener = None
         self.queue.put_nowait({"type": "websocket.disconnect", "code": code, "reason": reason})
         self.hold_reading(False)
@@ -275,17 +286,20 @@ class DirectProtocol(WebSocketsSansIOProtocol):
         """The buffer is over its limit."""
         super().pause_writing()
         self.is_full = True
+        self.tap.is_ready = False
 
     def resume_writing(self) -> None:
         """It has drained."""
         super().resume_writing()
         self.is_full = False
+        self._set_ready()
         if self._listener is not None:
             self._listener.on_writable()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The transport is gone."""
         self._listener = None
+        self.tap.is_ready = False
         super().connection_lost(exc)
 
 

@@ -3,11 +3,9 @@
 import asyncio
 from collections.abc import Callable
 
-from livegift import wire
 from livegift.hub.directory import Directory
 from livegift.hub.feed import RoomFeed
 from livegift.hub.lanes import Lanes
-from livegift.hub.message import Message
 from livegift.hub.subscriber import Subscriber
 from livegift.store.keys import room_channel
 from livegift.store.rooms import Rooms
@@ -72,15 +70,12 @@ class RoomFeeds:
                 feed.on_head(*head)
 
     async def pulse(self) -> None:
-        """Tell and learn how many viewers each room has; tell the viewers when that changes."""
+        """Tell and learn how many viewers each room has; the rooms tell theirs."""
         counts = await self._rooms.pulse(self._process, {r: feed.present for r, feed in self._feeds.items()})
         for room, count in counts.items():
             feed = self._feeds.get(room)
-            if feed is not None and feed.viewer_count != count:
-                feed.viewer_count = count
-                message = Message(wire.frame("room.pulse", room=room, viewers=count, likes=0))
-                for viewer in feed.viewers:
-                    viewer.write_shared(message)  # the next one tells as much
+            if feed is not None:
+                feed.pulse(count)
 
     async def close_idle(self, linger_s: float) -> None:
         """Stop following rooms that nobody has looked at for a while."""
