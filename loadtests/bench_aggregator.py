@@ -54,7 +54,7 @@ def aggregator(rounds: int, gifts: int) -> Result:
         stack.stop("aggregator")
         runs = []
         for number in range(rounds):
-            sent = _fill(stack, f"r{number}", gifts)
+            sent = fill(stack, f"r{number}", gifts)
             runs.append(_book(stack, sent))
         with psycopg.connect(stack.postgres.url) as connection:
             row = connection.execute("SELECT count(*) FROM gifts").fetchone()
@@ -66,14 +66,14 @@ def aggregator(rounds: int, gifts: int) -> Result:
 # --- Filling ----------------------------------------------------------------------------------------------------------
 
 
-def _fill(stack: Stack, run: str, gifts: int) -> int:
+def fill(stack: Stack, run: str, gifts: int, senders: int = SENDERS) -> int:
     """Debit `gifts` (rounded to a multiple of the senders); returns how many. Every one must be accepted."""
 
-    async def fill(store: Store, _database: Database) -> int:
+    async def send(store: Store, _database: Database) -> int:
         sent = 0
         link = await store.nodes[0].link().open()
         # Made as they are sent: a call that is a minute old is refused, its clock differs too much from Redis'.
-        calls = _calls(stack.settings.partitions, run, gifts)
+        calls = gift_calls(stack.settings.partitions, run, gifts, senders)
         try:
             while batch := list(islice(calls, CALLS_PER_EXCHANGE)):
                 replies = await link.exchange([command for command, _ in batch], FILL_DEADLINE_S)
@@ -86,17 +86,17 @@ def _fill(stack: Stack, run: str, gifts: int) -> int:
             await link.close()
         return sent
 
-    return int(stack.with_stores(fill))
+    return int(stack.with_stores(send))
 
 
-def _calls(partitions: int, run: str, gifts: int) -> Iterator[tuple[Command, int]]:
+def gift_calls(partitions: int, run: str, gifts: int, senders: int = SENDERS) -> Iterator[tuple[Command, int]]:
     """The function calls, as the micro-batcher would make them under load, and how many gifts each has."""
     roots = partition_roots(partitions)
     by_root: dict[str, list[str]] = {}
-    for number in range(SENDERS):
+    for number in range(senders):
         user = f"sender-{number}"
         by_root.setdefault(roots[partition_of(user, partitions)], []).append(user)
-    for turn in range(gifts // SENDERS):
+    for turn in range(gifts // senders):
         for root, users in by_root.items():
             for first in range(0, len(users), GIFTS_PER_CALL_MAX):
                 some = users[first : first + GIFTS_PER_CALL_MAX]

@@ -1,15 +1,18 @@
-"""Gifts accepted per CPU-second of one web process, beside the naive server: A B A B on the same core and Redis.
+"""Gifts accepted per CPU-second of one web process, beside its peers: in turn, on the same core and Redis.
 
 Relay and aggregator are stopped while it is measured (the aggregator arms the partitions first): on two cores they
 would take time from the client, and their cost has benchmarks of its own. The backlog limit is far away.
 """
 
 from contextlib import closing
+from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
-from loadtests.measure import pin, two_cores
+from loadtests.bench_aggregator import fill
+from loadtests.measure import cpu_s, pin, two_cores
 from loadtests.peers import naive
+from loadtests.peers.servers import start_peers
 from loadtests.processes import LoadTestError
 from loadtests.results import Result, Row
 from loadtests.stack import SETTLE_TIMEOUT_S, Stack
@@ -22,34 +25,51 @@ ROOM = "bench"
 CLIENT_GRACE_S = 60.0
 BUSY = 0.9  # of a core: from here on it has nothing more to give
 PREFIX = "sender-"
+CEILING_GIFTS = 50_000
+TARGETS = {"Socket.IO": ">= 1.5", "ws": ">= 1.1"}
 
 Run = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class _Server:
+    name: str
+    pid: int
+    address: str
+    way: str = "livegift"  # whose frames its clients send
 
 
 def gifts_in(rounds: int, seconds: float) -> Result:
     """Measure `rounds` times each, in turn. Raises LoadTestError when anything was refused or lost."""
     cores = two_cores()
     with Stack() as stack:
-        web, naive_pid, naive_address = _start(stack)
+        servers, left_out = _start(stack)
         if cores is not None:
-            for pid, wanted in ((web, cores[0]), (naive_pid, cores[0]), (stack.redis.pid, cores[1])):
-                pin(pid, wanted)
+            for server in servers:
+                pin(server.pid, cores[0])
+            pin(stack.redis.pid, cores[1])
         runs: list[Run] = []
-        for number in range(rounds * 2):
-            peer, pid, address = ("naive", naive_pid, naive_address) if number % 2 else ("livegift", web, stack.address)
-            accepted_before = stack.gifts_accepted()
-            run = _measure(stack, address, pid, f"r{number}", seconds, cores[1] if cores else None)
-            if peer == "livegift" and stack.gifts_accepted() - accepted_before != run["accepted_total"]:
-                raise LoadTestError(f"the client was told of {run['accepted_total']} gifts, the wallets know others")
-            runs.append({"peer": peer, **run, **_rates(run)})
+        for number in range(rounds):
+            for server in servers:
+                accepted_before = stack.gifts_accepted()
+                run = _measure(stack, server, f"r{number}-{len(runs)}", seconds, cores[1] if cores else None)
+                if server.name == "livegift" and stack.gifts_accepted() - accepted_before != run["accepted_total"]:
+                    raise LoadTestError(f"clients were told of {run['accepted_total']} gifts, the wallets know others")
+                runs.append({"peer": server.name, **run, **_rates(run)})
         with closing(stack.redis.client()) as client:
             entries = int(client.xlen(naive.STREAM))
-        if entries != sum(run["accepted_total"] for run in runs if run["peer"] == "naive"):
-            raise LoadTestError(f"the naive server's stream has {entries} gifts, its clients were told of others")
-    return _result(runs, rounds, seconds, is_pinned=cores is not None)
+        if entries != sum(run["accepted_total"] for run in runs if run["peer"] != "livegift"):
+            raise LoadTestError(f"the peers' stream has {entries} gifts, their clients were told of others")
+        ceiling = _ceiling(stack)
+    result = _result(runs, rounds, seconds, is_pinned=cores is not None)
+    result.rows.append(
+        Row("Redis alone: gifts per CPU-second of Redis", ceiling, "gifts", note="gift_send, 32 calls in a pipeline")
+    )
+    result.doubts.extend(left_out)
+    return result
 
 
-def _start(stack: Stack) -> tuple[int, int, str]:
+def _start(stack: Stack) -> tuple[list[_Server], list[str]]:
     users = [f"{PREFIX}{number}" for number in range(CONNECTIONS)]
     web = stack.start("web")
     stack.start("aggregator")
@@ -57,8 +77,12 @@ def _start(stack: Stack) -> tuple[int, int, str]:
     stack.open_room(ROOM, "bench-creator")
     stack.grant(dict.fromkeys(users, COINS))
     stack.stop("aggregator")
+    servers = [_Server("livegift", web, stack.address)]
     environ = {**stack.environ(), "NAIVE_REDIS_URL": stack.settings.redis_url}
     pid, address = stack.start_server("naive", ["-m", "loadtests.peers.naive", "--fd", "{fd}"], environ)
+    servers.append(_Server("naive", pid, address))
+    peers, left_out = start_peers(stack, ("ws", "Socket.IO"))
+    servers += [_Server(p.name, p.pid, p.address, "socketio" if p.way == "socketio" else "livegift") for p in peers]
     with closing(stack.redis.client()) as client:
         for user in users:
             client.hset(naive.wallet_key(user), "balance", COINS)
@@ -67,14 +91,22 @@ def _start(stack: Stack) -> tuple[int, int, str]:
             "the naive server has loaded its function",
             SETTLE_TIMEOUT_S,
         )
-    return web, pid, address
+    return servers, left_out
 
 
-def _measure(stack: Stack, address: str, pid: int, run: str, seconds: float, cores: set[int] | None) -> Run:
-    argv = ["-m", "loadtests.clients.gifts", "--address", address, "--room", ROOM, "--run", run]
+def _ceiling(stack: Stack) -> float:
+    """What Redis does when nothing else takes time: the same function calls in a pipeline."""
+    used = cpu_s(stack.redis.pid)
+    gifts = fill(stack, "ceiling", CEILING_GIFTS, CONNECTIONS)
+    return gifts / (cpu_s(stack.redis.pid) - used)
+
+
+def _measure(stack: Stack, server: _Server, run: str, seconds: float, cores: set[int] | None) -> Run:
+    argv = ["-m", "loadtests.clients.gifts", "--address", server.address, "--room", ROOM, "--run", run]
+    argv += ["--way", server.way]
     argv += ["--user-prefix", PREFIX, "--connections", str(CONNECTIONS), "--window", str(WINDOW)]
     argv += ["--warm-up-s", str(WARM_UP_S), "--seconds", str(seconds)]
-    argv += ["--watch", f"server={pid}", "--watch", f"redis={stack.redis.pid}"]
+    argv += ["--watch", f"server={server.pid}", "--watch", f"redis={stack.redis.pid}"]
     found: Run = stack.run_client(argv, cores, seconds + WARM_UP_S + CLIENT_GRACE_S)
     if found["failed_total"] or found["unanswered"] or found["connections_lost"]:
         raise LoadTestError(
@@ -105,7 +137,8 @@ def _doubt(peer: str, runs: list[Run], *, is_pinned: bool) -> str | None:
 
 
 def _result(runs: list[Run], rounds: int, seconds: float, *, is_pinned: bool) -> Result:
-    by_peer = {peer: [run for run in runs if run["peer"] == peer] for peer in ("livegift", "naive")}
+    names = dict.fromkeys(run["peer"] for run in runs)
+    by_peer = {peer: [run for run in runs if run["peer"] == peer] for peer in names}
     rows, middle = [], {}
     for peer, own in by_peer.items():
         middle[peer] = {key: median(run[key] for run in own) for key in _rates(own[0])}
@@ -114,8 +147,9 @@ def _result(runs: list[Run], rounds: int, seconds: float, *, is_pinned: bool) ->
             Row(f"{peer}: gifts per CPU-second of the web process", middle[peer]["gifts_per_server_cpu_s"], "gifts")
         )
         rows.append(Row(f"{peer}: gifts per second of wall time", middle[peer]["gifts_per_s"], "gifts", note=shares))
-    ratio = middle["livegift"]["gifts_per_server_cpu_s"] / middle["naive"]["gifts_per_server_cpu_s"]
-    rows.append(Row("livegift / naive, per CPU-second", ratio, "times"))
+    for peer in list(names)[1:]:
+        ratio = middle["livegift"]["gifts_per_server_cpu_s"] / middle[peer]["gifts_per_server_cpu_s"]
+        rows.append(Row(f"livegift / {peer}, per CPU-second", ratio, "times", TARGETS.get(peer, "")))
     doubts = [text for peer, own in by_peer.items() if (text := _doubt(peer, own, is_pinned=is_pinned))]
     if not is_pinned:
         doubts.append("one core only: server, client and Redis shared it")
@@ -124,9 +158,8 @@ def _result(runs: list[Run], rounds: int, seconds: float, *, is_pinned: bool) ->
         "in_flight_per_connection": WINDOW,
         "seconds": seconds,
         "rounds": rounds,
-        "order": "A B " * rounds,
         "pinned": is_pinned,
-        "gift": "rose, streakable; the naive server has no streaks, rooms or catalogue",
+        "gift": "rose, streakable; the peers have no streaks, rooms, limits or catalogue",
         "relay_and_aggregator": "stopped while measuring",
     }
     return Result(rows, setup, runs, doubts)

@@ -17,7 +17,7 @@ from livegift.domain.spending import Accepted
 from livegift.settings import load_settings
 from livegift.store.client import Store
 from livegift.store.wallets import batch_outcomes
-from loadtests.bench_aggregator import CALLS_PER_EXCHANGE, FILL_DEADLINE_S, SENDERS, _calls
+from loadtests.bench_aggregator import CALLS_PER_EXCHANGE, FILL_DEADLINE_S, SENDERS, gift_calls
 
 PACED_CALLS_PER_EXCHANGE = 4  # about 60 gifts at once: at a low rate nothing is to come in bursts
 SLEEP_MIN_S = 0.001
@@ -30,7 +30,7 @@ async def main(options: argparse.Namespace) -> dict[str, object]:
     settings = load_settings()
     store = await Store.connect(settings.redis_url)
     link = await store.nodes[0].link().open()
-    calls = _calls(settings.partitions, options.run, options.gifts // SENDERS * SENDERS)
+    calls = gift_calls(settings.partitions, options.run, options.gifts // SENDERS * SENDERS)
     at_once = PACED_CALLS_PER_EXCHANGE if options.rate else CALLS_PER_EXCHANGE
     since, sent, refused, late_max_s = time.monotonic(), 0, 0, 0.0
     try:

@@ -173,6 +173,7 @@ class Connection:
         elif not self._allowed(error.ref):
             return
         elif error.kind_of_command == "gift.send" and error.ref is not None:
+            metrics.GIFTS_BY_OUTCOME["rejected"].inc()
             self._reject(error.ref, "invalid", message=error.detail)
         else:
             self._error(error, error.ref)
@@ -308,8 +309,6 @@ class Connection:
         assert sender is not None  # noqa: S101 - nobody else has sent it
         self._in_flight -= 1
         if isinstance(outcome, Accepted):
-            status = "duplicate" if outcome.duplicate else "accepted"
-            metrics.GIFTS_BY_OUTCOME[status].inc()
             self.wallet_seq = max(self.wallet_seq, outcome.wallet_seq)
             self.write(wire.accepted_frame(ref, outcome))
             if not outcome.duplicate:
@@ -324,14 +323,12 @@ class Connection:
                 more["balance"] = outcome.balance
             self._reject(ref, outcome.code, fields=more)
         else:
-            metrics.GIFTS_BY_OUTCOME["unknown"].inc()
             self.write(wire.error_frame("unavailable", ref=ref, outcome="unknown"))
 
     def _reject(
         self, ref: str, code: str, *, message: str | None = None, fields: Mapping[str, object] | None = None
     ) -> None:
         """A rejected gift: certainly nothing was charged."""
-        metrics.GIFTS_BY_OUTCOME["rejected"].inc()
         known = ERRORS[code]
         self.write(
             wire.frame(

@@ -26,6 +26,7 @@ class Sender:
         self._settings = settings
         self._user_json = wire.user_json(identity.user, identity.shown_name, identity.shown_avatar_url)
         self._region = region_of(identity.region)
+        self._is_old_enough = may_give(self._region, identity.age, age_verified=identity.age_verified)
         self._windows: Windows | None = None
 
     def prepare_at_once(self, command: wire.GiftSendCommand) -> Prepared | None:
@@ -43,7 +44,7 @@ class Sender:
             is_receiver = room is not None and await self._directory.is_receiver(command.to or room.creator_id, room)
             verdict = self._verdict(command, room, is_receiver=is_receiver)
         except RequestError as error:
-            verdict = error.code if self._is_old_enough() else "age_restricted"
+            verdict = error.code if self._is_old_enough else "age_restricted"
         return self._prepared(command, room, verdict)
 
     def limit(self, limit: Exceeded) -> dict[str, object]:
@@ -100,12 +101,9 @@ class Sender:
             )
         return found
 
-    def _is_old_enough(self) -> bool:
-        return may_give(self._region, self.identity.age, age_verified=self.identity.age_verified)
-
     def _verdict(self, command: wire.GiftSendCommand, room: Room | None, *, is_receiver: bool) -> str:
         kind = self._directory.gifts.get(command.gift_id)
-        if not self._is_old_enough():
+        if not self._is_old_enough:
             return "age_restricted"
         if room is None:
             return "room_not_found"

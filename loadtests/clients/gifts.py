@@ -19,6 +19,7 @@ from loadtests.clients.websocket import WebSocketClient, client_frame, connect, 
 from loadtests.measure import cpu_s
 
 DRAIN_TIMEOUT_S = 10.0
+HELLO_TIMEOUT_S = 10.0
 DRAIN_POLL_S = 0.01
 ANSWERS_SHOWN_MAX = 5
 
@@ -47,10 +48,18 @@ class Sender(WebSocketClient):
         self._numbers = itertools.count()
         self._answered = 0
 
+    async def hello(self, token: str) -> None:
+        """Say who it is; `user` is for peers that check no tokens."""
+        await self.ask("welcome", type="hello", token=token, user=self.user)
+
     def _gift(self) -> bytes:
-        return client_frame(
-            b'{"type":"gift.send","ref":"%b%d","room":"%b","gift_id":"rose","count":1}'
-            % (self._ref, next(self._numbers), self._room)
+        return client_frame(self._command(next(self._numbers)))
+
+    def _command(self, number: int) -> bytes:
+        return b'{"type":"gift.send","ref":"%b%d","room":"%b","gift_id":"rose","count":1}' % (
+            self._ref,
+            number,
+            self._room,
         )
 
     def send_gifts(self, count: int) -> None:
@@ -78,11 +87,48 @@ class Sender(WebSocketClient):
             self.send_gifts(count)
 
 
+class SocketIoSender(Sender):
+    """The same in Socket.IO's frames: 0 opens, 40 joins the namespace, 42 is an event, 43 its acknowledgement."""
+
+    path = "/socket.io/?EIO=4&transport=websocket"
+
+    def __init__(self, tally: Tally, user: str, room: str, run: str) -> None:
+        """See `Sender`."""
+        super().__init__(tally, user, room, run)
+        self._known: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    async def hello(self, token: str) -> None:
+        """Wait until the server knows who it is; there are no tokens."""
+        del token
+        async with asyncio.timeout(HELLO_TIMEOUT_S):
+            await self._known
+
+    def _command(self, number: int) -> bytes:
+        return b'42%d["gift",%b]' % (number + 1, super()._command(number))
+
+    def on_text(self, payload: bytes) -> None:
+        """Shake hands, then count."""
+        if payload.startswith(b"0{"):
+            self.transport.write(client_frame(b"40"))
+        elif payload.startswith(b"40{"):
+            self.transport.write(client_frame(b'420["hello","%b"]' % self.user.encode()))
+        elif payload.startswith(b"430["):
+            self._known.set_result(None)
+        elif payload == b"2":
+            self.transport.write(client_frame(b"3"))
+        else:
+            super().on_text(payload)
+
+
+SENDERS = {"livegift": Sender, "socketio": SocketIoSender}
+
+
 async def open_sender(options: argparse.Namespace, tokens: Tokens, tally: Tally, number: int) -> Sender:
     """Connect and say hello."""
     user = f"{options.user_prefix}{number}"
-    sender = await connect(options.address, lambda: Sender(tally, user, options.room, options.run))
-    await sender.ask("welcome", type="hello", token=tokens.sign(user, age_verified=True))
+    kind = SENDERS[options.way]
+    sender = await connect(options.address, lambda: kind(tally, user, options.room, options.run))
+    await sender.hello(tokens.sign(user, age_verified=True))
     return sender
 
 
@@ -126,6 +172,7 @@ def arguments() -> argparse.Namespace:
     """Parse the command line."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--address", required=True)
+    parser.add_argument("--way", choices=SENDERS, default="livegift", help="whose frames")
     parser.add_argument("--room", required=True)
     parser.add_argument("--run", required=True, help="a part of every ref, new for each run")
     parser.add_argument("--user-prefix", default="sender-")

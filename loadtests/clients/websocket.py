@@ -38,6 +38,8 @@ def client_frame(payload: bytes, opcode: int = TEXT) -> bytes:
 class WebSocketClient(asyncio.Protocol):
     """One connection. Subclasses overwrite `on_text`, and `on_read` which follows all frames of one read."""
 
+    path = "/v1/ws"
+
     def __init__(self) -> None:
         """To be used through `connect`."""
         loop = asyncio.get_running_loop()
@@ -54,7 +56,7 @@ class WebSocketClient(asyncio.Protocol):
         self.transport = cast("asyncio.Transport", transport)  # TCP; uvloop's is no subclass
         host, port = transport.get_extra_info("peername")[:2]
         self.transport.write(
-            f"GET /v1/ws HTTP/1.1\r\nHost: {host}:{port}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            f"GET {self.path} HTTP/1.1\r\nHost: {host}:{port}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
             "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n"
             "Sec-WebSocket-Protocol: livegift.v1\r\n\r\n".encode()
         )

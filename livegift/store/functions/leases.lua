@@ -15,7 +15,7 @@ local function lease_take_1(keys, argv)
     if row[1] and tonumber(row[2]) > now then return 0 end
     token = token + 1
   end
-  redis.call('HSET', key, 'owner', argv[2], 'until_ms', string.format('%.0f', now + tonumber(argv[3])), 'token', token)
+  redis.call('HSET', key, 'owner', argv[2], 'until_ms', string.format('%d', now + tonumber(argv[3])), 'token', token)
   return token
 end
 
@@ -33,9 +33,9 @@ local function worker_seen_1(keys, argv)
   if argv[2] == '0' then
     redis.call('ZREM', keys[1], argv[1])
   else
-    redis.call('ZADD', keys[1], string.format('%.0f', now + tonumber(argv[2])), argv[1])
+    redis.call('ZADD', keys[1], string.format('%d', now + tonumber(argv[2])), argv[1])
   end
-  redis.call('ZREMRANGEBYSCORE', keys[1], '-inf', string.format('%.0f', now))
+  redis.call('ZREMRANGEBYSCORE', keys[1], '-inf', string.format('%d', now))
   return redis.call('ZCARD', keys[1])
 end
 

@@ -17,7 +17,7 @@ local UNCLAIMED = 'ERR the gate was claimed by somebody else, or the rooms have 
 local GONE = 'ERR the room has lost its state: livegift restore puts it right'
 local FENCES_MAX = 4
 
-local function int(n) return string.format('%.0f', n) end
+local function int(n) return string.format('%d', n) end
 
 local function now_ms()
   local time = redis.call('TIME')

@@ -3,7 +3,7 @@
 -- KEYS[1] of every function is a partition's root, its hash tag alone: '{w7.123}'. All other keys are the root plus a
 -- suffix, so they share its slot. Redis does not roll back, so each item first validates everything, then writes.
 
-local AMOUNT_MAX = 10000000000000  -- domain/money.py; numbers up to here print exactly with %.0f
+local AMOUNT_MAX = 10000000000000  -- domain/money.py; sums of them stay far below 2^53
 local HOUR_S = 3600
 
 -- Root -> { epoch, number }. Memory of this very process and library version: gone after a restart, a promotion or a reload, which
@@ -12,14 +12,15 @@ local armed = {}
 -- Root -> token of the last one who disarmed it, who alone may repair and arm it. Memory as well.
 local claims = {}
 
--- An integer as decimal digits. string.format costs more than a small write does, and most numbers here are small.
+-- An integer as decimal digits. string.format costs more than a small write does, and most numbers here are small. %d is
+-- exact up to 2^53 (Lua's numbers become a long) and a third of what %.0f costs.
 local small = {}
 local SMALL_MAX = 10000
 
 local function int(n)
   local text = small[n]
   if text then return text end
-  text = string.format('%.0f', n)
+  text = string.format('%d', n)
   if n >= 0 and n <= SMALL_MAX then small[n] = text end
   return text
 end
@@ -55,7 +56,7 @@ local function open(root)
   return {
     root = root, epoch = arms.epoch, number = arms.number, n = n, first_n = n, n_max = tonumber(meta[3]), gifts = tonumber(meta[4]),
     coins = tonumber(meta[5]), now_ms = now, now_text = int(now), hour = int(math.floor(now / 1000 / HOUR_S)),
-    outbox = root .. ':outbox',
+    outbox = root .. ':outbox', notices = {},
   }
 end
 
@@ -151,7 +152,7 @@ local function tell(p, wallet, balance_text, seq_text, reason, known)
 end
 
 -- Streaks: hash ':streaks' key -> '<first position>|<count>|<deadline>|<user json>\n<details json>', and the zset ':due'
--- key -> deadline for the sweep.
+-- key -> when the sweep is to look at it: at the first gift's deadline, then at the one that it finds.
 
 local function end_streak(p, key, value)
   local combo, count, user_json, details = value:match('^([%d-]+)|(%d+)|%d+|(.-)\n(.*)$')
@@ -177,11 +178,12 @@ local function extend_streak(p, send, timeout_ms)
       combo, count = first, count + tonumber(before)
     end
   end
+  local is_new = not combo
   combo = combo or next_position(p)
   local count_text, deadline_text = int(count), int(p.now_ms + timeout_ms)
   redis.call('HSET', streaks, key,
     combo .. '|' .. count_text .. '|' .. deadline_text .. '|' .. send.user_json .. '\n' .. send.details_json)
-  redis.call('ZADD', p.root .. ':due', deadline_text, key)
+  if is_new then redis.call('ZADD', p.root .. ':due', deadline_text, key) end
   return combo, count_text
 end
 
@@ -344,7 +346,7 @@ local function send_gift(p, send, options)
     .. p.now_text .. ',' .. send.user_json .. ',' .. send.details_json .. ',' .. send.message_json .. ',"'
     .. send.hash .. '",' .. (send.policy and int(wallet.used.day) or '0') .. ']')
   p.gifts, p.coins = p.gifts + 1, p.coins + coins
-  tell(p, wallet, balance_text, seq_text, 'gift', 1)
+  p.notices[send.user] = { wallet = wallet, balance_text = balance_text, seq_text = seq_text }
   return 'ok|' .. p.number .. '-' .. position .. '|' .. coins_text .. '|' .. balance_text .. '|' .. seq_text .. '|'
     .. combo_id .. '|' .. count_text
 end
@@ -375,7 +377,11 @@ local function gift_send_1(keys, argv)
       answers[#answers + 1] = UNARMED
     end
   end
-  if p then close(p) end
+  if p then
+    close(p)
+    -- Of several gifts of a user the last balance alone is news.
+    for _, notice in pairs(p.notices) do tell(p, notice.wallet, notice.balance_text, notice.seq_text, 'gift', 1) end
+  end
   return answers
 end
 
@@ -503,9 +509,21 @@ local function streaks_sweep_1(keys, argv)
       if key:sub(1, #room + 1) == room .. '|' then due[#due + 1] = key end
     end
   end
+  local over = {}
   for _, key in ipairs(due) do
-    item(p, end_streak, key, redis.call('HGET', root .. ':streaks', key))
+    local value = redis.call('HGET', root .. ':streaks', key)
+    local deadline = value:match('^[%d-]+|%d+|(%d+)|')
+    if tonumber(deadline) <= p.now_ms or key:sub(1, #room + 1) == room .. '|' then
+      over[#over + 1] = { key = key, value = value, deadline = tonumber(deadline) }
+    else
+      redis.call('ZADD', root .. ':due', deadline, key)
+    end
   end
+  table.sort(over, function(a, b)
+    if a.deadline ~= b.deadline then return a.deadline < b.deadline end
+    return a.key < b.key
+  end)
+  for _, streak in ipairs(over) do item(p, end_streak, streak.key, streak.value) end
   close(p)
   return redis.call('ZCARD', root .. ':due')
 end

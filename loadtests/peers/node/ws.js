@@ -16,7 +16,7 @@ async function main() {
   const viewers = new WebSocketServer({ server });
   viewers.on("connection", (socket) => {
     let user = "";
-    socket.send("welcome");
+    socket.send('{"type":"connected"}');
     socket.on("message", async (data) => {
       const command = JSON.parse(data);
       if (command.type === "hello") {
