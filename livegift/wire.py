@@ -143,7 +143,8 @@ def user_json(user: str, name: str, avatar_url: str | None) -> bytes:
     shown = {"id": user, "name": name[:NAME_LENGTH_MAX]}
     if avatar_url and len(avatar_url) <= AVATAR_URL_LENGTH_MAX:
         shown["avatar_url"] = avatar_url
-    return orjson.dumps(shown)
+    # It stays for as long as the connection does: orjson would leave its buffer of kilobytes around it.
+    return msgspec.json.encode(shown)
 
 
 ANONYMOUS_JSON = b'{"name":"Anonymous"}'

@@ -20,6 +20,8 @@ from loadtests.bench_fan_out import burst, fan_out
 from loadtests.bench_gifts_in import gifts_in
 from loadtests.bench_idle import idle
 from loadtests.bench_quiet_room import quiet_room
+from loadtests.bench_relay import relay
+from loadtests.bench_storm import storm
 from loadtests.measure import machine
 from loadtests.processes import ROOT, LoadTestError, exit_on_sigterm
 from loadtests.results import Result, table
@@ -35,6 +37,8 @@ TITLES = {
     "fan-out": "one room, 1,000 viewers, a frame for each event",
     "burst": "one room, 1,000 viewers, thousands of gifts a second",
     "quiet-room": "a quiet room: how long until the others see a gift",
+    "storm": "one room, 1,000 viewers come back at once",
+    "relay": "gifts brought to their rooms by one relay",
     "aggregator": "gifts booked in PostgreSQL by one aggregator",
     "idle": "idle connections of one web process",
 }
@@ -48,7 +52,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=5.0, help="gifts-in: measured interval of each repetition")
     parser.add_argument("--gifts", type=int, default=100_000, help="aggregator: gifts of each repetition")
     parser.add_argument("--samples", type=int, default=200, help="quiet-room: gifts")
-    parser.add_argument("--connections", type=int, default=2_000, help="idle: connections")
+    parser.add_argument("--connections", type=int, default=10_000, help="idle: connections")
     parser.add_argument("--json", type=Path, default=LATEST, help="where the figures go")
     given = parser.parse_args()
     unknown = set(given.modes) - {*TITLES, "all"}
@@ -100,6 +104,8 @@ def main() -> int:
         "fan-out": lambda: fan_out(given.rounds, given.seconds),
         "burst": lambda: burst(given.rounds, given.seconds),
         "quiet-room": lambda: quiet_room(given.samples),
+        "storm": lambda: storm(given.rounds),
+        "relay": lambda: relay(given.rounds, given.gifts),
         "aggregator": lambda: aggregator(given.rounds, given.gifts),
         "idle": lambda: idle(given.rounds, given.connections),
     }

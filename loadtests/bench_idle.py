@@ -1,79 +1,91 @@
-"""Memory of the web process for a connection that said hello, joined a room and then only watches."""
+"""What a connection costs that has joined a room and then only watches, and how long a gift takes to all of them."""
 
 import time
-from collections.abc import Callable
+from contextlib import AbstractContextManager
 from statistics import median
+from typing import Any
 
-from loadtests.measure import cpu_s, memory_kib
+from loadtests.bench_fan_out import CONNECTS_PER_S, ROOM, livegift
+from loadtests.measure import cpu_s, memory_kib, percentiles
+from loadtests.peers.servers import Server, start_peers
 from loadtests.processes import LoadTestError
+from loadtests.recorder import Recorder, recorder
 from loadtests.results import Result, Row
 from loadtests.stack import Stack
 
-ROOMS = 10
-ROOM = "idle"
 WARM_UP_CONNECTIONS = 50  # what is loaded with the first connections belongs to none of them
-SETTLE_S = 3.0
+SETTLE_S = 6.0  # until the count of viewers has been told
 WATCH_S = 5.0
-OPEN_TIMEOUT_S = 120.0
+BURST_EVENTS = 20
+BURST_S = 2.0
+DRAIN_S = 3.0
+PACE_PER_S = 20_000  # deliveries that the slowest server manages
+PUBLISH_TIMEOUT_S = 60.0
+Run = dict[str, Any]
 
 
 def idle(rounds: int, connections: int) -> Result:
-    """Measure with `connections`, each round on a fresh web process."""
-    runs: list[dict[str, object]] = []
-    with Stack() as stack:
-        web = stack.start("web")
-        stack.wait_ready("/healthz")
-        for number in range(ROOMS):
-            stack.open_room(f"{ROOM}-{number}", "idle-creator")
-        for number in range(rounds):
-            if number:
-                stack.stop("web")
-                web = stack.start("web")
-                stack.wait_ready("/healthz")
-            runs.append(_measure(stack, web, connections))
-    rows = [
-        Row(
-            f"{kind.upper()} of the web process per idle connection",
-            median(float(str(run[f"{kind}_kib_per_connection"])) for run in runs),
-            "KiB",
-            "<= 20",
-        )
-        for kind in ("rss", "pss")
-        if all(f"{kind}_kib_per_connection" in run for run in runs)
-    ]
-    share = median(float(str(run["cpu_share"])) for run in runs)
-    rows.append(Row(f"CPU of the web process with {connections:,} of them", share * 100, "% of a core"))
-    return Result(rows, {"connections": connections, "rooms": ROOMS, "rounds": rounds}, runs)
+    """Measure with `connections`, each round on fresh processes."""
+    runs: list[Run] = []
+    left_out: list[str] = []
+    for _ in range(rounds):
+        with Stack(room_events_max=0, connections_max=0, connections_per_address_max=0, connects_per_s_max=0) as stack:
+            web = stack.start("web")
+            stack.start("aggregator")
+            stack.wait_ready()
+            stack.open_room(ROOM, "bench-creator")
+            stack.stop("aggregator")
+            peers, left_out = start_peers(stack, ("Socket.IO", "ws"))
+            runs += [_measure(stack, server, connections) for server in (livegift(stack, web), *peers)]
+    rows = []
+    for name in dict.fromkeys(run["server"] for run in runs):
+        own = [run for run in runs if run["server"] == name]
+        for kind in ("rss", "pss"):
+            if all(f"{kind}_kib" in run for run in own):
+                value = median(run[f"{kind}_kib"] for run in own)
+                target = "<= 20" if name == "livegift" else ""
+                rows.append(Row(f"{name}: {kind.upper()} per idle connection", value, "KiB", target))
+        share = median(run["cpu_share"] for run in own)
+        rows.append(Row(f"{name}: CPU with {connections:,} of them", share * 100, "% of a core"))
+        late = median(run["late_ms"]["p99"] for run in own)
+        note = f"{BURST_EVENTS} gifts in {BURST_S:g} s, {median(run['burst_cpu_s'] for run in own):.2f} CPU-s"
+        rows.append(Row(f"{name}: then a burst to all of them, p99", late, "ms", note=note))
+    return Result(rows, {"connections": connections, "rounds": rounds, "pinned": False}, runs, left_out)
 
 
-def _measure(stack: Stack, web: int, connections: int) -> dict[str, object]:
-    _with_connections(stack, WARM_UP_CONNECTIONS, lambda: None)
+def _measure(stack: Stack, server: Server, connections: int) -> Run:
+    with _viewers(server, WARM_UP_CONNECTIONS) as viewers:
+        viewers.wait_ready()
+        viewers.stop()
     time.sleep(SETTLE_S)
-    before = memory_kib(web)
-    found: dict[str, object] = {"before_kib": before}
-
-    def look() -> None:
+    before = memory_kib(server.pid)
+    with _viewers(server, connections) as viewers:
+        viewers.wait_ready()
         time.sleep(SETTLE_S)
-        after = memory_kib(web)
-        used = cpu_s(web)
+        after, used = memory_kib(server.pid), cpu_s(server.pid)
         time.sleep(WATCH_S)
-        found["after_kib"] = after
-        found["cpu_share"] = (cpu_s(web) - used) / WATCH_S
-        for kind, kib in after.items():
-            found[f"{kind}_kib_per_connection"] = (kib - before[kind]) / connections
+        idle_s, used = cpu_s(server.pid) - used, cpu_s(server.pid)
+        argv = ["-m", "loadtests.clients.publisher", server.way, "--room", ROOM]
+        argv += ["--per-s", str(BURST_EVENTS / BURST_S), "--seconds", str(BURST_S)]
+        events = stack.run_client(argv, None, PUBLISH_TIMEOUT_S)["events"]
+        time.sleep(DRAIN_S + events * connections / PACE_PER_S)
+        burst_s = cpu_s(server.pid) - used
+        recording = viewers.stop()
+    shown = recording.shown()
+    if recording.summary["lost"] or shown.deliveries != events * connections:
+        raise LoadTestError(
+            f"{server.name}: {shown.deliveries:,} of {events * connections:,} came, {recording.summary}"
+        )
+    return {
+        "server": server.name,
+        **{f"{kind}_kib": (kib - before[kind]) / connections for kind, kib in after.items()},
+        "cpu_share": idle_s / WATCH_S,
+        "burst_cpu_s": burst_s,
+        "late_ms": percentiles(list(shown.late_ms)),
+    }
 
-    _with_connections(stack, connections, look)
-    return found
 
-
-def _with_connections(stack: Stack, count: int, look: Callable[[], None]) -> None:
-    """Have `count` connections open while `look` runs. Raises LoadTestError when some did not stay."""
-    log = stack.log("idle")
-    log.unlink(missing_ok=True)
-    argv = ["-m", "loadtests.clients.idle", "--address", stack.address, "--room", ROOM, "--rooms", str(ROOMS)]
-    stack.start_other("idle", [*argv, "--connections", str(count)], stack.environ())
-    stack.wait_until(lambda: f"open {count}" in log.read_text(), f"{count} connections are open", OPEN_TIMEOUT_S)
-    look()
-    stack.stop("idle")
-    if "lost 0 " not in log.read_text():
-        raise LoadTestError(f"some of {count} idle connections were lost: {log.read_text()[-500:]}")
+def _viewers(server: Server, connections: int) -> AbstractContextManager[Recorder]:
+    return recorder(
+        server.address, server.path, connections, server.scripts, server.frames_until_ready, per_s=CONNECTS_PER_S
+    )

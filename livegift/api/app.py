@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 
 from starlette.applications import Starlette
 from starlette.routing import BaseRoute, WebSocketRoute
+from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket
 
 from livegift.api import (
@@ -38,10 +39,23 @@ from livegift.store import functions
 from livegift.store.client import Store
 from livegift.store.outbox import Outbox
 
+WEBSOCKET_PATH = "/v1/ws"
+
 
 async def _websocket(websocket: WebSocket) -> None:
     hub: Hub = websocket.app.state.context.hub
     await hub.serve(websocket)
+
+
+class _Application(Starlette):
+    """Viewers go to the hub without what requests pass through: each layer would wait with them, for hours."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket" and scope["path"] == WEBSOCKET_PATH:
+            scope["app"] = self
+            await _websocket(WebSocket(scope, receive, send))
+        else:
+            await super().__call__(scope, receive, send)
 
 
 def create_app(settings: Settings, *, with_demo: bool = False, wheel: Wheel | None = None) -> Starlette:
@@ -73,7 +87,7 @@ def create_app(settings: Settings, *, with_demo: bool = False, wheel: Wheel | No
             await store.aclose()
 
     routes: list[BaseRoute] = [
-        WebSocketRoute("/v1/ws", _websocket),
+        WebSocketRoute(WEBSOCKET_PATH, _websocket),
         *catalogue.ROUTES,
         *wallets.ROUTES,
         *orders.ROUTES,
@@ -91,4 +105,4 @@ def create_app(settings: Settings, *, with_demo: bool = False, wheel: Wheel | No
     ]
     if with_demo:
         routes += demo.routes()
-    return Starlette(routes=routes, lifespan=lifespan, exception_handlers=HANDLERS)
+    return _Application(routes=routes, lifespan=lifespan, exception_handlers=HANDLERS)

@@ -77,6 +77,7 @@ async def _serve_direct(websocket: WebSocket, services: Services, direct: Direct
         if token is not None:
             listener.inbox.begin(connection.hello(token))
         direct.attach(listener)
+        websocket.scope.clear()  # the request's headers would stay for as long as the connection
         await websocket.receive()  # nothing comes here any more but the end
     finally:
         await listener.inbox.aclose()

@@ -8,6 +8,7 @@ protocol. Another server does not have the extension; the hub then uses plain AS
 import asyncio
 from typing import Any, ClassVar, Protocol, cast
 
+from uvicorn._types import ASGIReceiveEvent
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.exceptions import InvalidState
 from websockets.extensions.permessage_deflate import PerMessageDeflate, ServerPerMessageDeflateFactory
@@ -31,7 +32,7 @@ from livegift.limits import (
 )
 
 EXTENSION = "livegift.direct"
-_PING = b"\x89\x00"
+_PING, _PONG = b"\x89\x00", b"\x8a\x80"  # empty; the pong is masked
 _WINDOW_BITS = 15  # what shared messages are compressed with, see `Message.deflated`
 
 
@@ -68,6 +69,43 @@ class Listener(Protocol):
         """What was written has gone out, after `is_full`."""
 
 
+class _Mailbox:
+    """What an idle connection needs of an `asyncio.Queue`, which has four deques of 700 bytes: one reader, the end."""
+
+    __slots__ = ("_messages", "_reader")
+
+    def __init__(self) -> None:
+        self._messages: list[ASGIReceiveEvent] = []
+        self._reader: asyncio.Future[None] | None = None
+
+    def empty(self) -> bool:
+        return not self._messages
+
+    def put_nowait(self, message: ASGIReceiveEvent) -> None:
+        self._messages.append(message)
+        if self._reader is not None and not self._reader.done():
+            self._reader.set_result(None)
+
+    async def get(self) -> ASGIReceiveEvent:
+        while not self._messages:
+            self._reader = asyncio.get_running_loop().create_future()
+            await self._reader
+        return self._messages.pop(0)
+
+
+class _NoFlowControl:
+    """In the place of the event that uvicorn's own `send` waits for, which is not used any more."""
+
+    __slots__ = ()
+
+    def set(self) -> None: ...
+
+    def clear(self) -> None: ...
+
+    async def wait(self) -> bool:
+        return True
+
+
 class DirectProtocol(WebSocketsSansIOProtocol):
     """One connection. A subclass made by `protocol_class` knows its process' wheel."""
 
@@ -101,6 +139,8 @@ class DirectProtocol(WebSocketsSansIOProtocol):
         early = []
         while not self.queue.empty():
             early.append(self.queue.get_nowait())
+        self.queue = cast("asyncio.Queue[ASGIReceiveEvent]", _Mailbox())
+        self.writable = cast("asyncio.Event", _NoFlowControl())
         for event in early:
             if event["type"] != "websocket.receive":
                 self.queue.put_nowait(event)
@@ -239,7 +279,9 @@ class DirectProtocol(WebSocketsSansIOProtocol):
                 else:
                     self._rest = data[at:]
                 return
-            if data[at] != _TEXT or not data[at + 1] & _MASKED or self.conn.current_size is not None:
+            if data.startswith(_PONG, at):
+                pass  # to our ping, and `_heard` is all that it says
+            elif data[at] != _TEXT or not data[at + 1] & _MASKED or self.conn.current_size is not None:
                 super().data_received(data[at:end])
             elif not self._take_text(data, at, end):
                 return
