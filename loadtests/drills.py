@@ -22,6 +22,7 @@ from loadtests.drill_cost import durability_cost
 from loadtests.drill_full import redis_full
 from loadtests.drill_ledger import ledger_away
 from loadtests.drill_loss import VARIANTS, aof_cut
+from loadtests.drill_room import one_room, redis_restart, rolling_restart, stalled_readers
 from loadtests.drill_volume import aggregator_lag, audit_million
 from loadtests.measure import machine
 from loadtests.processes import ROOT, LoadTestError, exit_on_sigterm
@@ -64,6 +65,22 @@ DRILLS = {
     "aggregator": Drill(
         "How far the ledger is behind",
         lambda given: aggregator_lag(given.rate or 5000, *((5, 20_000) if given.short else (20, 100_000))),
+    ),
+    "one-room": Drill(
+        "One room, 1,000 viewers, everything running",
+        lambda given: one_room(given.rate or 1000, 5 if given.short else 15),
+    ),
+    "stalled-readers": Drill(
+        "200 viewers of a busy room read nothing for two minutes",
+        lambda given: stalled_readers(given.rate or 1000, *((20, 10) if given.short else (200, 120))),
+    ),
+    "redis-restart": Drill(
+        "Redis is killed under 1,000 viewers and started again",
+        lambda given: redis_restart(given.rate or 500, 3 if given.short else 8),
+    ),
+    "rolling-restart": Drill(
+        "Web processes are restarted one after the other under load",
+        lambda given: rolling_restart(given.rate or 200, 50 if given.short else 500),
     ),
     "durability-cost": Drill(
         "What each LIVEGIFT_DURABILITY costs",

@@ -32,7 +32,7 @@ SEPARATOR = "\x1e"  # between the messages that one connection sends
 
 _HEAD, _CONNECTION, _TEXT = Struct("=QQQ"), Struct("=QQQQ"), Struct("=II")
 _SNAPSHOT = b'{"type":"room.snapshot"'
-_MEANT_AT = re.compile(rb'"id":"t-(\d+)-')
+_MEANT_AT = re.compile(rb'"(?:id|message)":"t-(\d+)-')
 
 
 def build(name: str, folder: Path) -> Path:

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -50,6 +51,7 @@ class Stack:
         self._given = {"commands_per_s_max": 0, "metrics_port": 0, **settings}
         self._undo = ExitStack()
         self._running: dict[str, subprocess.Popen[bytes]] = {}
+        self._sockets: dict[str, socket.socket] = {}
         self.addresses: dict[str, str] = {}  # of the web processes
 
     @property
@@ -99,8 +101,10 @@ class Stack:
         self, name: str, argv: list[str], environ: dict[str, str], program: str = sys.executable
     ) -> tuple[int, str]:
         """Start `python argv…` (or another program), `{fd}` being a socket that listens; returns pid and host:port."""
-        sock = listen("127.0.0.1", 0)
-        self._undo.callback(sock.close)
+        if name not in self._sockets:
+            self._sockets[name] = listen("127.0.0.1", 0)  # which it keeps over restarts
+            self._undo.callback(self._sockets[name].close)
+        sock = self._sockets[name]
         host, port = sock.getsockname()[:2]
         argv = [part.format(fd=sock.fileno()) for part in argv]
         return self.start_other(name, argv, environ, (sock.fileno(),), program), f"{host}:{port}"

@@ -77,3 +77,25 @@ async def test_viewers_see_the_cap_and_the_creator_sees_all(
                 assert all(later["first_seq"] == before["seq"] + 1 for before, later in follows)
         report = await system.audit()
         assert report.passed, report.to_text()
+
+
+async def test_pulses_tell_viewers_and_ranks(system: System) -> None:
+    system.start()
+    system.open_room("r1", "cat")
+    await system.grant({"ann": 100}, ref="pulse")
+    async with (
+        Viewer(system.address(), system.token("ann")) as ann,
+        Viewer(system.address(), system.token("bob")) as bob,
+    ):
+        for viewer in (ann, bob):
+            await viewer.join("r1")
+        for viewer in (ann, bob):
+            pulse = await viewer.expect("room.pulse", viewers=2)
+            assert "top" not in pulse, "nobody has given anything"
+        for _ in range(3):
+            await ann.gift("r1")
+        # The first frame has the ranks as they were then; what came within the same second is told by a pulse.
+        told = await bob.wait_for(
+            lambda: [f for f in bob.frames if "top" in f and f["top"] and f["top"][0]["coins"] == 3], "the last ranks"
+        )
+        assert told[0]["top"][0]["user"]["id"] == "ann"

@@ -58,7 +58,7 @@ class RoomFeed:
         self._pending: list[bytes] = []
         self._pending_first = 0
         self._totals = self._top = b""
-        self._top_sent: bytes | None = None
+        self._top_sent = b""
         self._top_at_s = 0.0
         self._sent_seq = 0
         self._flushed_at = 0.0
