@@ -1,8 +1,8 @@
 """`make bench`: what the machine's cores buy, measured on private systems, peers beside them in the same run.
 
-    python -m loadtests.bench gifts-in|quiet-room|aggregator|idle|all
+    python -m loadtests.bench [MODE…] (see --help; without one: all)
 
-Prints a table and writes docs/benchmarks/latest.json; a mode that was not run keeps its last figures there, each with
+Prints a table and writes docs/benchmarks: latest.json, where a mode that was not run keeps its last figures, each with
 the time, the machine and how busy that was. Medians of the repetitions, all of which are in the file.
 """
 
@@ -15,10 +15,12 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
+from loadtests import report
 from loadtests.bench_aggregator import aggregator
 from loadtests.bench_fan_out import burst, fan_out
 from loadtests.bench_gifts_in import gifts_in
 from loadtests.bench_idle import idle
+from loadtests.bench_processes import web_processes
 from loadtests.bench_quiet_room import quiet_room
 from loadtests.bench_relay import relay
 from loadtests.bench_storm import storm
@@ -37,6 +39,7 @@ TITLES = {
     "fan-out": "one room, 1,000 viewers, a frame for each event",
     "burst": "one room, 1,000 viewers, thousands of gifts a second",
     "quiet-room": "a quiet room: how long until the others see a gift",
+    "processes": "one room, 1,000 viewers, on one web process and on more",
     "storm": "one room, 1,000 viewers come back at once",
     "relay": "gifts brought to their rooms by one relay",
     "aggregator": "gifts booked in PostgreSQL by one aggregator",
@@ -104,6 +107,7 @@ def main() -> int:
         "fan-out": lambda: fan_out(given.rounds, given.seconds),
         "burst": lambda: burst(given.rounds, given.seconds),
         "quiet-room": lambda: quiet_room(given.samples),
+        "processes": lambda: web_processes(given.rounds, given.seconds),
         "storm": lambda: storm(given.rounds),
         "relay": lambda: relay(given.rounds, given.gifts),
         "aggregator": lambda: aggregator(given.rounds, given.gifts),
@@ -130,7 +134,8 @@ def main() -> int:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return INTERRUPTED
-    print(f"written to {given.json}")
+    report.write(given.json.parent)
+    print(f"written to {given.json}, with its page and picture")
     return 1 if failed else 0
 
 

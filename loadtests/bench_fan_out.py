@@ -107,12 +107,12 @@ class _Bench:
         return run
 
 
-def livegift(stack: Stack, web: int) -> Server:
-    """The web process as one of the servers: viewers say hello and join."""
+def livegift(stack: Stack, web: int, name: str = "web") -> Server:
+    """A web process as one of the servers: viewers say hello and join."""
     return Server(
         "livegift",
         web,
-        stack.address,
+        stack.addresses[name],
         "/v1/ws",
         [
             [

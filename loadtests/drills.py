@@ -17,6 +17,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from loadtests import report
 from loadtests.drill_cluster import promotion
 from loadtests.drill_cost import durability_cost
 from loadtests.drill_full import redis_full
@@ -189,6 +190,7 @@ def main() -> int:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return INTERRUPTED
+    report.write(given.json.parent)
     return 1 if failed else 0
 
 

@@ -79,6 +79,7 @@ async def test_no_more_connections_than_allowed_and_no_more_commands(narrow: Set
         response = refused.value.response
         assert response.status_code == 503
         assert 1 <= int(response.headers["Retry-After"]) <= 6
+        assert '"level": "error"' not in system.log("web 1"), "a herd would fill the log"
         await viewers[0].__aexit__()
 
         async def may_come() -> bool:

@@ -8,7 +8,7 @@ protocol. Another server does not have the extension; the hub then uses plain AS
 import asyncio
 from typing import Any, ClassVar, Protocol, cast
 
-from uvicorn._types import ASGIReceiveEvent
+from uvicorn._types import ASGIReceiveEvent, ASGISendEvent
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.exceptions import InvalidState
 from websockets.extensions.permessage_deflate import PerMessageDeflate, ServerPerMessageDeflateFactory
@@ -223,6 +223,12 @@ class DirectProtocol(WebSocketsSansIOProtocol):
                 "dict[object, object]", self
             )  # not data: ASGI lets a server do so
             self._deadline = self.wheel.after(HANDSHAKE_TIMEOUT_S, self._no_accept)
+
+    async def send(self, message: ASGISendEvent) -> None:
+        """As uvicorn does, which takes a refused handshake for a forgotten one and logs an error for each."""
+        await super().send(message)
+        if message["type"] == "websocket.http.response.body" and self.close_sent:
+            self.handshake_complete = True
 
     def _no_accept(self) -> None:
         if not self.handshake_complete:
