@@ -32,8 +32,12 @@ CHARTS = {
         "gifts per CPU-second",
         ": gifts per CPU-second of the web process",
     ),
-    "storm": ("1,000 viewers come back at once", "ms until the last is back", ": until the last of 1,000 is back"),
-    "idle": ("Memory of an idle connection", "KiB", ": PSS per idle connection"),
+    "storm": (
+        "1,000 viewers come back at once",
+        "ms until the last is back: less is better",
+        ": until the last of 1,000 is back",
+    ),
+    "idle": ("Memory of an idle connection", "KiB: less is better", ": PSS per idle connection"),
 }
 
 
@@ -51,7 +55,7 @@ def _section(mode: str, found: dict[str, Any]) -> list[str]:
     machine = found["machine"]
     facts = (f"`{mode}`", machine["cpu"], f"{machine['cores']} cores", f"load {machine['load_average_1m']} before it")
     lines = [
-        f"\n## {found['title']}\n",
+        f"\n## {found['title'][:1].upper()}{found['title'][1:]}\n",
         " · ".join((*facts, machine["at"])) + "\n",
         "| what | value | target | |",
         "|---|---:|---|---|",
