@@ -7,6 +7,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from uuid import uuid4
 
+import hypothesis
 import psycopg
 import pytest
 
@@ -19,6 +20,10 @@ from livegift.store import functions
 from livegift.store.client import Store
 from livegift.store.rooms import Rooms
 from tests.system import System
+
+# A busy machine is no failure: tests have time-outs, single examples have no deadline.
+hypothesis.settings.register_profile("livegift", deadline=None)
+hypothesis.settings.load_profile("livegift")
 
 JWT_SECRET = "a secret that only the tests know, 32+ bytes"
 PARTITIONS = 8
