@@ -180,6 +180,18 @@ def test_streaks_end_in_redis_as_the_reference_says(client: redis.Redis, history
     pair.check()
 
 
+def test_a_streak_ends_in_time_when_the_timeout_is_made_shorter(client: redis.Redis) -> None:
+    pair = Pair(client, 7, 1)
+    pair.do(Change("ann", "coins", "aa", 10, "grant"))
+    for ref, timeout_ms in (("a", NEVER_MS), ("b", SHORT_MS)):
+        send = GiftSend("ann", ref, "aa", "r1", "dan", "rose", price=1, count=1, diamond_count=1, streakable=True)
+        pair.do(Gifts((send,), timeout_ms))
+    pair.do(Pass(2 * SHORT_MS))
+    pair.do(Sweep())
+    assert [entry.kind for entry in pair.live.journal()] == ["change", "gift", "gift", "streak_end"]
+    pair.check()
+
+
 @settings(thorough, max_examples=25)
 @given(operations([NEVER_MS]), st.data())
 def test_what_is_refused_leaves_every_key_as_it_was(

@@ -152,7 +152,7 @@ local function tell(p, wallet, balance_text, seq_text, reason, known)
 end
 
 -- Streaks: hash ':streaks' key -> '<first position>|<count>|<deadline>|<user json>\n<details json>', and the zset ':due'
--- key -> when the sweep is to look at it: at the first gift's deadline, then at the one that it finds.
+-- key -> when the sweep is to look at it, never after the deadline: at the first gift's, then at the one that it finds.
 
 local function end_streak(p, key, value)
   local combo, count, user_json, details = value:match('^([%d-]+)|(%d+)|%d+|(.-)\n(.*)$')
@@ -169,21 +169,22 @@ local function extend_streak(p, send, timeout_ms)
   local key = send.room .. '|' .. send.gift .. '|' .. send.to .. '|' .. send.anonymous .. '|' .. send.user
   local streaks = p.root .. ':streaks'
   local value = redis.call('HGET', streaks, key)
-  local combo, count = nil, send.count
+  local combo, count, old_deadline_ms = nil, send.count, math.huge
   if value then
     local first, before, deadline = value:match('^([%d-]+)|(%d+)|(%d+)|')
     if p.now_ms >= tonumber(deadline) then
       end_streak(p, key, value)
     else
-      combo, count = first, count + tonumber(before)
+      combo, count, old_deadline_ms = first, count + tonumber(before), tonumber(deadline)
     end
   end
-  local is_new = not combo
   combo = combo or next_position(p)
-  local count_text, deadline_text = int(count), int(p.now_ms + timeout_ms)
+  local deadline_ms = p.now_ms + timeout_ms
+  local count_text, deadline_text = int(count), int(deadline_ms)
   redis.call('HSET', streaks, key,
     combo .. '|' .. count_text .. '|' .. deadline_text .. '|' .. send.user_json .. '\n' .. send.details_json)
-  if is_new then redis.call('ZADD', p.root .. ':due', deadline_text, key) end
+  -- Also where the timeout was made shorter, or the clock went back.
+  if deadline_ms < old_deadline_ms then redis.call('ZADD', p.root .. ':due', deadline_text, key) end
   return combo, count_text
 end
 
