@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from livegift.migrate import migrate
 from livegift.settings import Settings
 from tests.conftest import COMMON
@@ -11,6 +13,7 @@ from tests.viewer import Viewer
 from tests.waiting import wait_until
 
 
+@pytest.mark.slow
 async def test_a_viewer_learns_that_the_wallet_and_the_room_went_back(tmp_path: Path, database_url: str) -> None:
     """Redis loses gifts that nobody has booked: they never happened, and the viewer who is connected is told so."""
     redis = OwnRedis(tmp_path)

@@ -127,6 +127,7 @@ async def test_what_was_booked_stays_when_redis_comes_back_older(running: InProc
     await passes(running)
 
 
+@pytest.mark.slow
 async def test_an_empty_redis_gets_matches_back(running: InProcess, own_redis: OwnRedis) -> None:
     await fund(running)
     await becomes(running, "active")

@@ -218,6 +218,7 @@ async def test_operators_acts_are_noted(system: System) -> None:
     assert rows == [("root", "match.fund"), ("root", "match.end")]
 
 
+@pytest.mark.slow
 async def test_killed_aggregators_match_each_gift_once(system: System) -> None:
     stage = await Stage(system).open(coins=5000, budget=5000)
     await stage.funded(budget_coins=300)

@@ -18,6 +18,7 @@ from tests.waiting import wait_until
 VIEWERS = 12
 
 
+@pytest.mark.slow
 async def test_viewers_are_sent_away_over_a_window_and_no_gift_is_lost(system: System) -> None:
     system.start()
     system.open_room("r1", "bob")
