@@ -1,6 +1,5 @@
 """`livegift web`: the WebSocket hub and the HTTP API, on a listening socket that processes can share."""
 
-import gc
 import socket
 
 import structlog
@@ -8,6 +7,7 @@ import uvicorn
 
 from livegift import logs, metrics
 from livegift.api.app import create_app
+from livegift.garbage import keep_what_is_loaded
 from livegift.hub.hub import Hub
 from livegift.hub.protocol import protocol_class
 from livegift.hub.wheel import Wheel
@@ -16,8 +16,6 @@ from livegift.net import LISTEN_BACKLOG
 from livegift.settings import Settings
 
 log = structlog.get_logger()
-
-GC_ALLOCATIONS = 20_000  # Python's 700 is for small programs
 
 
 class DrainingServer(uvicorn.Server):
@@ -61,9 +59,6 @@ def run_web(settings: Settings, sock: socket.socket, *, with_demo: bool = False)
         limit_concurrency=None,
         backlog=LISTEN_BACKLOG,
     )
-    # What was loaded stays; without this each of the many collections under load looks at all of it.
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(GC_ALLOCATIONS)
+    keep_what_is_loaded()
     log.info("web.listening", address=sock.getsockname()[:2])
     DrainingServer(config, settings.drain_s).run(sockets=[sock])

@@ -13,6 +13,7 @@ import structlog
 
 from livegift import metrics
 from livegift.errors import StoreUnavailableError
+from livegift.garbage import keep_what_is_loaded
 from livegift.limits import DRAIN_TIMEOUT_S, LEASE_RENEW_S
 from livegift.settings import Settings
 from livegift.store import functions
@@ -133,6 +134,7 @@ async def run_until_stopped(worker: Worker) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
+    keep_what_is_loaded()
     log.info("worker.started", role=worker.role)
     await worker.run(stop)
     log.info("worker.stopped", role=worker.role)

@@ -63,6 +63,8 @@ def transfers_of(entry: Entry | Poison, partition: int) -> tuple[Transfer, ...]:
     if isinstance(entry, GiftSent):
         coins = Transfer(COIN, coins_of(entry.user), f"coins:spent:p{partition}", entry.coins)
         diamonds = Transfer(DIAMOND, f"diamonds:issued:p{partition}", diamonds_of(entry.to), entry.diamonds)
+        if coins.amount and diamonds.amount:
+            return coins, diamonds
         return tuple(transfer for transfer in (coins, diamonds) if transfer.amount)
     if isinstance(entry, WalletChanged):
         other = f"{REASONS[entry.reason]}:p{partition}"

@@ -68,7 +68,8 @@ def _rows(stream: Iterable[tuple[bytes, list[bytes]]]) -> list[Row]:
             entry: Entry | None = _DECODER.decode(raw)
         except msgspec.MsgspecError:
             entry = None
-        rows.append(Row(Position.parse(raw_id.decode()), entry, raw))
+        epoch, _, n = raw_id.partition(b"-")  # Redis wrote it, nothing to check
+        rows.append(Row(Position(int(epoch), int(n)), entry, raw))
     return rows
 
 
