@@ -5,7 +5,7 @@ from collections.abc import Collection
 from livegift import metrics
 from livegift.hub.frames import Frame, Known, Viewer
 from livegift.hub.message import Message
-from livegift.hub.tap import Tap
+from livegift.hub.tap import Tap, Taps
 
 
 class Audience:
@@ -13,8 +13,8 @@ class Audience:
 
     def __init__(self) -> None:
         """Nobody yet."""
-        # In the order in which they came, which is kind to the processor's caches.
-        self._viewers: dict[Viewer, Tap] = {}
+        self._viewers: dict[Tap, Viewer] = {}  # who keeps up
+        self._taps = Taps()
         self._wants_all: set[Viewer] = set()  # every event, whatever the cap
         self._fresh: dict[Viewer, int] = {}  # who has a snapshot that is ahead of the last frame, and up to where
         self._behind: dict[Viewer, Known] = {}  # who does not keep up, and what he has got
@@ -32,21 +32,26 @@ class Audience:
 
     def admit(self, viewer: Viewer, fresh_seq: int | None) -> None:
         """Frames go to `viewer` from now on; `fresh_seq` is what its snapshot has beyond the last frame."""
-        self._viewers[viewer] = viewer.tap
+        if viewer.tap not in self._viewers:
+            self._viewers[viewer.tap] = viewer
+            self._taps.add(viewer.tap)
         if fresh_seq is not None:
             self._fresh[viewer] = fresh_seq
 
     def leave(self, viewer: Viewer) -> None:
         """No more frames for `viewer`."""
-        self._viewers.pop(viewer, None)
-        self._fresh.pop(viewer, None)
+        self._drop(viewer)
         self._behind.pop(viewer, None)
         self._wants_all.discard(viewer)
 
+    def _drop(self, viewer: Viewer) -> None:
+        self._fresh.pop(viewer, None)
+        if self._viewers.pop(viewer.tap, None) is not None:
+            self._taps.remove(viewer.tap)
+
     def fall_behind(self, viewer: Viewer, known: Known) -> None:
         """Nothing more for `viewer` until it has drained; then what it has missed."""
-        self._viewers.pop(viewer, None)
-        self._fresh.pop(viewer, None)
+        self._drop(viewer)
         self._behind[viewer] = known
         viewer.lag()
 
@@ -75,21 +80,9 @@ class Audience:
             viewer.lag()
 
     def _refused(self, message: Message, skip: Collection[Viewer] = ()) -> list[Viewer]:
-        """Write to everybody but `skip`; who could not take it. The loop that a server of rooms is made for."""
-        viewers = {v: tap for v, tap in self._viewers.items() if v not in skip} if skip else self._viewers
-        plain = message.plain
-        not_ready = []
-        for tap in viewers.values():
-            if tap.is_ready:
-                send = tap.send  # looked up apart from the call, which Python specialises
-                send(message.deflated if tap.deflates else plain)
-            else:
-                not_ready.append(tap)
-        if not not_ready:
-            return []
-        # Viewers themselves are touched only now: a thousand of them don't fit into a processor's cache.
-        viewer_of = {tap: viewer for viewer, tap in viewers.items()}
-        return [viewer for viewer in map(viewer_of.__getitem__, not_ready) if not viewer.write_shared(message)]
+        """Write to everybody but `skip`; who could not take it."""
+        shut = self._taps.write(message.plain, lambda: message.deflated, {viewer.tap for viewer in skip})
+        return [viewer for viewer in map(self._viewers.__getitem__, shut) if not viewer.write_shared(message)]
 
     def show(self, frame: Frame) -> None:
         """Write a frame's events, to each the variant that is for it."""
@@ -97,7 +90,7 @@ class Audience:
         metrics.FRAME_WRITES.inc(len(self._viewers))
         apart = self._fresh if frame.capped is frame.whole else self._fresh.keys() | self._wants_all
         self.write(frame.capped, Known(frame.epoch, frame.first_seq - 1), skip=apart)
-        for viewer in [v for v in apart if v in self._viewers]:
+        for viewer in [v for v in apart if v.tap in self._viewers]:
             self._show_apart(viewer, frame)
 
     def _show_apart(self, viewer: Viewer, frame: Frame) -> None:

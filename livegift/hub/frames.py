@@ -22,7 +22,7 @@ class Viewer(Protocol):
 
     @property
     def write_shared(self) -> Callable[[Message], bool]:
-        """The same, whether the tap is ready or not; False, and nothing is written, while the viewer lags behind."""
+        """The same, whether the tap is open or not; False, and nothing is written, while the viewer lags behind."""
 
     def lag(self) -> None:
         """Something was not written; `RoomFeed.recover` is called when the viewer keeps up again."""

@@ -84,7 +84,7 @@ class QueueOutlet:
         self._bytes = 0
         self._wake = asyncio.Event()
         self._is_full = False
-        self.tap = Tap()  # never ready: everything goes through the queue
+        self.tap = Tap()  # never open: everything goes through the queue
         self.on_writable: Callable[[], None] = lambda: None
         self.closing: ClosedError | None = None
         self.closed = asyncio.Event()

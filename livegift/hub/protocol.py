@@ -21,7 +21,7 @@ except ImportError:  # as websockets itself does where it has no wheel
     from websockets.utils import apply_mask
 
 from livegift.hub.message import Message, text_frame
-from livegift.hub.tap import Tap
+from livegift.hub.tap import Tap, nowhere
 from livegift.hub.wheel import Deadline, Wheel
 from livegift.limits import (
     CLOSE_LINGER_S,
@@ -133,8 +133,10 @@ class DirectProtocol(WebSocketsSansIOProtocol):
         self._listener = listener
         agreed = [e for e in self.conn.extensions if isinstance(e, PerMessageDeflate)]
         self.tap.deflates = bool(agreed) and agreed[0].local_max_window_bits == _WINDOW_BITS
-        self.tap.send = self.transport.write
-        self._set_ready()
+        sock = self.transport.get_extra_info("socket")
+        if sock is not None and self.transport.get_extra_info("sslcontext") is None:
+            self.tap.fd = sock.fileno()
+        self._open_tap()
         self.transport.set_write_buffer_limits(WRITE_BUFFER_BYTES_MAX, WRITE_BUFFER_BYTES_LOW)
         early = []
         while not self.queue.empty():
@@ -160,14 +162,17 @@ class DirectProtocol(WebSocketsSansIOProtocol):
         """What the other side has not taken yet."""
         return self.transport.get_write_buffer_size()
 
-    def _set_ready(self) -> None:
-        self.tap.is_ready = self.is_open and not self.is_full and not self._out
+    def _open_tap(self) -> None:
+        """Open it if nothing speaks against that."""
+        idle = not self.buffered_bytes and not self._out
+        if idle and self.tap.fd >= 0 and self._listener is not None and self.is_open:
+            self.tap.open()
 
     def write(self, payload: bytes) -> None:
         """Write a text message, whatever is in the buffer; all of this turn of the loop go out in one piece."""
         if not self._out:
             self.loop.call_soon(self._flush)
-            self.tap.is_ready = False
+            self.tap.shut()
         self._out.append(text_frame(payload))
 
     def write_shared(self, message: Message) -> bool:
@@ -176,14 +181,15 @@ class DirectProtocol(WebSocketsSansIOProtocol):
             return False
         self._flush()
         if self.is_open:
-            self.transport.write(message.deflated if self.tap.deflates else message.plain)
+            self.tap.send(message.deflated if self.tap.deflates else message.plain)
         return True
 
     def _flush(self) -> None:
-        if self._out and self.is_open:
-            self.transport.write(b"".join(self._out))
+        out = b"".join(self._out)
         self._out.clear()
-        self._set_ready()
+        self._open_tap()
+        if out and self.is_open:
+            self.tap.send(out)
 
     def hold_reading(self, hold: bool) -> None:  # noqa: FBT001 - its one argument is its meaning
         """Stop reading, or go on: the other side's sends then wait in its own buffers."""
@@ -204,9 +210,9 @@ class DirectProtocol(WebSocketsSansIOProtocol):
             self.conn.send_close(code, reason)
         except InvalidState:
             return
-        self.transport.write(b"".join(self.conn.data_to_send()))
+        self.tap.send(b"".join(self.conn.data_to_send()))
         self.close_sent = True
-        self.tap.is_ready = False
+        self.tap.shut()
         self._listener = None
         self.queue.put_nowait({"type": "websocket.disconnect", "code": code, "reason": reason})
         self.hold_reading(False)
@@ -217,6 +223,7 @@ class DirectProtocol(WebSocketsSansIOProtocol):
 
     def handle_connect(self, event: Request) -> None:
         """The handshake's request: offer the extension."""
+        self.tap.write_rest = self.transport.write
         super().handle_connect(event)
         if hasattr(self, "scope"):
             self.scope["extensions"][EXTENSION] = cast(
@@ -226,6 +233,7 @@ class DirectProtocol(WebSocketsSansIOProtocol):
 
     async def send(self, message: ASGISendEvent) -> None:
         """As uvicorn does, which takes a refused handshake for a forgotten one and logs an error for each."""
+        self.tap.shut()
         await super().send(message)
         if message["type"] == "websocket.http.response.body" and self.close_sent:
             self.handshake_complete = True
@@ -261,7 +269,7 @@ class DirectProtocol(WebSocketsSansIOProtocol):
             return
         self._heard = False
         if not self.is_full:
-            self.transport.write(_PING)
+            self.tap.send(_PING)
         self._deadline = self.wheel.after(PING_PERIOD_S, self._ping)
 
     def data_received(self, data: bytes) -> None:
@@ -270,7 +278,7 @@ class DirectProtocol(WebSocketsSansIOProtocol):
         if self._listener is None or not self._is_aligned:
             # From here on nobody but the parser knows where a frame begins.
             self._is_aligned = not self.handshake_initiated
-            super().data_received(data)
+            self._parse(data)
             return
         if self._rest:
             data = self._rest + data
@@ -281,17 +289,23 @@ class DirectProtocol(WebSocketsSansIOProtocol):
             if end is None or end > len(data):
                 if end is not None and end - at > self.config.ws_max_size:
                     self._is_aligned = False  # it will be refused, before all of it has come
-                    super().data_received(data[at:])
+                    self._parse(data[at:])
                 else:
                     self._rest = data[at:]
                 return
             if data.startswith(_PONG, at):
                 pass  # to our ping, and `_heard` is all that it says
             elif data[at] != _TEXT or not data[at + 1] & _MASKED or self.conn.current_size is not None:
-                super().data_received(data[at:end])
+                self._parse(data[at:end])
             elif not self._take_text(data, at, end):
                 return
             at = end
+
+    def _parse(self, data: bytes) -> None:
+        """Let uvicorn and `websockets` see to it, whose answers go through the transport."""
+        self.tap.shut()
+        super().data_received(data)
+        self._open_tap()
 
     def _take_text(self, data: bytes, at: int, end: int) -> bool:
         """Unmask and hand over one message; False when the connection has ended."""
@@ -299,12 +313,12 @@ class DirectProtocol(WebSocketsSansIOProtocol):
         payload = data[payload_at:end]
         listener = self._listener
         if listener is None or self.conn.state is not OPEN or len(payload) > self.config.ws_max_size:
-            super().data_received(data[at:end])
+            self._parse(data[at:end])
             return True
         try:
             text = apply_mask(payload, data[payload_at - 4 : payload_at]).decode()
         except UnicodeDecodeError:
-            super().data_received(data[at:end])  # which knows what to say to that
+            self._parse(data[at:end])  # which knows what to say to that
             return False
         listener.on_text(text)
         return True
@@ -334,20 +348,26 @@ class DirectProtocol(WebSocketsSansIOProtocol):
         """The buffer is over its limit."""
         super().pause_writing()
         self.is_full = True
-        self.tap.is_ready = False
+        self.tap.shut()
 
     def resume_writing(self) -> None:
         """It has drained."""
         super().resume_writing()
         self.is_full = False
-        self._set_ready()
+        self._open_tap()
         if self._listener is not None:
             self._listener.on_writable()
 
+    def shutdown(self) -> None:
+        """The server ends."""
+        self.tap.shut()
+        super().shutdown()
+
     def connection_lost(self, exc: Exception | None) -> None:
-        """The transport is gone."""
+        """The transport is gone, and closes its socket when this returns."""
         self._listener = None
-        self.tap.is_ready = False
+        self.tap.shut()
+        self.tap.write_rest = nowhere
         super().connection_lost(exc)
 
 
