@@ -6,9 +6,10 @@ the partitions, because only the ledger knows whether a Redis is the one it was.
 
 import asyncio
 import time
-from collections.abc import Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import structlog
@@ -93,6 +94,7 @@ class Aggregator(Worker):
         self._recovery, self._rooms = recovery_of(store, self._outbox, database, settings)
         self._shows = Rooms(store)
         self._news = MatchNews(self._shows)
+        self._matches_refreshed_s = 0.0
         self._held: dict[int, _Held] = {}
         self._stopped: set[int] = set()
         self._short: dict[str, bool] = {}
@@ -100,14 +102,17 @@ class Aggregator(Worker):
 
     def side_tasks(self) -> dict[str, Coroutine[Any, Any, None]]:
         """What runs beside the leases."""
+        sweep, stores = self._sweep, (self._database, self._wallets)
         return {
             "arm": self._keep_armed(),
             "memory": self._watch_memory(),
             "trim": self._keep_trimmed(),
-            "grants": self._repeat_grants(),
-            "orders": self._finish_orders(),
-            "corrections": self._finish_corrections(),
-            "matches": self._finish_matches(),
+            "grants": sweep(SWEEP_GRANTS_S, "grants.sweep_failed", partial(repeat_pending_grants, *stores)),
+            "orders": sweep(SWEEP_ORDERS_S, "orders.sweep_failed", partial(finish_orders, *stores)),
+            "corrections": sweep(
+                SWEEP_CORRECTIONS_S, "corrections.sweep_failed", partial(finish_corrections, *stores, self._shows)
+            ),
+            "matches": sweep(SWEEP_MATCHES_S, "matches.sweep_failed", self._finish_matches),
             "match news": self._tell_of_matches(),
         }
 
@@ -350,45 +355,22 @@ class Aggregator(Worker):
             if upto:
                 await self._outbox.trim(upto)
 
-    async def _repeat_grants(self) -> None:
-        """Finish the grants that a crash has left between the note and the coins."""
+    @staticmethod
+    async def _sweep(period_s: float, failed_event: str, work: Callable[[], Awaitable[object]]) -> None:
+        """Finish what crashes have left, for ever; what could not be done is done the next time."""
         while True:
-            await asyncio.sleep(SWEEP_GRANTS_S)
+            await asyncio.sleep(period_s)
             try:
-                await repeat_pending_grants(self._database, self._wallets)
+                await work()
             except (StoreUnavailableError, LedgerUnavailableError) as error:
-                log.warning("grants.sweep_failed", error=str(error))
-
-    async def _finish_orders(self) -> None:
-        """Finish what a crash has left between an order's money and its coins; close those that nobody has paid."""
-        while True:
-            await asyncio.sleep(SWEEP_ORDERS_S)
-            try:
-                await finish_orders(self._database, self._wallets)
-            except (StoreUnavailableError, LedgerUnavailableError) as error:
-                log.warning("orders.sweep_failed", error=str(error))
-
-    async def _finish_corrections(self) -> None:
-        """Finish what a crash has left between a decision and its coins."""
-        while True:
-            await asyncio.sleep(SWEEP_CORRECTIONS_S)
-            try:
-                await finish_corrections(self._database, self._wallets, Rooms(self._store))
-            except (StoreUnavailableError, LedgerUnavailableError) as error:
-                log.warning("corrections.sweep_failed", error=str(error))
+                log.warning(failed_event, error=str(error))
 
     async def _finish_matches(self) -> None:
-        """Finish what crashes and time have left of sponsor matches, and tell the rooms what they may have missed."""
-        refreshed = 0.0
-        while True:
-            await asyncio.sleep(SWEEP_MATCHES_S)
-            try:
-                self._news.add(await finish_matches(self._database, self._wallets))
-                if time.monotonic() - refreshed >= MATCHES_REFRESH_S:
-                    refreshed = time.monotonic()
-                    await refresh_matches(self._database, self._shows)
-            except (StoreUnavailableError, LedgerUnavailableError) as error:
-                log.warning("matches.sweep_failed", error=str(error))
+        """What crashes and time have left of sponsor matches; the rooms are told what they may have missed."""
+        self._news.add(await finish_matches(self._database, self._wallets))
+        if time.monotonic() - self._matches_refreshed_s >= MATCHES_REFRESH_S:
+            self._matches_refreshed_s = time.monotonic()
+            await refresh_matches(self._database, self._shows)
 
     async def _tell_of_matches(self) -> None:
         while True:

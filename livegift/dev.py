@@ -14,7 +14,7 @@ from pathlib import Path
 from secrets import token_urlsafe
 
 from livegift.embedded import Server, start_postgres, start_redis
-from livegift.embedded.process import EmbeddedError, free_ports, write_private
+from livegift.embedded.process import READY_POLL_S, EmbeddedError, free_ports, write_private
 from livegift.errors import ConfigError, LivegiftError
 from livegift.limits import DEV_READY_TIMEOUT_S, RESTART_PAUSE_S
 from livegift.migrate import migrate
@@ -176,4 +176,4 @@ def _wait_ready(supervisor: Supervisor, stores: _Stores, url: str) -> None:
             raise LivegiftError(f"not ready after {DEV_READY_TIMEOUT_S:g} s: {last}")
         supervisor.poll()
         stores.poll()
-        time.sleep(0.05)
+        time.sleep(READY_POLL_S)

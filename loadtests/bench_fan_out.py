@@ -9,6 +9,7 @@ writes down what came; the publisher tells in each event when it was meant to be
 """
 
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from statistics import median
 from typing import Any
@@ -66,13 +67,7 @@ class _Bench:
 
     def start(self, peers: tuple[str, ...]) -> tuple[list[Server], list[str]]:
         """Start livegift's web process and the peers, all on one core; the rest is on the others."""
-        web = self.stack.start("web")
-        self.stack.start("aggregator")
-        self.stack.wait_ready()
-        self.stack.open_room(ROOM, "bench-creator")
-        self.stack.stop("aggregator")
-        servers, left_out = start_peers(self.stack, peers)
-        servers.insert(0, livegift(self.stack, web))
+        servers, left_out = start_with_peers(self.stack, peers)
         if self._cores is not None:
             for server in servers:
                 pin(server.pid, self._cores[0])
@@ -105,6 +100,17 @@ class _Bench:
         run = {"server": server.name, "load": load.label, **_evaluated(recording, published, used)}
         self.runs.append(run)
         return run
+
+
+def start_with_peers(stack: Stack, names: Iterable[str]) -> tuple[list[Server], list[str]]:
+    """A web process of livegift with its room open and nothing beside it, then those that `start_peers` can start."""
+    web = stack.start("web")
+    stack.start("aggregator")
+    stack.wait_ready()
+    stack.open_room(ROOM, "bench-creator")
+    stack.stop("aggregator")
+    peers, left_out = start_peers(stack, names)
+    return [livegift(stack, web), *peers], left_out
 
 
 def livegift(stack: Stack, web: int, name: str = "web") -> Server:

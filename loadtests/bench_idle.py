@@ -5,9 +5,9 @@ from contextlib import AbstractContextManager
 from statistics import median
 from typing import Any
 
-from loadtests.bench_fan_out import CONNECTS_PER_S, ROOM, livegift
+from loadtests.bench_fan_out import CONNECTS_PER_S, ROOM, start_with_peers
 from loadtests.measure import cpu_s, memory_kib, percentiles
-from loadtests.peers.servers import Server, start_peers
+from loadtests.peers.servers import Server
 from loadtests.processes import LoadTestError
 from loadtests.recorder import Recorder, recorder
 from loadtests.results import Result, Row
@@ -30,13 +30,8 @@ def idle(rounds: int, connections: int) -> Result:
     left_out: list[str] = []
     for _ in range(rounds):
         with Stack(room_events_max=0, connections_max=0, connections_per_address_max=0, connects_per_s_max=0) as stack:
-            web = stack.start("web")
-            stack.start("aggregator")
-            stack.wait_ready()
-            stack.open_room(ROOM, "bench-creator")
-            stack.stop("aggregator")
-            peers, left_out = start_peers(stack, ("Socket.IO", "ws"))
-            runs += [_measure(stack, server, connections) for server in (livegift(stack, web), *peers)]
+            servers, left_out = start_with_peers(stack, ("Socket.IO", "ws"))
+            runs += [_measure(stack, server, connections) for server in servers]
     rows = []
     for name in dict.fromkeys(run["server"] for run in runs):
         own = [run for run in runs if run["server"] == name]

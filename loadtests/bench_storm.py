@@ -8,9 +8,9 @@ import time
 from statistics import median
 from typing import Any
 
-from loadtests.bench_fan_out import CONNECTS_PER_S, ROOM, VIEWERS, livegift
+from loadtests.bench_fan_out import CONNECTS_PER_S, ROOM, VIEWERS, start_with_peers
 from loadtests.measure import cpu_s, percentiles, pin, two_cores
-from loadtests.peers.servers import Server, start_peers
+from loadtests.peers.servers import Server
 from loadtests.processes import LoadTestError
 from loadtests.recorder import recorder
 from loadtests.results import Result, Row
@@ -25,13 +25,7 @@ def storm(rounds: int) -> Result:
     """Measure each server `rounds` times in turn."""
     cores = two_cores()
     with Stack(room_events_max=0, connects_per_s_max=0, connections_per_address_max=0) as stack:
-        web = stack.start("web")
-        stack.start("aggregator")
-        stack.wait_ready()
-        stack.open_room(ROOM, "bench-creator")
-        stack.stop("aggregator")
-        peers, left_out = start_peers(stack, ("Socket.IO", "ws"))
-        servers = [livegift(stack, web), *peers]
+        servers, left_out = start_with_peers(stack, ("Socket.IO", "ws"))
         if cores is not None:
             for server in servers:
                 pin(server.pid, cores[0])

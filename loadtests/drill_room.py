@@ -11,7 +11,7 @@ import psycopg
 
 from loadtests import processes
 from loadtests.bench_fan_out import livegift
-from loadtests.drill_stack import COINS, DrillStack
+from loadtests.drill_stack import COINS, Audit, DrillStack
 from loadtests.measure import cpu_s, memory_kib, percentiles, pin, tree_cpu_s, two_cores
 from loadtests.processes import LoadTestError, tail
 from loadtests.recorder import Recording, recorder
@@ -88,6 +88,13 @@ def booked(stack: DrillStack) -> tuple[int, int]:
         ).fetchone()
     assert row is not None  # noqa: S101 - an aggregate has a row
     return int(row[0]), int(row[1])
+
+
+def settled(stack: DrillStack, sent: dict[str, Any]) -> tuple[tuple[int, int], Audit]:
+    """What is `booked`, and what the audit says. Raises LoadTestError when a sender got no answer, or no gift."""
+    if sent["unanswered"] or sent["rejected"]:
+        raise LoadTestError(f"senders were told of {sent}")
+    return booked(stack), stack.audit()
 
 
 def added_up(recording: Recording, connection: int) -> tuple[int, int]:
@@ -180,9 +187,8 @@ def _one_room(per_s: float, seconds: float, *, deflate: bool, cap: int) -> Found
             shares = cpu.shares()
             time.sleep(DRAIN_S)
             recording = viewers.stop()
-        ledger = booked(stack)
-        audit = stack.audit()
-    if sent["unanswered"] or sent["rejected"] or ledger != (sent["accepted"], sent["coins"]):
+        ledger, audit = settled(stack, sent)
+    if ledger != (sent["accepted"], sent["coins"]):
         raise LoadTestError(f"senders were told of {sent}, the ledger has {ledger}")
     totals = added_up(recording, 0)
     if totals != ledger:
@@ -232,8 +238,7 @@ def stalled_readers(per_s: float, stalled: int, seconds: float) -> Result:
             sent = load.end()
             time.sleep(DRAIN_S)
             recording = viewers.stop()
-        ledger = booked(stack)
-        audit = stack.audit()
+        ledger, audit = settled(stack, sent)
     others = [
         (at - recording.meant_at_ns[text][0]) / 1e6
         for who, text, at in zip(recording.connections, recording.texts, recording.at_ns, strict=True)
@@ -286,10 +291,7 @@ def redis_restart(per_s: float, seconds: float) -> Result:
             sent = load.end()
             time.sleep(DRAIN_S)
             recording = viewers.stop()
-        ledger = booked(stack)
-        audit = stack.audit()
-    if sent["unanswered"] or sent["rejected"]:
-        raise LoadTestError(f"senders were told of {sent}")
+        ledger, audit = settled(stack, sent)
     kinds: Counter[str] = Counter()
     for at, text in recording.frames_of(0):
         if at > killed_ns:
@@ -332,10 +334,7 @@ def rolling_restart(per_s: float, viewers_count: int) -> Result:
         sent = load.end()
         time.sleep(DRAIN_S)
         seen = audience.end()
-        ledger = booked(stack)
-        audit = stack.audit()
-    if sent["unanswered"] or sent["rejected"]:
-        raise LoadTestError(f"senders were told of {sent}")
+        ledger, audit = settled(stack, sent)
     spread = seen["byes_ms"]
     rows = [
         Row(
