@@ -1,4 +1,4 @@
-"""The WebSocket endpoint `/v1/ws`: straight to the transport where the server offers that, on plain ASGI else."""
+"""The WebSocket endpoint `/v1/ws`: straight to the socket where the server offers that, on plain ASGI else."""
 
 import asyncio
 from collections.abc import Callable

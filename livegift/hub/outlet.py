@@ -49,7 +49,7 @@ TOO_SLOW = "this connection does not read fast enough"
 
 
 class DirectOutlet:
-    """Straight to the transport."""
+    """Straight to the connection."""
 
     def __init__(self, direct: DirectProtocol) -> None:
         """`direct` is the connection's protocol."""

@@ -1,4 +1,4 @@
-"""uvicorn's WebSocket protocol with a short way through: frames that are ready go to the transport, text comes at once.
+"""uvicorn's WebSocket protocol with a short way through: frames go to the socket as they are, text comes at once.
 
 It offers itself to the application as `scope["extensions"]["livegift.direct"]`. Until somebody attaches to it, and for
 everything but messages (handshake, ping, close), it is uvicorn's own class, which parses with `websockets`' sans-I/O
