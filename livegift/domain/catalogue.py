@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from livegift.domain.money import minor_digits
+from livegift.domain.currencies import minor_digits
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,16 +15,3 @@ def amount(value: int) -> int:
     if type(value) is not int or not 0 <= value <= AMOUNT_MAX:
         raise AmountError(f"expected an amount from 0 to {AMOUNT_MAX}, got {value!r}")
     return value
-
-
-# ISO 4217: currencies whose minor unit is not a hundredth.
-_MINOR_DIGITS = {
-    **dict.fromkeys(("BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW", "PYG", "RWF", "UGX", "VND", "VUV"), 0),
-    **dict.fromkeys(("XAF", "XOF", "XPF"), 0),
-    **dict.fromkeys(("BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"), 3),
-}
-
-
-def minor_digits(currency: str) -> int:
-    """How many decimals an amount in `currency` has."""
-    return _MINOR_DIGITS.get(currency, 2)
