@@ -14,6 +14,7 @@
  * @property {number} [price] coins per gift that the sender saw
  * @property {string} [message]
  * @property {boolean} [anonymous]
+ * @property {string} [id] of the command itself: says which answer is whose, and changes nothing
  *
  * @typedef {object} GiftResult
  * @property {"accepted"|"duplicate"|"rejected"|"unknown"} status `rejected`: certainly nothing was charged;
@@ -59,8 +60,9 @@ export function newRef() {
 
 /** Sends gifts, repeats them while their outcome is open, and gives up after a bounded number of attempts. */
 export class SendQueue {
-  /** @type {Map<string, Entry>} */
+  /** @type {Map<string, Entry>} by the command's `id`: the same `ref` can be on its way twice */
   #entries = new Map();
+  #count = 0;
   #open = false;
   #transmit;
   #onLate;
@@ -91,9 +93,11 @@ export class SendQueue {
       return Promise.resolve({ status: "rejected", ref: command.ref, command, code: "too_many_pending", message });
     }
     return new Promise((resolve) => {
+      const id = `g${(this.#count += 1)}`;
+      const sent = { command: { ...command, id }, created_ms: Date.now(), attempts: 0 };
       /** @type {Entry} */
-      const entry = { command, resolve, created_ms: Date.now(), attempts: 0, unknown: false, timer: undefined };
-      this.#entries.set(command.ref, entry);
+      const entry = { ...sent, resolve, unknown: false, timer: undefined };
+      this.#entries.set(id, entry);
       if (this.#open) this.#put(entry);
       else this.#waitForConnection(entry);
       this.#changed();
@@ -124,7 +128,7 @@ export class SendQueue {
 
   /** @param {any} message a `gift.result` */
   onResult(message) {
-    const entry = this.#entries.get(message.ref);
+    const entry = this.#entryOf(message);
     if (entry) this.#finish(entry, message);
   }
 
@@ -133,11 +137,18 @@ export class SendQueue {
    * @returns {boolean} whether it was about a gift of this queue
    */
   onError(message) {
-    const entry = this.#entries.get(message.ref);
+    const entry = this.#entryOf(message);
     if (!entry) return false;
     if (message.retryable || message.outcome === "unknown") this.#retryLater(entry, message.retry_after_ms);
     else this.#finish(entry, { status: "rejected", code: message.code, message: message.message });
     return true;
+  }
+
+  /** @param {any} message @returns {Entry|undefined} */
+  #entryOf(message) {
+    if (message.id !== undefined) return this.#entries.get(message.id);
+    // A server of before there were ids says the `ref` alone.
+    return [...this.#entries.values()].find((entry) => entry.command.ref === message.ref);
   }
 
   /** @param {Entry} entry */
@@ -205,7 +216,7 @@ export class SendQueue {
   /** @param {Entry} entry @param {Omit<GiftResult, "ref"|"command">} outcome */
   #finish(entry, outcome) {
     clearTimeout(entry.timer);
-    this.#entries.delete(entry.command.ref);
+    this.#entries.delete(/** @type {string} */ (entry.command.id));
     const result = { ...outcome, ref: entry.command.ref, command: entry.command };
     if (entry.unknown) this.#onLate(result);
     else entry.resolve(result);

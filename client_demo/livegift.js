@@ -215,7 +215,7 @@ export class LiveGift extends EventTarget {
 
   /** @param {any} message */
   #onError(message) {
-    if (message.ref && this.#sends.onError(message)) return;
+    if (this.#sends.onError(message)) return;
     if (message.code === "token_expired") return; // the link renews it
     if (!this.#onJoinError(message)) this.#emit("problem", message);
   }

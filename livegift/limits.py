@@ -6,6 +6,9 @@ ID_LENGTH_MAX = 64
 ID_PATTERN = r"^[A-Za-z0-9._:-]{1,64}$(?!\n)"
 TEXT_PATTERN = r"^[^\u0000-\u001f\u007f-\u009f]*$(?!\n)"
 REF_PATTERN = ID_PATTERN
+COMMAND_ID_LENGTH_MAX = 64
+# Below 2^53, where a double of JavaScript still tells one integer from the next.
+COMMAND_ID_NUMBER_MAX = 2**53 - 1
 GIFT_COUNT_MAX = 999
 MESSAGE_LENGTH_MAX = 200
 NAME_LENGTH_MAX = 64

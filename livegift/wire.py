@@ -18,6 +18,8 @@ from livegift.domain.spending import Accepted
 from livegift.errors import ERRORS, RequestError
 from livegift.limits import (
     AVATAR_URL_LENGTH_MAX,
+    COMMAND_ID_LENGTH_MAX,
+    COMMAND_ID_NUMBER_MAX,
     GIFT_COUNT_MAX,
     ID_PATTERN,
     MESSAGE_LENGTH_MAX,
@@ -30,6 +32,10 @@ from livegift.limits import (
 
 Id = Annotated[str, Meta(pattern=ID_PATTERN)]
 Ref = Annotated[str, Meta(pattern=REF_PATTERN, description="the client's idempotency key")]
+CommandId = (
+    Annotated[str, Meta(max_length=COMMAND_ID_LENGTH_MAX)]
+    | Annotated[int, Meta(ge=-COMMAND_ID_NUMBER_MAX, le=COMMAND_ID_NUMBER_MAX)]
+)
 Title = Annotated[str, Meta(min_length=1, max_length=TITLE_LENGTH_MAX, pattern=TEXT_PATTERN)]
 Coins = Annotated[int, Meta(ge=0, le=10**13)]
 TimeMs = Annotated[int, Meta(ge=0, le=10**13, description="milliseconds since the epoch")]
@@ -42,13 +48,22 @@ T = TypeVar("T")
 # --- What clients send ------------------------------------------------------------------------------------------------
 
 
-class Hello(Struct, tag="hello", tag_field="type", frozen=True):
+class Identified(Struct, frozen=True, kw_only=True):
+    """What every command may carry: an `id` of the client's, which its answer or error carries back as it is.
+
+    It says which answer is whose and nothing more: it is no part of a gift's payload.
+    """
+
+    id: CommandId | None = None
+
+
+class Hello(Identified, tag="hello", tag_field="type", frozen=True):
     """The first command of a connection."""
 
     token: Annotated[str, Meta(min_length=1, max_length=TOKEN_LENGTH_MAX)]
 
 
-class RoomJoin(Struct, tag="room.join", tag_field="type", frozen=True):
+class RoomJoin(Identified, tag="room.join", tag_field="type", frozen=True):
     """Watch a room, from `since` on when that is given."""
 
     room: Id
@@ -56,13 +71,13 @@ class RoomJoin(Struct, tag="room.join", tag_field="type", frozen=True):
     since_epoch: Annotated[int, Meta(ge=0, le=2**53)] | None = None
 
 
-class RoomLeave(Struct, tag="room.leave", tag_field="type", frozen=True):
+class RoomLeave(Identified, tag="room.leave", tag_field="type", frozen=True):
     """Watch it no more."""
 
     room: Id
 
 
-class GiftSendCommand(Struct, tag="gift.send", tag_field="type", frozen=True):
+class GiftSendCommand(Identified, tag="gift.send", tag_field="type", frozen=True):
     """Send a gift."""
 
     ref: Ref
@@ -75,7 +90,7 @@ class GiftSendCommand(Struct, tag="gift.send", tag_field="type", frozen=True):
     anonymous: bool = False
 
 
-class Ping(Struct, tag="ping", tag_field="type", frozen=True):
+class Ping(Identified, tag="ping", tag_field="type", frozen=True):
     """A sign of life; `t` comes back as it is."""
 
     t: msgspec.Raw = msgspec.Raw(b"null")
@@ -90,13 +105,14 @@ class BadFrameError(Exception):
 
 
 class BadCommandError(RequestError):
-    """A JSON object that is no valid command. `ref` is there when it could be read."""
+    """A JSON object that is no valid command. `ref` and `id` are there when they could be read."""
 
-    def __init__(self, detail: str, kind: str, ref: str | None) -> None:
+    def __init__(self, detail: str, kind: str, ref: str | None, command_id: CommandId | None) -> None:
         """`kind` is the command's type as far as it could be read."""
         super().__init__("invalid", detail)
         self.kind_of_command = kind
         self.ref = ref
+        self.id = command_id
 
 
 def parse_command(text: str | bytes) -> Command:
@@ -115,7 +131,17 @@ def parse_command(text: str | bytes) -> Command:
         raise BadFrameError("expected a JSON object")
     kind, ref = loose.get("type"), loose.get("ref")
     legible = ref if isinstance(ref, str) and _ID.match(ref) else None
-    raise BadCommandError(explain(problem), kind if isinstance(kind, str) else "", legible) from None
+    raise BadCommandError(
+        explain(problem), kind if isinstance(kind, str) else "", legible, _legible_id(loose.get("id"))
+    ) from None
+
+
+def _legible_id(found: object) -> CommandId | None:
+    try:
+        command_id: CommandId = msgspec.convert(found, CommandId)
+    except msgspec.ValidationError:
+        return None
+    return command_id
 
 
 def explain(problem: msgspec.MsgspecError) -> str:
@@ -340,6 +366,11 @@ def dumps(value: object) -> bytes:
 def frame(kind: str, **fields: object) -> bytes:
     """Any other frame."""
     return orjson.dumps({"type": kind, **fields})
+
+
+def answering(command_id: CommandId | None, answer: bytes) -> bytes:
+    """The answer to a command with this `id`; the frame as it is when the command had none."""
+    return answer if command_id is None else b'%b,"id":%b}' % (answer[:-1], orjson.dumps(command_id))
 
 
 def accepted_frame(ref: str, outcome: Accepted) -> bytes:

@@ -225,8 +225,9 @@ async def test_too_many_commands(running: System) -> None:
     running.start_one("web 2")
     running.wait_ready("web 2")
     async with Viewer(running.address("web 2"), running.token("alice")) as alice:
-        for _ in range(40):
-            await alice.send(type="ping")
+        for number in range(40):
+            await alice.send(type="ping", id=number)
+        await alice.wait_for(lambda: {frame["id"] for frame in alice.frames[1:]} == set(range(40)), "40 answers")
         error = await alice.expect("error")
         assert (error["code"], error["retryable"]) == ("rate_limited", True)
         assert error["retry_after_ms"] > 0

@@ -125,3 +125,36 @@ async def test_a_sponsor_match_is_shown_as_such(system: System, browser: Browser
     for page in (early, viewer):
         await expect(page.get_by_test_id("match")).to_have_count(0, timeout=15_000)  # used up
     assert problems == []
+
+
+TWO_OF_A_REF = """async () => {
+  const { SendQueue } = await import("/demo/livegift-sends.js");
+  const sent = [];
+  const queue = new SendQueue({ transmit: (command) => sent.push(command), onLate() {}, onChange() {} });
+  queue.resume();
+  const gift = { type: "gift.send", ref: "same", room: "r1", count: 1 };
+  const both = ["rose", "heart"].map((gift_id) => queue.send({ ...gift, gift_id }));
+  queue.onResult({ id: sent[1].id, ref: "same", status: "rejected", code: "ref_conflict" });
+  queue.onResult({ id: "nobody", ref: "same", status: "accepted", coins: 7 });
+  queue.onResult({ id: sent[0].id, ref: "same", status: "accepted", coins: 1 });
+  const invalid = queue.send({ ...gift, ref: "{}", gift_id: "rose" });
+  const known = queue.onError({ id: sent[2].id, code: "invalid", retryable: false });
+  const before = queue.send({ ...gift, ref: "old", gift_id: "rose" });
+  queue.onResult({ ref: "old", status: "accepted", coins: 3 });
+  const results = await Promise.all([...both, invalid, before]);
+  return [known, ...results.map(({ command, status, coins, code }) => [command.gift_id, status, coins ?? code])];
+}"""
+
+
+async def test_the_library_tells_two_gifts_of_one_ref_apart(system: System, browser: Browser) -> None:
+    system.with_demo = True
+    system.start()
+    page = await browser.new_page()
+    await page.goto(f"http://{system.address()}/demo/")
+    assert await page.evaluate(TWO_OF_A_REF) == [
+        True,
+        ["rose", "accepted", 1],
+        ["heart", "rejected", "ref_conflict"],
+        ["rose", "rejected", "invalid"],
+        ["rose", "accepted", 3],
+    ]

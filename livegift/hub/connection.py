@@ -129,18 +129,18 @@ class Connection:
             self._on_bad_command(error)
             return None
         if isinstance(command, wire.Ping):
-            if self._allowed(None):
-                self.write(wire.pong_frame(bytes(command.t), int(time.time() * 1000)))
+            if self._allowed(command.id):
+                self._answer(command.id, wire.pong_frame(bytes(command.t), int(time.time() * 1000)))
             return None
         if isinstance(command, wire.Hello):
-            return self.hello(command.token)
+            return self.hello(command.token, command.id)
         if self._sender is None:
             self._outlet.close(Close.UNAUTHENTICATED, "say hello with a token first")
             return None
         ref = command.ref if isinstance(command, wire.GiftSendCommand) else None
         if self._token_expired:
-            self._error(RequestError("token_expired"), ref)
-        elif self._allowed(ref):
+            self._error(RequestError("token_expired"), command.id, ref=ref)
+        elif self._allowed(command.id, ref):
             return self._run(command, self._sender)
         return None
 
@@ -163,22 +163,22 @@ class Connection:
         try:
             await self._join(command, identity)
         except RequestError as error:
-            self._error(error, room=command.room)
+            self._error(error, command.id, room=command.room)
         except StoreUnavailableError:
-            self._error(RequestError("unavailable"), room=command.room)
+            self._error(RequestError("unavailable"), command.id, room=command.room)
 
     def _on_bad_command(self, error: wire.BadCommandError) -> None:
         if self._sender is None and error.kind_of_command not in ("hello", "ping"):
             self._outlet.close(Close.UNAUTHENTICATED, "say hello with a token first")
-        elif not self._allowed(error.ref):
+        elif not self._allowed(error.id, error.ref):
             return
         elif error.kind_of_command == "gift.send" and error.ref is not None:
             metrics.GIFTS_BY_OUTCOME["rejected"].inc()
-            self._reject(error.ref, "invalid", message=error.detail)
+            self._reject(error.ref, error.id, "invalid", message=error.detail)
         else:
-            self._error(error, error.ref)
+            self._error(error, error.id, ref=error.ref)
 
-    def _allowed(self, ref: str | None) -> bool:
+    def _allowed(self, command_id: wire.CommandId | None, ref: str | None = None) -> bool:
         wait_ms = self._bucket.take() or (self._user_bucket.take() if self._user_bucket else 0)
         if wait_ms == 0:
             self._refused = 0
@@ -189,22 +189,32 @@ class Connection:
             return False
         # Not a rejection, which would say that nothing was charged: nobody has looked whether this ref was accepted.
         about = {} if ref is None else {"ref": ref, "outcome": "unknown"}
-        self.write(wire.error_frame("rate_limited", retry_after_ms=wait_ms, **about))
+        self._answer(command_id, wire.error_frame("rate_limited", retry_after_ms=wait_ms, **about))
         return False
 
-    def _error(self, error: RequestError, ref: str | None = None, room: str | None = None) -> None:
+    def _answer(self, command_id: wire.CommandId | None, frame: bytes) -> None:
+        self.write(wire.answering(command_id, frame))
+
+    def _error(
+        self,
+        error: RequestError,
+        command_id: wire.CommandId | None = None,
+        *,
+        ref: str | None = None,
+        room: str | None = None,
+    ) -> None:
         fields = {name: value for name, value in (("ref", ref), ("room", room)) if value is not None}
-        self.write(wire.error_frame(error.code, error.detail, **fields))
+        self._answer(command_id, wire.error_frame(error.code, error.detail, **fields))
 
     # --- Hello --------------------------------------------------------------------------------------------------------
 
-    async def hello(self, token: str) -> None:
+    async def hello(self, token: str, command_id: wire.CommandId | None = None) -> None:
         """Learn who it is; the answer is `welcome`, or 4401."""
         services = self._services
         try:
             identity = services.tokens.verify(token)
         except RequestError as error:
-            self._error(error)
+            self._error(error, command_id)
             self._outlet.close(Close.UNAUTHENTICATED, error.detail[:100])
             return
         if self._sender is not None and identity.user != self._sender.identity.user:
@@ -219,14 +229,15 @@ class Connection:
         except (StoreUnavailableError, TimeoutError):
             if self._sender is None:
                 await services.sessions.remove(identity.user, self)
-            self._error(RequestError("unavailable"))
+            self._error(RequestError("unavailable"), command_id)
             self._outlet.close(Close.RESTARTING, "the balance can't be read at the moment")
             return
         self._sender, self._token_expired = Sender(identity, services.directory, services.settings), False
         self._user_bucket = services.sessions.bucket(identity.user)
         self.wallet_seq = max(self.wallet_seq, wallet.seq)
         self._set_deadline(max(identity.exp - time.time(), 0), self._on_token_expired)
-        self.write(
+        self._answer(
+            command_id,
             wire.frame(
                 "welcome",
                 user={"id": identity.user, "name": identity.shown_name},
@@ -235,7 +246,7 @@ class Connection:
                 session_id=self.session_id,
                 server_ms=int(time.time() * 1000),
                 limits=self._limits(),
-            )
+            ),
         )
 
     def _limits(self) -> dict[str, int]:
@@ -275,7 +286,7 @@ class Connection:
         self._feeds[room] = feed
         wants_all = identity.role == "overlay" or identity.user == known.creator_id
         try:
-            await feed.join(self, command.since, command.since_epoch, wants_all=wants_all)
+            await feed.join(self, command.since, command.since_epoch, wants_all=wants_all, command_id=command.id)
         except StoreUnavailableError:
             self._feeds.pop(room, None)
             feed.leave(self)
@@ -285,32 +296,33 @@ class Connection:
 
     def _send_gift(self, command: wire.GiftSendCommand, sender: Sender) -> Work | None:
         if sender.identity.role == "overlay" or not sender.identity.may_enter(command.room):
-            self._error(RequestError("forbidden"), command.ref)
+            self._error(RequestError("forbidden"), command.id, ref=command.ref)
             return None
         if self._in_flight >= GIFTS_IN_FLIGHT_PER_CONNECTION_MAX:
-            self.write(wire.error_frame("rate_limited", ref=command.ref, outcome="unknown"))
+            self._answer(command.id, wire.error_frame("rate_limited", ref=command.ref, outcome="unknown"))
             return None
         self._in_flight += 1
         self.gifts += 1
         prepared = sender.prepare_at_once(command)
         if prepared is None:
             return self._ask_and_submit(command, sender)
-        self._submit(command.ref, *prepared)
+        self._submit(command, *prepared)
         return None
 
     async def _ask_and_submit(self, command: wire.GiftSendCommand, sender: Sender) -> None:
-        self._submit(command.ref, *await sender.prepare(command))
+        self._submit(command, *await sender.prepare(command))
 
-    def _submit(self, ref: str, gift: GiftSend, display: Display) -> None:
-        self._services.gifting.submit(gift, display, lambda outcome: self._on_outcome(ref, outcome))
+    def _submit(self, command: wire.GiftSendCommand, gift: GiftSend, display: Display) -> None:
+        ref, command_id = command.ref, command.id
+        self._services.gifting.submit(gift, display, lambda outcome: self._on_outcome(ref, command_id, outcome))
 
-    def _on_outcome(self, ref: str, outcome: Outcome) -> None:
+    def _on_outcome(self, ref: str, command_id: wire.CommandId | None, outcome: Outcome) -> None:
         sender = self._sender
         assert sender is not None  # noqa: S101 - nobody else has sent it
         self._in_flight -= 1
         if isinstance(outcome, Accepted):
             self.wallet_seq = max(self.wallet_seq, outcome.wallet_seq)
-            self.write(wire.accepted_frame(ref, outcome))
+            self._answer(command_id, wire.accepted_frame(ref, outcome))
             if not outcome.duplicate:
                 self._services.sessions.tell_others(sender.identity.user, self, outcome.balance, outcome.wallet_seq)
         elif isinstance(outcome, Refused):
@@ -321,16 +333,23 @@ class Connection:
                 more["retry_after_ms"] = outcome.retry_after_ms
             if outcome.code != "unavailable":  # then nobody could look at the balance
                 more["balance"] = outcome.balance
-            self._reject(ref, outcome.code, fields=more)
+            self._reject(ref, command_id, outcome.code, fields=more)
         else:
-            self.write(wire.error_frame("unavailable", ref=ref, outcome="unknown"))
+            self._answer(command_id, wire.error_frame("unavailable", ref=ref, outcome="unknown"))
 
     def _reject(
-        self, ref: str, code: str, *, message: str | None = None, fields: Mapping[str, object] | None = None
+        self,
+        ref: str,
+        command_id: wire.CommandId | None,
+        code: str,
+        *,
+        message: str | None = None,
+        fields: Mapping[str, object] | None = None,
     ) -> None:
         """A rejected gift: certainly nothing was charged."""
         known = ERRORS[code]
-        self.write(
+        self._answer(
+            command_id,
             wire.frame(
                 "gift.result",
                 ref=ref,
@@ -339,7 +358,7 @@ class Connection:
                 message=message or known.sentence,
                 retryable=known.retryable,
                 **(fields or {}),
-            )
+            ),
         )
 
     # --- The end ------------------------------------------------------------------------------------------------------

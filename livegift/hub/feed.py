@@ -35,6 +35,7 @@ class _Joiner:
     viewer: Viewer
     since: int | None
     since_epoch: int | None
+    command_id: wire.CommandId | None
     has_left: bool = False
     done: asyncio.Future[None] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
@@ -244,7 +245,7 @@ class RoomFeed:
     async def _rejoin(self, viewer: Viewer, known: Known) -> None:
         try:
             if viewer in self._rejoining:  # else it has left
-                await self.join(viewer, known.seq, known.epoch)
+                await self.join(viewer, known.seq, known.epoch, command_id=known.command_id)
         except StoreUnavailableError as error:
             log.warning("room.recover_failed", room=self.room, error=str(error))
             if viewer in self._rejoining:
@@ -256,7 +257,13 @@ class RoomFeed:
     # --- Joining ------------------------------------------------------------------------------------------------------
 
     async def join(
-        self, viewer: Viewer, since: int | None, since_epoch: int | None, *, wants_all: bool = False
+        self,
+        viewer: Viewer,
+        since: int | None,
+        since_epoch: int | None,
+        *,
+        wants_all: bool = False,
+        command_id: wire.CommandId | None = None,
     ) -> None:
         """Write a snapshot to `viewer`, then every frame after it without a gap or a double.
 
@@ -265,7 +272,7 @@ class RoomFeed:
         """
         if wants_all:
             self._audience.show_all_to(viewer)
-        joiner = _Joiner(viewer, since, since_epoch)
+        joiner = _Joiner(viewer, since, since_epoch, command_id)
         self._joiners.append(joiner)
         if not self._serving:
             self._serving = True
@@ -359,8 +366,10 @@ class RoomFeed:
         viewer = joiner.viewer
         if joiner.has_left:
             return
+        if joiner.command_id is not None:  # an answer of its own; the others share theirs
+            message = Message(wire.answering(joiner.command_id, message.payload))
         if not viewer.write_shared(message):
-            self._audience.fall_behind(viewer, Known(joiner.since_epoch, joiner.since))
+            self._audience.fall_behind(viewer, Known(joiner.since_epoch, joiner.since, joiner.command_id))
             return
         if gap_from is not None:
             viewer.write(wire.frame("room.gap", room=self.room, from_seq=gap_from, to_seq=header.seq))

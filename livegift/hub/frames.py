@@ -29,10 +29,11 @@ class Viewer(Protocol):
 
 
 class Known(NamedTuple):
-    """What a viewer has got of a room."""
+    """What a viewer has got of a room, and the `id` of the join that has no answer yet, if it had one."""
 
     epoch: int | None
     seq: int | None
+    command_id: wire.CommandId | None = None
 
 
 NOTHING_KNOWN = Known(None, None)
