@@ -1,17 +1,23 @@
 """What clients send over HTTP: request bodies as models."""
 
+from collections import Counter
 from typing import Annotated, Literal, TypeVar
 
 import msgspec
 from msgspec import Meta, Struct
 
+from livegift.domain.catalogue import DEFAULT_ICON, DIAMONDS_PER_COIN, STREAKABLE_COINS_MAX, GiftKind, tier_of
+from livegift.domain.texts import visible
 from livegift.errors import RequestError
 from livegift.limits import (
+    CATALOGUE_GIFTS_MAX,
     CATALOGUE_PRICES_MAX,
+    CURRENCY_PATTERN,
     GIFT_COUNT_MAX,
     HOLDER_LENGTH_MAX,
     HOLDER_PATTERN,
-    ICON_LENGTH_MAX,
+    IBAN_TEXT_LENGTH_MAX,
+    ICON_PATTERN,
     NAME_LENGTH_MAX,
     ORDER_COINS_MAX,
     SPONSOR_BUDGET_COINS_MAX,
@@ -19,14 +25,28 @@ from livegift.limits import (
     TEXT_PATTERN,
     WHY_LENGTH_MAX,
 )
-from livegift.wire import Coins, Id, TimeMs, Title, explain
+from livegift.wire import Coins, Id, TimeMs, Title, explain, without_halves
 
 Name = Annotated[str, Meta(min_length=1, max_length=NAME_LENGTH_MAX, pattern=TEXT_PATTERN)]
 Price = Annotated[int, Meta(ge=1, le=10**9)]
+Diamonds = Annotated[int, Meta(ge=0, le=10**9)]
+Tier = Annotated[int, Meta(ge=1, le=3)]
+Icon = Annotated[str, Meta(pattern=ICON_PATTERN, description="an emoji, or the https address of a picture")]
 T = TypeVar("T")
 
 
-class RoomBody(Struct, frozen=True, forbid_unknown_fields=True):
+class _Shown(Struct, frozen=True, forbid_unknown_fields=True):
+    """A body with texts that people are to see."""
+
+    def __post_init__(self) -> None:
+        """Raise ValueError, which msgspec tells as its own, for a text that would show as nothing."""
+        for field in ("title", "name", "sponsor_name", "holder"):
+            text = getattr(self, field, None)
+            if text is not None and not visible(text, len(text)):
+                raise ValueError(f"{field}: expected a text that can be seen")
+
+
+class RoomBody(_Shown, frozen=True, forbid_unknown_fields=True):
     """`POST /v1/rooms`."""
 
     title: Title
@@ -34,7 +54,7 @@ class RoomBody(Struct, frozen=True, forbid_unknown_fields=True):
     kind: Literal["live", "video"] = "live"
 
 
-class RoomPatch(Struct, frozen=True, forbid_unknown_fields=True):
+class RoomPatch(_Shown, frozen=True, forbid_unknown_fields=True):
     """`PATCH /v1/rooms/{room}`."""
 
     status: Literal["ended"] | None = None
@@ -82,11 +102,11 @@ class PayoutBody(Struct, frozen=True, forbid_unknown_fields=True):
     diamonds: Annotated[int, Meta(ge=1, le=10**13)]
 
 
-class PayoutAccountBody(Struct, frozen=True, forbid_unknown_fields=True):
+class PayoutAccountBody(_Shown, frozen=True, forbid_unknown_fields=True):
     """`PUT /v1/creator/payout-account`. A holder begins with a letter, as no formula of a spreadsheet does."""
 
     holder: Annotated[str, Meta(min_length=1, max_length=HOLDER_LENGTH_MAX, pattern=HOLDER_PATTERN)]
-    iban: Annotated[str, Meta(min_length=15, max_length=42, pattern=r"^[A-Za-z0-9 ]+$(?!\n)")]
+    iban: Annotated[str, Meta(min_length=15, max_length=IBAN_TEXT_LENGTH_MAX)]
 
 
 class WhyBody(Struct, frozen=True, forbid_unknown_fields=True):
@@ -101,7 +121,7 @@ class BatchBody(Struct, frozen=True, forbid_unknown_fields=True):
     id: Id | None = None
 
 
-class SponsorMatchBody(Struct, frozen=True, forbid_unknown_fields=True):
+class SponsorMatchBody(_Shown, frozen=True, forbid_unknown_fields=True):
     """`POST /v1/admin/rooms/{room}/matches`: `factor` gifts added to each (of `gift_id`), until the budget is used."""
 
     sponsor: Id
@@ -114,23 +134,72 @@ class SponsorMatchBody(Struct, frozen=True, forbid_unknown_fields=True):
     ends_ms: TimeMs | None = None
 
 
-class GiftBody(Struct, frozen=True, forbid_unknown_fields=True):
+class GiftBody(_Shown, frozen=True, forbid_unknown_fields=True):
     """`PUT /v1/admin/gifts/{gift}`: price and earnings of one piece; `active` false takes it off the list."""
 
     name: Name
     coins: Price
-    diamond_count: Annotated[int, Meta(ge=0, le=10**9)]
+    diamond_count: Diamonds
     streakable: bool
-    tier: Annotated[int, Meta(ge=1, le=3)]
-    icon: Annotated[str, Meta(min_length=1, max_length=ICON_LENGTH_MAX, pattern=TEXT_PATTERN)]
+    tier: Tier
+    icon: Icon
     active: bool = True
+
+
+class CatalogueGift(Struct, frozen=True):
+    """One gift of a file for `livegift gifts load`; what is left out has a default, what is unknown is passed over.
+
+    A gift without a name is called after its id; it earns its price in diamonds; it makes streaks below
+    STREAKABLE_COINS_MAX; its tier follows its price.
+    """
+
+    id: Id
+    coins: Price
+    name: Annotated[str, Meta(max_length=NAME_LENGTH_MAX, pattern=TEXT_PATTERN)] | None = None
+    icon: Icon | None = None
+    diamond_count: Diamonds | None = None
+    streakable: bool | None = None
+    tier: Tier | None = None
+
+    def to_kind(self) -> GiftKind:
+        """Return the gift with its defaults."""
+        streakable = self.coins < STREAKABLE_COINS_MAX if self.streakable is None else self.streakable
+        return GiftKind(
+            self.id,
+            visible(self.name or "", NAME_LENGTH_MAX) or f"Gift {self.id}"[:NAME_LENGTH_MAX],
+            self.coins,
+            self.coins * DIAMONDS_PER_COIN if self.diamond_count is None else self.diamond_count,
+            streakable=streakable,
+            tier=self.tier or tier_of(self.coins),
+            icon=self.icon or DEFAULT_ICON,
+        )
+
+
+def parse_catalogue(data: bytes) -> list[GiftKind]:
+    """Return the gifts of a file: a JSON list of `CatalogueGift`, or an object with that list as `gifts`.
+
+    Raises RequestError('invalid') that names the gift and the field.
+    """
+    text = data.removeprefix(b"\xef\xbb\xbf").lstrip()
+    is_list = text.startswith(b"[")
+    rows = parse_body(text, list[CatalogueGift]) if is_list else parse_body(text, _CatalogueFile).gifts
+    if not 0 < len(rows) <= CATALOGUE_GIFTS_MAX:
+        raise RequestError("invalid", f"expected 1 to {CATALOGUE_GIFTS_MAX} gifts, got {len(rows)}")
+    twice = [gift_id for gift_id, times in Counter(row.id for row in rows).items() if times > 1]
+    if twice:
+        raise RequestError("invalid", f"expected each gift once, got {', '.join(twice[:5])} several times")
+    return [row.to_kind() for row in rows]
+
+
+class _CatalogueFile(Struct, frozen=True):
+    gifts: list[CatalogueGift]
 
 
 class PackagePrice(Struct, frozen=True, forbid_unknown_fields=True):
     """What a package costs in a region: `amount` in minor units of `currency` (ISO 4217)."""
 
     region: Id
-    currency: Annotated[str, Meta(pattern=r"^[A-Z]{3}$(?!\n)")]
+    currency: Annotated[str, Meta(pattern=CURRENCY_PATTERN)]
     amount: Price
 
 
@@ -173,7 +242,13 @@ class DemoCoins(Struct, frozen=True):
 def parse_body(body: bytes, model: type[T]) -> T:
     """A request's body as a model. Raises RequestError('invalid') that names the field."""
     try:
-        return msgspec.json.decode(body, type=model)
+        try:
+            return msgspec.json.decode(body, type=model)
+        except msgspec.MsgspecError as error:
+            whole = without_halves(body)
+            if whole is None:
+                raise RequestError("invalid", explain(error)) from None
+        return msgspec.json.decode(whole, type=model)
     except msgspec.MsgspecError as error:
         raise RequestError("invalid", explain(error)) from None
     except UnicodeDecodeError:

@@ -1,20 +1,19 @@
 """The command line. Each command imports what it needs itself: a relay does not wait for SQLAlchemy to load."""
 
 import asyncio
-import csv
 import socket
 import sys
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
 import click
 import structlog
 
-from livegift import __version__, cli_money, cli_recovery
+from livegift import __version__, cli_catalogue, cli_money, cli_recovery
 from livegift.cli_options import data_option, open_settings
 from livegift.errors import LivegiftError, RequestError
-from livegift.limits import GRANT_ATTEMPTS_MAX, GRANT_RETRY_S
+from livegift.limits import GRANT_ATTEMPTS_MAX, GRANT_COINS_MAX, GRANT_RETRY_S
 from livegift.net import listen
 from livegift.settings import DEFAULT_DATA_DIR, Settings, load_settings
 from livegift.wire import is_id
@@ -137,24 +136,36 @@ def token(user: str, role: str, room: str | None, name: str | None, ttl: int, ag
 
 @cli.command()
 @click.option("--user", type=ID)
-@click.option("--coins", type=click.IntRange(1, 10**12))
+@click.option("--coins", type=click.IntRange(1, GRANT_COINS_MAX))
 @click.option("--ref", type=ID)
-@click.option("--file", type=click.File("r"), help="CSV with the columns user,coins,ref")
+@click.option("--file", type=click.File("rb"), help="CSV with the columns user,coins,ref, as spreadsheets save it")
 @data_option
 def grant(user: str | None, coins: int | None, ref: str | None, file: Any, data: Path) -> None:
     """Credit coins as an operator's bonus, once per ref."""
     rows: list[tuple[str, int, str]] = []
     if file is not None:
-        for line, row in enumerate(csv.DictReader(file), start=2):
-            try:
-                rows.append((row["user"], int(row["coins"]), row["ref"]))
-            except (KeyError, TypeError, ValueError):
-                raise click.UsageError(f"line {line}: expected the columns user,coins,ref, got {row}") from None
+        rows.extend(_granted(file.read()))
     elif user and coins and ref:
         rows.append((user, coins, ref))
     else:
         raise click.UsageError("expected --user, --coins and --ref, or --file")
     _run(_grant(open_settings(data), rows))
+
+
+def _granted(data: bytes) -> Iterator[tuple[str, int, str]]:
+    """Yield (user, coins, ref) of a file. Raises UsageError naming the line, before anything is credited."""
+    from livegift.tabular import read_rows
+
+    try:
+        for line, row in read_rows(data, ("user", "coins", "ref")):
+            user, coins, ref = row["user"], row["coins"], row["ref"]
+            if not (is_id(user) and is_id(ref)):
+                raise click.UsageError(f"line {line}: expected a user and a ref, got {user!r} and {ref!r}")
+            if not (coins.isascii() and coins.isdecimal() and 1 <= int(coins[:14]) <= GRANT_COINS_MAX):
+                raise click.UsageError(f"line {line}: expected 1 to {GRANT_COINS_MAX} coins, got {coins!r}")
+            yield user, int(coins), ref
+    except RequestError as error:
+        raise click.UsageError(error.detail) from None
 
 
 async def _grant(settings: Settings, rows: list[tuple[str, int, str]]) -> None:
@@ -232,7 +243,7 @@ def audit_command(as_json: bool, data: Path) -> None:  # noqa: FBT001 - click's 
     sys.exit(0 if report.passed else 1)
 
 
-for command in (*cli_recovery.COMMANDS, *cli_money.COMMANDS):
+for command in (*cli_recovery.COMMANDS, *cli_money.COMMANDS, *cli_catalogue.COMMANDS):
     cli.add_command(command)
 
 

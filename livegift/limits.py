@@ -9,14 +9,31 @@ REF_PATTERN = ID_PATTERN
 COMMAND_ID_LENGTH_MAX = 64
 # Below 2^53, where a double of JavaScript still tells one integer from the next.
 COMMAND_ID_NUMBER_MAX = 2**53 - 1
-GIFT_COUNT_MAX = 999
+# At the highest price that is 10^13 coins, up to which the functions in Redis count exactly.
+GIFT_COUNT_MAX = 9_999
 MESSAGE_LENGTH_MAX = 200
 NAME_LENGTH_MAX = 64
 ICON_LENGTH_MAX = 16
+# An emoji or a short text, or the address of a picture.
+ICON_PATTERN = (
+    r"^(?:https://[^\s\u0000-\u001f\u007f-\u009f\"'<>\\]{1,292}|(?!https://)[^\u0000-\u001f\u007f-\u009f]{1,16})$(?!\n)"
+)
+CATALOGUE_GIFTS_MAX = 10_000
+CATALOGUE_FILE_BYTES_MAX = 8 * 1024 * 1024
 TITLE_LENGTH_MAX = 120
 WHY_LENGTH_MAX = 500
 HOLDER_LENGTH_MAX = 70
+IBAN_TEXT_LENGTH_MAX = 80  # 34, and whatever stands between them
+CURRENCY_PATTERN = r"^[A-Z]{3}$(?!\n)"
 HOLDER_PATTERN = r"^[^\W\d_][^\u0000-\u001f\u007f-\u009f]*$(?!\n)"
+# What the patterns want, for people.
+PATTERNS = {
+    ID_PATTERN: "1 to 64 of A-Z a-z 0-9 . _ : -",
+    TEXT_PATTERN: "text without control characters",
+    ICON_PATTERN: "an emoji (16 characters at most), or the https:// address of a picture",
+    HOLDER_PATTERN: "a name that begins with a letter",
+    CURRENCY_PATTERN: "the three capital letters of a currency, such as EUR",
+}
 SUBJECT_LENGTH_MAX = 200
 AVATAR_URL_LENGTH_MAX = 300
 TOKEN_LENGTH_MAX = 8192
@@ -204,6 +221,7 @@ DRAIN_WINDOW_MAX_S = 5.0
 AUDIT_WAIT_S = 30.0
 DEV_READY_TIMEOUT_S = 60.0
 GRANT_ATTEMPTS_MAX = 20
+GRANT_COINS_MAX = 10**12
 GRANT_RETRY_S = 0.25
 RESTART_DELAY_S = 0.5
 RESTART_PAUSE_S = 3.0

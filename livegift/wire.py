@@ -24,6 +24,7 @@ from livegift.limits import (
     ID_PATTERN,
     MESSAGE_LENGTH_MAX,
     NAME_LENGTH_MAX,
+    PATTERNS,
     REF_PATTERN,
     TEXT_PATTERN,
     TITLE_LENGTH_MAX,
@@ -123,6 +124,9 @@ def parse_command(text: str | bytes) -> Command:
         problem = error
     except RecursionError:
         raise BadFrameError("expected a JSON object that is not nested so deep") from None
+    whole = without_halves(text)
+    if whole is not None:
+        return parse_command(whole)
     try:
         loose = orjson.loads(text)
     except orjson.JSONDecodeError:
@@ -144,10 +148,32 @@ def _legible_id(found: object) -> CommandId | None:
     return command_id
 
 
+# A character beyond 16 bits that was cut in two, as `text.slice(0, 200)` of JavaScript does: half of a pair of escapes.
+# An escape is read from its backslash on, so that the second half of an escaped backslash begins none.
+_HALVES = re.compile(
+    rb"\\\\|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(\\u[dD][89a-fA-F][0-9a-fA-F]{2})"
+)
+
+
+def without_halves(text: str | bytes) -> bytes | None:
+    """Return JSON with U+FFFD for each half of a character in it, None where there are none.
+
+    JSON can carry halves (RFC 8259, 8.2), but they can't be stored or shown. U+FFFD is what the web puts in their place
+    (https://infra.spec.whatwg.org/#javascript-string-convert); no id can contain it, so no id becomes another one.
+    """
+    data = text.encode("utf-8", "replace") if isinstance(text, str) else text
+    whole = _HALVES.sub(lambda found: rb"\ufffd" if found[1] else found[0], data)
+    return whole if whole != data else None
+
+
 def explain(problem: msgspec.MsgspecError) -> str:
-    """A msgspec message such as "Expected `int` >= 1 - at `$.count`", with the field first and no JSONPath."""
+    """A msgspec message such as "Expected `int` >= 1 - at `$.count`", with the field first and a pattern in words."""
     what, _, where = str(problem).partition(" - at `$")
     field = where.strip("`.")
+    pattern = what.partition("matching regex ")[2]
+    if pattern:
+        wanted = next((words for known, words in PATTERNS.items() if repr(known) == pattern), "other characters")
+        what = f"expected {wanted}"
     return f"{field}: {what}" if field else what
 
 

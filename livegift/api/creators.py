@@ -1,7 +1,5 @@
 """What creators earn: balance, statement, payouts."""
 
-import csv
-import io
 from collections.abc import AsyncIterator
 from dataclasses import asdict
 from datetime import UTC, date, datetime, timedelta
@@ -11,10 +9,10 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
-from livegift import bodies
+from livegift import bodies, tabular
 from livegift.api.context import body_of, context_of, identity_of, json_response, page_of, require_role
 from livegift.api.payouts import OnePayout, Payouts
-from livegift.domain.payouts import is_iban, masked
+from livegift.domain.payouts import compact_iban, is_iban, masked
 from livegift.errors import RequestError
 from livegift.ledger import payouts as stored
 from livegift.ledger import statements
@@ -64,9 +62,9 @@ class PayoutAccount(HTTPEndpoint):
         identity = identity_of(request)
         require_role(identity, "creator")
         body = await body_of(request, bodies.PayoutAccountBody)
-        iban = body.iban.replace(" ", "").upper()
+        iban = compact_iban(body.iban)
         if not is_iban(iban):
-            raise RequestError("invalid", "iban: the check digits do not fit, is it complete?")
+            raise RequestError("invalid", "iban: not a complete IBAN, or its check digits do not fit")
         await stored.write_account(context_of(request).database, identity.user, stored.BankAccount(body.holder, iban))
         return json_response({"holder": body.holder, "iban": masked(iban)})
 
@@ -135,28 +133,20 @@ async def statement(request: Request) -> Response:
             asdict(g) for g in await statements.read_groups(connection, identity.user, period, by_room=group == "room")
         ]
     if _wants_csv(request):
-        return Response(_csv(list(groups[0]) if groups else ["day"], groups), media_type="text/csv")
+        rows = [{**row, "day": date.fromisoformat(row["day"])} if row["day"] else row for row in groups]
+        return Response(tabular.write_rows(list(rows[0]) if rows else ["day"], rows), media_type="text/csv")
     return json_response({**head, "items": groups, "next_cursor": None})
-
-
-def _csv(columns: "list[str] | tuple[str, ...]", rows: "list[dict[str, object]]", *, with_head: bool = True) -> bytes:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, columns, extrasaction="ignore", lineterminator="\r\n")
-    if with_head:
-        writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue().encode()
 
 
 async def _csv_lines(database: Database, creator: str, period: Period) -> AsyncIterator[bytes]:
     """All lines, read page after page: a closed period does not change in between."""
-    yield _csv(LINE_COLUMNS, [])
+    yield tabular.write_rows(LINE_COLUMNS, [])
     after = ""
     while True:
         async with database.snapshot() as connection:
             lines = await statements.read_lines(connection, creator, period, after, STATEMENT_PAGE_MAX)
         if lines:
-            yield _csv(LINE_COLUMNS, [_public(line) for line in lines], with_head=False)
+            yield tabular.write_rows(LINE_COLUMNS, map(_public, lines), with_head=False)
             after = lines[-1].key
         if len(lines) < STATEMENT_PAGE_MAX:
             return

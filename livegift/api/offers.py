@@ -41,7 +41,7 @@ async def put_gift(request: Request) -> Response:
         tier=body.tier,
         icon=body.icon,
     )
-    await stored.put_gift(context_of(request).database, kind, active=body.active, actor=operator.user)
+    await stored.put_gifts(context_of(request).database, [kind], active=body.active, actor=operator.user)
     return json_response({**wire.gift_public(kind, with_icon=True), "active": body.active})
 
 

@@ -40,6 +40,17 @@ DIAMONDS_PER_COIN = 1
 USD_MICROS_PER_DIAMOND = 5_000
 DEFAULT_REGION = "US"
 
+# What a gift gets whose catalogue does not say: gifts at this price and above are single moments, tiers begin at these.
+DEFAULT_ICON = "🎁"
+STREAKABLE_COINS_MAX = 500
+_TIERS_FROM_COINS = ((5_000, 3), (500, 2))
+
+
+def tier_of(coins: int) -> int:
+    """Return how large (1 to 3) a gift of that price is shown."""
+    return next((tier for least, tier in _TIERS_FROM_COINS if coins >= least), 1)
+
+
 DEFAULT_GIFTS = (
     GiftKind("rose", "Rose", 1, 1, streakable=True, tier=1, icon="🌹"),
     GiftKind("heart", "Heart", 5, 5, streakable=True, tier=1, icon="💖"),

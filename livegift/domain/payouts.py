@@ -4,6 +4,7 @@ requested -> approved -> sent -> paid, or -> failed, which gives the diamonds ba
 by an operator, or cancelled by the creator while nobody has decided. Diamonds that are asked for are held at once.
 """
 
+import unicodedata
 from dataclasses import dataclass, replace
 from math import gcd
 from typing import Literal
@@ -106,6 +107,11 @@ class Order:
 
 _IBAN_CHECK, _IBAN_REMAINDER = 97, 1  # ISO 13616: mod 97 of ISO 7064
 _IBAN_LENGTHS = range(15, 35)
+
+
+def compact_iban(text: str) -> str:
+    """Return an account number without the spaces (of any kind), hyphens and dots that group it."""
+    return "".join(char for char in text if char.isalnum() or unicodedata.category(char)[0] not in "CPZ").upper()
 
 
 def is_iban(text: str) -> bool:

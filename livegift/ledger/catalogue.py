@@ -1,11 +1,12 @@
 """The catalogue, the coin packages and their promotions, as stored; operators change them, each change an act."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import delete, func, select, true
 from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from livegift.domain.catalogue import CoinPackage, GiftKind
 from livegift.errors import RequestError
@@ -109,8 +110,14 @@ async def read_all_packages(database: Database) -> dict[str, list[CoinPackage]]:
 # --- What operators change: orders that were made keep what was agreed on, gifts what they cost then ---
 
 
-async def put_gift(database: Database, kind: GiftKind, *, active: bool, actor: str) -> None:
-    """Add a gift or change it from now on; web processes know it within CATALOGUE_REFRESH_S."""
+async def put_gifts(database: Database, kinds: Iterable[GiftKind], *, active: bool, actor: str) -> None:
+    """Add gifts or change them from now on, all or none; web processes know them within CATALOGUE_REFRESH_S."""
+    async with database.begin() as connection:
+        for kind in kinds:
+            await _put_gift(connection, kind, active=active, actor=actor)
+
+
+async def _put_gift(connection: AsyncConnection, kind: GiftKind, *, active: bool, actor: str) -> None:
     values = {
         "name": kind.name,
         "coins": kind.coins,
@@ -121,9 +128,8 @@ async def put_gift(database: Database, kind: GiftKind, *, active: bool, actor: s
         "active": active,
     }
     upsert = insert(tables.gift_kinds).values(id=kind.id, **values)
-    async with database.begin() as connection:
-        await connection.execute(upsert.on_conflict_do_update(index_elements=["id"], set_=values))
-        await acts.note(connection, actor, "gift.put", f"gift:{kind.id}", values)
+    await connection.execute(upsert.on_conflict_do_update(index_elements=["id"], set_=values))
+    await acts.note(connection, actor, "gift.put", f"gift:{kind.id}", values)
 
 
 async def put_package(database: Database, package: Package, actor: str) -> None:

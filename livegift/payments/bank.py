@@ -2,9 +2,10 @@
 
 import csv
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
+from livegift import tabular
 from livegift.domain.payouts import BankLine, Order
 from livegift.errors import RequestError
 from livegift.limits import PAYOUT_BATCH_MAX, WHY_LENGTH_MAX
@@ -41,16 +42,8 @@ class ManualBank:
 
     def results(self, data: bytes) -> list[BankLine]:
         """See `Bank`."""
-        try:
-            rows = list(csv.reader(io.StringIO(data.decode("utf-8-sig")), strict=True))
-        except (UnicodeDecodeError, csv.Error) as error:
-            raise RequestError("invalid", f"expected CSV in UTF-8: {error}") from None
-        if not rows or tuple(cell.strip().lower() for cell in rows[0]) != self.RESULT_COLUMNS:
-            raise RequestError("invalid", f"line 1: expected the columns {','.join(self.RESULT_COLUMNS)}")
         found: dict[str, BankLine] = {}
-        for number, row in enumerate(rows[1:], start=2):
-            if not row:
-                continue
+        for number, row in tabular.read_rows(data, self.RESULT_COLUMNS):
             line = self._line(number, row)
             if found.setdefault(line.payout_id, line) != line:
                 raise RequestError("invalid", f"line {number}: another line says something else of {line.payout_id}")
@@ -59,11 +52,8 @@ class ManualBank:
         return list(found.values())
 
     @staticmethod
-    def _line(number: int, row: Sequence[str]) -> BankLine:
-        cells = [cell.strip() for cell in row]
-        if len(cells) != len(ManualBank.RESULT_COLUMNS):
-            raise RequestError("invalid", f"line {number}: expected 3 columns, got {len(cells)}")
-        payout_id, status, why = cells
+    def _line(number: int, row: Mapping[str, str]) -> BankLine:
+        payout_id, status, why = (row[column] for column in ManualBank.RESULT_COLUMNS)
         if status not in ("paid", "failed") or not payout_id or len(why) > WHY_LENGTH_MAX:
             raise RequestError("invalid", f"line {number}: expected a payout, paid or failed, and a short reason")
         return BankLine(payout_id, status == "paid", why or None)

@@ -1,0 +1,57 @@
+"""Texts as people paste them: what of them can be seen, and what a spreadsheet would make of them."""
+
+import re
+import unicodedata
+
+# Letters (by their category) that are drawn as nothing: the fillers of Hangul, the empty pattern of Braille.
+_DRAWN_AS_NOTHING = frozenset("\u115f\u1160\u3164\uffa0\u2800")
+# Joiners and variation selectors hold emoji and some scripts together; all other format characters are invisible
+# or turn the direction of the text around them.
+_KEPT_FORMAT = frozenset("\u200c\u200d")
+_TAG_CHARACTERS = range(0xE0020, 0xE0080)  # in emoji of flags
+_SPACE = re.compile(r"\s+")
+# Numbers and dates are changed, formulas run: https://owasp.org/www-community/attacks/CSV_Injection
+_MONTH = re.compile(r"(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*[ .,/-]?\d{1,4}", re.IGNORECASE)
+_BOOLEAN = frozenset({"TRUE", "FALSE"})
+TEXT_MARK = "'"
+
+
+def _is_kept(char: str) -> bool:
+    category = unicodedata.category(char)
+    if category == "Cf":
+        return char in _KEPT_FORMAT or ord(char) in _TAG_CHARACTERS
+    return category not in ("Cc", "Cs", "Cn", "Co") and char not in _DRAWN_AS_NOTHING
+
+
+def _is_visible(char: str) -> bool:
+    return unicodedata.category(char)[0] in "LNPS"
+
+
+def visible(text: str, length_max: int) -> str:
+    """Return `text` as it can be shown, in at most `length_max` characters; empty when nothing would be seen.
+
+    Control characters, halves of characters and what turns the direction of text are left out, spaces put together.
+    """
+    kept = "".join(char for char in _SPACE.sub(" ", text) if _is_kept(char)).strip()[:length_max].strip()
+    return kept if any(map(_is_visible, kept)) else ""
+
+
+def is_changed_by_spreadsheets(text: str) -> bool:
+    """Whether a spreadsheet that opens a CSV file would take `text` for a formula, a number, a date or a truth value.
+
+    What begins with a letter is text, months apart.
+    """
+    if not text:
+        return False
+    return not text[0].isalpha() or text.upper() in _BOOLEAN or _MONTH.fullmatch(text) is not None
+
+
+def marked(text: str) -> str:
+    """Return `text` with the mark that makes it text in a spreadsheet, where it needs one."""
+    return TEXT_MARK + text if is_changed_by_spreadsheets(text) else text
+
+
+def unmarked(text: str) -> str:
+    """Return what `marked` was called with, also for a file that was never marked."""
+    bare = text.removeprefix(TEXT_MARK)
+    return bare if is_changed_by_spreadsheets(bare) else text
