@@ -1,13 +1,19 @@
 """What operators sell, over HTTP on real processes: packages with prices, promotions, gifts; orders as lists."""
 
+import gzip
+import json
+import subprocess
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.hostile import unharmed
-from tests.system import System
+from tests.system import System, command, environ
 from tests.waiting import wait_until
 
 ROSE = {"name": "Rose", "coins": 1, "diamond_count": 1, "streakable": True, "tier": 1, "icon": "🌹"}
@@ -109,3 +115,63 @@ def test_what_is_not_valid_changes_nothing(system: System, path: str, body: obje
     assert status in (400, 404), answer
     assert answer["code"] in ("invalid", "package_not_found")
     assert call(system, "PUT", f"/v1/admin/{path.replace(' ', '%20')}", body, role="creator")[0] == 403
+
+
+def catalogue(system: System, if_none_match: str = "") -> tuple[int, dict[str, str], bytes]:
+    headers = {"Accept-Encoding": "gzip", **({"If-None-Match": if_none_match} if if_none_match else {})}
+    request = urllib.request.Request(f"http://{system.address()}/v1/gifts", headers=headers)
+    try:
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            return answer.status, {name.lower(): value for name, value in answer.headers.items()}, answer.read()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, {name.lower(): value for name, value in error.headers.items()}, error.read()
+
+
+def load(system: System, path: Path) -> "subprocess.CompletedProcess[str]":
+    """`livegift gifts load`."""
+    argv = command("gifts", "load", str(path), "--by", "root")
+    return subprocess.run(argv, env=environ(system.settings), capture_output=True, text=True, timeout=60, check=False)
+
+
+async def test_a_large_catalogue_is_loaded_from_a_file_and_listed_compressed_and_once(
+    system: System, tmp_path: Path
+) -> None:
+    picture = "https://cdn.example.com/gifts/{}.png"
+    rows = [{"id": f"n{i}", "name": "", "coins": 1 + i * 60, "icon": picture.format(i)} for i in range(900)]
+    path = tmp_path / "gifts.json"
+    path.write_text(json.dumps([*rows, {"id": "panda", "name": "Panda", "coins": 5}]))
+    assert "901 gifts" in load(system, path).stdout
+    await wait_until(lambda: len(json.loads(gzip.decompress(catalogue(system)[2]))["gifts"]) > 900, "all are listed")
+    _, headers, body = catalogue(system)
+    listed = {gift["id"]: gift for gift in json.loads(gzip.decompress(body))["gifts"]}
+    assert (listed["panda"]["icon"], listed["panda"]["diamond_count"], listed["panda"]["streakable"]) == ("🎁", 5, True)
+    assert (listed["n1"]["name"], listed["n1"]["icon"], listed["n1"]["tier"]) == ("Gift n1", picture.format(1), 1)
+    assert (listed["n899"]["tier"], listed["n899"]["streakable"]) == (3, False)
+    assert headers["content-encoding"] == "gzip"
+    assert "accept-encoding" in headers["vary"].lower()
+    assert catalogue(system, headers["etag"])[::2] == (304, b"")
+    assert catalogue(system, f'"other", {headers["etag"]}')[0] == 304
+    assert call(system, "PUT", "/v1/admin/gifts/panda", {**ROSE, "name": "Panda", "coins": 6})[0] == 200
+    await wait_until(lambda: catalogue(system, headers["etag"])[0] == 200, "a change is another list")
+    acts = call(system, "GET", "/v1/admin/acts?subject=gift:panda")[1]["items"]
+    assert [act["actor"] for act in acts] == ["root", "root"]
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("[]", "expected 1 to"),
+        ('[{"id": "a", "coins": 1}, {"id": "a", "coins": 2}]', "each gift once"),
+        ('{"gifts": [{"id": "a", "coins": 0}]}', "gifts[0].coins"),
+        ('[{"id": "a", "coins": 1, "icon": "http://plain.example/x.png"}]', "https://"),
+        ("id,coins", "malformed"),
+    ],
+)
+def test_a_file_that_is_no_catalogue_changes_nothing(system: System, tmp_path: Path, content: str, said: str) -> None:
+    path = tmp_path / "gifts.json"
+    path.write_text(content)
+    done = load(system, path)
+    assert done.returncode == 2, done.stderr
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr

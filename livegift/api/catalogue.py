@@ -2,12 +2,14 @@
 
 from contextlib import suppress
 
+from starlette.middleware import Middleware
+from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 from livegift import wire
-from livegift.api.context import context_of, json_response
+from livegift.api.context import cacheable_json, context_of, json_response
 from livegift.domain.catalogue import (
     DEFAULT_REGION,
     DIAMONDS_PER_COIN,
@@ -20,6 +22,7 @@ from livegift.domain.orders import Rate, base_rate
 from livegift.domain.regions import region_of
 from livegift.ledger.catalogue import read_all_packages, read_packages
 from livegift.ledger.engine import LedgerUnavailableError
+from livegift.limits import COMPRESS_BYTES_MIN
 
 
 async def gifts(request: Request) -> Response:
@@ -34,7 +37,7 @@ async def gifts(request: Request) -> Response:
         if rate is not None:
             row |= {"amount": -(-gift.coins * rate.amount // rate.coins), "currency": rate.currency}
         shown.append(row)
-    return json_response({"gifts": shown})
+    return cacheable_json(request, {"gifts": shown})
 
 
 async def _packages_of(request: Request) -> list[CoinPackage]:
@@ -93,7 +96,9 @@ async def rates(request: Request) -> Response:
 
 
 ROUTES = [
-    Route("/v1/gifts", gifts),
+    Route(
+        "/v1/gifts", gifts, middleware=[Middleware(GZipMiddleware, minimum_size=COMPRESS_BYTES_MIN, compresslevel=5)]
+    ),
     Route("/v1/coin-packages", packages),
     Route("/v1/rates", rates),
 ]

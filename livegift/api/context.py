@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from hashlib import blake2b
 from typing import TypeVar, cast
 
 import orjson
@@ -43,6 +44,17 @@ def context_of(request: Request) -> Context:
 def json_response(body: object, status: int = 200, headers: dict[str, str] | None = None) -> Response:
     """`body` as JSON."""
     return Response(orjson.dumps(body), status, headers, media_type="application/json")
+
+
+def cacheable_json(request: Request, body: object) -> Response:
+    """`body` as JSON that a client may keep and ask about again: 304 while it is the same (RFC 9110, 13.1.2)."""
+    data = orjson.dumps(body)
+    etag = f'W/"{blake2b(data, digest_size=12).hexdigest()}"'
+    headers = {"ETag": etag, "Cache-Control": "public, no-cache"}
+    known = (tag.strip() for tag in request.headers.get("if-none-match", "").split(","))
+    if etag in known:
+        return Response(None, 304, headers)
+    return Response(data, 200, headers, media_type="application/json")
 
 
 def identity_of(request: Request) -> Identity:
