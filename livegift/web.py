@@ -7,6 +7,7 @@ import uvicorn
 
 from livegift import logs, metrics
 from livegift.api.app import create_app
+from livegift.domain.regions import require_time_zones
 from livegift.garbage import keep_what_is_loaded
 from livegift.hub.hub import Hub
 from livegift.hub.protocol import protocol_class
@@ -40,6 +41,7 @@ class DrainingServer(uvicorn.Server):
 def run_web(settings: Settings, sock: socket.socket, *, with_demo: bool = False) -> None:
     """Serve until SIGTERM or SIGINT."""
     logs.configure(settings.log_format, "web")
+    require_time_zones()
     metrics.serve(settings.metrics_port, settings.host)
     wheel = Wheel(WHEEL_TICK_S)
     config = uvicorn.Config(

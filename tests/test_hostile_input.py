@@ -66,11 +66,29 @@ async def test_a_ping_comes_back_however_large_or_is_refused(system: System, num
         assert got == 4400 or (isinstance(got, dict) and got["code"] == "invalid"), got
 
 
-@pytest.mark.parametrize(
-    "value", [r'"\x"', "01", '"a\nb"', "1.", "[1,]", "NaN", ".5", r'"\ud800"', r'"\u12"', "'a'", "1 2"]
-)
+@pytest.mark.parametrize("value", [r'"\x"', "01", '"a\nb"', "1.", "[1,]", "NaN", ".5", r'"\u12"', "'a'", "1 2"])
 async def test_what_is_almost_json_is_a_bad_frame(system: System, value: str) -> None:
     assert await answer(system, f'{{"type":"ping","t":{value}}}') == 4400
+
+
+@pytest.mark.parametrize("half", [r"\ud83c", r"\uDF82", r"\ud83c\ud83c\udf82"])
+async def test_half_a_character_costs_nobody_the_connection(system: System, half: str) -> None:
+    """What `text.slice(0, 200)` leaves of an emoji. In a text it is shown as U+FFFD, in an id it is invalid."""
+    await system.grant({"cut": COINS}, "halves")
+    ref = f"half-{half.encode().hex()}"
+    whole = json.loads(f'"{half}"').encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    async with Viewer(system.address(), system.token("cut")) as viewer:
+        await viewer.join("r1")
+        head = f'{{"type":"gift.send","room":"r1","gift_id":"rose","ref":"{ref}'
+        await viewer.socket.send(f'{head}","message":"{"x" * 198}{half}"}}')
+        result = await viewer.wait_for(lambda: viewer.results.get(ref), "a result")
+        assert result["status"] == "accepted"
+        await viewer.wait_for(lambda: viewer.events("r1"), "the gift")
+        assert viewer.events("r1")[-1]["message"] == "x" * 198 + whole
+        await viewer.socket.send(f'{head}{half}"}}')
+        await viewer.wait_for(lambda: any(frame["type"] == "error" for frame in viewer.frames), "an error")
+        assert viewer.frames[-1]["code"] == "invalid"
+        assert "ref" in viewer.frames[-1]["message"]
 
 
 @pytest.mark.parametrize("depth", [300, 1000, 5000])

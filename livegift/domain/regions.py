@@ -6,9 +6,10 @@ choice, on the careful side.
 
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from livegift.domain.allowances import Caps, Policy
+from livegift.errors import ConfigError
 
 NO_MINORS = Caps(0, 0, 0)
 
@@ -71,6 +72,17 @@ _BY_COUNTRY = {
 def region_of(country: str | None) -> Region:
     """The profile of a country (ISO 3166, alpha-2; None: nobody has said)."""
     return REGIONS[_BY_COUNTRY.get((country or "").upper(), "default")]
+
+
+def require_time_zones() -> None:
+    """Raise ConfigError for a machine without the time zones' data: limits and their days need it."""
+    for region in REGIONS.values():
+        try:
+            ZoneInfo(region.time_zone)
+        except (ZoneInfoNotFoundError, OSError) as error:
+            raise ConfigError(
+                f"there is no data for time zone {region.time_zone} ({error}): install the Python package tzdata"
+            ) from None
 
 
 def may_give(region: Region, age: int | None, *, age_verified: bool) -> bool:

@@ -141,8 +141,28 @@ class Connection:
         if self._token_expired:
             self._error(RequestError("token_expired"), command.id, ref=ref)
         elif self._allowed(command.id, ref):
-            return self._run(command, self._sender)
+            try:
+                work = self._run(command, self._sender)
+            except Exception:  # a fault of ours: it is told, so that nobody waits for ever
+                log.exception("connection.command_failed")
+                self._on_fault(command)
+            else:
+                return None if work is None else self._answering_faults(work, command)
         return None
+
+    async def _answering_faults(self, work: Work, command: wire.Command) -> None:
+        try:
+            await work
+        except Exception:
+            log.exception("connection.command_failed")
+            self._on_fault(command)
+
+    def _on_fault(self, command: wire.Command) -> None:
+        if isinstance(command, wire.GiftSendCommand):
+            self._in_flight -= 1
+            self._answer(command.id, wire.error_frame("internal", ref=command.ref, outcome="unknown"))
+        else:
+            self._answer(command.id, wire.error_frame("internal"))
 
     def refuse_binary(self) -> None:
         """A binary frame came."""
