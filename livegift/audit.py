@@ -18,6 +18,7 @@ from livegift.ledger.allowances import wrong_limits
 from livegift.ledger.corrections import wrong_corrections
 from livegift.ledger.engine import Database
 from livegift.ledger.journal import read_checkpoints
+from livegift.ledger.payment_audit import wrong_payments
 from livegift.ledger.payouts import wrong_payouts
 from livegift.ledger.sponsor_audit import wrong_matches
 from livegift.limits import AUDIT_WAIT_S
@@ -35,7 +36,7 @@ INVARIANTS = {
     3: "gifts accepted = gifts in the ledger = gifts in the rooms' totals",
     4: "no wallet is below zero, except one that is frozen",
     5: "an accepted ref has exactly one gift",
-    6: "every order has exactly the entries and the money that its status says",
+    6: "every order has exactly the entries and the money that its status says, paid by a payment of its own",
     7: "every correction has exactly the entry and the diamonds that its status says",
     8: "earnings by the hour are the gifts', each payout has exactly the transfers that its status says",
     9: "limits in Redis are the ledger's at the same version, no version is missing, no gift was above its limit",
@@ -126,7 +127,7 @@ async def audit(settings: Settings, wait_s: float = AUDIT_WAIT_S) -> Report:
                 checks[5].violations.append(violation)
             checks[5].compared = sum(state.gifts for state in seen.states.values())
             checks[6].compared, wrong = await ledger.wrong_orders(connection, settings.ref_ttl_s)
-            checks[6].violations += wrong
+            checks[6].violations += wrong + await wrong_payments(connection, ledger.EXAMPLES_MAX)
             checks[7].compared, wrong = await wrong_corrections(connection, settings.ref_ttl_s, ledger.EXAMPLES_MAX)
             checks[7].violations += wrong
             checks[8].compared, wrong = await wrong_payouts(connection, ledger.EXAMPLES_MAX)

@@ -155,6 +155,8 @@ RELAY_STATES_S = 0.5
 ORDER_COINS_MAX = 1_000_000
 HELD_BACK_GIFTS_MAX = 10_000  # gifts that one refund looks at, the newest
 ORDER_TTL_S = 86_400.0
+# A provider repeats the news of a payment for days; what was said of that payment before is kept for longer.
+EARLY_EVENTS_KEEP_S = 30 * 86_400.0
 SWEEP_ORDERS_S = 5.0
 SWEEP_ORDERS_MAX = 100
 WEBHOOK_BODY_BYTES_MAX = 256 * 1024

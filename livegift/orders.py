@@ -8,6 +8,7 @@ import structlog
 from livegift.bodies import OrderBody
 from livegift.domain.catalogue import CoinPackage
 from livegift.domain.orders import (
+    FOR_A_PERSON,
     REVERSED,
     UNPAID,
     Order,
@@ -25,9 +26,11 @@ from livegift.ledger import orders as stored
 from livegift.ledger.catalogue import read_packages
 from livegift.ledger.engine import Database
 from livegift.ledger.hold_backs import RefundTerms
-from livegift.ledger.orders import Event, NewOrder, StoredOrder
+from livegift.ledger.orders import NewOrder, StoredOrder
+from livegift.ledger.payment_events import Event, apply, forget_early_events
 from livegift.ledger.sandbox import SandboxPayments
-from livegift.limits import ORDER_TTL_S, SWEEP_ORDERS_MAX, SWEEP_ORDERS_S
+from livegift.limits import EARLY_EVENTS_KEEP_S, ORDER_TTL_S, SWEEP_ORDERS_MAX, SWEEP_ORDERS_S
+from livegift.metrics import PAYMENT_EVENTS
 from livegift.payments.provider import CheckoutRequest, PaymentEvent, Provider
 from livegift.payments.sandbox import Sandbox
 from livegift.settings import Settings, secrets_of
@@ -114,28 +117,39 @@ async def place(database: Database, provider: Provider, new: NewOrder, base_url:
 # --- What becomes of it -----------------------------------------------------------------------------------------------
 
 
-async def hear(database: Database, wallets: Wallets, provider: str, event: PaymentEvent, terms: RefundTerms) -> bool:
-    """Apply a verified event, then move the coins. Returns False when it means no order of ours.
+async def hear(database: Database, wallets: Wallets, provider: str, event: PaymentEvent, terms: RefundTerms) -> None:
+    """Apply a verified event, then move the coins. One that is about no order of ours is counted and changes nothing.
 
     The event is durable when this returns; coins that could not be moved now are moved by the aggregator's sweep.
     """
-    applied = await stored.apply(
+    applied = await apply(
         database,
-        Event(provider, event.id, event.kind, event.order_id, event.payment_ref, event.amount, event.currency),
+        Event(
+            provider,
+            event.id,
+            event.kind,
+            event.order_id,
+            event.payment_ref,
+            event.amount,
+            event.currency,
+            event.session_ref,
+            event.reversal_ref,
+        ),
         terms,
     )
     if applied is None:
-        log.warning("orders.unknown", provider=provider, kind=event.kind, event_id=event.id)
-        return False
+        PAYMENT_EVENTS.labels(provider, "foreign").inc()
+        log.info("orders.foreign_event", provider=provider, kind=event.kind, event_id=event.id)
+        return
     order, outcome = applied
+    PAYMENT_EVENTS.labels(provider, outcome or "repeated").inc()
     log.info("orders.event", order=order.order.id, kind=event.kind, outcome=outcome or "repeated")
-    if outcome in ("mismatch", "partial"):
+    if outcome in FOR_A_PERSON:
         log.error("orders.needs_a_person", order=order.order.id, kind=event.kind, amount=event.amount, outcome=outcome)
     try:
         await settle(wallets, order)
     except StoreUnavailableError as error:
         log.warning("orders.settled_later", order=order.order.id, error=str(error))
-    return True
 
 
 async def refund(
@@ -234,3 +248,4 @@ async def finish_orders(database: Database, wallets: Wallets) -> None:
     expired = await stored.expire_orders(database, ORDER_TTL_S)
     if expired:
         log.info("orders.expired", count=expired)
+    await forget_early_events(database, EARLY_EVENTS_KEEP_S)

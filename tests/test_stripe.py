@@ -125,7 +125,10 @@ def event(kind: str, found: dict[str, Any], event_id: str = "evt_1") -> dict[str
 
 
 SESSION = {
+    "id": "cs_1",
+    "mode": "payment",
     "client_reference_id": "ord-1",
+    "metadata": {"order_id": "ord-1"},
     "payment_intent": "pi_1",
     "payment_status": "paid",
     "amount_total": 999,

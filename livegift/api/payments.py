@@ -14,6 +14,7 @@ from livegift import wire
 from livegift.api.context import Context, context_of, json_response, raw_body_of
 from livegift.errors import RequestError
 from livegift.limits import FORM_BYTES_MAX, WEBHOOK_BODY_BYTES_MAX
+from livegift.metrics import PAYMENT_EVENTS
 from livegift.orders import hear, refund_terms_of
 from livegift.payments.sandbox import Decision, Sandbox, SandboxPayment, page, page_headers
 
@@ -23,15 +24,17 @@ async def _receive(context: Context, name: str, headers: Mapping[str, str], body
     if provider is None:
         raise RequestError("not_found", "There is no such provider here.")
     event = provider.parse(headers, body, time.time())
-    if event is not None and not await hear(
-        context.database, context.hub.wallets, name, event, refund_terms_of(context.settings)
-    ):
-        # Providers repeat what was not taken: by then the event that names the order may have come.
-        raise RequestError("not_found", "No order is known for this payment.")
+    if event is None:
+        PAYMENT_EVENTS.labels(name, "ignored").inc()
+    else:
+        await hear(context.database, context.hub.wallets, name, event, refund_terms_of(context.settings))
 
 
 async def webhook(request: Request) -> Response:
-    """`POST /v1/payments/{provider}/webhook`: 200 once the event is durable, however often it comes."""
+    """`POST /v1/payments/{provider}/webhook`: 200 once the event is durable, however often it comes.
+
+    Also for what is none of ours: an account may sell other things, and a provider turns off an endpoint that refuses.
+    """
     body = await raw_body_of(request, WEBHOOK_BODY_BYTES_MAX)
     await _receive(context_of(request), str(request.path_params["provider"]), request.headers, body)
     return json_response({"received": True})

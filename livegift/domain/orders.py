@@ -13,9 +13,11 @@ from livegift.domain.postings import Transfer
 Status = Literal["created", "declined", "expired", "paid", "credited", "refunded", "charged_back"]
 EventKind = Literal["paid", "declined", "expired", "refunded", "disputed"]
 Act = Literal["sale", "refund", "chargeback"]
-# What came of an event: 'stale' changes nothing because something later is known, 'mismatch' names another amount or
-# currency than the order, 'partial' gives back only a part: the last two are for a person.
-Outcome = Literal["applied", "stale", "mismatch", "partial"]
+# What came of an event: 'stale' changes nothing because something later is known, 'mismatch' has another amount,
+# currency or payment than the order, 'partial' gives back only a part, 'duplicate' is a second payment: the last three
+# are for a person.
+Outcome = Literal["applied", "stale", "mismatch", "partial", "duplicate"]
+FOR_A_PERSON: frozenset[Outcome] = frozenset({"mismatch", "partial", "duplicate"})
 
 UNPAID: frozenset[Status] = frozenset({"created", "declined", "expired"})
 REVERSED: frozenset[Status] = frozenset({"refunded", "charged_back"})

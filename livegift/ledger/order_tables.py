@@ -86,7 +86,11 @@ orders = Table(
     Index("ix_orders_provider_created_at", "provider", "created_at"),
 )
 
-# Webhooks are delivered at least once: this is what makes it once. `outcome` is what came of it.
+# Which events wait for a person: a partial index and the queries share this text.
+UNDECIDED = "outcome IN ('mismatch', 'partial', 'duplicate') AND decision IS NULL"
+
+# Webhooks are delivered at least once: this is what makes it once. `outcome` is what came of it; the names, amount and
+# currency are what the event said itself, so that the audit can compare them with the order.
 order_events = Table(
     "order_events",
     metadata,
@@ -96,7 +100,36 @@ order_events = Table(
     Column("kind", Text, nullable=False),
     Column("outcome", Text, nullable=False),
     Column("at", DateTime(timezone=True), nullable=False, server_default=NOW),
+    Column("named_order", Text, nullable=True),
+    Column("session_ref", Text, nullable=True),
+    Column("payment_ref", Text, nullable=True),
+    Column("reversal_ref", Text, nullable=True),
+    Column("amount", BigInteger, nullable=False),
+    Column("currency", Text, nullable=False),
+    Column("decision", Text, nullable=True),
+    Column("decided_by", Text, nullable=True),
+    Column("decided_at", DateTime(timezone=True), nullable=True),
+    Column("why", Text, nullable=True),
     Index(None, "order_id"),
+    Index("ix_order_events_payment_ref", "provider", "payment_ref", postgresql_where=text("payment_ref IS NOT NULL")),
+    Index("ix_order_events_undecided", "at", postgresql_where=text(UNDECIDED)),
+)
+
+# Events about payments that no order is known for. Most are of other products of the same account; a dispute may also
+# have overtaken the news of its own payment, which then finds it here.
+early_events = Table(
+    "early_events",
+    metadata,
+    Column("provider", Text, primary_key=True),
+    Column("event_id", Text, primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("payment_ref", Text, nullable=False),
+    Column("reversal_ref", Text, nullable=True),
+    Column("amount", BigInteger, nullable=False),
+    Column("currency", Text, nullable=False),
+    Column("at", DateTime(timezone=True), nullable=False, server_default=NOW),
+    Index("ix_early_events_payment_ref", "provider", "payment_ref"),
+    Index(None, "at"),
 )
 
 # What the sandbox, which plays a provider, knows itself: no foreign key, it is not our side of the books.

@@ -1,4 +1,4 @@
-"""Orders as stored: made once per Idempotency-Key, moved by events in one transaction with their money."""
+"""Orders as stored: made once per Idempotency-Key, moved by `payment_events`, finished as their entries are booked."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,11 +10,9 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from livegift.domain.journal import WalletChanged
-from livegift.domain.orders import REVERSED, UNPAID, EventKind, Order, Outcome, apply_event, entry_booked, legs
-from livegift.ledger import accounts
+from livegift.domain.orders import Order, entry_booked
 from livegift.ledger.engine import Database
-from livegift.ledger.hold_backs import RefundTerms, hold_back
-from livegift.ledger.order_tables import UNFINISHED, order_events, promotions
+from livegift.ledger.order_tables import UNFINISHED, promotions
 from livegift.ledger.order_tables import orders as table
 
 # The reasons of wallets' changes that belong to orders; the ref is '<reason>:<order>'.
@@ -49,29 +47,17 @@ class NewOrder:
     promotion_id: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
-    """What a provider says about an order's payment: `domain.orders.apply_event` with the names that make it once."""
-
-    provider: str
-    id: str
-    kind: EventKind
-    order_id: str | None
-    payment_ref: str | None
-    amount: int
-    currency: str
-
-
-_COLUMNS = (
+COLUMNS = (
     table,
     func.extract("epoch", func.now() - table.c.paid_at).label("paid_age_s"),
     func.extract("epoch", func.now() - table.c.reversed_at).label("reversed_age_s"),
 )
 
 
-def _stored(row: Row[Any]) -> StoredOrder:
+def stored_order(row: Row[Any]) -> StoredOrder:
+    """From a row of COLUMNS."""
     return StoredOrder(
-        _order(row),
+        order_of(row),
         row.region,
         row.package_id,
         row.request_hash,
@@ -84,7 +70,8 @@ def _stored(row: Row[Any]) -> StoredOrder:
     )
 
 
-def _order(row: Row[Any]) -> Order:
+def order_of(row: Row[Any]) -> Order:
+    """From a row of the table."""
     return Order(
         row.id,
         row.user_id,
@@ -125,7 +112,7 @@ async def create_order(database: Database, new: NewOrder) -> StoredOrder:
         same = table.c.id == order.id
         if new.idempotency_key is not None:
             same = (table.c.user_id == order.user) & (table.c.idempotency_key == new.idempotency_key)
-        return _stored((await connection.execute(select(*_COLUMNS).where(same))).one())
+        return stored_order((await connection.execute(select(*COLUMNS).where(same))).one())
 
 
 async def _promoted(connection: AsyncConnection, promotion_id: str, user: str) -> int:
@@ -161,61 +148,19 @@ async def note_checkout(database: Database, order_id: str, provider_ref: str, ch
 async def read_order(database: Database, order_id: str) -> StoredOrder | None:
     """The order, None when there is none."""
     async with database.begin() as connection:
-        row = (await connection.execute(select(*_COLUMNS).where(table.c.id == order_id))).one_or_none()
-    return _stored(row) if row else None
+        row = (await connection.execute(select(*COLUMNS).where(table.c.id == order_id))).one_or_none()
+    return stored_order(row) if row else None
 
 
 async def list_orders(database: Database, user: str, after: str, limit: int) -> list[StoredOrder]:
     """The user's orders, the newest first, those that came before the order `after`."""
-    query = select(*_COLUMNS).where(table.c.user_id == user).order_by(table.c.created_at.desc(), table.c.id.desc())
+    query = select(*COLUMNS).where(table.c.user_id == user).order_by(table.c.created_at.desc(), table.c.id.desc())
     if after:
         last = select(table.c.created_at, table.c.id).where(table.c.id == after, table.c.user_id == user)
         query = query.where(tuple_(table.c.created_at, table.c.id) < last.scalar_subquery())
     async with database.begin() as connection:
         rows = (await connection.execute(query.limit(limit))).all()
-    return [_stored(row) for row in rows]
-
-
-async def apply(database: Database, event: Event, terms: RefundTerms) -> tuple[StoredOrder, Outcome | None] | None:
-    """Apply an event in one transaction: it is noted, the order moves, its money is posted.
-
-    Returns the order after it, with None as the outcome when the event was known; None when no order is meant by it
-    (then nothing is noted: the order may come later).
-    """
-    async with database.begin() as connection:
-        named = (table.c.id == event.order_id) if event.order_id else (table.c.payment_ref == event.payment_ref)
-        query = select(*_COLUMNS).where(table.c.provider == event.provider, named).with_for_update(of=table)
-        row = (await connection.execute(query)).one_or_none()
-        if row is None:
-            return None
-        # The order is locked: nobody else can note the same event of it at the same time.
-        step = apply_event(_order(row), event.kind, event.amount, event.currency)
-        noted = insert(order_events).values(
-            provider=event.provider, event_id=event.id, order_id=row.id, kind=event.kind, outcome=step.outcome
-        )
-        if (await connection.execute(noted.on_conflict_do_nothing())).rowcount == 0:
-            return _stored(row), None
-        if step.outcome == "applied":
-            await _move(connection, row, step.order, event.payment_ref)
-        if step.acts and step.order.status in REVERSED:
-            await hold_back(connection, step.order, terms)
-        for act in step.acts:
-            await accounts.post(connection, act, row.id, legs(act, step.order))
-        after = (await connection.execute(select(*_COLUMNS).where(table.c.id == row.id))).one()
-        return _stored(after), step.outcome
-
-
-async def _move(connection: AsyncConnection, row: Row[Any], order: Order, payment_ref: str | None) -> None:
-    values: dict[str, Any] = {"status": order.status}
-    if order.status not in UNPAID and row.payment_ref is None:
-        values["payment_ref"] = payment_ref
-    if order.credits and row.paid_at is None:
-        values["paid_at"] = func.now()
-    if order.status == "credited":
-        values["credited_at"] = func.now()
-    if order.status in REVERSED:
-        values["reversed_at"] = func.now()
-    await connection.execute(update(table).where(table.c.id == row.id).values(values))
+    return [stored_order(row) for row in rows]
 
 
 async def mark_booked(connection: AsyncConnection, entries: Sequence[WalletChanged]) -> None:
@@ -227,7 +172,7 @@ async def mark_booked(connection: AsyncConnection, entries: Sequence[WalletChang
         return
     query = select(table).where(table.c.id.in_(by_order)).order_by(table.c.id).with_for_update()
     for row in (await connection.execute(query)).all():
-        order = _order(row)
+        order = order_of(row)
         for entry in by_order[row.id]:
             order = entry_booked(order, entry.delta)
         values: dict[str, Any] = {
@@ -249,7 +194,7 @@ async def unfinished_orders(
     """
     last = func.coalesce(table.c.reversed_at, table.c.paid_at)
     query = (
-        select(*_COLUMNS)
+        select(*COLUMNS)
         .where(
             text(f"({UNFINISHED})"),
             last < func.now() - func.make_interval(0, 0, 0, 0, 0, 0, older_than_s),
@@ -259,7 +204,7 @@ async def unfinished_orders(
         .limit(limit)
     )
     async with database.begin() as connection:
-        return [_stored(row) for row in (await connection.execute(query)).all()]
+        return [stored_order(row) for row in (await connection.execute(query)).all()]
 
 
 async def expire_orders(database: Database, older_than_s: float) -> int:
@@ -277,4 +222,4 @@ async def orders_to_reconcile(
     recent = table.c.created_at >= func.to_timestamp(since_s)
     query = select(table).where(table.c.provider == provider, or_(recent, table.c.id.in_(ids)))
     async with database.begin() as connection:
-        return {row.id: _order(row) for row in (await connection.execute(query)).all()}
+        return {row.id: order_of(row) for row in (await connection.execute(query)).all()}

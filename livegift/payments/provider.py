@@ -40,7 +40,8 @@ class Checkout:
 class PaymentEvent:
     """A verified webhook. `id` is the same whenever it is delivered; `amount` is what was paid or given back in all.
 
-    The order is named by `order_id` or, where the provider does not say it again, by `payment_ref`.
+    The order is named by `order_id` (only where we have written it there ourselves), by the provider's name of its
+    checkout (`session_ref`) or of its payment (`payment_ref`). `reversal_ref` names a dispute or a refund.
     """
 
     id: str
@@ -49,6 +50,8 @@ class PaymentEvent:
     payment_ref: str | None
     amount: int
     currency: str
+    session_ref: str | None = None
+    reversal_ref: str | None = None
 
 
 class Provider(Protocol):

@@ -126,7 +126,7 @@ class Sandbox:
             raise RequestError(
                 "invalid", "expected a sandbox event: id, type, order_id, ref, amount, currency"
             ) from None
-        return PaymentEvent(event.id, event.type, event.order_id, event.ref, event.amount, event.currency)
+        return PaymentEvent(event.id, event.type, event.order_id, event.ref, event.amount, event.currency, event.ref)
 
     def _verify(self, header: str, body: bytes, now_s: float) -> None:
         pairs = [part.strip().partition("=") for part in header.split(",", WEBHOOK_SIGNATURES_MAX)]

@@ -4,6 +4,7 @@ The library's calls block, so each runs in a thread; all of them can be repeated
 """
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -26,6 +27,7 @@ _SESSIONS: dict[str, EventKind] = {
     "checkout.session.async_payment_failed": "declined",
     "checkout.session.expired": "expired",
 }
+_NAME = re.compile(r"[A-Za-z0-9._:-]{1,255}")
 T = TypeVar("T")
 
 
@@ -129,15 +131,24 @@ class Stripe:
         raise BadSignatureError("no signature was made lately with one of the secrets of this server")
 
 
+def _name(value: object) -> str | None:
+    """What can be a name of ours or Stripe's; anything else names nothing."""
+    return value if isinstance(value, str) and _NAME.fullmatch(value) else None
+
+
 def _event(event_id: str, kind: str, found: Mapping[str, Any]) -> PaymentEvent | None:
-    order_id = found.get("client_reference_id") or (found.get("metadata") or {}).get("order_id")
-    payment_ref = found.get("payment_intent")
+    # `client_reference_id` is not looked at: whoever opens a payment link of another product may choose it.
+    order_id = _name((found.get("metadata") or {}).get("order_id"))
+    payment_ref = _name(found.get("payment_intent"))
     currency = str(found.get("currency") or "").upper()
     if kind in _SESSIONS:
         said = _SESSIONS[kind]
+        if found.get("mode", "payment") != "payment":
+            return None  # a subscription, or a card that is saved: ours are payments
         if said == "paid" and found["payment_status"] != "paid":
             return None  # the money comes later, or not: another event tells
-        return PaymentEvent(event_id, said, order_id, payment_ref, int(found.get("amount_total") or 0), currency)
+        amount, session_ref = int(found.get("amount_total") or 0), _name(found.get("id"))
+        return PaymentEvent(event_id, said, order_id, payment_ref, amount, currency, session_ref)
     if kind == "charge.refunded":
         return PaymentEvent(event_id, "refunded", order_id, payment_ref, int(found["amount_refunded"]), currency)
     if kind == "charge.dispute.created":

@@ -15,7 +15,8 @@ from livegift.ledger.earnings import Earnings, earnings_of
 from livegift.ledger.engine import Database
 from livegift.ledger.hold_backs import RefundTerms
 from livegift.ledger.journal import book
-from livegift.ledger.orders import Event, NewOrder, StoredOrder
+from livegift.ledger.orders import NewOrder, StoredOrder
+from livegift.ledger.payment_events import Event, apply
 from tests.ledger.journals import Journal, accounts, arm
 
 KEEPS = RefundTerms("creator_keeps", 24)
@@ -45,7 +46,7 @@ class Books:
         self._events += 1
         name = event_id or f"e{self._events}"
         event = Event("sandbox", name, kind, order.id, None, order.amount, order.currency)
-        applied = await orders.apply(self.database, event, terms)
+        applied = await apply(self.database, event, terms)
         assert applied is not None
         return applied[0]
 

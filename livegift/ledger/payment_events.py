@@ -1,0 +1,174 @@
+"""What providers say of payments, applied in one transaction with its money: once, and to the order that it names."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import ColumnElement, Row, delete, false, func, or_, select, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from livegift.domain.orders import REVERSED, UNPAID, EventKind, Order, Outcome, Step, apply_event, legs
+from livegift.ledger import accounts
+from livegift.ledger.engine import Database
+from livegift.ledger.hold_backs import RefundTerms, hold_back
+from livegift.ledger.order_tables import early_events, order_events
+from livegift.ledger.order_tables import orders as table
+from livegift.ledger.orders import COLUMNS, StoredOrder, order_of, stored_order
+
+_UNPAID_KINDS: frozenset[EventKind] = frozenset({"declined", "expired"})
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """What a provider says about a payment: `domain.orders.apply_event` with the names that make it once.
+
+    It names an order by the order's id, by the provider's name of its checkout or of its payment; what it does not say
+    is None. `reversal_ref` is the provider's name of the dispute or refund that it is about.
+    """
+
+    provider: str
+    id: str
+    kind: EventKind
+    order_id: str | None
+    payment_ref: str | None
+    amount: int
+    currency: str
+    session_ref: str | None = None
+    reversal_ref: str | None = None
+
+
+async def apply(database: Database, event: Event, terms: RefundTerms) -> tuple[StoredOrder, Outcome | None] | None:
+    """Apply an event in one transaction: it is noted, the order moves, its money is posted.
+
+    Returns the order after it, with None as the outcome when the event was known; None when it is about no order that
+    is known: then nothing changes, but what is said of a payment is kept for the day on which that is known.
+    """
+    async with database.begin() as connection:
+        rows = await _meant(connection, event)
+        if not rows:
+            await _keep(connection, event)
+            return None
+        row = next((row for row in rows if row.id == event.order_id), rows[0])
+        outcome = await _apply(connection, row, event, terms, is_contradictory=len(rows) > 1)
+        if outcome == "applied" and event.kind == "paid":
+            await _apply_early(connection, row.id, event, terms)
+        return stored_order(await _read(connection, row.id)), outcome
+
+
+def named_by(event: Event) -> ColumnElement[bool]:
+    """Which orders an event names. A name that it does not say is no name: it would fit all that have none."""
+    names = (
+        (table.c.id, event.order_id),
+        (table.c.provider_ref, event.session_ref),
+        (table.c.payment_ref, event.payment_ref),
+    )
+    return or_(false(), *(column == name for column, name in names if name))
+
+
+async def _meant(connection: AsyncConnection, event: Event) -> Sequence[Row[Any]]:
+    query = select(*COLUMNS).where(table.c.provider == event.provider, named_by(event))
+    return (await connection.execute(query.order_by(table.c.id).with_for_update(of=table))).all()
+
+
+async def _read(connection: AsyncConnection, order_id: str) -> Row[Any]:
+    return (await connection.execute(select(*COLUMNS).where(table.c.id == order_id))).one()
+
+
+async def _apply(
+    connection: AsyncConnection, row: Row[Any], event: Event, terms: RefundTerms, *, is_contradictory: bool = False
+) -> Outcome | None:
+    # The order is locked: nobody else can note the same event of it at the same time.
+    step = _step(row, event, is_contradictory=is_contradictory)
+    noted = insert(order_events).values(
+        provider=event.provider,
+        event_id=event.id,
+        order_id=row.id,
+        kind=event.kind,
+        outcome=step.outcome,
+        named_order=event.order_id,
+        session_ref=event.session_ref,
+        payment_ref=event.payment_ref,
+        reversal_ref=event.reversal_ref,
+        amount=event.amount,
+        currency=event.currency,
+    )
+    if (await connection.execute(noted.on_conflict_do_nothing())).rowcount == 0:
+        return None
+    if step.outcome == "applied":
+        await _move(connection, row, step.order, event.payment_ref)
+    if step.acts and step.order.status in REVERSED:
+        await hold_back(connection, step.order, terms)
+    for act in step.acts:
+        await accounts.post(connection, act, row.id, legs(act, step.order))
+    return step.outcome
+
+
+def _step(row: Row[Any], event: Event, *, is_contradictory: bool) -> Step:
+    order = order_of(row)
+    if event.kind not in _UNPAID_KINDS:
+        if is_contradictory:  # it names two
+            return Step(order, (), "mismatch")
+        if event.payment_ref and row.payment_ref and event.payment_ref != row.payment_ref:
+            return Step(order, (), "duplicate" if event.kind == "paid" else "mismatch")
+    return apply_event(order, event.kind, event.amount, event.currency)
+
+
+async def _move(connection: AsyncConnection, row: Row[Any], order: Order, payment_ref: str | None) -> None:
+    values: dict[str, Any] = {"status": order.status}
+    if order.status not in UNPAID and row.payment_ref is None:
+        values["payment_ref"] = payment_ref
+    if order.credits and row.paid_at is None:
+        values["paid_at"] = func.now()
+    if order.status == "credited":
+        values["credited_at"] = func.now()
+    if order.status in REVERSED:
+        values["reversed_at"] = func.now()
+    await connection.execute(update(table).where(table.c.id == row.id).values(values))
+
+
+# --- Events that came before the one that tells whose they are --------------------------------------------------------
+
+
+async def _keep(connection: AsyncConnection, event: Event) -> None:
+    """Only what was said of a payment, and not of an order of somebody else's, can turn out to be ours."""
+    if event.kind in _UNPAID_KINDS or event.kind == "paid" or event.order_id or not event.payment_ref:
+        return
+    values = {
+        "provider": event.provider,
+        "event_id": event.id,
+        "kind": event.kind,
+        "payment_ref": event.payment_ref,
+        "reversal_ref": event.reversal_ref,
+        "amount": event.amount,
+        "currency": event.currency,
+    }
+    await connection.execute(insert(early_events).values(values).on_conflict_do_nothing())
+
+
+async def _apply_early(connection: AsyncConnection, order_id: str, event: Event, terms: RefundTerms) -> None:
+    if not event.payment_ref:
+        return
+    same = (early_events.c.provider == event.provider) & (early_events.c.payment_ref == event.payment_ref)
+    found = (await connection.execute(select(early_events).where(same).order_by(early_events.c.at))).all()
+    for early in found:
+        row = await _read(connection, order_id)
+        kept = Event(
+            early.provider,
+            early.event_id,
+            early.kind,
+            None,
+            early.payment_ref,
+            early.amount,
+            early.currency,
+            reversal_ref=early.reversal_ref,
+        )
+        await _apply(connection, row, kept, terms)
+    await connection.execute(delete(early_events).where(same))
+
+
+async def forget_early_events(database: Database, older_than_s: float) -> int:
+    """Drop those that turned out to be nobody's; returns how many."""
+    age = func.make_interval(0, 0, 0, 0, 0, 0, older_than_s)
+    async with database.begin() as connection:
+        return (await connection.execute(delete(early_events).where(early_events.c.at < func.now() - age))).rowcount
