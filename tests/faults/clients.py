@@ -2,7 +2,8 @@
 
 import asyncio
 import time
-from collections import defaultdict, deque
+from collections import defaultdict
+from itertools import count
 from typing import Any
 
 import orjson
@@ -117,26 +118,25 @@ class Line:
 
 
 class Sender(Line):
-    """Sends gifts of one user. Answers to the same ref come in any order, which is harmless for equal payloads."""
+    """Sends gifts of one user. A ref may be on its way many times at once: each send has an `id` of its own."""
 
     def __init__(self, address: str, user: str, token: str, model: Model) -> None:
         self.user = user
         self._model = model
-        self._waiting: defaultdict[str, deque[asyncio.Future[Answer | None]]] = defaultdict(deque)
+        self._waiting: dict[int, asyncio.Future[Answer | None]] = {}
+        self._ids = count()
         self.late = 0
         super().__init__(address, token)
 
     def on_frame(self, frame: dict[str, Any]) -> None:
-        if frame["type"] in ("gift.result", "error") and self._waiting.get(frame.get("ref", "")):
-            waiting = self._waiting[frame["ref"]].popleft()
-            if not waiting.done():
-                waiting.set_result(answer_of(frame))
+        waiting = self._waiting.pop(frame.get("id", -1), None)
+        if waiting is not None and not waiting.done():
+            waiting.set_result(answer_of(frame))
 
     def on_broken(self) -> None:
-        for queue in self._waiting.values():
-            for waiting in queue:
-                if not waiting.done():
-                    waiting.set_result(None)
+        for waiting in self._waiting.values():
+            if not waiting.done():
+                waiting.set_result(None)
         self._waiting.clear()
 
     async def gift(self, ref: str, payload: Payload, copies: int = 1) -> list[Answer]:
@@ -144,18 +144,18 @@ class Sender(Line):
         if not await self.connected(CONNECT_PATIENCE_S):
             return []
         sent_ms = now_ms()
-        attempts, futures = [], []
-        for _ in range(copies):
-            attempts.append(self._model.begin(self.user, ref, payload, sent_ms))
-            future: asyncio.Future[Answer | None] = asyncio.get_running_loop().create_future()
-            self._waiting[ref].append(future)
-            futures.append(future)
+        attempts = [self._model.begin(self.user, ref, payload, sent_ms) for _ in range(copies)]
+        waiting = {next(self._ids): asyncio.get_running_loop().create_future() for _ in range(copies)}
+        self._waiting |= waiting
         command = {"ref": ref, "room": payload.room, "gift_id": payload.gift_id, "count": payload.count}
-        for _ in range(copies):
-            await self.send(type="gift.send", **command)
-        done, late = await asyncio.wait(futures, timeout=ANSWER_TIMEOUT_S)
+        for command_id in waiting:
+            if not await self.send(type="gift.send", **command, id=command_id) and not waiting[command_id].done():
+                waiting[command_id].set_result(None)
+        _, late = await asyncio.wait(waiting.values(), timeout=ANSWER_TIMEOUT_S)
         self.late += len(late)
-        answers = [f.result() if f in done else None for f in futures]
+        answers = [future.result() if future.done() else None for future in waiting.values()]
+        for command_id in waiting:
+            self._waiting.pop(command_id, None)
         for attempt, answer in zip(attempts, answers, strict=True):
             self._model.answered(attempt, answer or UNKNOWN)
         return [answer or UNKNOWN for answer in answers]

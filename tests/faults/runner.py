@@ -249,7 +249,6 @@ class Run:
                 await self.watchers[viewer].join(room, with_since=with_since)
 
     async def _send(self, send: Send) -> None:
-        # Never two payloads of a ref at once on one connection: nobody could tell whose answer it is.
         copies = Counter(send.webs)
         await asyncio.gather(
             *(self.senders[send.user, web].gift(send.ref, send.payload, n) for web, n in copies.items())
