@@ -11,9 +11,11 @@ from pathlib import Path
 
 from tests.faults.checks import VIEW
 from tests.faults.kinds import REGISTRY
-from tests.faults.runner import Options, Result, run_seeds
+from tests.faults.results import Options, Result
+from tests.faults.runner import run_seeds
 
 SHOWN = 10
+NOT_JUDGED = 2
 
 
 def parse_seeds(text: str) -> list[int]:
@@ -44,16 +46,23 @@ def tell(result: Result) -> None:
         f"seed {result.seed}: {result.operations} operations, {sum(result.faults.values())} faults, "
         f"{result.gifts} gifts ({result.matched} times matched by {result.matches} matches), "
         f"{result.unknown} unknown ({result.resolved} resolved), {result.lost} lost, "
-        f"{result.deals} deals, {result.viewed} events seen, {len(result.violations)} violations, {result.seconds} s",
+        f"{result.deals} deals, {result.viewed} events seen, "
+        f"{'NOT JUDGED' if result.late else f'{len(result.violations)} violations'}, "
+        f"{result.seconds} s, {result.starved:.0%} of them short of CPU",
         flush=True,
     )
     print(f"    phases {result.phases}, rests {result.rests}")
-    for line in result.notes[:SHOWN]:
-        print(f"    note: {line}")
-    for line in sorted(result.violations, key=lambda line: line.startswith(VIEW))[:SHOWN]:
-        print(f"    VIOLATION: {line}")
-    if len(result.violations) > SHOWN:
-        print(f"    … and {len(result.violations) - SHOWN} more", flush=True)
+    tell_lines("note", result.notes)
+    tell_lines("VIOLATION", sorted(result.violations, key=lambda line: line.startswith(VIEW)))
+    tell_lines("NOT IN TIME", result.late)
+    tell_lines("not judged", result.unjudged)
+
+
+def tell_lines(what: str, lines: list[str]) -> None:
+    for line in lines[:SHOWN]:
+        print(f"    {what}: {line}")
+    if len(lines) > SHOWN:
+        print(f"    … and {len(lines) - SHOWN} more", flush=True)
 
 
 def tell_totals(results: list[Result], seconds: float) -> None:
@@ -76,13 +85,16 @@ def tell_totals(results: list[Result], seconds: float) -> None:
     bad = [result.seed for result in results if result.violations]
     wrong = [line for result in results for line in result.violations]
     of_views = sum(line.startswith(VIEW) for line in wrong)
+    late = [result.seed for result in results if result.late]
+    not_judged = f"; NOT JUDGED, as they did not come to rest in time: seeds {late}" if late else ""
     print(
-        f"violations: {len(wrong) - of_views} of money, {of_views} of views{f' (seeds {bad})' if bad else ''}; "
-        f"{seconds:.0f} s"
+        f"violations: {len(wrong) - of_views} of money, {of_views} of views{f' (seeds {bad})' if bad else ''}"
+        f"{not_judged}; {seconds:.0f} s"
     )
 
 
 def main() -> int:
+    """0: everything is right. 1: something is wrong. 2: nothing is known to be wrong, but not every seed was judged."""
     parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
     parser.add_argument("--seeds", "--seed", default=os.environ.get("FAULT_SEED", "1"), help="3, 1-20 or 1,5,7-9")
     parser.add_argument("--operations", type=int, default=5_000, help="per seed")
@@ -99,7 +111,9 @@ def main() -> int:
     if options.json:
         rows = [result.as_json() for result in results]
         options.json.write_text(json.dumps({"seconds": round(seconds, 1), "seeds": rows}, indent=1, default=str))
-    return 1 if any(result.violations for result in results) else 0
+    if any(result.violations for result in results):
+        return 1
+    return NOT_JUDGED if any(result.late for result in results) else 0
 
 
 if __name__ == "__main__":

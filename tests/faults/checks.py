@@ -189,15 +189,15 @@ async def _check_rooms(world: World, rows: Sequence[LedgerGift]) -> list[str]:
 
 def _check_view(watcher: Watcher, rows: Sequence[LedgerGift]) -> list[str]:
     """What a viewer saw in the room's present life is booked or was revoked, and the totals are right."""
-    booked = {str(row.event) for row in rows}
+    booked = {row.event for row in rows}
     wrong = []
     for room, view in watcher.rooms.items():
         ghosts = view.seen.keys() - view.revoked - booked
         if ghosts:
-            wrong.append(f"room {room}: a viewer saw gifts that are not booked: {sorted(ghosts)[:10]}")
+            wrong.append(f"room {room}: a viewer saw gifts that are not booked: {sorted(map(str, ghosts))[:10]}")
         hasty = view.revoked & booked
         if hasty:
-            wrong.append(f"room {room}: gifts were revoked that are booked: {sorted(hasty)[:10]}")
+            wrong.append(f"room {room}: gifts were revoked that are booked: {sorted(map(str, hasty))[:10]}")
         gifts = [row for row in rows if row.room == room]
         if view.epoch is not None and view.totals["gifts"] != len(gifts):
             wrong.append(f"room {room}: a viewer's last totals are {view.totals}, the ledger has {len(gifts)} gifts")

@@ -25,13 +25,13 @@ def now_ms() -> int:
     return int(time.time() * 1000)
 
 
-def answer_of(frame: dict[str, Any]) -> Answer:
+def answer_of(frame: dict[str, Any], model: Model) -> Answer:
     """What a `gift.result` or an `error` says."""
     if frame["type"] == "error":
         return UNKNOWN if frame.get("outcome") == "unknown" else Answer("rejected", code=frame["code"])
     if frame["status"] == "rejected":
         return Answer("rejected", code=frame["code"])
-    return Answer(frame["status"], Event.parse(frame["gift_event_id"]), frame["coins"])
+    return Answer(frame["status"], model.event_of(frame["gift_event_id"]), frame["coins"])
 
 
 class Line:
@@ -131,7 +131,7 @@ class Sender(Line):
     def on_frame(self, frame: dict[str, Any]) -> None:
         waiting = self._waiting.pop(frame.get("id", -1), None)
         if waiting is not None and not waiting.done():
-            waiting.set_result(answer_of(frame))
+            waiting.set_result(answer_of(frame, self._model))
 
     def on_broken(self) -> None:
         for waiting in self._waiting.values():
@@ -148,16 +148,16 @@ class Sender(Line):
         waiting = {next(self._ids): asyncio.get_running_loop().create_future() for _ in range(copies)}
         self._waiting |= waiting
         command = {"ref": ref, "room": payload.room, "gift_id": payload.gift_id, "count": payload.count}
-        for command_id in waiting:
-            if not await self.send(type="gift.send", **command, id=command_id) and not waiting[command_id].done():
-                waiting[command_id].set_result(None)
+        for command_id, answer in waiting.items():
+            if not await self.send(type="gift.send", **command, id=command_id) and not answer.done():
+                answer.set_result(None)
         _, late = await asyncio.wait(waiting.values(), timeout=ANSWER_TIMEOUT_S)
         self.late += len(late)
         answers = [future.result() if future.done() else None for future in waiting.values()]
         for command_id in waiting:
             self._waiting.pop(command_id, None)
-        for attempt, answer in zip(attempts, answers, strict=True):
-            self._model.answered(attempt, answer or UNKNOWN)
+        for attempt, told in zip(attempts, answers, strict=True):
+            self._model.answered(attempt, told or UNKNOWN)
         return [answer or UNKNOWN for answer in answers]
 
 
@@ -167,15 +167,16 @@ class RoomView:
     def __init__(self) -> None:
         self.epoch: int | None = None
         self.seq = 0
-        self.seen: dict[str, int] = {}  # gift events of this epoch, by id
-        self.revoked: set[str] = set()
+        self.seen: dict[Event, int] = {}  # gifts of this epoch
+        self.revoked: set[Event] = set()
         self.totals: dict[str, int] = {}
 
 
 class Watcher(Line):
     """Looks at rooms and notes everything that is wrong with their numbering."""
 
-    def __init__(self, address: str, token: str) -> None:
+    def __init__(self, address: str, token: str, model: Model) -> None:
+        self._model = model
         self.rooms: dict[str, RoomView] = {}
         self.problems: list[str] = []
         self.explained = 0  # gaps and new beginnings that the server has told of
@@ -272,8 +273,9 @@ class Watcher(Line):
         for event in events:
             self.events += 1
             if event["type"] == "gift" and event["count"]:
-                if view.seen.get(event["id"], event["seq"]) != event["seq"]:
-                    self.problems.append(f"gift {event['id']} came as {view.seen[event['id']]} and {event['seq']}")
-                view.seen[event["id"]] = event["seq"]
+                gift = self._model.event_of(event["id"])
+                if view.seen.get(gift, event["seq"]) != event["seq"]:
+                    self.problems.append(f"gift {gift} came as {view.seen[gift]} and {event['seq']}")
+                view.seen[gift] = event["seq"]
             elif event["type"] == "gift.revoked":
-                view.revoked.add(event["gift_event_id"])
+                view.revoked.add(self._model.event_of(event["gift_event_id"]))

@@ -6,9 +6,12 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from tests.faults.model import LedgerGift
+from tests.faults.patience import Patience, wait_patiently
 
 if TYPE_CHECKING:
     from tests.faults.world import World
+
+READ_TIMEOUT_S = 15.0
 
 
 class Limited:
@@ -36,13 +39,15 @@ class Limited:
         self.answers[f"{method} {status}"] += 1
         return status, answer
 
-    async def settle(self, attempts: int) -> list[str]:
-        """Set the lowest once more, until that is answered."""
-        for attempt in range(attempts):
-            if await self.lower(self.lowest, attempt % 2):
-                return []
+    async def settle(self, patience: Patience) -> list[str]:
+        """Set the lowest once more, until that is answered; returns what was not in time."""
+        web = 0
+        while not await self.lower(self.lowest, web):
+            if patience.is_over:
+                return [f"{patience}: the limit of {self.user} could not be set"]
+            web = 1 - web
             await asyncio.sleep(0.1)  # a pause between attempts
-        return [f"the limit of {self.user} could not be set"]
+        return []
 
     async def booked(self) -> bool:
         """Whether the ledger knows of a limit."""
@@ -50,11 +55,14 @@ class Limited:
         return (self.user,) in rows
 
     async def check(self, rows: Sequence[LedgerGift]) -> list[str]:
-        """Not more than was allowed is spent, and what is said to be used is what is booked."""
+        """Not more than was allowed is spent, and what is said to be used is what is booked. Raises NotInTimeError."""
         spent = sum(row.coins for row in rows if row.user == self.user)
-        status, said = await self._call("GET", 0)
-        if status != 200:
-            return [f"the limits of {self.user} can't be read: {status} {said}"]
+
+        async def read() -> Any:
+            status, answer = await self._call("GET", 0)
+            return answer if status == 200 else None
+
+        said: Any = await wait_patiently(read, f"the limits of {self.user} can be read", READ_TIMEOUT_S)
         wrong = []
         if spent > self.first:
             wrong.append(f"{self.user} has spent {spent} of {self.first} coins that were allowed")

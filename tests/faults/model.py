@@ -148,9 +148,11 @@ class LedgerGift:
 
 @dataclass(slots=True)
 class Verdict:
-    """What a comparison has found."""
+    """What a comparison has found. When something was `late` all of it is `unjudged`: that may be the reason for it."""
 
     violations: list[str] = field(default_factory=list)
+    late: list[str] = field(default_factory=list)
+    unjudged: list[str] = field(default_factory=list)
     gifts: int = 0
     lost: set[Event] = field(default_factory=set)
 
@@ -164,6 +166,16 @@ class Model:
         self.matches: dict[str, Sponsored] = {}
         self.losses: list[Loss] = []
         self.answers: Counter[str] = Counter()
+
+    @staticmethod
+    def event_of(event_id: str) -> Event:
+        """The place of what clients know by this id: the only one who knows how ids are made."""
+        return Event.parse(event_id)
+
+    @staticmethod
+    def id_of(event: Event) -> str:
+        """The other way round."""
+        return str(event)
 
     def begin(self, user: str, ref: str, payload: Payload, sent_ms: int) -> Attempt:
         """Note a send, before it happens."""

@@ -99,19 +99,13 @@ class Payouts:
 
     # --- In the end ---------------------------------------------------------------------------------------------------
 
-    async def settle(self) -> list[str]:
-        """Everything was answered or may have happened: there is nothing to ask for again, the ledger tells."""
-        rows = await self.world.query("SELECT id FROM payouts")
-        strangers = {row[0] for row in rows} - self.asked.keys()
-        return [f"payout {payout_id}: nobody has asked for it" for payout_id in strangers]
-
     async def check(self) -> list[str]:
-        """What was told is there, or has gone on from there."""
+        """What was told is there, or has gone on from there; nothing was to be asked for again: the ledger tells."""
         rows = {
             row[0]: row[1:]
             for row in await self.world.query("SELECT id, creator, diamonds, amount, status FROM payouts")
         }
-        wrong = []
+        wrong = [f"payout {payout_id}: nobody has asked for it" for payout_id in rows.keys() - self.asked.keys()]
         for payout_id, asked in self.asked.items():
             row = rows.get(payout_id)
             told = self.told.get(payout_id, set())

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from livegift.payments.sandbox import Sandbox, SandboxPayment, State
 from tests.faults.commerce import BAD, PROMOTED, Buy, Deliver, Reverse
+from tests.faults.patience import Patience
 
 if TYPE_CHECKING:
     from tests.faults.world import World
@@ -186,23 +187,19 @@ class Purchases:
 
     # --- In the end ---------------------------------------------------------------------------------------------------
 
-    async def settle(self, attempts: int) -> list[str]:
+    async def settle(self, patience: Patience) -> list[str]:
         """Repeat all that was asked for; then whatever the provider knows, as it does until it is taken."""
-        for attempt in range(attempts):
-            web = attempt % 2
-            await asyncio.gather(*(self._order(p, web) for p in self.of_key.values() if p.order is None))
-            if all(p.order for p in self.of_key.values()):
-                break
-        left = [f"order {key} was never answered" for key, p in self.of_key.items() if p.order is None]
-        told: dict[str, bool] = {}
-        for attempt in range(attempts):
-            web = attempt % 2
-            late = [p for key, p in self.of_key.items() if p.order is not None and not told.get(key)]
-            if not late:
-                break
-            for purchase, done in zip(late, await asyncio.gather(*(self._tell(p, web) for p in late)), strict=True):
-                told[purchase.buy.key] = done
-        return left + [f"what became of order {key} was never taken" for key, done in told.items() if not done]
+        web = 0
+        while (left := [p for p in self.of_key.values() if p.order is None]) and not patience.is_over:
+            await asyncio.gather(*(self._order(p, web) for p in left))
+            web = 1 - web
+        late = [f"{patience}: order {p.buy.key} was never answered" for p in left]
+        untold = [p for p in self.of_key.values() if p.order is not None]
+        while untold and not patience.is_over:
+            told = await asyncio.gather(*(self._tell(p, web) for p in untold))
+            untold = [p for p, done in zip(untold, told, strict=True) if not done]
+            web = 1 - web
+        return late + [f"{patience}: what became of order {p.buy.key} was never taken" for p in untold]
 
     async def _tell(self, purchase: Purchase, web: int) -> bool:
         if purchase.paid and not await self._say(purchase, "paid", web):

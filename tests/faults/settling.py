@@ -1,7 +1,10 @@
-"""After the faults: the system comes to rest, unknown outcomes are asked for, then everything is compared."""
+"""After the faults: the system comes to rest, unknown outcomes are asked for, then everything is compared.
+
+What does not come to rest in time is told apart from what is wrong: nobody can judge a system amid its work.
+"""
 
 import asyncio
-import time
+from collections.abc import Callable
 from contextlib import closing
 from random import Random
 from typing import TYPE_CHECKING
@@ -12,9 +15,9 @@ from livegift.audit import audit
 from livegift.errors import LivegiftError
 from livegift.store.keys import partition_roots, room_root
 from tests.faults.checks import check
-from tests.faults.model import Verdict
+from tests.faults.model import Payload, Ref, Verdict
+from tests.faults.patience import NotInTimeError, Patience, wait_patiently
 from tests.faults.world import PROCESSES, World
-from tests.waiting import wait_until
 
 if TYPE_CHECKING:
     from tests.faults.runner import Run
@@ -22,34 +25,43 @@ if TYPE_CHECKING:
 ARMED_TIMEOUT_S = 60.0
 RESTED_TIMEOUT_S = 15.0
 ASK_AGAIN_MAX = 400  # accepted refs that are repeated in the end, to see that they are remembered
-ROUNDS_MAX = 40
+SETTLE_TIMEOUT_S = 60.0  # for each kind of thing that is asked for until it is answered
+BOOKED_TIMEOUT_S = 15.0
+VIEWERS_TIMEOUT_S = 15.0
 
 
 async def settle_and_check(run: "Run") -> Verdict:
     """The verdict on a run whose operations have all been begun and answered."""
     world = run.world
     await world.heal()
-    violations = await _wait_armed(world)
-    if violations:
-        return Verdict(violations + await _why_not(world))
-    violations += await _settle(run)
-    violations += await settle_grants(run)
-    violations += await _settle_matches(run)
-    violations += await run.limited.settle(ROUNDS_MAX)
-    violations += await run.payouts.settle()
-    violations += await run.purchases.settle(ROUNDS_MAX)
-    violations += await _finish_purchases(run)
-    violations += await _ask_again(run)
-    violations += await _wait_quiet(world)
+    late = await _wait_armed(world)
+    if late:
+        return Verdict(late=late + await _why_not(world))
+    late += await _settle(run)
+    late += await settle_grants(run)
+    late += await _settle_matches(run)
+    late += await run.limited.settle(Patience(SETTLE_TIMEOUT_S))
+    late += await run.purchases.settle(Patience(SETTLE_TIMEOUT_S))
+    late += await _finish_purchases(run)
+    forgotten, unanswered = await _ask_again(run)
+    late += unanswered
+    late += await _wait_quiet(world)
+    found: list[str] = []
     try:
-        report = await audit(world.settings, 30)
+        report = await audit(world.settings, ARMED_TIMEOUT_S)
     except LivegiftError as error:
-        violations.append(f"audit: {error}")
+        late.append(f"audit: {error}")
     else:
-        violations += [f"audit {c.number}: {text}" for c in report.checks for text in c.violations]
-    await _wait_watchers(run)
-    verdict = await check(run)
-    verdict.violations += violations
+        found = [f"audit {c.number}: {text}" for c in report.checks for text in c.violations]
+    late += await _wait_watchers(run)
+    try:
+        verdict = await check(run)
+    except NotInTimeError as error:
+        verdict = Verdict(late=[str(error)])
+    late += verdict.late
+    verdict.violations += forgotten + found
+    if late:
+        verdict.late, verdict.unjudged, verdict.violations = late, verdict.violations, []
     return verdict
 
 
@@ -62,11 +74,16 @@ async def rested(world: World) -> bool:
         except (OSError, psycopg.Error):
             return False
 
+    return not await _in_time(armed, "all partitions are armed", RESTED_TIMEOUT_S)
+
+
+async def _in_time(predicate: Callable[[], object], what: str, calm_s: float) -> list[str]:
+    """What to tell when `predicate` did not become true in time."""
     try:
-        await wait_until(armed, "all partitions are armed", RESTED_TIMEOUT_S)
-    except AssertionError:
-        return False
-    return True
+        await wait_patiently(predicate, what, calm_s)
+    except NotInTimeError as error:
+        return [str(error)]
+    return []
 
 
 async def _wait_armed(world: World) -> list[str]:
@@ -76,10 +93,9 @@ async def _wait_armed(world: World) -> list[str]:
     try:
         for name in world.names("web"):
             await world.web_ready(name)
-        await wait_until(armed, "all partitions are armed", ARMED_TIMEOUT_S)
-    except AssertionError as error:
+    except NotInTimeError as error:
         return [str(error)]
-    return []
+    return await _in_time(armed, "all partitions are armed", ARMED_TIMEOUT_S)
 
 
 async def _why_not(world: World) -> list[str]:
@@ -91,29 +107,32 @@ async def _why_not(world: World) -> list[str]:
 
 
 async def _settle(run: "Run") -> list[str]:
-    """Repeat every ref of which some attempt's outcome is unknown, until it is known."""
+    """Repeat every ref of which some attempt's outcome is unknown, with each of its payloads, until all are known.
+
+    With each: the first may have been refused because another one was accepted, and nobody was told of that one.
+    """
     refs = run.model.unsettled()
     run.result.unknown = len(refs)
-    for turn in range(ROUNDS_MAX):
-        left = [ref for ref in refs if not ref.is_settled]
-        if not left:
-            break
+    left = [(ref, payload) for ref in refs for payload in dict.fromkeys(attempt.payload for attempt in ref.attempts)]
+    patience, turn = Patience(SETTLE_TIMEOUT_S), 0
 
-        async def ask(ref: object, web: int = turn % 2) -> None:
-            answers = await run.senders[ref.user, web].gift(ref.ref, ref.attempts[0].payload)  # type: ignore[attr-defined]
-            ref.is_settled = bool(answers) and answers[-1].kind != "unknown"  # type: ignore[attr-defined]
+    async def is_answered(ref: Ref, payload: Payload, web: int) -> bool:
+        answers = await run.senders[ref.user, web].gift(ref.ref, payload)
+        return bool(answers) and answers[-1].kind != "unknown"
 
+    while left and not patience.is_over:
+        answered: list[bool] = []
         for start in range(0, len(left), 500):
-            await asyncio.gather(*(ask(ref) for ref in left[start : start + 500]))
+            asked = (is_answered(ref, payload, turn % 2) for ref, payload in left[start : start + 500])
+            answered += await asyncio.gather(*asked)
+        left = [one for one, done in zip(left, answered, strict=True) if not done]
+        turn += 1
         await asyncio.sleep(0.1)  # a pause between attempts
-    left = [ref for ref in refs if not ref.is_settled]
-    run.result.resolved = len(refs) - len(left)
-    # A ref with several payloads: the first may have been refused because another one was accepted. Ask for each.
-    several = [ref for ref in refs if len({a.payload for a in ref.attempts}) > 1]
-    for ref in several:
-        for payload in {attempt.payload for attempt in ref.attempts[1:]} - {ref.attempts[0].payload}:
-            await run.senders[ref.user, 0].gift(ref.ref, payload)
-    return [f"ref {ref.ref} of {ref.user} never got an answer: {ref.attempts[-3:]}" for ref in left[:10]]
+    unknown = {(ref.user, ref.ref) for ref, _ in left}
+    for ref in refs:
+        ref.is_settled = (ref.user, ref.ref) not in unknown
+    run.result.resolved = len(refs) - len(unknown)
+    return [f"{patience}: ref {ref.ref} of {ref.user} never got an answer: {ref.attempts[-3:]}" for ref, _ in left[:10]]
 
 
 async def settle_grants(run: "Run") -> list[str]:
@@ -121,49 +140,45 @@ async def settle_grants(run: "Run") -> list[str]:
     for grant in run.model.grants.values():
         grant.is_certain = False
     # What was noted as short of memory takes nothing new until somebody has its lease again and looks.
-    deadline = time.monotonic() + ARMED_TIMEOUT_S
-    while time.monotonic() < deadline:
+    patience = Patience(SETTLE_TIMEOUT_S)
+    while not patience.is_over:
         left = [ref for ref, grant in run.model.grants.items() if not grant.is_certain]
         if not left:
             return []
         await asyncio.gather(*(run.grant(ref) for ref in left))
         await asyncio.sleep(0.05)  # a pause between attempts
-    return [f"grant {ref} never succeeded" for ref, grant in run.model.grants.items() if not grant.is_certain]
+    return [
+        f"{patience}: grant {ref} never succeeded" for ref, grant in run.model.grants.items() if not grant.is_certain
+    ]
 
 
 async def settle_limits(run: "Run") -> list[str]:
     """Before anything fails: the limit is booked, so whatever is lost, it is not."""
-    wrong = await run.limited.settle(ROUNDS_MAX)
-    try:
-        await wait_until(run.limited.booked, "the limit is booked")
-    except AssertionError as error:
-        wrong.append(str(error))
-    return wrong
+    late = await run.limited.settle(Patience(SETTLE_TIMEOUT_S))
+    return late + await _in_time(run.limited.booked, "the limit is booked", BOOKED_TIMEOUT_S)
 
 
 async def _finish_purchases(run: "Run") -> list[str]:
     async def finished() -> bool:
         return not await run.purchases.unfinished()
 
-    try:
-        await wait_until(finished, "orders are what they are to be", ARMED_TIMEOUT_S)
-    except AssertionError:
-        return await run.purchases.unfinished()
-    return []
+    late = await _in_time(finished, "orders are what they are to be", SETTLE_TIMEOUT_S)
+    return late and late + await run.purchases.unfinished()
 
 
 async def _settle_matches(run: "Run") -> list[str]:
     """All of them again, until each was answered; then every other one ends, and what is due is given back."""
     for match in run.model.matches.values():
         match.match_id = None
-    for _ in range(ROUNDS_MAX):
+    patience = Patience(SETTLE_TIMEOUT_S)
+    while True:
         left = [key for key, match in run.model.matches.items() if match.match_id is None]
         if not left:
             break
+        if patience.is_over:
+            return [f"{patience}: match {key} was never answered" for key in left]
         await asyncio.gather(*(run.fund_match(key) for key in left))
         await asyncio.sleep(0.05)  # a pause between attempts
-    else:
-        return [f"match {key} was never answered" for key in left]
 
     async def ended() -> bool:
         odd = "SELECT room, id FROM sponsor_matches WHERE status IN ('funding', 'active') AND number % 2 = 1"
@@ -176,29 +191,37 @@ async def _settle_matches(run: "Run") -> list[str]:
         )
         return not there and not await run.world.query(due)
 
-    try:
-        await wait_until(ended, "what is left of matches is given back", 60)
-    except AssertionError as error:
-        return [str(error), *(f"match {row}" for row in await run.world.query("SELECT * FROM sponsor_matches"))]
-    return []
+    late = await _in_time(ended, "what is left of matches is given back", SETTLE_TIMEOUT_S)
+    return late and late + [f"match {row}" for row in await run.world.query("SELECT * FROM sponsor_matches")]
 
 
-async def _ask_again(run: "Run") -> list[str]:
-    """Accepted refs are remembered, also those that Redis had lost and got back from the ledger."""
+async def _ask_again(run: "Run") -> tuple[list[str], list[str]]:
+    """Accepted refs are remembered, also those that Redis had lost and got back from the ledger.
+
+    Returns what is wrong, and what had no answer in time.
+    """
     accepted = [ref for ref in run.model.refs.values() if ref.events]
     rng = Random(run.result.seed)  # noqa: S311 - repeatable on purpose
     chosen = rng.sample(accepted, min(len(accepted), ASK_AGAIN_MAX))
 
-    async def ask(ref: object) -> str | None:
-        last = max(ref.events)  # type: ignore[attr-defined]
-        payload = ref.events[last].payload  # type: ignore[attr-defined]
-        answers = await run.senders[ref.user, 0].gift(ref.ref, payload)  # type: ignore[attr-defined]
-        if run.model.may_be_lost(last) or not answers or answers[-1].event == last:
-            return None
-        return f"ref {ref.ref} of {ref.user} was accepted as {last}, a repeat got {answers}"  # type: ignore[attr-defined]
+    patience = Patience(SETTLE_TIMEOUT_S)
+    wrong, late = [], []
 
-    found = await asyncio.gather(*(ask(ref) for ref in chosen))
-    return [line for line in found if line is not None]
+    async def ask(ref: Ref) -> None:
+        last = max(ref.events)
+        while True:
+            answers = await run.senders[ref.user, 0].gift(ref.ref, ref.events[last].payload)
+            if answers and answers[-1].kind != "unknown":
+                break
+            if patience.is_over:
+                late.append(f"{patience}: a repeat of ref {ref.ref} of {ref.user} never got an answer")
+                return
+            await asyncio.sleep(0.1)  # a pause between attempts
+        if answers[-1].event != last and not run.model.may_be_lost(last):
+            wrong.append(f"ref {ref.ref} of {ref.user} was accepted as {last}, a repeat got {answers}")
+
+    await asyncio.gather(*(ask(ref) for ref in chosen))
+    return wrong, late[:10]
 
 
 async def _wait_quiet(world: World) -> list[str]:
@@ -212,15 +235,11 @@ async def _wait_quiet(world: World) -> list[str]:
                     return False
         return True
 
-    try:
-        await wait_until(quiet, "streaks have ended and the readers have everything", 30)
-    except AssertionError as error:
-        return [str(error)]
-    return []
+    return await _in_time(quiet, "streaks have ended and the readers have everything", SETTLE_TIMEOUT_S)
 
 
-async def _wait_watchers(run: "Run") -> None:
-    """Viewers have what the rooms have, if that can be; the checks tell what they lack."""
+async def _wait_watchers(run: "Run") -> list[str]:
+    """Viewers have what the rooms have."""
 
     late: dict[str, str] = {}
 
@@ -234,7 +253,5 @@ async def _wait_watchers(run: "Run") -> None:
                         return False
         return True
 
-    try:
-        await wait_until(up_to_date, "viewers are up to date", 15)
-    except AssertionError:
-        run.world.notes.append(f"some viewer did not get a room's last state: {list(late.values())[-1]}")
+    late_ones = await _in_time(up_to_date, "viewers are up to date", VIEWERS_TIMEOUT_S)
+    return late_ones and late_ones + list(late.values())

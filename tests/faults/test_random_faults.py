@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import pytest
 
 from tests.faults.kinds import REGISTRY
-from tests.faults.runner import Options, run_seeds
+from tests.faults.results import Options
+from tests.faults.runner import run_seeds
 
 # Kinds that are known to break something that is not livegift's own, see test_append_only_file.py.
 LEFT_OUT = {"tear-transaction"}
@@ -41,5 +42,6 @@ async def test_everything_is_right_after_random_faults(seed: Seed) -> None:
     print(f"FAULT_SEED={seed.seed}")
     (result,) = await run_seeds([seed.seed], Options(seed.operations, seed.faults, seed.kinds))
     assert result.violations == [], "\n".join(result.violations[:20])
+    assert result.late == [], "\n".join([*result.late[:20], *result.unjudged[:20]])
     assert result.gifts
     assert result.operations == seed.operations

@@ -25,12 +25,12 @@ from tests.conftest import COMMON
 from tests.faults.files import CurrentFolder, Sizes, last_part
 from tests.faults.ledger_server import POSTGRES_SETTINGS, LedgerServer
 from tests.faults.model import Loss, Model
+from tests.faults.patience import NotInTimeError, wait_patiently
 from tests.faults.preload import Clocks
 from tests.faults.purchases import SECRETS
 from tests.faults.turns import Turns
 from tests.faults.ways import Way
 from tests.system import System, command, environ
-from tests.waiting import wait_until
 
 ROLES = {"web": 2, "relay": 2, "aggregator": 2}
 PROCESSES = tuple(f"{role} {i + 1}" for role, count in ROLES.items() for i in range(count))
@@ -171,7 +171,7 @@ class World(LedgerServer):
             status, _ = await asyncio.to_thread(self.system.http, "GET", "/readyz", web=name)
             return status == 200
 
-        await wait_until(ready, f"{name} is ready", timeout_s)
+        await wait_patiently(ready, f"{name} is ready", timeout_s)
 
     # --- Processes ----------------------------------------------------------------------------------------------------
 
@@ -259,7 +259,7 @@ class World(LedgerServer):
             with closing(replica.client()) as client:
                 return bool(client.info("replication").get("master_link_status") == "up")
 
-        await wait_until(follows, "the replica follows", 30)
+        await wait_patiently(follows, "the replica follows", 30)
         return replica
 
     def move_to(self, server: RedisServer, but: Collection[str] = ()) -> None:
@@ -342,8 +342,8 @@ class World(LedgerServer):
             return True
 
         try:
-            await wait_until(tried, what, 30)
-        except AssertionError:
+            await wait_patiently(tried, what, 30)
+        except NotInTimeError:
             self.notes.append(f"{what} did not succeed: {errors[-1]}")
 
     # --- After the faults ---------------------------------------------------------------------------------------------
