@@ -28,6 +28,14 @@ ASK_AGAIN_MAX = 400  # accepted refs that are repeated in the end, to see that t
 SETTLE_TIMEOUT_S = 60.0  # for each kind of thing that is asked for until it is answered
 BOOKED_TIMEOUT_S = 15.0
 VIEWERS_TIMEOUT_S = 15.0
+LOOKS_MAX = 4
+# Matches that will move their sponsor's wallet: not paid yet, in a room that is over, or over with coins left.
+MATCHES_DUE = (
+    "SELECT m.id FROM sponsor_matches m LEFT JOIN rooms r ON r.id = m.room WHERE m.status = 'funding' "
+    "OR m.status = 'active' AND (r.id IS NULL OR r.status <> 'live') "
+    "OR m.status IN ('exhausted', 'ended') AND m.partition IS NOT NULL "
+    "AND m.returned_coins < m.budget_coins - m.used_coins"
+)
 
 
 async def settle_and_check(run: "Run") -> Verdict:
@@ -45,24 +53,31 @@ async def settle_and_check(run: "Run") -> Verdict:
     late += await _finish_purchases(run)
     forgotten, unanswered = await _ask_again(run)
     late += unanswered
-    late += await _wait_quiet(world)
-    found: list[str] = []
-    try:
-        report = await audit(world.settings, ARMED_TIMEOUT_S)
-    except LivegiftError as error:
-        late.append(f"audit: {error}")
-    else:
-        found = [f"audit {c.number}: {text}" for c in report.checks for text in c.violations]
-    late += await _wait_watchers(run)
-    try:
-        verdict = await check(run)
-    except NotInTimeError as error:
-        verdict = Verdict(late=[str(error)])
-    late += verdict.late
-    verdict.violations += forgotten + found
-    if late:
-        verdict.late, verdict.unjudged, verdict.violations = late, verdict.violations, []
+    verdict = await _look(run)
+    verdict.violations += forgotten
+    verdict.late = late + verdict.late
+    if verdict.late:
+        verdict.unjudged, verdict.violations = verdict.violations, []
     return verdict
+
+
+async def _look(run: "Run") -> Verdict:
+    """Compare everything at one moment: what has moved while it was looked at is looked at again."""
+    world = run.world
+    for _ in range(LOOKS_MAX):
+        late = await _wait_quiet(world)
+        before = await world.said(world.redis)
+        late += await _wait_watchers(run)
+        try:
+            report = await audit(world.settings, ARMED_TIMEOUT_S)
+            verdict = await check(run)
+        except (LivegiftError, NotInTimeError) as error:
+            return Verdict(late=[*late, str(error)])
+        if late or await world.said(world.redis) == before:
+            verdict.violations += [f"audit {c.number}: {text}" for c in report.checks for text in c.violations]
+            verdict.late += late
+            return verdict
+    return Verdict(late=[f"wallets still moved after {LOOKS_MAX} looks"])
 
 
 async def rested(world: World) -> bool:
@@ -185,11 +200,7 @@ async def _settle_matches(run: "Run") -> list[str]:
         there = await run.world.query(odd)
         for room, match_id in there:
             await run.end_match(room, match_id)
-        due = (
-            "SELECT id FROM sponsor_matches WHERE status = 'funding' OR status IN ('exhausted', 'ended') "
-            "AND partition IS NOT NULL AND returned_coins < budget_coins - used_coins"
-        )
-        return not there and not await run.world.query(due)
+        return not there and not await run.world.query(MATCHES_DUE)
 
     late = await _in_time(ended, "what is left of matches is given back", SETTLE_TIMEOUT_S)
     return late and late + [f"match {row}" for row in await run.world.query("SELECT * FROM sponsor_matches")]
@@ -225,9 +236,11 @@ async def _ask_again(run: "Run") -> tuple[list[str], list[str]]:
 
 
 async def _wait_quiet(world: World) -> list[str]:
-    """Streaks have ended, and both readers have everything."""
+    """Streaks have ended, both readers have everything, and nothing is due that would move a wallet by itself."""
 
-    def quiet() -> bool:
+    async def quiet() -> bool:
+        if await world.query(MATCHES_DUE):
+            return False
         with closing(world.redis.client()) as client:
             for root in partition_roots(world.settings.partitions):
                 row = client.hmget(f"{root}:meta", "n", "relayed_n", "booked_n")
