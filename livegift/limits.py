@@ -44,6 +44,11 @@ CATALOGUE_PRICES_MAX = 300  # regions of one package
 # A connection.
 HELLO_TIMEOUT_S = 5.0
 HELLO_ANSWER_S = 4.0
+# Of one connection: a signature to check and a wallet to read each; a snapshot and what was missed each.
+HELLOS_PER_S_MAX = 0.2
+HELLOS_BURST_MAX = 5
+JOINS_PER_S_MAX = 4
+JOINS_BURST_MAX = 24
 TOKEN_RENEW_TIMEOUT_S = 60.0
 ROOMS_PER_CONNECTION_MAX = 8
 GIFTS_IN_FLIGHT_PER_CONNECTION_MAX = 256
@@ -54,6 +59,15 @@ CONNECTION_BUFFER_BYTES_MAX = 1024 * 1024
 CONNECTION_BUFFER_FRAMES_MAX = 2_000
 COMMANDS_WAITING_PER_CONNECTION_MAX = 32
 REFUSED_IN_A_ROW_MAX = 200
+# A command is a read and a frame, and then some: large ones and those that are refused are within the budget as well.
+FRAME_UNITS_PER_COMMAND = 8
+FRAME_UNIT_BYTES = 1024
+FRAMES_PER_TURN_MAX = 64
+# Control frames, fragments, and reads of so few bytes that complete no frame.
+ODD_FRAMES_PER_S_MAX = 100
+ODD_FRAMES_BURST_MAX = 500
+ODD_READ_BYTES_MAX = 64
+FRAGMENTS_PER_MESSAGE_MAX = 128
 USER_RATE_FACTOR = 2
 CONNECT_RETRY_S = 5.0
 SLOW_VIEWER_S = 60.0
@@ -63,7 +77,8 @@ WHEEL_TICK_S = 0.25
 COMPRESS_BYTES_MIN = 1024
 COMPRESS_LEVEL = 1
 CLOSE_TIMEOUT_S = 2.0
-CLOSE_LINGER_S = 90.0
+CLOSE_LINGER_S = 10.0
+CLOSE_DISCARD_BYTES_MAX = 64 * 1024
 READY_TIMEOUT_S = 2.0
 
 # Gifts on their way to Redis.

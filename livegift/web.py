@@ -48,7 +48,7 @@ def run_web(settings: Settings, sock: socket.socket, *, with_demo: bool = False)
         create_app(settings, with_demo=with_demo, wheel=wheel),
         loop="uvloop",
         http="h11",
-        ws=protocol_class(wheel) if settings.fast_path else "websockets-sansio",
+        ws=protocol_class(wheel, settings.commands_per_s_max) if settings.fast_path else "websockets-sansio",
         ws_max_size=settings.frame_bytes_max,
         # uvicorn's own costs 40 KB and a compression for each viewer; the protocol class has its own way.
         ws_per_message_deflate=False,

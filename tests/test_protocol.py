@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from livegift.hub.framing import frame_end
 from livegift.hub.message import Message, text_frame
-from livegift.hub.protocol import frame_end
 from livegift.hub.rates import TokenBucket
 from livegift.hub.wheel import Wheel
 from livegift.limits import COMPRESS_BYTES_MIN
@@ -90,7 +90,7 @@ def test_the_wheel_runs_what_is_due_once_and_in_time() -> None:
 
 def test_a_token_bucket_refills() -> None:
     now = 0.0
-    bucket = TokenBucket(10, lambda: now)
+    bucket = TokenBucket(10, clock=lambda: now)
     assert [bucket.take() for _ in range(20)] == [0] * 20
     assert bucket.take() == 100
     now = 0.35

@@ -27,6 +27,10 @@ from livegift.limits import (
     GIFTS_IN_FLIGHT_PER_CONNECTION_MAX,
     HELLO_ANSWER_S,
     HELLO_TIMEOUT_S,
+    HELLOS_BURST_MAX,
+    HELLOS_PER_S_MAX,
+    JOINS_BURST_MAX,
+    JOINS_PER_S_MAX,
     MESSAGE_LENGTH_MAX,
     REFUSED_IN_A_ROW_MAX,
     ROOMS_PER_CONNECTION_MAX,
@@ -68,6 +72,8 @@ class Connection:
         self._sender: Sender | None = None
         self._feeds: dict[str, RoomFeed] = {}
         self._bucket = TokenBucket(services.settings.commands_per_s_max)
+        self._hello_bucket = TokenBucket(HELLOS_PER_S_MAX, HELLOS_BURST_MAX)
+        self._join_bucket = TokenBucket(JOINS_PER_S_MAX, JOINS_BURST_MAX)
         self._user_bucket: TokenBucket | None = None
         self._in_flight = 0
         self._deadline: Deadline | None = None
@@ -133,22 +139,24 @@ class Connection:
                 self._answer(command.id, wire.pong_frame(bytes(command.t), int(time.time() * 1000)))
             return None
         if isinstance(command, wire.Hello):
-            return self.hello(command.token, command.id)
+            may_pass = self._allowed(command.id, costly=self._hello_bucket)
+            return self.hello(command.token, command.id) if may_pass else None
         if self._sender is None:
             self._outlet.close(Close.UNAUTHENTICATED, "say hello with a token first")
             return None
         ref = command.ref if isinstance(command, wire.GiftSendCommand) else None
+        if not self._allowed(command.id, ref, self._join_bucket if isinstance(command, wire.RoomJoin) else None):
+            return None
         if self._token_expired:
             self._error(RequestError("token_expired"), command.id, ref=ref)
-        elif self._allowed(command.id, ref):
-            try:
-                work = self._run(command, self._sender)
-            except Exception:  # a fault of ours: it is told, so that nobody waits for ever
-                log.exception("connection.command_failed")
-                self._on_fault(command)
-            else:
-                return None if work is None else self._answering_faults(work, command)
-        return None
+            return None
+        try:
+            work = self._run(command, self._sender)
+        except Exception:  # a fault of ours: it is told, so that nobody waits for ever
+            log.exception("connection.command_failed")
+            self._on_fault(command)
+            return None
+        return None if work is None else self._answering_faults(work, command)
 
     async def _answering_faults(self, work: Work, command: wire.Command) -> None:
         try:
@@ -167,6 +175,10 @@ class Connection:
     def refuse_binary(self) -> None:
         """A binary frame came."""
         self._outlet.close(Close.BAD_FRAME, "expected a text frame with a JSON object, got a binary one")
+
+    def too_fast(self, why: str) -> None:
+        """More came than a connection may send."""
+        self._outlet.close(Close.TOO_FAST, why)
 
     def _run(self, command: wire.Command, sender: Sender) -> Work | None:
         if isinstance(command, wire.GiftSendCommand):
@@ -198,8 +210,13 @@ class Connection:
         else:
             self._error(error, error.id, ref=error.ref)
 
-    def _allowed(self, command_id: wire.CommandId | None, ref: str | None = None) -> bool:
+    def _allowed(
+        self, command_id: wire.CommandId | None, ref: str | None = None, costly: TokenBucket | None = None
+    ) -> bool:
+        """Count one command, and one of its own kind where that is `costly`; answer it when that is too much."""
         wait_ms = self._bucket.take() or (self._user_bucket.take() if self._user_bucket else 0)
+        if wait_ms == 0 and costly is not None:
+            wait_ms = costly.take()
         if wait_ms == 0:
             self._refused = 0
             return True

@@ -56,13 +56,14 @@ async def _refuse(websocket: WebSocket, reason: str) -> None:
 class _Direct:
     """A connection as its protocol sees it."""
 
-    __slots__ = ("connection", "inbox", "on_text", "on_writable")
+    __slots__ = ("connection", "inbox", "on_flood", "on_text", "on_writable")
 
     def __init__(self, connection: Connection, hold: Callable[[bool], None]) -> None:
         self.connection = connection
         self.inbox = Inbox(connection.on_text, hold)
         self.on_text = self.inbox.put
         self.on_writable = connection.on_writable
+        self.on_flood = connection.too_fast
 
     def on_binary(self) -> None:
         self.connection.refuse_binary()

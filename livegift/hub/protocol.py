@@ -6,20 +6,16 @@ protocol. Another server does not have the extension; the hub then uses plain AS
 """
 
 import asyncio
-from typing import Any, ClassVar, Protocol, cast
+from typing import Any, ClassVar, cast
 
 from uvicorn._types import ASGIReceiveEvent, ASGISendEvent
-from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.exceptions import InvalidState
 from websockets.extensions.permessage_deflate import PerMessageDeflate, ServerPerMessageDeflateFactory
 from websockets.http11 import Request
-from websockets.protocol import OPEN
 
-try:
-    from websockets.speedups import apply_mask
-except ImportError:  # as websockets itself does where it has no wheel
-    from websockets.utils import apply_mask
-
+from livegift.hub.framing import pong_frame
+from livegift.hub.intake import COMMANDS, EARLY, FULL, Intake, Listener
+from livegift.hub.mailbox import Mailbox, NoFlowControl
 from livegift.hub.message import Message, text_frame
 from livegift.hub.tap import Tap, nowhere
 from livegift.hub.wheel import Deadline, Wheel
@@ -32,81 +28,11 @@ from livegift.limits import (
 )
 
 EXTENSION = "livegift.direct"
-_PING, _PONG = b"\x89\x00", b"\x8a\x80"  # empty; the pong is masked
+_EMPTY_PING = b"\x89\x00"
 _WINDOW_BITS = 15  # what shared messages are compressed with, see `Message.deflated`
 
 
-# RFC 6455, 5.2: FIN and opcode 1; the mask's bit; bytes before the payload of a masked frame, by its 7-bit length.
-_TEXT, _MASKED = 0x81, 0x80
-_HEADER_BYTES = {126: 8, 127: 14}
-
-
-def frame_end(data: bytes, at: int) -> int | None:
-    """Where the frame that begins at `at` ends; None while its header is not complete."""
-    if len(data) < at + 2:
-        return None
-    length = data[at + 1] & 0x7F
-    header = _HEADER_BYTES.get(length, 6) - (0 if data[at + 1] & _MASKED else 4)
-    if len(data) < at + header:
-        return None
-    if length == 126:  # noqa: PLR2004 - RFC 6455, 5.2
-        length = int.from_bytes(data[at + 2 : at + 4])
-    elif length == 127:  # noqa: PLR2004
-        length = int.from_bytes(data[at + 2 : at + 10])
-    return at + header + length
-
-
-class Listener(Protocol):
-    """Who attaches to a connection. Called from the event loop's callbacks, so none of it may block or raise."""
-
-    def on_text(self, text: str) -> None:
-        """A text message has come."""
-
-    def on_binary(self) -> None:
-        """A binary message has come."""
-
-    def on_writable(self) -> None:
-        """What was written has gone out, after `is_full`."""
-
-
-class _Mailbox:
-    """What an idle connection needs of an `asyncio.Queue`, which has four deques of 700 bytes: one reader, the end."""
-
-    __slots__ = ("_messages", "_reader")
-
-    def __init__(self) -> None:
-        self._messages: list[ASGIReceiveEvent] = []
-        self._reader: asyncio.Future[None] | None = None
-
-    def empty(self) -> bool:
-        return not self._messages
-
-    def put_nowait(self, message: ASGIReceiveEvent) -> None:
-        self._messages.append(message)
-        if self._reader is not None and not self._reader.done():
-            self._reader.set_result(None)
-
-    async def get(self) -> ASGIReceiveEvent:
-        while not self._messages:
-            self._reader = asyncio.get_running_loop().create_future()
-            await self._reader
-        return self._messages.pop(0)
-
-
-class _NoFlowControl:
-    """In the place of the event that uvicorn's own `send` waits for, which is not used any more."""
-
-    __slots__ = ()
-
-    def set(self) -> None: ...
-
-    def clear(self) -> None: ...
-
-    async def wait(self) -> bool:
-        return True
-
-
-class DirectProtocol(WebSocketsSansIOProtocol):
+class DirectProtocol(Intake):
     """One connection. A subclass made by `protocol_class` knows its process' wheel."""
 
     wheel: ClassVar[Wheel]
@@ -115,11 +41,8 @@ class DirectProtocol(WebSocketsSansIOProtocol):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         """As uvicorn makes it."""
         super().__init__(*args, **kwargs)
-        self._listener: Listener | None = None
-        self._heard = True
+        self._left_bytes = 0  # in the buffer, at the last ping
         self._deadline: Deadline | None = None
-        self._is_aligned = True
-        self._rest = b""  # the beginning of a frame
         self._out: list[bytes] = []
         self.tap = Tap()
         self.is_full = False
@@ -141,8 +64,8 @@ class DirectProtocol(WebSocketsSansIOProtocol):
         early = []
         while not self.queue.empty():
             early.append(self.queue.get_nowait())
-        self.queue = cast("asyncio.Queue[ASGIReceiveEvent]", _Mailbox())
-        self.writable = cast("asyncio.Event", _NoFlowControl())
+        self.queue = cast("asyncio.Queue[ASGIReceiveEvent]", Mailbox())
+        self.writable = cast("asyncio.Event", NoFlowControl())
         for event in early:
             if event["type"] != "websocket.receive":
                 self.queue.put_nowait(event)
@@ -150,7 +73,7 @@ class DirectProtocol(WebSocketsSansIOProtocol):
                 listener.on_text(text)
             else:
                 listener.on_binary()
-        self.hold_reading(False)
+        self._hold(EARLY, False)
 
     @property
     def is_open(self) -> bool:
@@ -193,13 +116,7 @@ class DirectProtocol(WebSocketsSansIOProtocol):
 
     def hold_reading(self, hold: bool) -> None:  # noqa: FBT001 - its one argument is its meaning
         """Stop reading, or go on: the other side's sends then wait in its own buffers."""
-        if hold == self.read_paused or self.transport.is_closing():
-            return
-        self.read_paused = hold
-        if hold:
-            self.transport.pause_reading()
-        else:
-            self.transport.resume_reading()
+        self._hold(COMMANDS, hold)
 
     def close_now(self, code: int, reason: str) -> None:
         """Say goodbye behind what is in the buffer; whoever does not take it in CLOSE_LINGER_S is cut off."""
@@ -210,14 +127,22 @@ class DirectProtocol(WebSocketsSansIOProtocol):
             self.conn.send_close(code, reason)
         except InvalidState:
             return
+        self._end(code, reason)
+
+    def _end(self, code: int, reason: str) -> None:
+        """Send the close frame that `websockets` has made, and take nothing more but the other side's."""
         self.tap.send(b"".join(self.conn.data_to_send()))
         self.close_sent = True
         self.tap.shut()
         self._listener = None
         self.queue.put_nowait({"type": "websocket.disconnect", "code": code, "reason": reason})
-        self.hold_reading(False)
-        # As uvicorn has it: the peer's answer ends it sooner; without a timer it would close the transport at once.
+        self._rest, self._holds = b"", 0
+        self._read_or_not()
+        # To close while something is unread would reset the connection, and the other side might never see the code.
+        # So it is told that nothing follows, and closes itself; without a timer uvicorn would close at once.
         self.close_timer = self.loop.call_later(CLOSE_LINGER_S, self.transport.abort)
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
 
     # --- What uvicorn calls -------------------------------------------------------------------------------------------
 
@@ -263,98 +188,51 @@ class DirectProtocol(WebSocketsSansIOProtocol):
             return
         if self.close_sent:
             return  # there is a timer
-        if not self._heard:
-            # Not even a pong to the last ping: nobody is there to take a close frame.
+        before, self._left_bytes = self._left_bytes, self.buffered_bytes
+        if not self._heard and self._left_bytes >= before:
+            # No pong to the last ping, nor does it take what it was sent: nobody is there to take a close frame.
             self.transport.abort()
             return
         self._heard = False
         if not self.is_full:
-            self.tap.send(_PING)
+            self.tap.send(_EMPTY_PING)
+            self._awaits_pong = True
         self._deadline = self.wheel.after(PING_PERIOD_S, self._ping)
-
-    def data_received(self, data: bytes) -> None:
-        """Bytes have come. Whole, uncompressed text messages take the short way; `websockets` gets all other frames."""
-        self._heard = True
-        if self._listener is None or not self._is_aligned:
-            # From here on nobody but the parser knows where a frame begins.
-            self._is_aligned = not self.handshake_initiated
-            self._parse(data)
-            return
-        if self._rest:
-            data = self._rest + data
-            self._rest = b""
-        at = 0
-        while at < len(data):
-            end = frame_end(data, at)
-            if end is None or end > len(data):
-                if end is not None and end - at > self.config.ws_max_size:
-                    self._is_aligned = False  # it will be refused, before all of it has come
-                    self._parse(data[at:])
-                else:
-                    self._rest = data[at:]
-                return
-            if data.startswith(_PONG, at):
-                pass  # to our ping, and `_heard` is all that it says
-            elif data[at] != _TEXT or not data[at + 1] & _MASKED or self.conn.current_size is not None:
-                self._parse(data[at:end])
-            elif not self._take_text(data, at, end):
-                return
-            at = end
 
     def _parse(self, data: bytes) -> None:
         """Let uvicorn and `websockets` see to it, whose answers go through the transport."""
         self.tap.shut()
-        super().data_received(data)
+        super()._parse(data)
         self._open_tap()
 
-    def _take_text(self, data: bytes, at: int, end: int) -> bool:
-        """Unmask and hand over one message; False when the connection has ended."""
-        payload_at = at + _HEADER_BYTES.get(data[at + 1] & 0x7F, 6)
-        payload = data[payload_at:end]
-        listener = self._listener
-        if listener is None or self.conn.state is not OPEN or len(payload) > self.config.ws_max_size:
-            self._parse(data[at:end])
-            return True
-        try:
-            text = apply_mask(payload, data[payload_at - 4 : payload_at]).decode()
-        except UnicodeDecodeError:
-            self._parse(data[at:end])  # which knows what to say to that
-            return False
-        listener.on_text(text)
-        return True
+    def _answer_ping(self) -> None:
+        """RFC 6455, 5.5.3: of several pings the newest may be answered alone; once there is room for that."""
+        if self._asked is not None and not self.is_full and self.is_open:
+            self.tap.send(pong_frame(self._asked))
+            self._asked = None
 
-    def send_receive_event_to_app(self) -> None:
-        """A message is complete."""
-        listener = self._listener
-        if listener is None:
-            super().send_receive_event_to_app()
-            return
-        data = self.frames[0] if len(self.frames) == 1 else b"".join(self.frames)
-        self.frames = []
-        if self.close_sent:
-            return
-        if self.curr_msg_data_type != "text":
-            listener.on_binary()
-            return
-        try:
-            text = data.decode()
-        except UnicodeDecodeError:
-            self.conn.fail(1007, "expected UTF-8")
-            self.handle_parser_exception()
-            return
-        listener.on_text(text)
+    def handle_parser_exception(self) -> None:
+        """What came is against the protocol's rules."""
+        close = self.conn.close_sent
+        if close is not None and not self.close_sent:
+            self._end(close.code, close.reason)
 
     def pause_writing(self) -> None:
         """The buffer is over its limit."""
         super().pause_writing()
         self.is_full = True
         self.tap.shut()
+        if self._listener is not None:
+            self._hold(FULL, True)  # answers to more would only fill the memory
 
     def resume_writing(self) -> None:
         """It has drained."""
         super().resume_writing()
         self.is_full = False
+        self._heard = True
         self._open_tap()
+        self._answer_ping()
+        self._hold(FULL, False)
         if self._listener is not None:
             self._listener.on_writable()
 
@@ -381,6 +259,7 @@ _DEFLATE = [
 ]
 
 
-def protocol_class(wheel: Wheel, *, deflate: bool = True) -> type[asyncio.Protocol]:
+def protocol_class(wheel: Wheel, commands_per_s_max: int, *, deflate: bool = True) -> type[asyncio.Protocol]:
     """The class for uvicorn's `ws`, with what all connections of this process share."""
-    return type("HubProtocol", (DirectProtocol,), {"wheel": wheel, "deflate": deflate})
+    shared = {"wheel": wheel, "commands_per_s_max": commands_per_s_max, "deflate": deflate}
+    return type("HubProtocol", (DirectProtocol,), shared)

@@ -6,33 +6,65 @@ from collections import Counter
 from collections.abc import Callable
 
 from livegift import metrics
+from livegift.limits import (
+    FRAME_UNIT_BYTES,
+    FRAME_UNITS_PER_COMMAND,
+    ODD_FRAMES_BURST_MAX,
+    ODD_FRAMES_PER_S_MAX,
+)
 
 BURST_FACTOR = 2
 
 
 class TokenBucket:
-    """At most `rate` a second, with bursts of twice that. A rate of 0 lets everything through."""
+    """At most `rate` a second, with bursts of twice that or of `burst`. A rate of 0 lets everything through."""
 
-    __slots__ = ("_at", "_clock", "_rate", "_tokens")
+    __slots__ = ("_at", "_burst", "_clock", "_rate", "_tokens")
 
-    def __init__(self, rate: int, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, rate: float, burst: float | None = None, clock: Callable[[], float] = time.monotonic) -> None:
         """Starts full."""
         self._rate = rate
+        self._burst = float(rate * BURST_FACTOR if burst is None else burst)
         self._clock = clock
-        self._tokens = float(rate * BURST_FACTOR)
+        self._tokens = self._burst
         self._at = clock()
 
-    def take(self) -> int:
-        """0 when one may pass, else in how many milliseconds the next one may."""
+    def take(self, units: int = 1) -> int:
+        """0 when so many may pass, else in how many milliseconds they may (if the burst is not less than that)."""
         if self._rate == 0:
             return 0
         now = self._clock()
-        self._tokens = min(self._rate * BURST_FACTOR, self._tokens + (now - self._at) * self._rate)
+        self._tokens = min(self._burst, self._tokens + (now - self._at) * self._rate)
         self._at = now
-        if self._tokens >= 1:
-            self._tokens -= 1
+        if self._tokens >= units:
+            self._tokens -= units
             return 0
-        return max(1, int((1 - self._tokens) / self._rate * 1000))
+        return max(1, int((units - self._tokens) / self._rate * 1000))
+
+
+class FrameBudget:
+    """What one connection may send, whatever it says: reads, frames and their bytes; less of what carries no message.
+
+    Clients of this server send whole messages, a few a second. Control frames, fragments and bytes that come one by
+    one cost more than they say, and reach no rate of commands.
+    """
+
+    __slots__ = ("_all", "_odd")
+
+    def __init__(self, commands_per_s_max: int) -> None:
+        """By the rate of commands; 0 leaves only the limit of what carries no message."""
+        self._all = TokenBucket(FRAME_UNITS_PER_COMMAND * commands_per_s_max)
+        self._odd: TokenBucket | None = None
+
+    def spend(self, frames: int, size: int) -> bool:
+        """Count a read of so many whole frames and bytes; False when that is too much."""
+        return self._all.take(1 + frames + size // FRAME_UNIT_BYTES) == 0
+
+    def spend_odd(self) -> bool:
+        """Count a control frame, a fragment, or a few bytes that complete no frame; False when that is too much."""
+        if self._odd is None:  # few connections ever need one
+            self._odd = TokenBucket(ODD_FRAMES_PER_S_MAX, ODD_FRAMES_BURST_MAX)
+        return self._odd.take() == 0
 
 
 class Admission:

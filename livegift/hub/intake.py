@@ -1,0 +1,233 @@
+"""What a client sends, on the direct way: whole frames, so many a turn of the loop, within a budget.
+
+Text goes to the listener at once, pings are answered here, `websockets`' parser gets every other frame. Reading stops
+while the other side does not read itself, and while more waits than should.
+"""
+
+from typing import Any, ClassVar, Protocol
+
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.frames import Frame
+from websockets.protocol import OPEN
+
+from livegift.errors import Close
+from livegift.hub.framing import (
+    CLOSE,
+    HEADER_BYTES_MAX,
+    MASKED,
+    PING,
+    PONG,
+    TEXT,
+    carries_message,
+    frame_end,
+    is_control,
+    unmasked,
+)
+from livegift.hub.rates import FrameBudget
+from livegift.limits import (
+    CLOSE_DISCARD_BYTES_MAX,
+    FRAGMENTS_PER_MESSAGE_MAX,
+    FRAMES_PER_TURN_MAX,
+    ODD_READ_BYTES_MAX,
+)
+
+# Why nothing is read at the moment: there is nobody to read for, commands wait, the other side does not read, there
+# is more than one turn of the loop may take.
+EARLY, COMMANDS, FULL, TURN = 1, 2, 4, 8
+
+
+class Listener(Protocol):
+    """Who attaches to a connection. Called from the event loop's callbacks, so none of it may block or raise."""
+
+    def on_text(self, text: str) -> None:
+        """A text message has come."""
+
+    def on_binary(self) -> None:
+        """A binary message has come."""
+
+    def on_writable(self) -> None:
+        """What was written has gone out, after `is_full`."""
+
+    def on_flood(self, why: str) -> None:
+        """More comes than a connection may send; the listener closes it."""
+
+
+class Intake(WebSocketsSansIOProtocol):
+    """The reading side of one connection; `DirectProtocol` adds the writing."""
+
+    commands_per_s_max: ClassVar[int] = 0
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        """As uvicorn makes it."""
+        super().__init__(*args, **kwargs)
+        self._listener: Listener | None = None
+        self._heard = True
+        self._rest = b""  # the beginning of a frame, or what waits while `_holds`
+        self._holds = 0
+        self._reads = True
+        self._budget = FrameBudget(self.commands_per_s_max)
+        self._asked: bytes | None = None  # the newest ping's payload
+        self._awaits_pong = False
+        self._discarded_bytes = 0
+
+    # --- What the writing side does -----------------------------------------------------------------------------------
+
+    def close_now(self, code: int, reason: str) -> None:
+        """Say goodbye."""
+        raise NotImplementedError
+
+    def _answer_ping(self) -> None:
+        """Answer the newest ping, if there is one and room for that."""
+        raise NotImplementedError
+
+    # --- Going on and waiting -----------------------------------------------------------------------------------------
+
+    def _hold(self, why: int, hold: bool) -> None:  # noqa: FBT001
+        if self.close_sent:
+            return
+        held, self._holds = self._holds, self._holds | why if hold else self._holds & ~why
+        if held and not self._holds and self._rest:
+            self._holds = TURN  # what came before goes first
+            self.loop.call_soon(self._next_turn)
+        self._read_or_not()
+
+    def _read_or_not(self) -> None:
+        reads = not self._holds
+        if reads != self._reads and not self.transport.is_closing():
+            self._reads = reads
+            if reads:
+                self.transport.resume_reading()
+            else:
+                self.transport.pause_reading()
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes have come."""
+        if not self.handshake_initiated:
+            super().data_received(data)  # the request, which the HTTP protocol has read to its end
+        elif self.close_sent:
+            self._discard(data)
+        else:
+            self._heard = True
+            self._take(self._rest + data if self._rest else data)
+
+    def _next_turn(self) -> None:
+        self._holds &= ~TURN
+        if not self._holds and not self.close_sent:
+            self._take(self._rest)
+        self._read_or_not()
+
+    def _take(self, data: bytes) -> None:
+        """Take the whole frames of `data`, as many as one turn of the loop may have; the rest waits."""
+        self._rest = b""
+        if self._listener is None:
+            self._holds |= EARLY
+        at, frames, size = 0, 0, len(data)
+        while at < size:
+            end = frame_end(data, at)
+            if end is None or end > size:
+                self._keep(data, at, end, frames)
+                break
+            if frames == FRAMES_PER_TURN_MAX and not self._holds:
+                self._holds = TURN
+                self.loop.call_soon(self._next_turn)
+            if self._holds:
+                self._rest = data[at:]
+                break
+            frames += 1
+            if data[at] == TEXT and data[at + 1] & MASKED and self.conn.current_size is None:
+                self._take_text(data, at, end)
+            else:
+                self._take_other(data, at, end)
+            if self.close_sent or self.conn.state is not OPEN:
+                return
+            at = end
+        self._answer_ping()
+        if self._holds:
+            self._read_or_not()
+        if not self._budget.spend(frames, at):
+            self._flooded("more frames came than any client sends")
+
+    def _keep(self, data: bytes, at: int, end: int | None, frames: int) -> None:
+        """The beginning of a frame, which waits for its end if that may come."""
+        if end is not None and end - at > self.config.ws_max_size + HEADER_BYTES_MAX:
+            self._parse(data[at:])  # which refuses it before all of it has come
+            return
+        self._rest = data[at:]
+        if not frames and len(data) <= ODD_READ_BYTES_MAX and not self._budget.spend_odd():
+            self._flooded("frames come in too many pieces")
+
+    def _take_other(self, data: bytes, at: int, end: int) -> None:
+        """Anything but a plain text message: pings and pongs are seen to here, `websockets` gets the rest."""
+        is_pong = is_control(data, at, PONG)
+        if is_pong and self._awaits_pong:
+            self._awaits_pong = False  # `_heard` is all that it says
+        elif not carries_message(data[at]) and not self._budget.spend_odd():
+            self._flooded("too many pings or pieces of messages came")
+        elif is_control(data, at, PING):
+            self._asked = unmasked(data, at, end)
+        elif not is_pong:
+            self._parse(data[at:end])
+
+    def _parse(self, data: bytes) -> None:
+        """Let uvicorn and `websockets` see to it, whose answers go through the transport."""
+        super().data_received(data)
+
+    def _flooded(self, why: str) -> None:
+        if self._listener is not None:
+            self._listener.on_flood(why)
+
+    def _take_text(self, data: bytes, at: int, end: int) -> None:
+        """Unmask and hand over one message."""
+        listener = self._listener
+        if listener is None or end - at > self.config.ws_max_size:
+            self._parse(data[at:end])
+            return
+        try:
+            text = unmasked(data, at, end).decode()
+        except UnicodeDecodeError:
+            self._parse(data[at:end])  # which knows what to say to that
+            return
+        listener.on_text(text)
+
+    def _discard(self, data: bytes) -> None:
+        """After our close frame nothing matters but the other side's, and little is read until then."""
+        self._discarded_bytes += len(data)
+        data, self._rest = (self._rest + data)[:CLOSE_DISCARD_BYTES_MAX], b""
+        at = 0
+        while (end := frame_end(data, at)) is not None and end <= len(data):
+            if is_control(data, at, CLOSE):
+                self.transport.close()
+                return
+            at = end
+        self._rest = data[at:]
+        if self._discarded_bytes > CLOSE_DISCARD_BYTES_MAX:
+            self._rest, self._holds = b"", EARLY
+            self._read_or_not()
+
+    def handle_cont(self, event: Frame) -> None:
+        """A piece of a message, of which there may be only so many."""
+        if len(self.frames) < FRAGMENTS_PER_MESSAGE_MAX:
+            super().handle_cont(event)
+        elif not self.close_sent:
+            self.close_now(Close.TOO_BIG, f"expected a message in at most {FRAGMENTS_PER_MESSAGE_MAX} pieces")
+
+    def send_receive_event_to_app(self) -> None:
+        """A message is complete."""
+        listener = self._listener
+        if listener is None:
+            super().send_receive_event_to_app()
+            return
+        data = self.frames[0] if len(self.frames) == 1 else b"".join(self.frames)
+        self.frames = []
+        if self.close_sent:
+            return
+        if self.curr_msg_data_type != "text":
+            listener.on_binary()
+            return
+        try:
+            text = data.decode()
+        except UnicodeDecodeError:
+            self.conn.fail(1007, "expected UTF-8")
+            self.handle_parser_exception()
+            return
+        listener.on_text(text)
