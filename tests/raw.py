@@ -96,7 +96,10 @@ class RawSocket:
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        if self.writer.transport.get_write_buffer_size():
+            self.writer.transport.abort()  # else it would wait for a server that reads no more
         self.writer.close()
+        await asyncio.sleep(0)  # it closes in the next turn of the loop
 
     async def send(self, data: bytes) -> None:
         self.writer.write(data)

@@ -21,6 +21,7 @@ from tests.hostile import unharmed
 from tests.raw import RawSocket, command, frame
 from tests.system import System
 from tests.viewer import Viewer
+from tests.waiting import wait_until
 
 DEFLATE = "permessage-deflate; client_max_window_bits"
 both_ways = BOTH_WAYS
@@ -239,3 +240,21 @@ async def test_who_does_not_read_is_skipped_and_gets_what_was_missed(system: Sys
         assert gifts == sends
         assert (await ann.gift(room, "balloon"))["status"] == "accepted"
         assert (await slow.read_until("room.events")).json()["totals"]["gifts"] == sends + 1
+
+
+async def test_who_does_not_read_is_not_read(system: System) -> None:
+    """Answers wait for their reader in the reader's own commands, not in the server's memory."""
+    count, large = 400, "x" * 16_000
+    async with RawSocket(system.address(), receive_buffer_bytes=4096) as raw:
+        await raw.hello(system.token("ann"))
+        raw.writer.write(b"".join(command(type="ping", t=[n, large]) for n in range(count)))
+        waiting: list[int] = []
+
+        def stalled() -> bool:
+            waiting.append(raw.writer.transport.get_write_buffer_size())
+            return len(waiting) > 25 and len(set(waiting[-25:])) == 1
+
+        await wait_until(stalled, "nothing more is read", 30)
+        # Six times what a connection may have waiting for it; it is not closed for that.
+        for n in range(count):
+            assert (await raw.read_until("pong", 30)).json()["t"][0] == n
