@@ -127,6 +127,8 @@ def migrate(data: Path) -> None:
 @data_option
 def token(user: str, role: str, room: str | None, name: str | None, ttl: int, age_verified: bool, data: Path) -> None:  # noqa: FBT001
     """Print a token for development."""
+    if role == "overlay" and room is None:
+        raise click.UsageError("an overlay's token is for one room: say which with --room")
     from livegift.identity import Tokens
 
     tokens = Tokens(load_settings(data).jwt_secret)

@@ -5,9 +5,11 @@ import time
 import structlog
 
 from livegift import wire
+from livegift.access import require_room
 from livegift.domain.corrections import Correction
 from livegift.domain.spending import Accepted, Change
 from livegift.errors import RequestError, StoreUnavailableError
+from livegift.identity import Identity
 from livegift.ledger import corrections as stored
 from livegift.ledger.engine import Database
 from livegift.ledger.rooms import read_room
@@ -39,15 +41,16 @@ async def decide(
 
 
 async def undo(
-    database: Database, wallets: Wallets, rooms: Rooms, event_id: str, user: str, coins_min: int, window_s: int
+    database: Database, wallets: Wallets, rooms: Rooms, event_id: str, by: Identity, coins_min: int, window_s: int
 ) -> Correction:
     """Revoke a gift at its sender's own wish: once, and only a dear one that was sent just now.
 
-    Raises RequestError('not_found' or 'too_late').
+    Raises RequestError('not_found', 'forbidden' or 'too_late').
     """
-    wanted = await stored.revocation_of(database, f"undo:{event_id}", event_id, "undone by the sender", user)
-    if wanted.user != user:
+    wanted = await stored.revocation_of(database, f"undo:{event_id}", event_id, "undone by the sender", by.user)
+    if wanted.user != by.user or wanted.gift is None:
         raise RequestError("not_found", "You have sent no such gift.")
+    require_room(by, wanted.gift.room)
     if wanted.coins < coins_min:
         raise RequestError(
             "too_late", f"Gifts of {coins_min} coins and more can be undone, this one has {wanted.coins}."

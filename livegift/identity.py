@@ -55,6 +55,13 @@ class Identity(Struct, frozen=True):
         return self.rooms is None or room in self.rooms
 
 
+def _checked(identity: Identity) -> Identity:
+    """Raise RequestError for an overlay's token that is not for exactly one room: it stands in addresses."""
+    if identity.role == "overlay" and (identity.rooms is None or len(identity.rooms) != 1):
+        raise RequestError("unauthenticated", "rooms: expected exactly one room in an overlay's token")
+    return identity
+
+
 class Tokens:
     """Verifies tokens, and signs them for development."""
 
@@ -70,7 +77,7 @@ class Tokens:
             raise RequestError("unauthenticated", f"expected a token of at most {TOKEN_LENGTH_MAX} characters")
         try:
             claims = jwt.decode(token, self._secret, algorithms=[ALGORITHM], options={"require": ["exp", "sub"]})
-            return msgspec.convert(claims, Identity)
+            return _checked(msgspec.convert(claims, Identity))
         except jwt.ExpiredSignatureError:
             raise RequestError("token_expired") from None
         except jwt.InvalidTokenError as error:

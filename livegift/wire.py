@@ -101,6 +101,11 @@ Command = Hello | RoomJoin | RoomLeave | GiftSendCommand | Ping
 _COMMANDS: msgspec.json.Decoder[Command] = msgspec.json.Decoder(Command)
 
 
+def type_of(kind: type[Struct]) -> str:
+    """The `type` that frames of a command have."""
+    return str(kind.__struct_config__.tag)
+
+
 class BadFrameError(Exception):
     """Not a JSON object: the connection is closed (4400)."""
 

@@ -171,7 +171,7 @@ async def test_a_token_in_the_address_and_one_that_expires(running: System) -> N
     async with Viewer(f"{running.address()}", None) as viewer:
         await viewer.socket.close()
     query = Viewer(running.address(), None)
-    query._url += f"?token={running.token('alice', 'overlay')}"
+    query._url += f"?token={running.token('alice', 'overlay', rooms=['r1'])}"
     async with query as overlay:
         await overlay.expect("welcome")
     async with Viewer(running.address(), running.tokens.sign("alice", ttl_s=2)) as alice:

@@ -26,6 +26,7 @@ from livegift.api import (
     wallets,
 )
 from livegift.api.context import Context
+from livegift.api.guard import guarded
 from livegift.api.problems import HANDLERS
 from livegift.hub.hub import Hub
 from livegift.hub.wheel import Wheel
@@ -105,4 +106,4 @@ def create_app(settings: Settings, *, with_demo: bool = False, wheel: Wheel | No
     ]
     if with_demo:
         routes += demo.routes()
-    return _Application(routes=routes, lifespan=lifespan, exception_handlers=HANDLERS)
+    return _Application(routes=guarded(routes), lifespan=lifespan, exception_handlers=HANDLERS)

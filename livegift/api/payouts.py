@@ -16,7 +16,6 @@ from livegift.api.context import (
     json_response,
     page_of,
     raw_body_of,
-    require_role,
 )
 from livegift.domain.catalogue import USD_MICROS_PER_DIAMOND
 from livegift.domain.payouts import Order, Status, masked
@@ -77,13 +76,11 @@ class Payouts(HTTPEndpoint):
     async def get(self, request: Request) -> Response:
         """All of them, in pages."""
         identity = identity_of(request)
-        require_role(identity, "creator")
         return await _list(request, identity.user)
 
     async def post(self, request: Request) -> Response:
         """Ask for one: 201. The same Idempotency-Key again is the same payout."""
         identity = identity_of(request)
-        require_role(identity, "creator")
         body = await body_of(request, bodies.PayoutBody)
         key = request.headers.get("idempotency-key")
         if key is not None and not wire.is_id(key):
@@ -103,7 +100,6 @@ class OnePayout(HTTPEndpoint):
     async def get(self, request: Request) -> Response:
         """One's own."""
         identity = identity_of(request)
-        require_role(identity, "creator")
         found = await stored.read_payout(context_of(request).database, _id_of(request))
         if found is None or found.payout.creator != identity.user:
             raise RequestError("not_found", "You have no such payout.")
@@ -112,7 +108,6 @@ class OnePayout(HTTPEndpoint):
     async def delete(self, request: Request) -> Response:
         """Cancel it while nobody has decided."""
         identity = identity_of(request)
-        require_role(identity, "creator")
         found = await stored.move_payout(
             context_of(request).database, _id_of(request), "cancel", identity.user, creator=identity.user
         )
@@ -124,14 +119,12 @@ class OnePayout(HTTPEndpoint):
 
 async def list_all(request: Request) -> Response:
     """`GET /v1/admin/payouts?status=requested`."""
-    require_role(identity_of(request), "admin")
     return await _list(request, None)
 
 
 async def approve(request: Request) -> Response:
     """`POST /v1/admin/payouts/{payout}/approve`."""
     operator = identity_of(request)
-    require_role(operator, "admin")
     found = await stored.move_payout(context_of(request).database, _id_of(request), "approve", operator.user)
     return json_response(_public(found))
 
@@ -139,7 +132,6 @@ async def approve(request: Request) -> Response:
 async def reject(request: Request) -> Response:
     """`POST /v1/admin/payouts/{payout}/reject`, with `why`: the diamonds go back."""
     operator = identity_of(request)
-    require_role(operator, "admin")
     body = await body_of(request, bodies.WhyBody)
     database = context_of(request).database
     found = await stored.move_payout(database, _id_of(request), "reject", operator.user, why=body.why)
@@ -149,7 +141,6 @@ async def reject(request: Request) -> Response:
 async def make_batch(request: Request) -> Response:
     """`POST /v1/admin/payout-batches`: what is approved becomes a batch; the same id again is the same batch."""
     operator = identity_of(request)
-    require_role(operator, "admin")
     body = await body_of(request, bodies.BatchBody)
     batch_id = body.id or f"batch-{token_hex(8)}"
     found = await stored.make_batch(context_of(request).database, batch_id, operator.user, PAYOUT_BATCH_MAX)
@@ -166,7 +157,6 @@ def instructions(found: list[StoredPayout]) -> bytes:
 
 async def read_batch(request: Request) -> Response:
     """`GET /v1/admin/payout-batches/{batch}`: the file for the bank."""
-    require_role(identity_of(request), "admin")
     found = await stored.read_batch(context_of(request).database, _id_of(request, "batch"))
     headers = {
         "Content-Disposition": f'attachment; filename="{_id_of(request, "batch")}.csv"',
@@ -178,7 +168,6 @@ async def read_batch(request: Request) -> Response:
 async def settle_batch(request: Request) -> Response:
     """`POST /v1/admin/payout-batches/{batch}/result`: the bank's file; all of it is applied, or nothing."""
     operator = identity_of(request)
-    require_role(operator, "admin")
     lines = BANK.results(await raw_body_of(request, PAYOUT_RESULT_BYTES_MAX))
     batch_id = _id_of(request, "batch")
     open_ones = await stored.settle_batch(context_of(request).database, batch_id, lines, operator.user)
@@ -191,7 +180,6 @@ class SenderHold(HTTPEndpoint):
     async def put(self, request: Request) -> Response:
         """Hold, with `why`."""
         operator = identity_of(request)
-        require_role(operator, "admin")
         body = await body_of(request, bodies.WhyBody)
         await stored.hold_sender(context_of(request).database, _id_of(request, "user"), body.why, operator.user)
         return json_response({"user": _id_of(request, "user"), "held": True})
@@ -199,7 +187,6 @@ class SenderHold(HTTPEndpoint):
     async def delete(self, request: Request) -> Response:
         """Let go."""
         operator = identity_of(request)
-        require_role(operator, "admin")
         await stored.hold_sender(context_of(request).database, _id_of(request, "user"), None, operator.user)
         return json_response({"user": _id_of(request, "user"), "held": False})
 

@@ -7,6 +7,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from livegift import wire
+from livegift.access import require_room
 from livegift.api.context import context_of, identity_of, json_response, page_of
 from livegift.domain.catalogue import USD_MICROS_PER_DIAMOND
 from livegift.domain.receipts import parts_of
@@ -19,7 +20,7 @@ SEQ_MAX = 2**53
 
 
 def _may_see(identity: Identity, gift: BookedGift) -> bool:
-    return identity.role == "admin" or (identity.role != "overlay" and identity.user in (gift.sender, gift.receiver))
+    return identity.role == "admin" or identity.user in (gift.sender, gift.receiver)
 
 
 async def receipt(request: Request) -> Response:
@@ -35,6 +36,7 @@ async def receipt(request: Request) -> Response:
         gift = await stored.booked_gift(connection, event_id)
         if gift is None or not _may_see(identity, gift):
             raise RequestError("not_found", f"You have no gift {event_id} that is booked.")
+        require_room(identity, gift.room)
         payout = await stored.payout_of(connection, gift.receiver, gift.earned_before + gift.diamonds)
     body: dict[str, object] = {
         "gift_event_id": event_id,

@@ -9,7 +9,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from livegift import bodies, wire
-from livegift.api.context import body_of, context_of, identity_of, json_response, page_of, require_role, room_id_of
+from livegift.access import require_room
+from livegift.api.context import body_of, context_of, identity_of, json_response, page_of, room_id_of
 from livegift.errors import RequestError
 from livegift.ledger import rooms as stored
 from livegift.ledger.rooms import Room
@@ -33,11 +34,9 @@ async def list_rooms(request: Request) -> Response:
 async def open_room(request: Request) -> Response:
     """`POST /v1/rooms`: the same id by the same creator again is the same room."""
     identity = identity_of(request)
-    require_role(identity, "creator", "admin")
     body = await body_of(request, bodies.RoomBody)
     room_id = body.id or f"room-{token_hex(8)}"
-    if not identity.may_enter(room_id):
-        raise RequestError("forbidden", f"This token is not for room {room_id}.")
+    require_room(identity, room_id)
     context = context_of(request)
     room, is_new = await stored.open_room(
         context.database, room_id, identity.user, identity.shown_name, body.title, body.kind
@@ -62,7 +61,6 @@ async def read_room(request: Request) -> Response:
 async def change_room(request: Request) -> Response:
     """`PATCH /v1/rooms/{room}`: another title, or its end."""
     identity = identity_of(request)
-    require_role(identity, "creator", "admin")
     body = await body_of(request, bodies.RoomPatch)
     context = context_of(request)
     room = await stored.read_room(context.database, room_id_of(request))

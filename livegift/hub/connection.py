@@ -5,10 +5,11 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from secrets import token_hex
+from typing import get_args
 
 import structlog
 
-from livegift import metrics, wire
+from livegift import access, metrics, wire
 from livegift.domain.spending import Accepted, GiftSend, Refused
 from livegift.errors import ERRORS, Close, RequestError, StoreUnavailableError
 from livegift.hub.directory import Directory
@@ -42,6 +43,7 @@ from livegift.settings import Settings
 from livegift.store.wallets import Display, Outcome, Wallets
 
 log = structlog.get_logger()
+_RULES = {kind: access.COMMANDS[wire.type_of(kind)] for kind in get_args(wire.Command)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +183,12 @@ class Connection:
         self._outlet.close(Close.TOO_FAST, why)
 
     def _run(self, command: wire.Command, sender: Sender) -> Work | None:
+        room = getattr(command, "room", None)
+        try:
+            access.require(_RULES[type(command)], sender.identity, room)
+        except RequestError as error:
+            self._error(error, command.id, ref=getattr(command, "ref", None), room=room)
+            return None
         if isinstance(command, wire.GiftSendCommand):
             return self._send_gift(command, sender)
         if isinstance(command, wire.RoomJoin):
@@ -250,12 +258,22 @@ class Connection:
         services = self._services
         try:
             identity = services.tokens.verify(token)
+            access.require(access.COMMANDS["hello"], identity)
         except RequestError as error:
             self._error(error, command_id)
-            self._outlet.close(Close.UNAUTHENTICATED, error.detail[:100])
+            is_known = error.code == "forbidden"
+            self._outlet.close(Close.FORBIDDEN if is_known else Close.UNAUTHENTICATED, error.detail[:100])
             return
-        if self._sender is not None and identity.user != self._sender.identity.user:
-            self._outlet.close(Close.FORBIDDEN, "a connection can't change its user")
+        # Overlays' tokens are in addresses that people show: no wallet for them.
+        has_wallet = access.may(access.WALLET, identity)
+        if self._sender is not None:
+            before = self._sender.identity
+            if (identity.user, has_wallet) != (before.user, access.may(access.WALLET, before)):
+                self._outlet.close(Close.FORBIDDEN, "a connection can't change its user or become an overlay")
+                return
+            self._leave_all_but(identity)
+        if not has_wallet:
+            self._welcome(command_id, identity)
             return
         try:
             async with asyncio.timeout(HELLO_ANSWER_S):
@@ -269,17 +287,20 @@ class Connection:
             self._error(RequestError("unavailable"), command_id)
             self._outlet.close(Close.RESTARTING, "the balance can't be read at the moment")
             return
-        self._sender, self._token_expired = Sender(identity, services.directory, services.settings), False
         self._user_bucket = services.sessions.bucket(identity.user)
         self.wallet_seq = max(self.wallet_seq, wallet.seq)
+        self._welcome(command_id, identity, balance=wallet.balance, wallet_seq=wallet.seq)
+
+    def _welcome(self, command_id: wire.CommandId | None, identity: Identity, **wallet: int) -> None:
+        services = self._services
+        self._sender, self._token_expired = Sender(identity, services.directory, services.settings), False
         self._set_deadline(max(identity.exp - time.time(), 0), self._on_token_expired)
         self._answer(
             command_id,
             wire.frame(
                 "welcome",
                 user={"id": identity.user, "name": identity.shown_name},
-                balance=wallet.balance,
-                wallet_seq=wallet.seq,
+                **wallet,
                 session_id=self.session_id,
                 server_ms=int(time.time() * 1000),
                 limits=self._limits(),
@@ -305,12 +326,15 @@ class Connection:
             lambda: self._outlet.close(Close.UNAUTHENTICATED, "the token has expired and no new one came"),
         )
 
+    def _leave_all_but(self, identity: Identity) -> None:
+        """Leave the rooms that the new token is not for."""
+        for room in [room for room in self._feeds if not identity.may_enter(room)]:
+            self._feeds.pop(room).leave(self)
+
     # --- Rooms --------------------------------------------------------------------------------------------------------
 
     async def _join(self, command: wire.RoomJoin, identity: Identity) -> None:
         room = command.room
-        if not identity.may_enter(room):
-            raise RequestError("forbidden", f"this token is not for room {room}")
         if room not in self._feeds and len(self._feeds) >= ROOMS_PER_CONNECTION_MAX:
             raise RequestError(
                 "too_many_rooms", f"a connection may join up to {ROOMS_PER_CONNECTION_MAX} rooms: leave one first"
@@ -332,9 +356,6 @@ class Connection:
     # --- Gifts --------------------------------------------------------------------------------------------------------
 
     def _send_gift(self, command: wire.GiftSendCommand, sender: Sender) -> Work | None:
-        if sender.identity.role == "overlay" or not sender.identity.may_enter(command.room):
-            self._error(RequestError("forbidden"), command.id, ref=command.ref)
-            return None
         if self._in_flight >= GIFTS_IN_FLIGHT_PER_CONNECTION_MAX:
             self._answer(command.id, wire.error_frame("rate_limited", ref=command.ref, outcome="unknown"))
             return None
