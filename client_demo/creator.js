@@ -12,14 +12,12 @@ const SETUP_RETRY_MS = 3_000;
 
 const { room, user, name, title, problem } = pageParams("creator");
 const { client, call } = openSession({ user, role: "creator", name });
-const icon = (/** @type {any} */ gift) => gift.icon || "🎁";
 const feed = new GiftFeed(byId("feed"), {
   announcer: byId("announcer"),
   footnote: byId("feed-footnote"),
-  icon,
   amounts: true,
 });
-const streaks = new OpenStreaks(byId("streaks"), byId("streaks-empty"), icon);
+const streaks = new OpenStreaks(byId("streaks"), byId("streaks-empty"));
 const view = new RoomView(client, room, {
   feed,
   onGift: (event) => streaks.apply(event),

@@ -15,7 +15,7 @@
  * @property {HTMLElement} node
  */
 
-import { avatar, bump, el, formatNumber, paced, reducedMotion, setText, userName } from "./ui.js";
+import { avatar, bump, el, formatNumber, giftIcon, paced, reducedMotion, setText, userName } from "./ui.js";
 
 const ROWS_MAX = 60;
 /** A streak that grows further down than this comes back up, so that it is seen. */
@@ -68,13 +68,11 @@ export class GiftFeed {
    * @param {object} options
    * @param {HTMLElement} options.announcer a live region
    * @param {HTMLElement} options.footnote says how many small gifts were left out
-   * @param {(gift: any) => string} options.icon
    * @param {boolean} [options.amounts] coins and diamonds in every row
    */
-  constructor(list, { announcer, footnote, icon, amounts = false }) {
+  constructor(list, { announcer, footnote, amounts = false }) {
     this.list = list;
     this.footnote = footnote;
-    this.icon = icon;
     this.amounts = amounts;
     this.#announcer = new Announcer(announcer);
   }
@@ -171,7 +169,7 @@ export class GiftFeed {
         }),
         el("span", { class: "feed-message", dir: "auto" }),
       ),
-      el("span", { class: "feed-icon", text: this.icon(gift), "aria-hidden": "true" }),
+      giftIcon(gift, "feed-icon"),
       el("b", { class: "feed-count" }),
     );
     if (this.amounts)

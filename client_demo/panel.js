@@ -1,9 +1,11 @@
 /** The gift panel: catalogue, choice, and the buttons that send. */
 
-import { bump, byId, el, formatCoins, formatNumber, formatShort, reducedMotion, setText } from "./ui.js";
+import { bump, byId, el, formatCoins, formatNumber, formatShort, giftIcon, reducedMotion, setText } from "./ui.js";
 
 /** How long a streak waits for its next gift until the server has said otherwise; here it only paces a bar. */
 const STREAK_MS = 3_000;
+/** A catalogue of more gifts than this is searched rather than looked through. */
+const SEARCHED_FROM = 24;
 
 /**
  * @typedef {object} Gift
@@ -15,6 +17,15 @@ const STREAK_MS = 3_000;
  * @property {number} tier
  * @property {string} icon
  */
+
+/** @param {string} text @returns {string} without case and accents, as people type it */
+const searchable = (text) =>
+  text
+    .normalize("NFD")
+    .replace(/\p{M}/gu, "")
+    .replace(/[’‘]/g, "'")
+    .toLowerCase()
+    .trim();
 
 /** Shows gifts and asks for them to be sent. */
 export class GiftPanel {
@@ -33,6 +44,13 @@ export class GiftPanel {
     this.list = byId("gifts");
     this.hint = byId("panel-hint");
     this.streak = byId("streak");
+    this.search = /** @type {HTMLInputElement} */ (byId("gift-search"));
+    this.search.addEventListener("input", () => this.#filter());
+    const count = /** @type {HTMLSelectElement} */ (byId("gift-count"));
+    count.addEventListener("change", () => {
+      /** @type {HTMLButtonElement} */ (document.querySelector(".primary[data-count]")).dataset.count = count.value;
+      this.#refresh();
+    });
     this.list.addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => this.#onKey(event));
     for (const button of this.#buttons) {
       button.addEventListener("click", () => {
@@ -46,6 +64,8 @@ export class GiftPanel {
   show(gifts) {
     this.gifts = new Map(gifts.map((gift) => [gift.id, gift]));
     this.list.replaceChildren(...gifts.map((gift) => this.#button(gift)));
+    this.search.hidden = gifts.length < SEARCHED_FROM;
+    this.#filter();
     this.select(this.selected && this.gifts.has(this.selected.id) ? this.selected.id : gifts[0]?.id);
   }
 
@@ -55,10 +75,32 @@ export class GiftPanel {
     for (const node of this.list.children) {
       const on = node.dataset.gift === this.selected?.id;
       node.setAttribute("aria-checked", String(on));
-      // One stop of the tab key for all gifts; the arrow keys choose among them.
-      node.tabIndex = on ? 0 : -1;
     }
+    this.#setTabStop();
     this.#refresh();
+  }
+
+  /** One stop of the tab key for all gifts; the arrow keys choose among them. */
+  #setTabStop() {
+    const shown = this.#shown();
+    const stop = shown.find((node) => node.dataset.gift === this.selected?.id) ?? shown[0];
+    for (const node of this.list.children) node.tabIndex = node === stop ? 0 : -1;
+  }
+
+  /** @returns {HTMLElement[]} the gifts that the search leaves */
+  #shown() {
+    return /** @type {HTMLElement[]} */ ([...this.list.children].filter((node) => !node.hidden));
+  }
+
+  #filter() {
+    const wanted = searchable(this.search.hidden ? "" : this.search.value);
+    for (const node of this.list.children) {
+      const gift = this.gifts.get(node.dataset.gift);
+      node.hidden = !(gift && (searchable(gift.name).includes(wanted) || gift.id === wanted));
+    }
+    byId("gift-none").hidden = this.#shown().length > 0;
+    this.list.scrollTo({ left: 0, top: 0 });
+    this.#setTabStop();
   }
 
   /** @param {number} balance */
@@ -78,7 +120,7 @@ export class GiftPanel {
     this.#streak = combo.id;
     this.streak.hidden = false;
     const count = /** @type {HTMLElement} */ (this.streak.querySelector("b"));
-    setText(count, `${gift.icon} ×${formatNumber(combo.repeat_count)}`);
+    count.replaceChildren(giftIcon(gift, "streak-icon"), ` ×${formatNumber(combo.repeat_count)}`);
     bump(count, 1.3);
     if (reducedMotion()) return;
     const bar = /** @type {HTMLElement} */ (this.streak.querySelector("i"));
@@ -107,7 +149,7 @@ export class GiftPanel {
         title: gift.streakable ? `${gift.name}: tap again and again for a streak` : gift.name,
         on: { click: () => this.select(gift.id) },
       },
-      el("span", { class: "gift-icon", text: gift.icon || "🎁", "aria-hidden": "true" }),
+      giftIcon(gift, "gift-icon"),
       el("span", { class: "gift-name", text: gift.name }),
       el("span", { class: "gift-price coins", text: formatNumber(gift.coins) }),
     );
@@ -123,7 +165,7 @@ export class GiftPanel {
         formatShort((selected?.coins ?? 0) * count, 1_000_000),
       );
       if (selected)
-        button.setAttribute("aria-label", `Send ${count} ${selected.name} for ${selected.coins * count} coins`);
+        button.setAttribute("aria-label", `Send ${count} ${selected.name} for ${formatCoins(selected.coins * count)}`);
     }
     for (const node of this.list.children) {
       const gift = this.gifts.get(node.dataset.gift);
@@ -137,19 +179,19 @@ export class GiftPanel {
     if (this.#closed) return "This room has ended";
     if (!this.selected) return "";
     const short = this.selected.coins - this.#balance;
-    if (short > 0) return `${formatCoins(short)} more needed`;
+    if (short > 0) return `You need ${formatNumber(short)} more ${short === 1 ? "coin" : "coins"}`;
     return this.selected.streakable ? "Tap again for a streak" : "A single big moment";
   }
 
   /** @param {KeyboardEvent} event */
   #onKey(event) {
     const step = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key];
-    const ids = [...this.gifts.keys()];
-    if (!step || !this.selected || ids.length === 0) return;
+    const shown = this.#shown();
+    if (!step || shown.length === 0) return;
     event.preventDefault();
-    const next = (ids.indexOf(this.selected.id) + step + ids.length) % ids.length;
-    this.select(ids[next]);
-    const node = /** @type {HTMLElement} */ (this.list.children[next]);
+    const at = shown.findIndex((node) => node.dataset.gift === this.selected?.id);
+    const node = shown[(at + step + shown.length) % shown.length];
+    this.select(node.dataset.gift);
     node.focus();
     node.scrollIntoView({ block: "nearest", inline: "nearest" });
   }

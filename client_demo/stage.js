@@ -1,6 +1,6 @@
 /** Gifts flying over the stage. Decoration only: hidden from assistive technology, bounded, off with reduced motion. */
 
-import { el, formatNumber, reducedMotion, userName } from "./ui.js";
+import { el, formatNumber, giftIcon, reducedMotion, userName } from "./ui.js";
 
 const FLYING_MAX = 24;
 const PER_EVENT_MAX = 5;
@@ -15,10 +15,9 @@ export class Stage {
   #banners = [];
   #showing = false;
 
-  /** @param {HTMLElement} layer @param {(gift: any) => string} icon */
-  constructor(layer, icon) {
+  /** @param {HTMLElement} layer */
+  constructor(layer) {
     this.layer = layer;
-    this.icon = icon;
   }
 
   /** @param {any} event a `gift` event that has just come */
@@ -27,12 +26,13 @@ export class Stage {
     if (event.gift.tier >= BANNER_TIER) this.#queueBanner(event);
     if (reducedMotion()) return;
     const pieces = Math.min(event.count, PER_EVENT_MAX, FLYING_MAX - this.#flying);
-    for (let i = 0; i < pieces; i += 1) this.#fly(this.icon(event.gift), event.gift.tier, i);
+    for (let i = 0; i < pieces; i += 1) this.#fly(event.gift, i);
   }
 
-  /** @param {string} icon @param {number} tier @param {number} index */
-  #fly(icon, tier, index) {
-    const node = el("span", { class: "fly", text: icon, data: { tier } });
+  /** @param {any} gift @param {number} index */
+  #fly(gift, index) {
+    const node = giftIcon(gift, "fly");
+    node.dataset.tier = String(gift.tier);
     node.style.left = `${12 + Math.random() * 76}%`;
     this.layer.append(node);
     this.#flying += 1;
@@ -66,7 +66,7 @@ export class Stage {
     const node = el(
       "div",
       { class: "banner", data: { tier: event.gift.tier } },
-      el("span", { class: "banner-icon", text: this.icon(event.gift) }),
+      giftIcon(event.gift, "banner-icon"),
       el("b", { class: "banner-name", text: userName(event.user), dir: "auto" }),
       el("span", {
         text: `sent ${event.gift.name}` + (event.repeat_count > 1 ? ` ×${formatNumber(event.repeat_count)}` : ""),

@@ -1,6 +1,6 @@
 /** The streaks that are open right now, longest first: what a creator thanks for. */
 
-import { bump, el, formatNumber, paced, setText, userName } from "./ui.js";
+import { bump, el, formatNumber, giftIcon, paced, setText, userName } from "./ui.js";
 
 const STREAKS_MAX = 200;
 const SHOWN_MAX = 6;
@@ -15,12 +15,10 @@ export class OpenStreaks {
   /**
    * @param {HTMLElement} list
    * @param {HTMLElement} empty shown when there is none
-   * @param {(gift: any) => string} icon
    */
-  constructor(list, empty, icon) {
+  constructor(list, empty) {
     this.list = list;
     this.empty = empty;
-    this.icon = icon;
   }
 
   /** @param {any[]} combos the truth at a (re)join */
@@ -61,7 +59,7 @@ export class OpenStreaks {
     return el(
       "li",
       { class: "streak-row", data: { testid: "open-streak", comboId } },
-      el("span", { class: "feed-icon", text: this.icon(gift), "aria-hidden": "true" }),
+      giftIcon(gift, "feed-icon"),
       el("span", { class: "top-name", text: userName(user), dir: "auto" }),
       el("span", { class: "muted", text: gift.name }),
       el("b", { class: "feed-count" }),

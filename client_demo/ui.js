@@ -137,6 +137,30 @@ export function avatar(user) {
   return node;
 }
 
+const NO_ICON = "🎁";
+
+/**
+ * A gift's icon: an emoji as text, or a picture by its address, for which the gift's first letter stands in while it is
+ * not there. Pictures are asked for when they come into sight, without saying which page they are for.
+ *
+ * @param {any} gift
+ * @param {string} className
+ * @returns {HTMLElement}
+ */
+export function giftIcon(gift, className) {
+  const icon = String(gift?.icon || NO_ICON);
+  if (!icon.startsWith("https://")) return el("span", { class: className, text: icon, "aria-hidden": "true" });
+  const letter = [...String(gift.name || NO_ICON)][0].toUpperCase();
+  const node = el("span", { class: `${className} icon-picture`, "aria-hidden": "true", data: { letter } });
+  const picture = /** @type {HTMLImageElement} */ (
+    el("img", { alt: "", loading: "lazy", decoding: "async", referrerpolicy: "no-referrer", src: icon })
+  );
+  picture.addEventListener("load", () => node.classList.add("is-there"));
+  picture.addEventListener("error", () => picture.remove());
+  node.append(picture);
+  return node;
+}
+
 /** @returns {HTMLElement} */
 function toastList() {
   const existing = document.getElementById("toasts");

@@ -15,9 +15,8 @@ const STALE_CATALOGUE = new Set(["price_changed", "gift_not_found"]);
 const { room, user, name, problem } = pageParams("guest");
 const { client } = openSession({ user, role: "viewer", room, name });
 const panel = new GiftPanel(send);
-const icon = (/** @type {any} */ gift) => gift.icon || panel.gifts.get(gift.id)?.icon || "🎁";
-const feed = new GiftFeed(byId("feed"), { announcer: byId("announcer"), footnote: byId("feed-footnote"), icon });
-const stage = new Stage(byId("stage-layer"), icon);
+const feed = new GiftFeed(byId("feed"), { announcer: byId("announcer"), footnote: byId("feed-footnote") });
+const stage = new Stage(byId("stage-layer"));
 const view = new RoomView(client, room, { feed, stage, onGift, onStatus });
 
 /** @param {import("./panel.js").Gift} gift @param {number} count */
@@ -35,7 +34,7 @@ async function send(gift, count) {
 /** @param {import("./livegift.js").GiftResult} result */
 function showRejection({ code, message, shortfall, retry_after_ms }) {
   const parts = [message || `The gift was refused (${code}).`];
-  if (shortfall) parts.push(`${formatCoins(shortfall)} more needed.`);
+  if (shortfall) parts.push(`You need ${formatCoins(shortfall)} more.`);
   if (retry_after_ms) parts.push(`Try again in ${Math.ceil(retry_after_ms / 1000)} s.`);
   toast(parts.join(" "), "bad");
   if (STALE_CATALOGUE.has(code ?? "")) loadGifts();

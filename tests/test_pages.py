@@ -1,15 +1,21 @@
 """The pages in a real browser: what a viewer and a creator see and do."""
 
+import asyncio
 import os
 import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import msgspec
+import orjson
 import pytest
-from playwright.async_api import Browser, Page, async_playwright, expect
+from playwright.async_api import Browser, Page, Route, async_playwright, expect
 
+from livegift.bodies import parse_catalogue
+from livegift.ledger.catalogue import put_gifts
+from livegift.ledger.engine import Database
 from tests.system import System
+from tests.waiting import wait_until
 
 CHROMIUM = shutil.which("chromium")
 FLAGS = [
@@ -158,3 +164,60 @@ async def test_the_library_tells_two_gifts_of_one_ref_apart(system: System, brow
         ["rose", "rejected", "invalid"],
         ["rose", "accepted", 3],
     ]
+
+
+RICH = 100_000_000
+PICTURE = (
+    '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 9 9"><circle cx="4.5" cy="4.5" r="4" fill="#f6c"/></svg>'
+)
+
+
+async def test_a_large_catalogue_is_searched_on_a_phone(system: System, browser: Browser, tmp_path: Path) -> None:
+    system.with_demo = True
+    system.start()
+    system.open_room("r1", "bob")
+    await system.grant({"alice": RICH})
+    rows = [{"id": f"g{i}", "coins": 1 + i, "icon": f"https://cdn.example.com/{i}.svg"} for i in range(900)]
+    named = {"id": "adam", "name": "Adam\u2019s Dream", "coins": 2, "icon": "https://cdn.example.com/adam.svg"}
+    catalogue = os.environ.get("CATALOGUE")  # to look at a real one
+    gifts = parse_catalogue(
+        await asyncio.to_thread(Path(catalogue).read_bytes) if catalogue else orjson.dumps([*rows, named])
+    )
+    database = Database(system.settings.database_url)
+    await put_gifts(database, gifts, active=True, actor="root")
+    await database.aclose()
+
+    async def picture(route: Route) -> None:
+        if route.request.url.endswith("1.svg"):
+            await route.fulfill(status=404)
+        else:
+            await route.fulfill(body=PICTURE, content_type="image/svg+xml")
+
+    phone = await browser.new_page(viewport={"width": 390, "height": 844}, device_scale_factor=2)
+    problems: list[str] = []
+    phone.on("pageerror", lambda error: problems.append(str(error)))
+    await phone.route("https://cdn.example.com/**", picture)
+    await wait_until(lambda: len(system.http("GET", "/v1/gifts")[1]["gifts"]) > len(gifts), "the catalogue is known")
+    await phone.goto(f"http://{system.address()}/demo/viewer?room=r1&user=alice")
+    await expect(phone.get_by_test_id("connection")).to_have_text("live", timeout=20_000)
+    shots = Path(os.environ.get("SCREENSHOTS", tmp_path))
+    await phone.screenshot(path=shots / "panel-all.png")
+    await phone.get_by_test_id("gift-search").fill("adam's d")
+    shown = phone.locator(".gift:visible")
+    await expect(shown).to_have_count(1)
+    await expect(shown).to_contain_text("Adam\u2019s Dream")
+    await expect(shown.locator("img")).to_have_js_property("complete", value=True)
+    await shown.click()
+    await phone.get_by_test_id("gift-count").select_option("1314")
+    await phone.get_by_test_id("send").click()
+    row = phone.get_by_test_id("feed-row").filter(has_text="Adam")
+    await expect(row).to_have_attribute("data-repeat-count", "1314")
+    coins = next(gift.coins for gift in gifts if gift.name.startswith("Adam"))
+    await expect(phone.get_by_test_id("balance")).to_have_attribute("data-value", str(RICH - 1314 * coins))
+    await phone.screenshot(path=shots / "panel-search.png")
+    await phone.get_by_test_id("gift-search").fill("nothing is called so")
+    await expect(phone.locator("#gift-none")).to_be_visible()
+    # The keys choose among what is shown, and no page scrolls sideways.
+    await phone.get_by_test_id("gift-search").fill("")
+    assert await phone.evaluate("document.documentElement.scrollWidth") <= 390
+    assert problems == []

@@ -15,9 +15,13 @@ from livegift.api.context import body_of, context_of, json_response
 from livegift.errors import ConfigError, RequestError
 from livegift.grants import grant_coins
 
-# No inline script or style, nothing from elsewhere; a page can't be framed by others.
+# No inline script or style, nothing from elsewhere but pictures; a page can't be framed by others.
 SECURITY_HEADERS = [
-    (b"content-security-policy", b"default-src 'self'; connect-src 'self' ws: wss:; frame-ancestors 'self'"),
+    (
+        b"content-security-policy",
+        # Gifts' pictures are the catalogue's, wherever they are kept.
+        b"default-src 'self'; img-src 'self' https:; connect-src 'self' ws: wss:; frame-ancestors 'self'",
+    ),
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),
     (b"cache-control", b"no-cache"),
