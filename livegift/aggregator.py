@@ -44,9 +44,10 @@ from livegift.limits import (
     SWEEP_GRANTS_S,
     SWEEP_MATCHES_S,
     SWEEP_ORDERS_S,
+    SWEEP_WITHDRAWALS_S,
     TRIM_PERIOD_S,
 )
-from livegift.orders import finish_orders
+from livegift.orders import finish_orders, providers_of, refund_terms_of
 from livegift.reading import DurableReader, Reading
 from livegift.recovery.partitions import Prepared
 from livegift.recovery.restore import recovery_of
@@ -58,6 +59,7 @@ from livegift.store.outbox import Outbox, Row
 from livegift.store.rooms import Rooms
 from livegift.store.server import memory_share
 from livegift.store.wallets import Wallets
+from livegift.withdrawals import finish_withdrawals
 from livegift.worker import Worker, connected, run_until_stopped, worker_name
 
 log = structlog.get_logger()
@@ -89,6 +91,7 @@ class Aggregator(Worker):
         self._outbox = Outbox(store, settings.partitions)
         self._wallets = Wallets(store, settings.partitions, settings.ref_ttl_s)
         self._database = database
+        self._providers, self._refund_terms = providers_of(settings, database), refund_terms_of(settings)
         self._barrier = BARRIERS[settings.durability]
         self._keep_s = settings.outbox_keep_s
         self._recovery, self._rooms = recovery_of(store, self._outbox, database, settings)
@@ -109,6 +112,11 @@ class Aggregator(Worker):
             "trim": self._keep_trimmed(),
             "grants": sweep(SWEEP_GRANTS_S, "grants.sweep_failed", partial(repeat_pending_grants, *stores)),
             "orders": sweep(SWEEP_ORDERS_S, "orders.sweep_failed", partial(finish_orders, *stores)),
+            "withdrawals": sweep(
+                SWEEP_WITHDRAWALS_S,
+                "withdrawals.sweep_failed",
+                partial(finish_withdrawals, *stores, self._providers, self._refund_terms),
+            ),
             "corrections": sweep(
                 SWEEP_CORRECTIONS_S, "corrections.sweep_failed", partial(finish_corrections, *stores, self._shows)
             ),

@@ -18,6 +18,7 @@ from livegift.ledger.allowances import wrong_limits
 from livegift.ledger.corrections import wrong_corrections
 from livegift.ledger.engine import Database
 from livegift.ledger.journal import read_checkpoints
+from livegift.ledger.order_audit import overdrafts, wrong_orders
 from livegift.ledger.payment_audit import wrong_payments
 from livegift.ledger.payouts import wrong_payouts
 from livegift.ledger.sponsor_audit import wrong_matches
@@ -34,9 +35,9 @@ INVARIANTS = {
     1: "per asset, the sum over all accounts is zero, and each balance is the sum of its transfers",
     2: "every wallet in Redis equals the ledger at the same seq, and no seq is missing",
     3: "gifts accepted = gifts in the ledger = gifts in the rooms' totals",
-    4: "no wallet is below zero, except one that is frozen",
+    4: "no wallet is below zero, except one that is frozen by a chargeback or by an operator's refund",
     5: "an accepted ref has exactly one gift",
-    6: "every order has exactly the entries and the money that its status says, paid by a payment of its own",
+    6: "every order has exactly the entries and money that its status says, by a payment of its own, back for a reason",
     7: "every correction has exactly the entry and the diamonds that its status says",
     8: "earnings by the hour are the gifts', each payout has exactly the transfers that its status says",
     9: "limits in Redis are the ledger's at the same version, no version is missing, no gift was above its limit",
@@ -123,10 +124,11 @@ async def audit(settings: Settings, wait_s: float = AUDIT_WAIT_S) -> Report:
             await _check_gifts(connection, seen.states, checks[3])
             await _check_rooms(connection, seen, checks[3])
             _check_signs(seen.wallets, checks[4])
+            checks[4].violations += await overdrafts(connection, ledger.EXAMPLES_MAX)
             for violation in await ledger.repeated_refs(connection, settings.ref_ttl_s):
                 checks[5].violations.append(violation)
             checks[5].compared = sum(state.gifts for state in seen.states.values())
-            checks[6].compared, wrong = await ledger.wrong_orders(connection, settings.ref_ttl_s)
+            checks[6].compared, wrong = await wrong_orders(connection, settings.ref_ttl_s, ledger.EXAMPLES_MAX)
             checks[6].violations += wrong + await wrong_payments(connection, ledger.EXAMPLES_MAX)
             checks[7].compared, wrong = await wrong_corrections(connection, settings.ref_ttl_s, ledger.EXAMPLES_MAX)
             checks[7].violations += wrong

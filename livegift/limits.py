@@ -174,6 +174,11 @@ ORDER_TTL_S = 86_400.0
 EARLY_EVENTS_KEEP_S = 30 * 86_400.0
 SWEEP_ORDERS_S = 5.0
 SWEEP_ORDERS_MAX = 100
+# Money goes back once the coins that were taken are booked: so long the buyer waits for it, then the sweep does it.
+WITHDRAWAL_WAIT_S = 5.0
+WITHDRAWAL_POLL_S = 0.05
+SWEEP_WITHDRAWALS_S = 5.0
+SWEEP_WITHDRAWALS_MAX = 50
 WEBHOOK_BODY_BYTES_MAX = 256 * 1024
 WEBHOOK_AGE_MAX_S = 300
 WEBHOOK_SIGNATURES_MAX = 8

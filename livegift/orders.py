@@ -19,8 +19,7 @@ from livegift.domain.orders import (
     return_steps,
     shortfall_offer,
 )
-from livegift.domain.regions import region_of
-from livegift.domain.spending import Accepted, Change
+from livegift.domain.spending import Accepted, Change, Refused
 from livegift.errors import RequestError, StoreUnavailableError
 from livegift.ledger import orders as stored
 from livegift.ledger.catalogue import read_packages
@@ -177,31 +176,6 @@ async def refund(
     return after
 
 
-async def withdraw(
-    database: Database,
-    wallets: Wallets,
-    providers: Mapping[str, Provider],
-    order_id: str,
-    user: str,
-    terms: RefundTerms,
-) -> StoredOrder:
-    """Give an order back at the buyer's own wish, within the region's time for that and before its coins are spent.
-
-    Raises RequestError('not_found', 'too_late' or what `refund` raises).
-    """
-    found = await stored.read_order(database, order_id)
-    if found is None or found.order.user != user:
-        raise RequestError("not_found", "You have no such order.")
-    if found.order.status in REVERSED:
-        return found
-    cooling_off_h = region_of(found.region).cooling_off_h
-    if found.paid_age_s is not None and found.paid_age_s > cooling_off_h * 3_600:
-        raise RequestError("too_late", f"Orders of this region can be given back within {cooling_off_h} h.")
-    if (await wallets.read(user)).balance < found.order.total_coins:
-        raise RequestError("too_late", "Its coins are spent already, at least in part.")
-    return await refund(database, wallets, providers, order_id, terms)
-
-
 async def settle(wallets: Wallets, found: StoredOrder) -> bool:
     """Move the coins that are due and not booked; returns whether any moved by this very call.
 
@@ -226,11 +200,14 @@ async def _take(wallets: Wallets, order: Order, step: WalletStep) -> bool:
         payload_hash(step.reason, order.id, order.user, step.delta),
         step.delta,
         step.reason,
-        overdraw=step.delta < 0,
+        # What the buyer himself gives back has to be there; money that went back otherwise takes the coins anyhow.
+        overdraw=step.delta < 0 and order.status in REVERSED,
     )
     outcome = await wallets.change(change)
     if isinstance(outcome, Accepted):
         return not outcome.duplicate
+    if order.status == "withdrawing" and isinstance(outcome, Refused) and outcome.code == "insufficient_coins":
+        raise RequestError("too_late", "Its coins are spent already, at least in part.")
     raise RequestError("invalid", f"order {order.id}: {step.ref} was refused: {outcome}")
 
 

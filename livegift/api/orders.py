@@ -17,7 +17,8 @@ from livegift.identity import Identity
 from livegift.ledger.acts import note_before
 from livegift.ledger.orders import StoredOrder, list_orders, read_order
 from livegift.limits import AUTH_TIME_AHEAD_MAX_S, ORDER_COINS_MAX
-from livegift.orders import offer_of, place, refund, refund_terms_of, withdraw
+from livegift.orders import offer_of, place, refund, refund_terms_of
+from livegift.withdrawals import withdraw
 
 
 def _public(found: StoredOrder) -> dict[str, object]:

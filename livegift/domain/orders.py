@@ -2,6 +2,10 @@
 
 created -> paid -> credited -> refunded or charged_back. Before money has come an order can also be declined or expired;
 neither is final, because providers let people try again and deliver late: money that came is always honoured.
+
+A buyer's own withdrawal takes the coins first: credited -> withdrawing -> refunded, or, where the provider refuses to
+give the money back, -> restoring -> credited. What was taken and given again is counted from the entries that the
+ledger has booked, so that whatever is repeated, lost or late, the same coins are due in the end.
 """
 
 from collections.abc import Iterable, Mapping
@@ -9,8 +13,11 @@ from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
 from livegift.domain.postings import Transfer
+from livegift.errors import RequestError
 
-Status = Literal["created", "declined", "expired", "paid", "credited", "refunded", "charged_back"]
+Status = Literal[
+    "created", "declined", "expired", "paid", "credited", "withdrawing", "restoring", "refunded", "charged_back"
+]
 EventKind = Literal["paid", "declined", "expired", "refunded", "disputed"]
 Act = Literal["sale", "refund", "chargeback"]
 # What came of an event: 'stale' changes nothing because something later is known, 'mismatch' has another amount,
@@ -18,6 +25,9 @@ Act = Literal["sale", "refund", "chargeback"]
 # are for a person.
 Outcome = Literal["applied", "stale", "mismatch", "partial", "duplicate"]
 FOR_A_PERSON: frozenset[Outcome] = frozenset({"mismatch", "partial", "duplicate"})
+
+WITHDRAWAL = "withdrawal"
+RESTORED = "restored"
 
 UNPAID: frozenset[Status] = frozenset({"created", "declined", "expired"})
 REVERSED: frozenset[Status] = frozenset({"refunded", "charged_back"})
@@ -28,6 +38,7 @@ class Order:
     """Coins for money. `amount` is in minor units; `*_coins` at the end count what the ledger has booked so far.
 
     `credits` is whether coins were or will be credited: not when the first that was heard of the payment was its end.
+    `withdrawn`: coins are taken under the withdrawal's ref, whatever else happens to the order meanwhile.
     """
 
     id: str
@@ -41,11 +52,23 @@ class Order:
     credits: bool = False
     credited_coins: int = 0
     returned_coins: int = 0
+    restored_coins: int = 0
+    withdrawn: bool = False
 
     @property
     def total_coins(self) -> int:
         """What the wallet gets in all."""
         return self.coins + self.bonus_coins
+
+    @property
+    def taken_coins(self) -> int:
+        """What has been taken back and not given again, as far as it is booked."""
+        return self.returned_coins - self.restored_coins
+
+    @property
+    def coins_are_back(self) -> bool:
+        """Whether the wallet has given back all that the order gave it."""
+        return self.credits and self.taken_coins >= self.total_coins
 
 
 class Step(NamedTuple):
@@ -94,16 +117,30 @@ def apply_event(order: Order, kind: EventKind, amount: int, currency: str) -> St
     return Step(after, acts, "applied")
 
 
-def entry_booked(order: Order, delta: int) -> Order:
-    """`order` after the ledger has booked one of its wallet's entries: credited once all of them are there."""
+def entry_booked(order: Order, delta: int, reason: str) -> Order:
+    """`order` after the ledger has booked one of its wallet's entries: credited once all of them are there.
+
+    What is booked has happened: a withdrawal whose coins were taken after all goes on, though somebody was told before
+    that they were not there.
+    """
     if delta < 0:
-        return replace(order, returned_coins=order.returned_coins - delta)
+        taken = replace(order, returned_coins=order.returned_coins - delta)
+        return _settled(replace(taken, withdrawn=True) if reason == WITHDRAWAL else taken)
+    if reason == RESTORED:
+        return _settled(replace(order, restored_coins=order.restored_coins + delta))
     return _settled(replace(order, credited_coins=order.credited_coins + delta))
 
 
 def _settled(order: Order) -> Order:
+    if order.status in ("paid", "credited") and order.withdrawn and order.coins_are_back:
+        return replace(order, status="withdrawing")
+    if order.status == "restoring" and order.taken_coins <= 0:
+        return replace(order, status="credited", withdrawn=False)
     complete = order.status == "paid" and order.credited_coins >= order.total_coins
     return replace(order, status="credited") if complete else order
+
+
+# --- The wallet -------------------------------------------------------------------------------------------------------
 
 
 def credit_steps(order: Order) -> tuple[WalletStep, ...]:
@@ -115,11 +152,60 @@ def credit_steps(order: Order) -> tuple[WalletStep, ...]:
 
 
 def return_steps(order: Order) -> tuple[WalletStep, ...]:
-    """What takes the coins back. It comes after all `credit_steps`, so that a credit on its way can't come later."""
-    if order.status not in REVERSED or not order.credits or order.returned_coins >= order.total_coins:
+    """What takes the coins back, or gives back what was taken too much.
+
+    It comes after all `credit_steps`, so that a credit on its way can't come later. Each round of taking and giving
+    again has refs of its own.
+    """
+    wanted = order.total_coins if order.status in (*REVERSED, "withdrawing") else 0
+    if not order.credits or order.taken_coins == wanted:
         return ()
+    if order.taken_coins > wanted:
+        back = order.taken_coins - wanted
+        return (WalletStep(_ref("restored", order, order.restored_coins // order.total_coins), back, RESTORED),)
     reason = "refund" if order.status == "refunded" else "chargeback"
-    return (WalletStep(f"{reason}:{order.id}", -order.total_coins, reason),)
+    if order.withdrawn:
+        reason = WITHDRAWAL
+    return (WalletStep(_ref(reason, order, order.restored_coins // order.total_coins), -order.total_coins, reason),)
+
+
+def _ref(reason: str, order: Order, round_: int) -> str:
+    return f"{reason}:{order.id}" + (f":{round_ + 1}" if round_ else "")
+
+
+def order_id_of(ref: str) -> str:
+    """The order of a wallet step's ref. Ids of orders have no colons."""
+    return ref.partition(":")[2].partition(":")[0]
+
+
+# --- A buyer's withdrawal ---------------------------------------------------------------------------------------------
+
+
+def begin_withdrawal(order: Order) -> Order:
+    """`order` while its coins are taken; again is harmless.
+
+    Raises RequestError('order_not_paid', or 'conflict' while the coins of a refused one are on their way back).
+    """
+    if order.status in UNPAID:
+        raise RequestError("order_not_paid")
+    if order.status == "restoring":
+        raise RequestError("conflict", "The money could not be given back: the coins are on their way to the wallet.")
+    if order.status in ("paid", "credited") and order.credits:
+        return replace(order, status="withdrawing", withdrawn=True)
+    return order
+
+
+def coins_refused(order: Order) -> Order:
+    """`order` as it was, because its coins are not in the wallet any more."""
+    if order.status != "withdrawing" or order.coins_are_back:
+        return order
+    complete = order.credited_coins >= order.total_coins
+    return replace(order, status="credited" if complete else "paid", withdrawn=False)
+
+
+def money_refused(order: Order) -> Order:
+    """`order` when the provider has refused for good to give the money back: the coins are due again."""
+    return replace(order, status="restoring") if order.status == "withdrawing" and order.coins_are_back else order
 
 
 # --- Money ------------------------------------------------------------------------------------------------------------

@@ -19,6 +19,8 @@ REASONS = {
     "order": "coins:sold",
     "bonus": "coins:bonus",
     "refund": "coins:refunded",
+    "withdrawal": "coins:refunded",  # by the buyer, before the money
+    "restored": "coins:refunded",  # because the money could not be given back after all
     "chargeback": "coins:charged_back",
     "correction": "coins:corrected",
     "revocation": "coins:spent",  # a gift that was undone

@@ -98,35 +98,6 @@ _REFS = text(
     "SELECT sender, ref, count(*) AS gifts FROM gifts GROUP BY sender, ref "
     "HAVING count(*) > 1 AND max(ts_ms) - min(ts_ms) < :ttl_ms ORDER BY 1, 2 LIMIT :examples"
 )
-# What an order's status says must have been posted and booked, beside what is there.
-_ORDERS = text(
-    "WITH booked AS (SELECT reason, substring(ref FROM length(reason) + 2) AS id, user_id, count(*) AS entries, "
-    "sum(CASE WHEN credit = 'coins:user:' || user_id THEN amount ELSE -amount END) AS coins FROM transfers "
-    "WHERE reason IN ('order', 'bonus', 'refund', 'chargeback') GROUP BY 1, 2, 3), "
-    "expected AS (SELECT id, user_id, 'order' AS reason, coins FROM orders WHERE credited_coins > 0 "
-    "UNION ALL SELECT id, user_id, 'bonus', bonus_coins FROM orders WHERE credited_coins > coins "
-    "UNION ALL SELECT id, user_id, CASE status WHEN 'refunded' THEN 'refund' ELSE 'chargeback' END, "
-    "-(coins + bonus_coins) FROM orders WHERE returned_coins > 0) "
-    "SELECT coalesce(e.id, b.id) AS id, coalesce(e.reason, b.reason) AS reason, e.coins AS expected, b.coins, "
-    "b.entries FROM expected e FULL JOIN booked b USING (id, reason, user_id) "
-    "WHERE e.coins IS DISTINCT FROM b.coins OR b.entries <> 1 ORDER BY 1, 2 LIMIT :examples"
-)
-_ORDER_MONEY = text(
-    "WITH posted AS (SELECT reason, ref AS id, asset, amount, debit, credit FROM postings "
-    "WHERE reason IN ('sale', 'refund', 'chargeback')), "
-    "expected AS (SELECT id, 'sale' AS reason, currency, amount FROM orders "
-    "WHERE status NOT IN ('created', 'declined', 'expired') "
-    "UNION ALL SELECT id, CASE status WHEN 'refunded' THEN 'refund' ELSE 'chargeback' END, currency, amount "
-    "FROM orders WHERE status IN ('refunded', 'charged_back')) "
-    "SELECT coalesce(e.id, p.id) AS id, coalesce(e.reason, p.reason) AS reason, e.amount AS expected, p.amount "
-    "FROM expected e FULL JOIN posted p ON p.id = e.id AND p.reason = e.reason AND p.asset = e.currency "
-    "WHERE e.amount IS DISTINCT FROM p.amount ORDER BY 1, 2 LIMIT :examples"
-)
-_ORDER_STATES = text(
-    "SELECT id, status, credited_coins, coins + bonus_coins AS total FROM orders "
-    "WHERE status = 'credited' AND credited_coins <> coins + bonus_coins "
-    "OR status = 'paid' AND paid_at < now() - make_interval(secs => :ttl_s) ORDER BY 1 LIMIT :examples"
-)
 _ROOMS = text(
     "SELECT id, status FROM rooms UNION SELECT DISTINCT room, 'unknown' FROM gifts "
     "WHERE NOT EXISTS (SELECT 1 FROM rooms WHERE rooms.id = gifts.room) ORDER BY 1"
@@ -212,22 +183,3 @@ async def repeated_refs(connection: AsyncConnection, ref_ttl_s: int) -> list[str
     """Refs that were accepted twice while they were remembered."""
     rows = (await connection.execute(_REFS, {"examples": EXAMPLES_MAX, "ttl_ms": ref_ttl_s * 1000})).all()
     return [f"sender {row.sender}: ref {row.ref} has {row.gifts} gifts, expected 1" for row in rows]
-
-
-async def wrong_orders(connection: AsyncConnection, ref_ttl_s: int) -> tuple[int, list[str]]:
-    """Invariant 6: the number of orders, and each whose entries or money are not what its status says."""
-    examples = {"examples": EXAMPLES_MAX}
-    wrong = [
-        f"order {row.id}: {row.entries or 0} entries '{row.reason}' of {row.coins or 0} coins in all, "
-        f"expected {'none' if row.expected is None else f'one of {row.expected}'}"
-        for row in await connection.execute(_ORDERS, examples)
-    ]
-    wrong += [
-        f"order {row.id}: {row.amount or 0} posted as '{row.reason}', expected {row.expected or 0}"
-        for row in await connection.execute(_ORDER_MONEY, examples)
-    ]
-    wrong += [
-        f"order {row.id}: {row.status} with {row.credited_coins} of {row.total} coins booked"
-        for row in await connection.execute(_ORDER_STATES, {**examples, "ttl_s": ref_ttl_s})
-    ]
-    return await connection.scalar(text("SELECT count(*) FROM orders")) or 0, wrong

@@ -2,6 +2,7 @@
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     CheckConstraint,
     Column,
     DateTime,
@@ -16,10 +17,10 @@ from sqlalchemy import (
 
 from livegift.ledger.tables import NOW, metadata
 
-# Which orders still have something to do in a wallet: a partial index and the sweeper's query share this text.
+# Which orders still have something to do in a wallet: a partial index and the sweepers' queries share this text.
 UNFINISHED = (
-    "status = 'paid' OR status IN ('refunded', 'charged_back') AND paid_at IS NOT NULL "
-    "AND returned_coins < coins + bonus_coins"
+    "status IN ('paid', 'withdrawing') OR paid_at IS NOT NULL AND returned_coins - restored_coins <> "
+    "CASE WHEN status IN ('refunded', 'charged_back') THEN coins + bonus_coins ELSE 0 END"
 )
 
 
@@ -44,8 +45,9 @@ promotions = Table(
     Index(None, "package_id"),
 )
 
-# A permanent row per order: what was agreed on when it was made, whatever packages cost later. `paid_at`
-# is set when coins are to be credited, `reversed_at` when they are to be taken back.
+# A permanent row per order: what was agreed on when it was made, whatever packages cost later. `paid_at` is set when
+# coins are to be credited, `reversed_at` when they are to be taken back, or given again. `returned_coins` and
+# `restored_coins` are sums of all that was booked; `withdrawn`: coins are taken under the buyer's withdrawal.
 orders = Table(
     "orders",
     metadata,
@@ -67,12 +69,16 @@ orders = Table(
     Column("status", Text, nullable=False, server_default="created"),
     Column("credited_coins", BigInteger, nullable=False, server_default=text("0")),
     Column("returned_coins", BigInteger, nullable=False, server_default=text("0")),
+    Column("restored_coins", BigInteger, nullable=False, server_default=text("0")),
+    Column("withdrawn", Boolean, nullable=False, server_default=text("false")),
     Column("created_at", DateTime(timezone=True), nullable=False, server_default=NOW),
     _at("paid_at"),
     _at("credited_at"),
     _at("reversed_at"),
     CheckConstraint(
-        "status IN ('created', 'declined', 'expired', 'paid', 'credited', 'refunded', 'charged_back')", name="status"
+        "status IN ('created', 'declined', 'expired', 'paid', 'credited', 'withdrawing', 'restoring', 'refunded', "
+        "'charged_back')",
+        name="status",
     ),
     CheckConstraint("amount > 0 AND coins > 0 AND bonus_coins >= 0", name="amounts"),
     UniqueConstraint("user_id", "idempotency_key"),

@@ -1,6 +1,6 @@
 """Orders as stored: made once per Idempotency-Key, moved by `payment_events`, finished as their entries are booked."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -10,13 +10,13 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from livegift.domain.journal import WalletChanged
-from livegift.domain.orders import Order, entry_booked
+from livegift.domain.orders import REVERSED, Order, entry_booked, order_id_of
 from livegift.ledger.engine import Database
 from livegift.ledger.order_tables import UNFINISHED, promotions
 from livegift.ledger.order_tables import orders as table
 
-# The reasons of wallets' changes that belong to orders; the ref is '<reason>:<order>'.
-REASONS = frozenset({"order", "bonus", "refund", "chargeback"})
+# The reasons of wallets' changes that belong to orders; the ref is '<reason>:<order>', from the second round on ':<n>'.
+REASONS = frozenset({"order", "bonus", "refund", "chargeback", "withdrawal", "restored"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +84,8 @@ def order_of(row: Row[Any]) -> Order:
         row.paid_at is not None,
         row.credited_coins,
         row.returned_coins,
+        row.restored_coins,
+        row.withdrawn,
     )
 
 
@@ -163,26 +165,39 @@ async def list_orders(database: Database, user: str, after: str, limit: int) -> 
     return [stored_order(row) for row in rows]
 
 
+async def write_order(
+    connection: AsyncConnection, row: Row[Any], order: Order, more: Mapping[str, Any] | None = None
+) -> None:
+    """Write what has changed of an order whose row is locked, with the times that follow from its status."""
+    values: dict[str, Any] = {
+        "status": order.status,
+        "credited_coins": order.credited_coins,
+        "returned_coins": order.returned_coins,
+        "restored_coins": order.restored_coins,
+        "withdrawn": order.withdrawn,
+        **(more or {}),
+    }
+    if order.status == "credited" and row.credited_at is None:
+        values["credited_at"] = func.now()
+    if order.status != row.status:
+        moves = order.status in (*REVERSED, "withdrawing", "restoring")
+        values["reversed_at"] = func.now() if moves else None
+    await connection.execute(update(table).where(table.c.id == row.id).values(values))
+
+
 async def mark_booked(connection: AsyncConnection, entries: Sequence[WalletChanged]) -> None:
     """Note in the transaction that books them what wallets got and gave for orders: so 'credited' means booked."""
     by_order: dict[str, list[WalletChanged]] = {}
     for entry in entries:
-        by_order.setdefault(entry.ref.partition(":")[2], []).append(entry)
+        by_order.setdefault(order_id_of(entry.ref), []).append(entry)
     if not by_order:
         return
     query = select(table).where(table.c.id.in_(by_order)).order_by(table.c.id).with_for_update()
     for row in (await connection.execute(query)).all():
         order = order_of(row)
         for entry in by_order[row.id]:
-            order = entry_booked(order, entry.delta)
-        values: dict[str, Any] = {
-            "status": order.status,
-            "credited_coins": order.credited_coins,
-            "returned_coins": order.returned_coins,
-        }
-        if order.status == "credited" and row.credited_at is None:
-            values["credited_at"] = func.now()
-        await connection.execute(update(table).where(table.c.id == row.id).values(values))
+            order = entry_booked(order, entry.delta, entry.reason)
+        await write_order(connection, row, order)
 
 
 async def unfinished_orders(
@@ -190,13 +205,15 @@ async def unfinished_orders(
 ) -> list[StoredOrder]:
     """Orders whose wallet's changes are not booked although some time has passed, oldest first.
 
-    Those of which the last act is older than refs are remembered are left out: see `pending_grants`.
+    Those of which the last act is older than refs are remembered are left out: see `pending_grants`. Withdrawals are
+    apart: `livegift.ledger.withdrawals`.
     """
     last = func.coalesce(table.c.reversed_at, table.c.paid_at)
     query = (
         select(*COLUMNS)
         .where(
             text(f"({UNFINISHED})"),
+            table.c.status != "withdrawing",
             last < func.now() - func.make_interval(0, 0, 0, 0, 0, 0, older_than_s),
             last > func.now() - func.make_interval(0, 0, 0, 0, 0, 0, younger_than_s),
         )
@@ -205,6 +222,37 @@ async def unfinished_orders(
     )
     async with database.begin() as connection:
         return [stored_order(row) for row in (await connection.execute(query)).all()]
+
+
+async def open_withdrawals(database: Database, older_than_s: float, limit: int) -> list[StoredOrder]:
+    """Withdrawals that some time after they were asked for are not through, the longest waiting first."""
+    query = (
+        select(*COLUMNS)
+        .where(
+            text(f"({UNFINISHED})"),
+            table.c.status == "withdrawing",
+            table.c.reversed_at < func.now() - func.make_interval(0, 0, 0, 0, 0, 0, older_than_s),
+        )
+        .order_by(table.c.reversed_at)
+        .limit(limit)
+    )
+    async with database.begin() as connection:
+        return [stored_order(row) for row in (await connection.execute(query)).all()]
+
+
+async def move_order(database: Database, order_id: str, step: Callable[[Order], Order]) -> StoredOrder | None:
+    """Move an order that is locked by a pure function, which may raise; None when there is none."""
+    query = select(*COLUMNS).where(table.c.id == order_id)
+    async with database.begin() as connection:
+        row = (await connection.execute(query.with_for_update(of=table))).one_or_none()
+        if row is None:
+            return None
+        before = order_of(row)
+        after = step(before)
+        if after == before:
+            return stored_order(row)
+        await write_order(connection, row, after)
+        return stored_order((await connection.execute(query)).one())
 
 
 async def expire_orders(database: Database, older_than_s: float) -> int:

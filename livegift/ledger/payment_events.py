@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, delete, false, func, or_, select, update
+from sqlalchemy import ColumnElement, Row, delete, false, func, or_, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -14,7 +14,7 @@ from livegift.ledger.engine import Database
 from livegift.ledger.hold_backs import RefundTerms, hold_back
 from livegift.ledger.order_tables import early_events, order_events
 from livegift.ledger.order_tables import orders as table
-from livegift.ledger.orders import COLUMNS, StoredOrder, order_of, stored_order
+from livegift.ledger.orders import COLUMNS, StoredOrder, order_of, stored_order, write_order
 
 _UNPAID_KINDS: frozenset[EventKind] = frozenset({"declined", "expired"})
 
@@ -97,7 +97,8 @@ async def _apply(
         return None
     if step.outcome == "applied":
         await _move(connection, row, step.order, event.payment_ref)
-    if step.acts and step.order.status in REVERSED:
+    # What was taken from the wallet before the money went back is missing nowhere.
+    if step.acts and step.order.status in REVERSED and not step.order.coins_are_back:
         await hold_back(connection, step.order, terms)
     for act in step.acts:
         await accounts.post(connection, act, row.id, legs(act, step.order))
@@ -115,16 +116,12 @@ def _step(row: Row[Any], event: Event, *, is_contradictory: bool) -> Step:
 
 
 async def _move(connection: AsyncConnection, row: Row[Any], order: Order, payment_ref: str | None) -> None:
-    values: dict[str, Any] = {"status": order.status}
+    values: dict[str, Any] = {}
     if order.status not in UNPAID and row.payment_ref is None:
         values["payment_ref"] = payment_ref
     if order.credits and row.paid_at is None:
         values["paid_at"] = func.now()
-    if order.status == "credited":
-        values["credited_at"] = func.now()
-    if order.status in REVERSED:
-        values["reversed_at"] = func.now()
-    await connection.execute(update(table).where(table.c.id == row.id).values(values))
+    await write_order(connection, row, order, values)
 
 
 # --- Events that came before the one that tells whose they are --------------------------------------------------------

@@ -12,7 +12,7 @@ from livegift.ledger import tables
 from livegift.ledger.engine import Database
 
 # The newest revision in migrations/versions; a test compares the two.
-VERSION = "0011"
+VERSION = "0012"
 _PARTITIONS = "partitions"
 _MIGRATE_LOCK = 0x6C69766567696674  # "livegift"
 

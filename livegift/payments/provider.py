@@ -12,6 +12,10 @@ class ProviderError(LivegiftError):
     """The provider did not answer, or refused. What was asked for can be asked for again: all of it is idempotent."""
 
 
+class ProviderRefusedError(ProviderError):
+    """The provider refused, and will refuse the same again: somebody has to decide what else is to be done."""
+
+
 class BadSignatureError(LivegiftError):
     """A webhook that was not signed with one of our secrets, or too long ago. Names neither."""
 

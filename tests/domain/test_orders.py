@@ -1,7 +1,9 @@
 """An order's way: whatever is duplicated, reordered or stale, money and coins move once and end where they should."""
 
 from collections import Counter
+from contextlib import suppress
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -15,14 +17,18 @@ from livegift.domain.orders import (
     Rate,
     apply_event,
     base_rate,
+    begin_withdrawal,
+    coins_refused,
     credit_steps,
     differences,
     entry_booked,
     legs,
+    money_refused,
     return_steps,
     shortfall_offer,
 )
 from livegift.domain.postings import sums
+from livegift.errors import RequestError
 from tests.domain.operations import quick
 
 NEW = Order("ord-1", "ann", 100, 20, 199, "USD", "sandbox")
@@ -38,7 +44,14 @@ class World:
         self.order = Order("ord-1", "ann", 100, bonus, 199, "USD", "sandbox")
         self.acts: list[Act] = []
         self.wallet: dict[str, int] = {}
-        self.unbooked: list[int] = []
+        self.spent = 0
+        self.unbooked: list[tuple[int, str]] = []
+        # What withdrawals have asked the provider for, and whether the coins were there when they did.
+        self.asked_too_soon = False
+
+    @property
+    def balance(self) -> int:
+        return sum(self.wallet.values()) - self.spent
 
     def hear(self, kind: EventKind, amount: int = 199, currency: str = "USD") -> str:
         step = apply_event(self.order, kind, amount, currency)
@@ -46,51 +59,98 @@ class World:
         self.acts += step.acts
         return step.outcome
 
-    def settle(self, upto: int = 9) -> None:
-        """The wallet's changes, or the first `upto` of them: then the process dies."""
-        for step in (*credit_steps(self.order), *return_steps(self.order))[:upto]:
-            if step.ref not in self.wallet:
-                self.wallet[step.ref] = step.delta
-                self.unbooked.append(step.delta)
+    def settle(self, upto: int = 9, seen: Order | None = None) -> None:
+        """The wallet's changes, or the first `upto` of them: then the process dies. `seen`: what it knew, maybe old."""
+        seen = seen or self.order
+        for step in (*credit_steps(seen), *return_steps(seen))[:upto]:
+            if step.ref in self.wallet:
+                continue
+            if seen.status == "withdrawing" and step.delta < 0 and self.balance + step.delta < 0:
+                self.order = coins_refused(self.order)
+                return
+            self.wallet[step.ref] = step.delta
+            self.unbooked.append((step.delta, step.reason))
+
+    def begin(self) -> None:
+        with suppress(RequestError):
+            self.order = begin_withdrawal(self.order)
+
+    def pay(self, *, refuses: bool = False) -> None:
+        """The provider is asked for the money of a withdrawal."""
+        if self.order.status == "withdrawing" and self.order.coins_are_back:
+            # It is asked only for coins that are gone from the wallet.
+            self.asked_too_soon |= sum(self.wallet.values()) > 0
+            if refuses:
+                self.order = money_refused(self.order)
+            else:
+                self.hear("refunded")
+
+    def spend(self, coins: int) -> None:
+        if coins <= self.balance:
+            self.spent += coins
 
     def book(self) -> None:
         if self.unbooked:
-            self.order = entry_booked(self.order, self.unbooked.pop(0))
+            self.order = entry_booked(self.order, *self.unbooked.pop(0))
 
     def finish(self) -> None:
-        self.settle()
-        while self.unbooked:
-            self.book()
-        self.settle()
-        while self.unbooked:
-            self.book()
+        for _ in range(6):
+            self.settle()
+            while self.unbooked:
+                self.book()
+            self.pay()
 
 
 operations = st.lists(
-    st.one_of(events, st.tuples(st.just("settle"), st.integers(0, 3)), st.just(("book",))), max_size=14
+    st.one_of(
+        events,
+        st.tuples(st.just("settle"), st.integers(0, 3)),
+        st.tuples(st.sampled_from(("book", "begin", "pay", "refuse", "remember", "settle late"))),
+        st.tuples(st.just("spend"), st.sampled_from((1, 50, 120))),
+    ),
+    max_size=24,
 )
 
 
-@quick
-@given(operations, st.sampled_from((0, 20)))
-def test_any_order_of_events_crashes_and_bookings_ends_with_exact_money(
-    happened: list[tuple[object, ...]], bonus: int
-) -> None:
+def run(happened: list[tuple[object, ...]], bonus: int) -> World:
     world = World(bonus)
+    seen = world.order
     for operation in happened:
         match operation:
             case ("settle", int(upto)):
                 world.settle(upto)
+            case ("spend", int(coins)):
+                world.spend(coins)
             case ("book",):
                 world.book()
+            case ("begin",):
+                world.begin()
+            case ("pay",):
+                world.pay()
+            case ("refuse",):
+                world.pay(refuses=True)
+            case ("remember",):
+                seen = world.order
+            case ("settle late",):
+                world.settle(seen=seen)
             case (str(kind), int(amount), str(currency)):
                 world.hear(kind, amount, currency)  # type: ignore[arg-type]
     world.finish()
+    return world
+
+
+@quick
+@given(operations, st.sampled_from((0, 20)))
+def test_any_order_of_events_withdrawals_crashes_and_bookings_ends_with_exact_money(
+    happened: list[tuple[object, ...]], bonus: int
+) -> None:
+    world = run(happened, bonus)
     order = world.order
     assert max(Counter(world.acts).values(), default=0) <= 1
     assert not credit_steps(order)
     assert not return_steps(order)
-    assert order.status != "paid"
+    assert order.status not in ("paid", "withdrawing", "restoring")
+    assert not world.asked_too_soon
     moved = Counter({"sold": 0})
     for act in world.acts:
         for (name, _), change in sums(legs(act, order)).items():
@@ -100,7 +160,53 @@ def test_any_order_of_events_crashes_and_bookings_ends_with_exact_money(
         assert (coins, moved["sold"]) == (order.total_coins, 199)
     else:
         assert (coins, moved["sold"]) == (0, 0)
-    assert order.returned_coins == (order.total_coins if order.status in REVERSED and order.credits else 0)
+    assert order.taken_coins == (order.total_coins if order.status in REVERSED and order.credits else 0)
+
+
+@quick
+@given(operations, st.sampled_from((0, 20)))
+def test_a_withdrawal_alone_never_leaves_a_wallet_below_zero(happened: list[tuple[object, ...]], bonus: int) -> None:
+    world = run([one for one in happened if one[0] not in ("refunded", "disputed")], bonus)
+    assert world.balance >= 0
+
+
+def test_a_withdrawal_takes_then_pays_and_a_refused_one_gives_back() -> None:
+    world = World()
+    world.hear("paid")
+    world.settle()
+    world.begin()
+    assert [step.ref for step in return_steps(world.order)] == ["withdrawal:ord-1"]
+    world.pay()
+    assert world.acts == ["sale"], "nothing is paid before the coins are booked as taken"
+    world.settle()
+    while world.unbooked:
+        world.book()
+    assert (world.balance, world.order.coins_are_back) == (0, True)
+    world.pay(refuses=True)
+    assert world.order.status == "restoring"
+    with pytest.raises(RequestError, match="conflict"):
+        begin_withdrawal(world.order)
+    world.finish()
+    assert (world.order.status, world.balance, world.acts) == ("credited", 120, ["sale"])
+    world.begin()
+    world.finish()
+    assert (world.order.status, world.balance, world.acts) == ("refunded", 0, ["sale", "refund"])
+    assert list(world.wallet) == [
+        "order:ord-1", "bonus:ord-1", "withdrawal:ord-1", "restored:ord-1", "withdrawal:ord-1:2"
+    ]  # fmt: skip
+
+
+def test_coins_that_were_taken_after_all_are_paid_for() -> None:
+    world = World()
+    world.hear("paid")
+    world.finish()
+    world.begin()
+    seen = world.order
+    world.order = coins_refused(world.order)
+    assert world.order.status == "credited"
+    world.settle(seen=seen)  # a command that was late on its way
+    world.finish()
+    assert (world.order.status, world.balance) == ("refunded", 0)
 
 
 @quick

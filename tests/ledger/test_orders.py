@@ -15,6 +15,7 @@ from livegift.ledger.earnings import Earnings, earnings_of
 from livegift.ledger.engine import Database
 from livegift.ledger.hold_backs import RefundTerms
 from livegift.ledger.journal import book
+from livegift.ledger.order_audit import wrong_orders
 from livegift.ledger.orders import NewOrder, StoredOrder
 from livegift.ledger.payment_events import Event, apply
 from tests.ledger.journals import Journal, accounts, arm
@@ -81,7 +82,7 @@ class Books:
 async def passes(database: Database) -> None:
     async with database.snapshot() as connection:
         assert (await payouts.wrong_payouts(connection, 20))[1] == []
-        assert (await audit.wrong_orders(connection, 86_400))[1] == []
+        assert (await wrong_orders(connection, 86_400, 20))[1] == []
         assert (await audit.unbalanced_assets(connection))[1] == []
         assert await audit.wrong_accounts(connection) == []
 

@@ -1,0 +1,108 @@
+"""What the audit asks the ledger about orders: entries, money, and why either went back."""
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+# What an order's counters say must have been booked, beside what is there. Coins are taken for several reasons, but
+# only as often as they were given again, and once more.
+_ENTRIES = text(
+    "WITH booked AS (SELECT CASE WHEN reason IN ('refund', 'chargeback', 'withdrawal') THEN 'taken' ELSE reason END "
+    "AS what, split_part(substring(ref FROM length(reason) + 2), ':', 1) AS id, user_id, count(*) AS entries, "
+    "sum(CASE WHEN credit = 'coins:user:' || user_id THEN amount ELSE -amount END) AS coins FROM transfers "
+    "WHERE reason IN ('order', 'bonus', 'refund', 'chargeback', 'withdrawal', 'restored') GROUP BY 1, 2, 3), "
+    "expected AS (SELECT id, user_id, 'order' AS what, coins, 1 AS entries FROM orders WHERE credited_coins > 0 "
+    "UNION ALL SELECT id, user_id, 'bonus', bonus_coins, 1 FROM orders WHERE credited_coins > coins "
+    "UNION ALL SELECT id, user_id, 'taken', -returned_coins, returned_coins / (coins + bonus_coins) FROM orders "
+    "WHERE returned_coins > 0 "
+    "UNION ALL SELECT id, user_id, 'restored', restored_coins, restored_coins / (coins + bonus_coins) FROM orders "
+    "WHERE restored_coins > 0) "
+    "SELECT coalesce(e.id, b.id) AS id, coalesce(e.what, b.what) AS what, e.coins AS expected, "
+    "e.entries AS expected_entries, b.coins, b.entries FROM expected e FULL JOIN booked b USING (id, what, user_id) "
+    "WHERE e.coins IS DISTINCT FROM b.coins OR e.entries IS DISTINCT FROM b.entries ORDER BY 1, 2 LIMIT :examples"
+)
+_MONEY = text(
+    "WITH posted AS (SELECT reason, ref AS id, asset, amount, debit, credit FROM postings "
+    "WHERE reason IN ('sale', 'refund', 'chargeback')), "
+    "expected AS (SELECT id, 'sale' AS reason, currency, amount FROM orders "
+    "WHERE status NOT IN ('created', 'declined', 'expired') "
+    "UNION ALL SELECT id, CASE status WHEN 'refunded' THEN 'refund' ELSE 'chargeback' END, currency, amount "
+    "FROM orders WHERE status IN ('refunded', 'charged_back')) "
+    "SELECT coalesce(e.id, p.id) AS id, coalesce(e.reason, p.reason) AS reason, e.amount AS expected, p.amount "
+    "FROM expected e FULL JOIN posted p ON p.id = e.id AND p.reason = e.reason AND p.asset = e.currency "
+    "WHERE e.amount IS DISTINCT FROM p.amount ORDER BY 1, 2 LIMIT :examples"
+)
+_STATES = text(
+    "SELECT id, status, credited_coins, coins + bonus_coins AS total, returned_coins - restored_coins AS taken "
+    "FROM orders WHERE status = 'credited' AND (credited_coins <> coins + bonus_coins "
+    "OR returned_coins <> restored_coins) OR status = 'paid' AND paid_at < now() - make_interval(secs => :ttl_s) "
+    "OR status IN ('withdrawing', 'restoring') AND reversed_at < now() - make_interval(secs => :ttl_s) "
+    "ORDER BY 1 LIMIT :examples"
+)
+# Money that went back because this server asked for it: an operator has noted that first, or the buyer's coins were
+# booked as taken first.
+_CAUSES = text(
+    "SELECT o.id, o.user_id, e.event_id = 'admin-' || o.id AS by_operator, t.balance, t.booked_at < e.at AS in_time "
+    "FROM orders o JOIN order_events e ON e.order_id = o.id AND e.kind = 'refunded' AND e.outcome = 'applied' "
+    "AND e.event_id IN ('admin-' || o.id, 'withdraw-' || o.id) LEFT JOIN LATERAL (SELECT t.balance, b.booked_at "
+    "FROM transfers t JOIN batches b ON b.id = t.batch_id WHERE t.user_id = o.user_id AND t.reason = 'withdrawal' "
+    "AND split_part(t.ref, ':', 2) = o.id ORDER BY t.wallet_seq DESC LIMIT 1) t ON true "
+    "WHERE o.status = 'refunded' AND CASE WHEN e.event_id = 'admin-' || o.id THEN NOT EXISTS "
+    "(SELECT 1 FROM operator_acts a WHERE a.act = 'order.refund' AND a.subject = 'order:' || o.id AND a.at <= e.at) "
+    "ELSE coalesce(t.balance < 0 OR t.booked_at >= e.at, true) END ORDER BY 1 LIMIT :examples"
+)
+# Only money that went back without the buyer's doing may take coins that are not there.
+_OVERDRAFTS = text(
+    "SELECT sender AS user_id, wallet_seq, 'gift' AS what, balance FROM gifts WHERE balance < 0 AND coins > 0 "
+    "UNION ALL SELECT t.user_id, t.wallet_seq, t.ref, t.balance FROM transfers t WHERE t.balance < 0 "
+    "AND t.debit = 'coins:user:' || t.user_id AND t.reason NOT IN ('refund', 'chargeback') "
+    "AND NOT (t.reason = 'withdrawal' AND EXISTS (SELECT 1 FROM order_events e "
+    "WHERE e.order_id = split_part(t.ref, ':', 2) AND e.kind IN ('refunded', 'disputed') AND e.outcome = 'applied' "
+    "AND e.event_id <> 'withdraw-' || e.order_id)) ORDER BY 1, 2 LIMIT :examples"
+)
+
+
+async def wrong_orders(connection: AsyncConnection, ref_ttl_s: int, examples: int) -> tuple[int, list[str]]:
+    """The number of orders, and each whose entries or money are not what its status says, or went back for nothing."""
+    limit = {"examples": examples}
+    wrong = [
+        f"order {row.id}: {row.entries or 0} entries '{row.what}' of {row.coins or 0} coins in all, "
+        f"expected {_expected(row.expected, row.expected_entries)}"
+        for row in await connection.execute(_ENTRIES, limit)
+    ]
+    wrong += [
+        f"order {row.id}: {row.amount or 0} posted as '{row.reason}', expected {row.expected or 0}"
+        for row in await connection.execute(_MONEY, limit)
+    ]
+    wrong += [
+        f"order {row.id}: {row.status} with {row.credited_coins} of {row.total} coins booked, {row.taken} taken back"
+        for row in await connection.execute(_STATES, {**limit, "ttl_s": ref_ttl_s})
+    ]
+    wrong += [
+        f"order {row.id}: its money was given back by this server, but {_cause(row.by_operator, row.balance)}"
+        for row in await connection.execute(_CAUSES, limit)
+    ]
+    return await connection.scalar(text("SELECT count(*) FROM orders")) or 0, wrong
+
+
+def _expected(coins: int | None, entries: int | None) -> str:
+    if coins is None:
+        return "none"
+    return f"one of {coins}" if entries == 1 else f"{entries} of {coins} in all"
+
+
+def _cause(by_operator: bool, balance: int | None) -> str:  # noqa: FBT001 - a row's column
+    if by_operator:
+        return "no operator has asked for that, and no coins were taken first"
+    if balance is None:
+        return "no coins were taken first"
+    if balance < 0:
+        return f"its buyer did not have the coins: {balance} were left"
+    return "its coins were taken only after that"
+
+
+async def overdrafts(connection: AsyncConnection, examples: int) -> list[str]:
+    """Entries that took coins which the wallet did not have, and that no chargeback or operator's refund explains."""
+    return [
+        f"wallet {row.user_id}: entry {row.wallet_seq} ({row.what}) left {row.balance} coins"
+        for row in await connection.execute(_OVERDRAFTS, {"examples": examples})
+    ]

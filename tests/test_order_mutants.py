@@ -1,0 +1,88 @@
+"""Faults of orders that were there once, put back: `livegift audit` ends with 1 and names them."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from livegift import orders, withdrawals
+from livegift.domain.orders import Order
+from livegift.orders import refund
+from livegift.settings import Settings
+from tests.inprocess import InProcess, passes
+from tests.purchasing import KEEPS, Shop
+from tests.test_audit import run_audit
+from tests.waiting import wait_until
+
+
+@pytest.fixture
+async def shop(settings: Settings) -> AsyncIterator[Shop]:
+    async with InProcess(settings) as system:
+        await system.open_room("r1", "bob")
+        async with system.database.begin() as connection:
+            await connection.execute(
+                text(
+                    "INSERT INTO package_prices (package_id, region, currency, amount) "
+                    "VALUES ('coins-100', 'CN', 'CNY', 1400)"
+                )
+            )
+        yield Shop(system)
+
+
+async def give_back(shop: Shop, order_id: str, user: str) -> None:
+    system = shop.system
+    await withdrawals.withdraw(system.database, system.wallets, {"sandbox": shop.provider}, order_id, user, KEEPS)
+
+
+async def named(shop: Shop, *expected: str) -> None:
+    status, report = await run_audit(shop.system)
+    assert status == 1, report
+    for words in expected:
+        assert words in report, report
+
+
+async def test_money_that_goes_back_after_a_look_at_the_balance(shop: Shop) -> None:
+    """The first version: what it saw was spent by the time it took it."""
+    order = await shop.bought("kim")
+    await passes(shop.system)
+    system, order_id = shop.system, order.order.id
+    assert (await system.wallets.read("kim")).balance >= order.order.total_coins
+    await system.gift("kim", "r1", "bob", "confetti", "in-flight")
+    await refund(system.database, system.wallets, {"sandbox": shop.provider}, order_id, KEEPS)
+    await wait_until(lambda: _balance_is(shop, "kim", -100), "the coins are taken")
+    await named(shop, f"order {order_id}: its money was given back by this server, but no operator has asked for that")
+
+
+async def test_coins_that_are_taken_though_they_are_not_there(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the check in Redis."""
+    order = await shop.bought("lea")
+    await shop.system.gift("lea", "r1", "bob", "coffee", "before")
+    monkeypatch.setattr(orders, "REVERSED", {"withdrawing", "refunded", "charged_back"})
+    await give_back(shop, order.order.id, "lea")
+    await shop.becomes(order.order.id, "refunded")
+    await named(
+        shop,
+        "wallet lea: entry 3 (withdrawal:",
+        f"order {order.order.id}: its money was given back by this server, but its buyer did not have the coins: -10",
+    )
+
+
+async def test_money_that_goes_before_the_coins(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Paid without waiting for the booking; then the coins follow."""
+    order = await shop.bought("mia")
+
+    async def later(*args: Any) -> Any:
+        return args[-1]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(withdrawals, "_take", later)
+        patch.setattr(Order, "coins_are_back", property(lambda order: order.status == "withdrawing"))
+        await give_back(shop, order.order.id, "mia")
+    await shop.becomes(order.order.id, "refunded")
+    await wait_until(lambda: _balance_is(shop, "mia", 0), "the coins are taken")
+    await named(shop, f"order {order.order.id}: its money was given back by this server, but its coins were taken only")
+
+
+async def _balance_is(shop: Shop, user: str, coins: int) -> bool:
+    return (await shop.system.wallets.read(user)).balance == coins
