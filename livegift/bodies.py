@@ -25,7 +25,7 @@ from livegift.limits import (
     TEXT_PATTERN,
     WHY_LENGTH_MAX,
 )
-from livegift.wire import Coins, Id, TimeMs, Title, explain, without_halves
+from livegift.wire import Coins, Id, TimeMs, Title, UserId, explain, without_halves
 
 Name = Annotated[str, Meta(min_length=1, max_length=NAME_LENGTH_MAX, pattern=TEXT_PATTERN)]
 Price = Annotated[int, Meta(ge=1, le=10**9)]
@@ -83,7 +83,7 @@ class CorrectionBody(Struct, frozen=True, forbid_unknown_fields=True):
 
     why: Annotated[str, Meta(min_length=1, max_length=WHY_LENGTH_MAX, pattern=TEXT_PATTERN)]
     id: Id | None = None
-    user: Id | None = None
+    user: UserId | None = None
     coins: Annotated[int, Meta(ge=-(10**13), le=10**13)] | None = None
     gift_event_id: Id | None = None
 
@@ -124,7 +124,7 @@ class BatchBody(Struct, frozen=True, forbid_unknown_fields=True):
 class SponsorMatchBody(_Shown, frozen=True, forbid_unknown_fields=True):
     """`POST /v1/admin/rooms/{room}/matches`: `factor` gifts added to each (of `gift_id`), until the budget is used."""
 
-    sponsor: Id
+    sponsor: UserId
     sponsor_name: Name
     title: Title
     budget_coins: Annotated[int, Meta(ge=1, le=SPONSOR_BUDGET_COINS_MAX)]
@@ -226,7 +226,7 @@ class PromotionBody(Struct, frozen=True, forbid_unknown_fields=True):
 class DemoToken(Struct, frozen=True):
     """`POST /demo/token`, which only `livegift dev` has."""
 
-    user: Id
+    user: UserId
     role: Literal["viewer", "creator"] = "viewer"
     room: Id | None = None
     name: Name | None = None
@@ -235,7 +235,7 @@ class DemoToken(Struct, frozen=True):
 class DemoCoins(Struct, frozen=True):
     """`POST /demo/coins`, which only `livegift dev` has."""
 
-    user: Id
+    user: UserId
     coins: Annotated[int, Meta(ge=1, le=100_000)] = 1000
 
 

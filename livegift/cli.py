@@ -13,10 +13,10 @@ import structlog
 from livegift import __version__, cli_catalogue, cli_money, cli_recovery
 from livegift.cli_options import data_option, open_settings
 from livegift.errors import LivegiftError, RequestError
-from livegift.limits import GRANT_ATTEMPTS_MAX, GRANT_COINS_MAX, GRANT_RETRY_S
+from livegift.limits import GRANT_ATTEMPTS_MAX, GRANT_COINS_MAX, GRANT_RETRY_S, USER_ID_EXPECTED
 from livegift.net import listen
 from livegift.settings import DEFAULT_DATA_DIR, Settings, load_settings
-from livegift.wire import is_id
+from livegift.wire import is_id, is_user_id
 
 log = structlog.get_logger()
 
@@ -34,6 +34,21 @@ class Id(click.ParamType[str]):
 
 
 ID = Id()
+
+
+class UserId(click.ParamType[str]):
+    """A user's id, as tokens have it."""
+
+    name = "user"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The id itself, or a usage error."""
+        if not is_user_id(value):
+            self.fail(f"expected {USER_ID_EXPECTED}, got {value!r}", param, ctx)
+        return value
+
+
+USER_ID = UserId()
 
 
 def _run(work: Coroutine[Any, Any, Any]) -> Any:
@@ -118,7 +133,7 @@ def migrate(data: Path) -> None:
 
 
 @cli.command()
-@click.option("--user", type=ID, required=True)
+@click.option("--user", type=USER_ID, required=True)
 @click.option("--role", type=click.Choice(["viewer", "creator", "moderator", "overlay", "admin"]), default="viewer")
 @click.option("--room", type=ID, help="limits the token to this room")
 @click.option("--name", help="what others see")
@@ -129,15 +144,15 @@ def token(user: str, role: str, room: str | None, name: str | None, ttl: int, ag
     """Print a token for development."""
     if role == "overlay" and room is None:
         raise click.UsageError("an overlay's token is for one room: say which with --room")
-    from livegift.identity import Tokens
+    from livegift.identity import tokens_of
 
-    tokens = Tokens(load_settings(data).jwt_secret)
+    tokens = tokens_of(load_settings(data))
     rooms = [room] if room else None
     click.echo(tokens.sign(user, role, ttl_s=ttl, name=name, rooms=rooms, age_verified=age_verified))
 
 
 @cli.command()
-@click.option("--user", type=ID)
+@click.option("--user", type=USER_ID)
 @click.option("--coins", type=click.IntRange(1, GRANT_COINS_MAX))
 @click.option("--ref", type=ID)
 @click.option("--file", type=click.File("rb"), help="CSV with the columns user,coins,ref, as spreadsheets save it")
@@ -161,7 +176,7 @@ def _granted(data: bytes) -> Iterator[tuple[str, int, str]]:
     try:
         for line, row in read_rows(data, ("user", "coins", "ref")):
             user, coins, ref = row["user"], row["coins"], row["ref"]
-            if not (is_id(user) and is_id(ref)):
+            if not (is_user_id(user) and is_id(ref)):
                 raise click.UsageError(f"line {line}: expected a user and a ref, got {user!r} and {ref!r}")
             if not (coins.isascii() and coins.isdecimal() and 1 <= int(coins[:14]) <= GRANT_COINS_MAX):
                 raise click.UsageError(f"line {line}: expected 1 to {GRANT_COINS_MAX} coins, got {coins!r}")
@@ -206,7 +221,7 @@ async def _patiently(call: Any) -> Any:
 
 @cli.command()
 @click.option("--id", "room_id", type=ID, required=True)
-@click.option("--creator", type=ID, required=True)
+@click.option("--creator", type=USER_ID, required=True)
 @click.option("--title", default="Live")
 @click.option("--kind", type=click.Choice(["live", "video"]), default="live", show_default=True)
 @data_option

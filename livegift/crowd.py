@@ -28,7 +28,7 @@ from websockets.typing import Subprotocol
 
 from livegift import logs
 from livegift.errors import ConfigError, LivegiftError
-from livegift.identity import Tokens
+from livegift.identity import Tokens, tokens_of
 from livegift.limits import DRAIN_TIMEOUT_S
 from livegift.settings import load_settings
 from livegift.wire import SUBPROTOCOL
@@ -232,7 +232,7 @@ def main(url: str, viewers: int, room: str) -> None:
         if not url.startswith(("http://", "https://")):
             raise ConfigError(f"--url: expected http://HOST:PORT, got {url!r}")
         settings = load_settings()
-        tokens = Tokens(settings.jwt_secret)
+        tokens = tokens_of(settings)
     except LivegiftError as error:
         raise click.ClickException(str(error)) from None
     logs.configure(settings.log_format, "crowd")

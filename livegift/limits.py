@@ -4,6 +4,9 @@
 ID_LENGTH_MAX = 64
 # `$` alone also matches before a line's end; written so that Python's and JSON Schema's regular expressions agree.
 ID_PATTERN = r"^[A-Za-z0-9._:-]{1,64}$(?!\n)"
+# Users' ids are the host product's, such as `auth0|…` or an address of mail (decision 023).
+USER_ID_PATTERN = r"^[A-Za-z0-9._:-][A-Za-z0-9._:@|+~='-]{0,127}$(?!\n)"
+USER_ID_EXPECTED = "1 to 128 of A-Z a-z 0-9 . _ : - @ | + ~ = ' (the first none of the last six)"
 TEXT_PATTERN = r"^[^\u0000-\u001f\u007f-\u009f]*$(?!\n)"
 REF_PATTERN = ID_PATTERN
 COMMAND_ID_LENGTH_MAX = 64
@@ -37,6 +40,7 @@ PATTERNS = {
 SUBJECT_LENGTH_MAX = 200
 AVATAR_URL_LENGTH_MAX = 300
 TOKEN_LENGTH_MAX = 8192
+TOKEN_TIME_MAX_S = 253_402_300_799  # the end of the year 9999; milliseconds are above it
 HTTP_BODY_BYTES_MAX = 64 * 1024
 PAGE_ITEMS_MAX = 100
 CATALOGUE_PRICES_MAX = 300  # regions of one package

@@ -23,7 +23,15 @@ DEFAULT_DATA_DIR = Path(".livegift")
 JWT_SECRET_BYTES_MIN = 32  # RFC 7518, 3.2: a key of at least the hash's size
 
 # Their values are never shown.
-_SECRET = {"jwt_secret", "redis_url", "database_url", "sandbox_secrets", "stripe_api_key", "stripe_webhook_secrets"}
+_SECRET = {
+    "jwt_secret",
+    "jwt_former_secrets",
+    "redis_url",
+    "database_url",
+    "sandbox_secrets",
+    "stripe_api_key",
+    "stripe_webhook_secrets",
+}
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -32,6 +40,18 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     redis_url: Annotated[str, Meta(description="redis:// or rediss:// URL of one node, or of any node of a cluster")]
     database_url: Annotated[str, Meta(description="postgresql:// URL of the ledger")]
     jwt_secret: Annotated[str, Meta(description="key of the host product's HS256 tokens, 32 bytes or more")] = ""
+    jwt_former_secrets: Annotated[
+        str, Meta(description="keys before it, comma-separated, still accepted while tokens of theirs are in use")
+    ] = ""
+    jwt_audience: Annotated[
+        str, Meta(description="`aud` that tokens must have, several comma-separated; empty = not checked")
+    ] = ""
+    jwt_issuer: Annotated[
+        str, Meta(description="`iss` that tokens must have, several comma-separated; empty = not checked")
+    ] = ""
+    jwt_leeway_s: Annotated[
+        int, Meta(ge=0, le=300, description="seconds by which the host product's clock may differ from ours")
+    ] = 10
 
     host: Annotated[str, Meta(description="address that the web processes listen on")] = "127.0.0.1"
     port: Annotated[int, Meta(ge=0, le=65_535, description="port; 0 takes a free one")] = 8080
@@ -152,6 +172,8 @@ def load_settings(data_dir: Path | None = None, environ: Mapping[str, str] | Non
         raise ConfigError(f"{PREFIX}{name.upper()}: {str(error).partition(' - at')[0]}{got}") from None
     if settings.jwt_secret and len(settings.jwt_secret.encode()) < JWT_SECRET_BYTES_MIN:
         raise ConfigError(f"LIVEGIFT_JWT_SECRET must have at least {JWT_SECRET_BYTES_MIN} bytes")
+    if any(len(secret.encode()) < JWT_SECRET_BYTES_MIN for secret in secrets_of(settings.jwt_former_secrets)):
+        raise ConfigError(f"LIVEGIFT_JWT_FORMER_SECRETS: each must have at least {JWT_SECRET_BYTES_MIN} bytes")
     _check_payments(settings)
     _ = settings.usd_micros_per_unit  # raises
     return settings

@@ -29,9 +29,11 @@ from livegift.limits import (
     TEXT_PATTERN,
     TITLE_LENGTH_MAX,
     TOKEN_LENGTH_MAX,
+    USER_ID_PATTERN,
 )
 
 Id = Annotated[str, Meta(pattern=ID_PATTERN)]
+UserId = Annotated[str, Meta(pattern=USER_ID_PATTERN)]
 Ref = Annotated[str, Meta(pattern=REF_PATTERN, description="the client's idempotency key")]
 CommandId = (
     Annotated[str, Meta(max_length=COMMAND_ID_LENGTH_MAX)]
@@ -43,6 +45,7 @@ TimeMs = Annotated[int, Meta(ge=0, le=10**13, description="milliseconds since th
 
 SUBPROTOCOL = "livegift.v1"
 _ID = re.compile(ID_PATTERN)
+_USER_ID = re.compile(USER_ID_PATTERN)
 T = TypeVar("T")
 
 
@@ -85,7 +88,7 @@ class GiftSendCommand(Identified, tag="gift.send", tag_field="type", frozen=True
     room: Id
     gift_id: Id
     count: Annotated[int, Meta(ge=1, le=GIFT_COUNT_MAX)] = 1
-    to: Id | None = None
+    to: UserId | None = None
     price: Coins | None = None
     message: Annotated[str, Meta(max_length=MESSAGE_LENGTH_MAX)] | None = None
     anonymous: bool = False
@@ -190,6 +193,11 @@ def digest(*parts: str) -> str:
 def is_id(text: str) -> bool:
     """Whether `text` may be an id: 1 to 64 letters, digits, dots, underscores, colons and hyphens."""
     return _ID.match(text) is not None
+
+
+def is_user_id(text: str) -> bool:
+    """Whether `text` may be a user's id: the host product gives them, so more is taken than in other ids."""
+    return _USER_ID.match(text) is not None
 
 
 # --- Events -----------------------------------------------------------------------------------------------------------

@@ -115,6 +115,7 @@ def settings(redis_url: str, database_url: str) -> Settings:
 
 COMMON: dict[str, object] = {
     "jwt_secret": JWT_SECRET,
+    "jwt_leeway_s": 0,
     "partitions": PARTITIONS,
     "metrics_port": 0,
     "combo_timeout_ms": 1000,

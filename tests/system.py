@@ -18,7 +18,7 @@ import msgspec
 
 from livegift.audit import Report, audit
 from livegift.grants import grant_coins
-from livegift.identity import Tokens
+from livegift.identity import tokens_of
 from livegift.ledger.engine import Database
 from livegift.net import listen
 from livegift.settings import Settings
@@ -33,7 +33,7 @@ class System:
 
     def __init__(self, settings: Settings, logs: Path) -> None:
         self.settings = settings
-        self.tokens = Tokens(settings.jwt_secret)
+        self.tokens = tokens_of(settings)
         self._logs = logs
         logs.mkdir()
         self.processes: dict[str, subprocess.Popen[bytes]] = {}

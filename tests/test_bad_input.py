@@ -17,7 +17,7 @@ from tests.viewer import Viewer
 pytestmark = BOTH_WAYS
 COINS = 1000
 GIFT: dict[str, Any] = {"type": "gift.send", "ref": "ref-1", "room": "r1", "gift_id": "rose"}
-ODD_IDS = ["", "{r1}", "a}b", "r 1", "r\n1", "r\u0000", "ä", "r" * 65, "r/1"]
+ODD_IDS = ["", "{r1}", "a}b", "r 1", "r\n1", "r\u0000", "ä", "r" * 129, "r/1", 'r"1', "@r", "r,1"]
 
 
 def token_of(claims: dict[str, Any], key: str = JWT_SECRET, algorithm: str = "HS256") -> str:

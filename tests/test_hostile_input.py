@@ -268,7 +268,7 @@ async def test_odd_names_and_messages_arrive_as_they_are(system: System) -> None
 
             event = await watcher.wait_for(seen, "the gift")
             # A name is one line that others see in lists: control characters are left out.
-            shown = "".join(c for c in text if c.isprintable()) or f"odd-{number}"
+            shown = "".join(c for c in text.replace("\n", " ") if c.isprintable()) or f"odd-{number}"
             assert (event["user"]["name"], event["message"]) == (shown, text)
         await watcher.wait_for(
             lambda: sum(e["repeat_end"] for e in watcher.events("odd")) == len(texts), "the end of each streak"

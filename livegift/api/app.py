@@ -30,7 +30,7 @@ from livegift.api.guard import guarded
 from livegift.api.problems import HANDLERS
 from livegift.hub.hub import Hub
 from livegift.hub.wheel import Wheel
-from livegift.identity import Tokens
+from livegift.identity import tokens_of
 from livegift.ledger import schema
 from livegift.ledger.engine import Database
 from livegift.limits import WHEEL_TICK_S
@@ -72,7 +72,7 @@ def create_app(settings: Settings, *, with_demo: bool = False, wheel: Wheel | No
         try:
             await functions.check(store)
             await schema.check(database, settings.partitions)
-            tokens = Tokens(settings.jwt_secret)
+            tokens = tokens_of(settings)
             hub = Hub(settings, store, database, tokens, wheel or Wheel(WHEEL_TICK_S))
             await hub.start()
             outbox = Outbox(store, settings.partitions)

@@ -115,7 +115,7 @@ class Freeze(HTTPEndpoint):
 
     async def _freeze(self, request: Request, why: str, *, frozen: bool) -> Response:
         operator, user = identity_of(request), str(request.path_params["user"])
-        if not wire.is_id(user):
+        if not wire.is_user_id(user):
             raise RequestError("not_found")
         context = context_of(request)
         act = "wallet.freeze" if frozen else "wallet.thaw"

@@ -109,7 +109,7 @@ async def list_own(request: Request) -> Response:
 async def list_of_user(request: Request) -> Response:
     """`GET /v1/admin/orders?user=`: those of one user, for whoever helps them."""
     user = request.query_params.get("user", "")
-    if not wire.is_id(user):
+    if not wire.is_user_id(user):
         raise RequestError("invalid", "user: expected the id of a user")
     return await _list(request, user)
 

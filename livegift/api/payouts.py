@@ -65,7 +65,7 @@ async def _list(request: Request, creator: str | None) -> Response:
 
 def _id_of(request: Request, name: str = "payout") -> str:
     given = str(request.path_params[name])
-    if not wire.is_id(given):
+    if not (wire.is_user_id(given) if name == "user" else wire.is_id(given)):
         raise RequestError("not_found")
     return given
 

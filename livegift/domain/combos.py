@@ -13,6 +13,12 @@ class StreakKey(NamedTuple):
     to: str
     anonymous: bool
 
+    @property
+    def text(self) -> str:
+        """The one line that stands for it. Users' ids may have a '|', which stands there as '!', which no id has."""
+        to, user = self.to.replace("|", "!"), self.user.replace("|", "!")
+        return f"{self.room}|{self.gift_id}|{to}|{int(self.anonymous)}|{user}"
+
 
 @dataclass(frozen=True, slots=True)
 class Streak:

@@ -291,7 +291,7 @@ def _end_streak(partition: Partition, key: StreakKey) -> Partition:
 def sweep_streaks(partition: Partition, now_ms: int, room: str = "") -> Partition:
     """End the streaks whose time is over, and those of `room` (which has ended), oldest deadline first."""
     due = sorted(
-        (streak.deadline_ms, "|".join((key.room, key.gift_id, key.to, str(int(key.anonymous)), key.user)), key)
+        (streak.deadline_ms, key.text, key)
         for key, streak in partition.streaks.items()
         if streak.expired(now_ms) or (room and key.room == room)
     )

@@ -6,6 +6,7 @@ from itertools import islice
 from typing import Any
 
 from livegift.domain.allowances import NO_LIMITS, NO_USAGE, Limits, Usage
+from livegift.domain.combos import StreakKey
 from livegift.domain.journal import GiftSent, LimitsChanged, WalletChanged
 from livegift.domain.partitions import Position
 from livegift.errors import StoreUnavailableError
@@ -69,8 +70,8 @@ class OpenStreak:
 
 
 def streak_key(room: str, gift_id: str, to: str, *, anonymous: bool, user: str) -> str:
-    """The field of a streak in Redis (ids have no '|')."""
-    return f"{room}|{gift_id}|{to}|{int(anonymous)}|{user}"
+    """The field of a streak in Redis."""
+    return StreakKey(user, room, gift_id, to, anonymous).text
 
 
 def _wallet(wallet: WalletState) -> tuple[str | int, ...]:
@@ -178,7 +179,8 @@ class Repair:
         pairs = list(broken)
         await self._call("refs_drop", pairs)
         users = {user for user, _ in pairs}
-        await self.drop_streaks(key for key in await self.open_streaks() if key.rpartition("|")[2] in users)
+        in_keys = {user.replace("|", "!") for user in users}
+        await self.drop_streaks(key for key in await self.open_streaks() if key.rpartition("|")[2] in in_keys)
 
     async def open_streaks(self) -> dict[str, str]:
         """The keys of all open streaks -> position of the first gift."""

@@ -23,7 +23,8 @@ from livegift.domain.spending import (
 )
 from livegift.domain.spending import sweep_streaks as sweep_partition
 
-USERS = ("ann", "bob", "c:3")
+# A host product's ids may have the separator of keys: "0|ann" to "auth0" must not be "ann" to "auth0|0".
+USERS = ("ann", "0|ann", "c:3@x.example")
 ROOMS = ("r1", "r1:x", "r2")
 REFS = tuple("abcdefghijklmnopqrst")
 HASHES = ("aa", "bb")
@@ -85,7 +86,7 @@ def gift_sends() -> st.SearchStrategy[GiftSend]:
         ref=st.sampled_from(REFS),
         payload_hash=mostly(*HASHES),
         room=mostly(*ROOMS),
-        to=mostly("dan", "eve"),
+        to=mostly("dan", "auth0", "auth0|0"),
         gift_id=mostly("rose", "heart"),
         price=amounts(),
         count=mostly(1, 2, 3, 999),

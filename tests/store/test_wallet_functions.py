@@ -150,7 +150,8 @@ def key_of(send: GiftSend) -> tuple[str, str, str, str]:
 
 
 def lua_key(key: StreakKey) -> str:
-    return "|".join((key.room, key.gift_id, key.to, str(int(key.anonymous)), key.user))
+    to, user = (text.replace("|", "!") for text in (key.to, key.user))
+    return "|".join((key.room, key.gift_id, to, str(int(key.anonymous)), user))
 
 
 @thorough

@@ -154,9 +154,14 @@ end
 -- Streaks: hash ':streaks' key -> '<first position>|<count>|<deadline>|<user json>\n<details json>', and the zset ':due'
 -- key -> when the sweep is to look at it, never after the deadline: at the first gift's, then at the one that it finds.
 
+-- Users' ids may have a '|', which no key can: there it is a '!', which no id has.
+local function in_key(user) return (user:gsub('|', '!')) end
+local function from_key(text) return (text:gsub('!', '|')) end
+
 local function end_streak(p, key, value)
   local combo, count, user_json, details = value:match('^([%d-]+)|(%d+)|%d+|(.-)\n(.*)$')
   local room, gift, to, anonymous, user = key:match('^(.-)|(.-)|(.-)|(.-)|(.-)$')
+  to, user = from_key(to), from_key(user)
   append(p, next_position(p), '["streak_end","' .. user .. '","' .. room .. '","' .. to .. '","' .. gift .. '","'
     .. p.number .. '-' .. combo .. '",' .. count .. ',' .. (anonymous == '1' and 'true' or 'false') .. ','
     .. p.now_text .. ',' .. user_json .. ',' .. details .. ']')
@@ -166,7 +171,7 @@ end
 
 -- Returns the position of the streak's first gift and the streak's count so far, as text.
 local function extend_streak(p, send, timeout_ms)
-  local key = send.room .. '|' .. send.gift .. '|' .. send.to .. '|' .. send.anonymous .. '|' .. send.user
+  local key = send.room .. '|' .. send.gift .. '|' .. in_key(send.to) .. '|' .. send.anonymous .. '|' .. in_key(send.user)
   local streaks = p.root .. ':streaks'
   local value = redis.call('HGET', streaks, key)
   local combo, count, old_deadline_ms = nil, send.count, math.huge
