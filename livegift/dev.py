@@ -7,7 +7,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -98,6 +98,17 @@ class _Stores:
                 self._not_before[name] = time.monotonic() + RESTART_PAUSE_S
 
 
+def dev_secrets(environ: Mapping[str, str], kept: Mapping[str, str]) -> dict[str, str]:
+    """The secrets that are given, were `kept` in the data folder, or are made now.
+
+    The sandbox gives coins for nothing: beside Stripe it gets none, so it is off.
+    """
+    names = ["LIVEGIFT_JWT_SECRET"]
+    if not environ.get("LIVEGIFT_STRIPE_API_KEY"):
+        names.append("LIVEGIFT_SANDBOX_SECRETS")
+    return {name: environ.get(name) or kept.get(name) or token_urlsafe(48) for name in names}
+
+
 def run_dev(options: DevOptions) -> None:
     """Run everything until SIGTERM or SIGINT. Raises ConfigError or EmbeddedError, which say what to do."""
     started = time.monotonic()
@@ -114,9 +125,9 @@ def run_dev(options: DevOptions) -> None:
             ) from None
         stores = _Stores(options.data, stack)
         kept = read_env_file(options.data / "env")
-        names = ("LIVEGIFT_JWT_SECRET", "LIVEGIFT_SANDBOX_SECRETS")
-        secrets = {name: os.environ.get(name) or kept.get(name) or token_urlsafe(48) for name in names}
-        values = {**stores.urls, **secrets}
+        values = {**stores.urls, **dev_secrets(os.environ, kept)}
+        if "LIVEGIFT_SANDBOX_SECRETS" not in values:
+            say("payments: Stripe, as LIVEGIFT_STRIPE_API_KEY is set; the sandbox is off")
         _write_env(options.data, values)
         environ = {**os.environ, **values}
         settings = load_settings(options.data, environ)

@@ -53,6 +53,7 @@ _TABLE = (
     ErrorKind("token_expired", "The token has expired: get a new one and say hello again.", 401, retryable=True),
     ErrorKind("reauthentication_required", "This purchase needs a token of somebody who has just signed in.", 401),
     ErrorKind("payments_off", "This server sells no coins.", 404),
+    ErrorKind("payment_refused", "The payment provider does not take this payment: choose another package.", 409),
     ErrorKind("package_not_found", "There is no such coin package in this region.", 404),
     ErrorKind("order_not_paid", "This order was not paid: there is nothing to give back.", 409),
     ErrorKind("payout_not_possible", "This payout is not possible at the moment.", 409),

@@ -7,6 +7,7 @@ import structlog
 
 from livegift.bodies import OrderBody
 from livegift.domain.catalogue import CoinPackage
+from livegift.domain.currencies import CurrencyError, currency_of
 from livegift.domain.orders import (
     FOR_A_PERSON,
     REVERSED,
@@ -30,7 +31,7 @@ from livegift.ledger.payment_events import Event, apply, forget_early_events
 from livegift.ledger.sandbox import SandboxPayments
 from livegift.limits import EARLY_EVENTS_KEEP_S, ORDER_TTL_S, SWEEP_ORDERS_MAX, SWEEP_ORDERS_S
 from livegift.metrics import PAYMENT_EVENTS
-from livegift.payments.provider import CheckoutRequest, PaymentEvent, Provider
+from livegift.payments.provider import CheckoutRequest, PaymentEvent, Provider, ProviderRefusedError
 from livegift.payments.sandbox import Sandbox
 from livegift.settings import Settings, secrets_of
 from livegift.store.wallets import Wallets, payload_hash
@@ -88,15 +89,20 @@ def _shortfall_order(
     rate = base_rate(Rate(package.coins, package.amount, package.currency) for package in packages)
     if rate is None:
         raise RequestError("package_not_found", f"No coins are sold in region {region}.")
-    offer = shortfall_offer(coins, rate, provider.amount_min(rate.currency))
+    try:
+        step = currency_of(rate.currency).price_step
+        offer = shortfall_offer(coins, rate, provider.amount_min(rate.currency), step)
+    except CurrencyError as error:
+        raise RequestError("payment_refused", str(error)) from None
     return Order(order_id, user, offer.coins, 0, offer.amount, offer.currency, provider.name)
 
 
 async def place(database: Database, provider: Provider, new: NewOrder, base_url: str) -> StoredOrder:
     """Write the order and get its checkout; the same Idempotency-Key again is the same order.
 
-    Raises RequestError('ref_conflict') for a key that was used for something else. A crash between the two steps
-    leaves an order without a checkout, which the same key again gives it.
+    Raises RequestError('ref_conflict') for a key that was used for something else, ProviderRefusedError for what can't
+    be paid; ProviderError: try it again. A crash between the two steps leaves an order without a checkout, which the
+    same key again gives it.
     """
     order = await stored.create_order(database, new)
     if order.request_hash != new.request_hash:
@@ -104,9 +110,12 @@ async def place(database: Database, provider: Provider, new: NewOrder, base_url:
     if order.checkout_url is not None or order.order.provider != provider.name:
         return order
     made = order.order
-    checkout = await provider.checkout(
-        CheckoutRequest(made.id, made.user, made.total_coins, made.amount, made.currency, base_url)
-    )
+    request = CheckoutRequest(made.id, made.user, made.total_coins, made.amount, made.currency, base_url)
+    try:
+        checkout = await provider.checkout(request)
+    except ProviderRefusedError:
+        await stored.close_unpayable(database, made.id)
+        raise
     await stored.note_checkout(database, made.id, checkout.ref, checkout.url)
     placed = await stored.read_order(database, made.id)
     assert placed is not None  # noqa: S101 - orders are never deleted

@@ -93,7 +93,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         ""
     )
     sandbox_secrets: Annotated[
-        str, Meta(description="signing secrets of the sandbox provider, comma-separated, the newest first; empty = off")
+        str,
+        Meta(description="signing secrets of the sandbox (no money), comma-separated, the newest first; empty = off"),
     ] = ""
     stripe_api_key: Annotated[str, Meta(description="Stripe's secret key; empty = off")] = ""
     stripe_api_base: Annotated[str, Meta(description="another address of Stripe's API, for tests")] = ""
@@ -101,7 +102,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         str, Meta(description="signing secrets of Stripe's webhooks, comma-separated: several while one is replaced")
     ] = ""
     reauth_amount: Annotated[
-        int, Meta(ge=0, description="purchases above this (minor units) need a fresh sign-in; 0 = never")
+        int, Meta(ge=0, description="purchases worth more US cents than this need a fresh sign-in; 0 = never")
     ] = 10_000
     reauth_age_s: Annotated[int, Meta(ge=1, description="how old that sign-in (claim auth_time) may be")] = 300
     hold_h: Annotated[int, Meta(ge=0, le=8_760, description="hours until diamonds can be paid out; 0 = at once")] = 168
@@ -114,7 +115,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         2_000_000
     )
     usd_rates: Annotated[
-        str, Meta(description="what other currencies are worth in USD, for shares in /v1/rates: EUR=1.08,GBP=1.27")
+        str,
+        Meta(description="what currencies are worth in USD, for shares and fresh sign-ins: EUR=1.08,GBP=1.27"),
     ] = ""
     gifts_per_minute_max: Annotated[int, Meta(ge=0, description="gifts of a wallet per minute; 0 = no limit")] = 0
     limit_raise_delay_s: Annotated[int, Meta(ge=0, description="how long a raised spending limit waits")] = 86_400
@@ -185,6 +187,11 @@ def _check_payments(settings: Settings) -> None:
         raise ConfigError(f"LIVEGIFT_SANDBOX_SECRETS: each must have at least {JWT_SECRET_BYTES_MIN} bytes")
     if bool(settings.stripe_api_key) != bool(secrets_of(settings.stripe_webhook_secrets)):
         raise ConfigError("LIVEGIFT_STRIPE_API_KEY and LIVEGIFT_STRIPE_WEBHOOK_SECRETS: set both or none")
+    if settings.stripe_api_key and secrets_of(settings.sandbox_secrets):
+        raise ConfigError(
+            "LIVEGIFT_STRIPE_API_KEY and LIVEGIFT_SANDBOX_SECRETS are both set, but the sandbox gives coins for no "
+            "money to whoever asks for it: set one of them"
+        )
 
 
 def secrets_of(text: str) -> list[str]:

@@ -115,6 +115,31 @@ def test_a_large_purchase_needs_a_fresh_sign_in(system: System) -> None:
     assert system.http("POST", "/v1/orders", body, token=system.token("fay", auth_time=now))[0] == 201
 
 
+def test_what_is_large_is_told_by_its_worth(system: System) -> None:
+    prices = {"KR": ("KRW", 13_900), "VN": ("VND", 250_000), "ID": ("IDR", 15_500_000), "KW": ("KWD", 3_050)}
+    for region, (currency, amount) in prices.items():
+        for factor, expected in ((1, 201), (15, 401)):
+            package = f"{region.lower()}-{factor}"
+            price = {"region": region, "currency": currency, "amount": amount * factor}
+            body = {"coins": 550 * factor, "prices": [price]}
+            admin = system.token("root", "admin")
+            assert system.http("PUT", f"/v1/admin/coin-packages/{package}", body, token=admin)[0] == 200
+            order = {"package_id": package, "region": region}
+            status, problem = system.http("POST", "/v1/orders", order, token=system.token("fay"))
+            assert status == expected, problem
+    assert "100.00 USD" in problem["detail"]
+    assert "45.750 KWD" in problem["detail"]
+
+
+@pytest.mark.parametrize(("currency", "amount"), [("KWD", 3_055), ("XXX", 999), ("MGA", 4_550)])
+def test_a_price_that_cannot_be_charged_is_refused(system: System, currency: str, amount: int) -> None:
+    body = {"coins": 550, "prices": [{"region": "XX", "currency": currency, "amount": amount}]}
+    admin = system.token("root", "admin")
+    status, problem = system.http("PUT", "/v1/admin/coin-packages/odd", body, token=admin)
+    assert (status, problem["code"]) == (400, "invalid")
+    assert "region XX" in problem["detail"]
+
+
 @pytest.mark.parametrize("body", [{}, {"package_id": "x"}, {"package_id": "coins-100", "shortfall_coins": 1}, []])
 def test_what_cannot_be_bought(system: System, body: object) -> None:
     status, problem = system.http("POST", "/v1/orders", body, token=system.token("gus"))

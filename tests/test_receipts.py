@@ -38,7 +38,7 @@ async def test_the_whole_way_of_a_gift_can_be_seen(system: System) -> None:
             "coins": 440,
             "from": "order",
             "ref": f"order:{order['id']}",
-            "amount_micros": 440 * 999 * 1_000_000 // 550,
+            "amount_micros": 440 * 9_990_000 // 550,
             "currency": "USD",
         },
     ]

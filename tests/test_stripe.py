@@ -13,11 +13,12 @@ import msgspec
 import pytest
 import stripe
 
-from livegift.errors import RequestError
-from livegift.payments.provider import BadSignatureError, CheckoutRequest, ProviderError
+from livegift.dev import dev_secrets
+from livegift.errors import ConfigError, RequestError
+from livegift.payments.provider import BadSignatureError, CheckoutRequest, ProviderError, ProviderRefusedError
 from livegift.payments.stripe import SIGNATURE_HEADER, Stripe
 from livegift.reconcile import days_ago, reconcile
-from livegift.settings import Settings
+from livegift.settings import Settings, load_settings
 from tests.system import System
 from tests.test_orders import becomes, buy, wallet
 from tests.waiting import wait_until
@@ -33,6 +34,7 @@ class FakeStripe:
         self.charges: list[dict[str, Any]] = []
         self.calls: list[str] = []
         self.fails = 0
+        self.refuses = ""
         fake = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -54,7 +56,11 @@ class FakeStripe:
                     fake.fails -= 1
                     self.answer(500, {"error": {"type": "api_error", "message": "broken"}})
                 elif self.path == "/v1/checkout/sessions":
-                    self.answer(200, fake.session(self.headers["Idempotency-Key"], form))
+                    if fake.refuses:
+                        error = {"type": "invalid_request_error", "code": fake.refuses, "message": "sk_test is in here"}
+                        self.answer(400, {"error": error})
+                    else:
+                        self.answer(200, fake.session(self.headers["Idempotency-Key"], form))
                 else:
                     self.answer(*fake.refund(form["payment_intent"]))
 
@@ -203,16 +209,73 @@ async def test_the_same_order_has_one_session_and_errors_are_plain(fake: FakeStr
         await provider.refund("ord-1", None, 999)
 
 
+def test_the_sandbox_is_never_on_beside_stripe(tmp_path: Path) -> None:
+    stores = {"LIVEGIFT_REDIS_URL": "redis://x", "LIVEGIFT_DATABASE_URL": "postgresql://x"}
+    money = {"LIVEGIFT_STRIPE_API_KEY": "sk_test_x", "LIVEGIFT_STRIPE_WEBHOOK_SECRETS": "whsec_x"}
+    sandbox = {"LIVEGIFT_SANDBOX_SECRETS": "s" * 32}
+    with pytest.raises(ConfigError, match="STRIPE_API_KEY and LIVEGIFT_SANDBOX_SECRETS are both set"):
+        load_settings(tmp_path, {**stores, **money, **sandbox})
+    # A data folder that was used with the sandbox before.
+    (tmp_path / "env").write_text("".join(f"{name}={value}\n" for name, value in sandbox.items()))
+    with pytest.raises(ConfigError, match="both set"):
+        load_settings(tmp_path, {**stores, **money})
+    assert dev_secrets({}, sandbox)["LIVEGIFT_SANDBOX_SECRETS"] == "s" * 32
+    assert set(dev_secrets(money, sandbox)) == {"LIVEGIFT_JWT_SECRET"}
+
+
+@pytest.mark.parametrize(
+    ("currency", "amount", "sent"), [("ISK", 140_000, 14_000_000), ("MGA", 4_500_000, 45_000), ("KWD", 3_050, 3_050)]
+)
+async def test_stripe_is_told_amounts_as_it_counts_them(
+    fake: FakeStripe, currency: str, amount: int, sent: int
+) -> None:
+    provider = Stripe("sk_test_secret", SECRETS, fake.url)
+    await provider.checkout(CheckoutRequest("ord-1", "ann", 550, amount, currency, "https://shop.example"))
+    (session,) = fake.sessions.values()
+    assert session["amount_total"] == sent
+    fake.pay(session)
+    assert [(p.amount, p.currency) async for p in provider.payments(0)] == [(amount, currency)]
+    session = {**session, "payment_status": "paid"}
+    heard = parse(provider, *signed(event("checkout.session.completed", session)))
+    assert (heard.amount, heard.currency) == (amount, currency)
+    heard = parse(provider, *signed(event("checkout.session.completed", {**session, "currency": "xxx"})))
+    assert heard.currency == "XXX?", "it fits no order"
+
+
+async def test_what_stripe_will_never_take_is_said_so(fake: FakeStripe) -> None:
+    provider = Stripe("sk_test_secret", SECRETS, fake.url)
+    with pytest.raises(ProviderRefusedError, match="multiple of 10"):
+        await provider.checkout(CheckoutRequest("ord-1", "ann", 550, 3_055, "KWD", "https://shop.example"))
+    fake.refuses = "amount_too_small"
+    with pytest.raises(ProviderRefusedError, match="amount_too_small") as refused:
+        await provider.checkout(CheckoutRequest("ord-1", "ann", 1, 1, "USD", "https://shop.example"))
+    assert "sk_test" not in str(refused.value)
+    with pytest.raises(ProviderRefusedError, match="no payment"):
+        await provider.refund("ord-1", None, 999)
+
+
 async def test_bought_given_back_and_reconciled(fake: FakeStripe, settings: Settings, tmp_path: Path) -> None:
     changed = msgspec.structs.replace(
-        settings, stripe_api_key="sk_test_x", stripe_webhook_secrets=",".join(SECRETS), stripe_api_base=fake.url
+        settings,
+        stripe_api_key="sk_test_x",
+        stripe_webhook_secrets=",".join(SECRETS),
+        stripe_api_base=fake.url,
+        sandbox_secrets="",
     )
     with System(changed, tmp_path / "logs") as system:
         system.start()
         orders = [buy(system, "ann", package_id="coins-550") for _ in range(3)]
         assert all(order["checkout_url"].startswith("https://checkout.stripe.example/") for order in orders)
-        assert buy(system, "ann", package_id="coins-100", provider="sandbox")["checkout_url"].startswith("http://")
+        body = {"package_id": "coins-100", "provider": "sandbox"}
+        status, problem = system.http("POST", "/v1/orders", body, token=system.token("ann"))
+        assert (status, problem["code"]) == (404, "payments_off"), "nobody chooses to pay nothing"
         sessions = list(fake.sessions.values())
+        fake.refuses = "amount_too_small"
+        status, problem = system.http("POST", "/v1/orders", {"package_id": "coins-100"}, token=system.token("ann"))
+        assert (status, problem["code"], problem["retryable"]) == (409, "payment_refused", False)
+        assert "amount_too_small" in problem["detail"]
+        newest = system.http("GET", "/v1/orders?limit=1", token=system.token("ann"))[1]["items"][0]
+        assert newest["status"] == "declined", "it can't be paid"
 
         def hear(found: dict[str, Any]) -> int:
             headers, body = signed(found)

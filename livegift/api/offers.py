@@ -9,6 +9,7 @@ from starlette.routing import Route
 from livegift import bodies, wire
 from livegift.api.context import body_of, context_of, identity_of, json_response, page_of
 from livegift.domain.catalogue import GiftKind
+from livegift.domain.currencies import CurrencyError, check_price
 from livegift.errors import RequestError
 from livegift.ledger import catalogue as stored
 from livegift.ledger.catalogue import Package, Price, Promotion
@@ -65,6 +66,11 @@ async def put_package(request: Request) -> Response:
     prices = {price.region: Price(price.amount, price.currency) for price in body.prices}
     if len(prices) < len(body.prices):
         raise RequestError("invalid", "prices: expected each region once")
+    for price in body.prices:
+        try:
+            check_price(price.amount, price.currency)
+        except CurrencyError as error:
+            raise RequestError("invalid", f"prices, region {price.region}: {error}") from None
     package = Package(_id_of(request, "package"), body.coins, body.bonus_coins, prices, body.active)
     await stored.put_package(context_of(request).database, package, operator.user)
     return json_response(_package(package))

@@ -11,6 +11,8 @@ from starlette.routing import Route
 from livegift import bodies, wire
 from livegift.api.context import Context, body_of, context_of, identity_of, json_response, page_of
 from livegift.domain.catalogue import DEFAULT_REGION
+from livegift.domain.currencies import USD_MICROS_PER_CENT, CurrencyError, shown, usd_micros_of
+from livegift.domain.orders import Order
 from livegift.domain.regions import region_of
 from livegift.errors import RequestError
 from livegift.identity import Identity
@@ -18,6 +20,7 @@ from livegift.ledger.acts import note_before
 from livegift.ledger.orders import StoredOrder, list_orders, read_order
 from livegift.limits import AUTH_TIME_AHEAD_MAX_S, ORDER_COINS_MAX
 from livegift.orders import offer_of, place, refund, refund_terms_of
+from livegift.settings import Settings
 from livegift.withdrawals import withdraw
 
 
@@ -46,15 +49,24 @@ def _region_of(identity: Identity, asked: str | None) -> str:
     return identity.region
 
 
-def _require_fresh(identity: Identity, amount: int, amount_max: int, age_max_s: int) -> None:
-    """Raise RequestError('reauthentication_required') for a large purchase without a fresh sign-in."""
-    if not amount_max or amount <= amount_max:
+def _require_fresh(identity: Identity, order: Order, settings: Settings) -> None:
+    """Raise RequestError('reauthentication_required') for a large purchase without a fresh sign-in.
+
+    What is large is told in US dollars: the operator's rates go first, then those that are known approximately.
+    """
+    try:
+        worth_usd_micros = usd_micros_of(order.amount, order.currency, settings.usd_micros_per_unit)
+    except CurrencyError as error:
+        raise RequestError("payment_refused", str(error)) from None
+    worth_max, age_max_s = settings.reauth_amount, settings.reauth_age_s
+    if not worth_max or worth_usd_micros <= worth_max * USD_MICROS_PER_CENT:
         return
     age_s = None if identity.auth_time is None else time.time() - identity.auth_time
     if age_s is None or not -AUTH_TIME_AHEAD_MAX_S <= age_s <= age_max_s:
         raise RequestError(
             "reauthentication_required",
-            f"Amounts above {amount_max} need a token whose auth_time is at most {age_max_s} s ago.",
+            f"Purchases worth more than {shown(worth_max, 'USD')} need a token whose auth_time is at most {age_max_s} "
+            f"s ago; this one costs {shown(order.amount, order.currency)}.",
         )
 
 
@@ -87,7 +99,7 @@ async def create(request: Request) -> Response:
     lacking = await _lacking(context, identity.user, body.shortfall) if body.shortfall else None
     new = await offer_of(context.database, provider, body, identity.user, region, lacking)
     settings = context.settings
-    _require_fresh(identity, new.order.amount, settings.reauth_amount, settings.reauth_age_s)
+    _require_fresh(identity, new.order, settings)
     base_url = (settings.public_url or str(request.base_url)).rstrip("/")
     placed = await place(context.database, provider, replace(new, idempotency_key=key), base_url)
     return json_response(_public(placed), 201, {"Location": f"/v1/orders/{placed.order.id}"})

@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from livegift.errors import ERRORS, RequestError, StoreUnavailableError
 from livegift.ledger.engine import LedgerUnavailableError
-from livegift.payments.provider import BadSignatureError, ProviderError
+from livegift.payments.provider import BadSignatureError, ProviderError, ProviderRefusedError
 
 log = structlog.get_logger()
 
@@ -40,6 +40,12 @@ async def on_unavailable(request: Request, error: Exception) -> Response:
     return problem("unavailable")
 
 
+async def on_refused_payment(request: Request, error: Exception) -> Response:
+    """A provider that will never take it: the same again is refused again."""
+    log.error("api.payment_refused", path=request.url.path, error=str(error))
+    return problem("payment_refused", str(error))
+
+
 async def on_bad_signature(request: Request, error: Exception) -> Response:
     """A webhook that nobody we know has signed."""
     log.warning("api.bad_signature", path=request.url.path, error=str(error))
@@ -65,6 +71,7 @@ HANDLERS = {
     RequestError: on_request_error,
     StoreUnavailableError: on_unavailable,
     ProviderError: on_unavailable,
+    ProviderRefusedError: on_refused_payment,
     BadSignatureError: on_bad_signature,
     LedgerUnavailableError: on_unavailable,
     HTTPException: on_http_exception,

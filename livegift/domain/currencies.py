@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from livegift.errors import LivegiftError
 
 MICROS = 1_000_000
+USD_MICROS_PER_CENT = 10_000
 # Stripe takes half a US dollar at least, in the currency that a merchant is paid out in, and converts by its own rates
 # of the day: what is charged in another currency stays above it by this much.
 _LEAST_USD_MICROS = 575_000

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
+from livegift.domain.currencies import round_up
 from livegift.domain.postings import Transfer
 from livegift.errors import RequestError
 
@@ -240,15 +241,13 @@ def base_rate(rates: Iterable[Rate]) -> Rate | None:
     return best
 
 
-def shortfall_offer(coins: int, rate: Rate, amount_min: int) -> Rate:
-    """At least `coins` at `rate`, rounded up to whole minor units and to the least that a provider takes.
+def shortfall_offer(coins: int, rate: Rate, amount_min: int, step: int = 1) -> Rate:
+    """At least `coins` at `rate`, rounded up to a multiple of `step` minor units and to the least that can be paid.
 
-    Where the minimum is what is paid, the coins grow with it: nobody pays for what he doesn't get.
+    Where the amount grows, the coins grow with it: nobody pays for what he doesn't get.
     """
-    amount = -(-coins * rate.amount // rate.coins)
-    if amount > amount_min:
-        return Rate(coins, amount, rate.currency)
-    return Rate(max(coins, amount_min * rate.coins // rate.amount), amount_min, rate.currency)
+    amount = max(round_up(-(-coins * rate.amount // rate.coins), step), round_up(amount_min, step))
+    return Rate(max(coins, amount * rate.coins // rate.amount), amount, rate.currency)
 
 
 # --- Reconciliation ---------------------------------------------------------------------------------------------------

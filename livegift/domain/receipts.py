@@ -3,6 +3,8 @@
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from livegift.domain.currencies import micros_of
+
 
 class CoinLot(NamedTuple):
     """Coins that came in at once: for money (`amount` minor units of `currency` for all of them), or for nothing."""
@@ -17,7 +19,7 @@ class CoinLot(NamedTuple):
 class Part(NamedTuple):
     """The coins of a gift that came from one lot.
 
-    They cost `amount_micros` millionths of a minor unit of `currency`.
+    They cost `amount_micros` millionths of a unit of `currency`: of a dollar, not of a cent.
     """
 
     coins: int
@@ -25,9 +27,6 @@ class Part(NamedTuple):
     ref: str
     amount_micros: int
     currency: str | None
-
-
-MICROS = 1_000_000
 
 
 def parts_of(lots: Iterable[CoinLot], spent_before: int, coins: int) -> list[Part]:
@@ -40,7 +39,8 @@ def parts_of(lots: Iterable[CoinLot], spent_before: int, coins: int) -> list[Par
     for lot in lots:
         first, last = max(start, at), min(end, at + lot.coins)
         if first < last:
-            upto, before = ((n - at) * lot.amount * MICROS // lot.coins for n in (last, first))
+            paid = micros_of(lot.amount, lot.currency) if lot.currency else 0
+            upto, before = ((n - at) * paid // lot.coins for n in (last, first))
             parts.append(Part(last - first, lot.reason, lot.ref, upto - before, lot.currency))
         at += lot.coins
         if at >= end:

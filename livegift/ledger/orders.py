@@ -147,6 +147,13 @@ async def note_checkout(database: Database, order_id: str, provider_ref: str, ch
         await connection.execute(change.values(provider_ref=provider_ref, checkout_url=checkout_url))
 
 
+async def close_unpayable(database: Database, order_id: str) -> None:
+    """No checkout can be made for the order."""
+    mine = (table.c.id == order_id) & (table.c.status == "created") & table.c.checkout_url.is_(None)
+    async with database.begin() as connection:
+        await connection.execute(update(table).where(mine).values(status="declined"))
+
+
 async def read_order(database: Database, order_id: str) -> StoredOrder | None:
     """The order, None when there is none."""
     async with database.begin() as connection:

@@ -9,11 +9,14 @@ from livegift.errors import LivegiftError
 
 
 class ProviderError(LivegiftError):
-    """The provider did not answer, or refused. What was asked for can be asked for again: all of it is idempotent."""
+    """The provider did not answer, or not now. What was asked for can be asked for again: all of it is idempotent."""
 
 
 class ProviderRefusedError(ProviderError):
-    """The provider refused, and will refuse the same again: somebody has to decide what else is to be done."""
+    """The provider refused, and will refuse the same again: somebody has to decide what else is to be done.
+
+    The message is shown to whoever asked; it names no internals.
+    """
 
 
 class BadSignatureError(LivegiftError):

@@ -13,9 +13,10 @@ from typing import Literal, NamedTuple, Protocol
 import msgspec
 from msgspec import Struct
 
+from livegift.domain.currencies import charge_amount_min, shown
 from livegift.domain.orders import EventKind, Payment
 from livegift.errors import RequestError
-from livegift.limits import SANDBOX_AMOUNT_MIN, WEBHOOK_AGE_MAX_S, WEBHOOK_SIGNATURES_MAX
+from livegift.limits import WEBHOOK_AGE_MAX_S, WEBHOOK_SIGNATURES_MAX
 from livegift.payments.provider import BadSignatureError, Checkout, CheckoutRequest, PaymentEvent
 
 SIGNATURE_HEADER = "livegift-signature"
@@ -78,9 +79,9 @@ class Sandbox:
         self._secrets = [secret.encode() for secret in secrets]
         self._book = book
 
-    def amount_min(self, currency: str) -> int:  # noqa: ARG002 - the same for all
-        """As most providers have it."""
-        return SANDBOX_AMOUNT_MIN
+    def amount_min(self, currency: str) -> int:
+        """As cards have it."""
+        return charge_amount_min(currency)
 
     async def checkout(self, request: CheckoutRequest) -> Checkout:
         """A page of this server."""
@@ -161,13 +162,13 @@ class Sandbox:
 
 def page(payment: SandboxPayment) -> str:
     """The checkout page, which says what can be decided now. Every value in it is escaped."""
-    shown = f"{payment.amount} {payment.currency}"
+    price = shown(payment.amount, payment.currency)
     buttons = {"open": ("pay", "decline"), "declined": ("pay",), "paid": ("dispute",)}.get(payment.state, ())
     form = "".join(f'<button name="decision" value="{name}">{name.title()}</button> ' for name in buttons)
     return (
         '<!doctype html><html lang="en"><meta charset="utf-8"><title>Sandbox checkout</title>'
         '<meta name="viewport" content="width=device-width"><h1>Sandbox checkout</h1>'
-        f"<p>Order {escape(payment.order_id)}: {escape(shown)} (minor units). No real money moves.</p>"
+        f"<p>Order {escape(payment.order_id)}: {escape(price)}. No real money moves.</p>"
         f'<p id="state">State: {escape(payment.state)}</p><form method="post">{form}</form></html>'
     )
 

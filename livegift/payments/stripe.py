@@ -12,15 +12,20 @@ import msgspec
 import stripe
 from stripe import _http_client as stripe_http
 
+from livegift.domain.currencies import CurrencyError, charge_amount_min, from_stripe, to_stripe
 from livegift.domain.orders import EventKind, Payment
 from livegift.errors import RequestError
 from livegift.limits import PROVIDER_PAGE, PROVIDER_TIMEOUT_S, WEBHOOK_AGE_MAX_S, WEBHOOK_SIGNATURES_MAX
-from livegift.payments.provider import BadSignatureError, Checkout, CheckoutRequest, PaymentEvent, ProviderError
+from livegift.payments.provider import (
+    BadSignatureError,
+    Checkout,
+    CheckoutRequest,
+    PaymentEvent,
+    ProviderError,
+    ProviderRefusedError,
+)
 
 SIGNATURE_HEADER = "stripe-signature"
-# Stripe's least charges, in minor units; elsewhere about half a US dollar of most currencies.
-_AMOUNT_MIN = {"USD": 50, "EUR": 50, "GBP": 30, "CAD": 50, "AUD": 50, "JPY": 50, "KRW": 1_000, "BRL": 50, "CHF": 50}
-_AMOUNT_MIN_ELSEWHERE = 500
 _SESSIONS: dict[str, EventKind] = {
     "checkout.session.completed": "paid",
     "checkout.session.async_payment_succeeded": "paid",
@@ -48,11 +53,15 @@ class Stripe:
 
     def amount_min(self, currency: str) -> int:
         """What Stripe takes at least."""
-        return _AMOUNT_MIN.get(currency, _AMOUNT_MIN_ELSEWHERE)
+        return charge_amount_min(currency)
 
     async def checkout(self, request: CheckoutRequest) -> Checkout:
         """A Checkout session: the same again for the same order."""
         metadata = {"order_id": request.order_id}
+        try:
+            unit_amount = to_stripe(request.amount, request.currency)
+        except CurrencyError as error:
+            raise ProviderRefusedError(str(error)) from None
         params: Any = {
             "mode": "payment",
             "client_reference_id": request.order_id,
@@ -63,7 +72,7 @@ class Stripe:
                     "quantity": 1,
                     "price_data": {
                         "currency": request.currency.lower(),
-                        "unit_amount": request.amount,
+                        "unit_amount": unit_amount,
                         "product_data": {"name": f"{request.coins} coins"},
                     },
                 }
@@ -80,11 +89,13 @@ class Stripe:
     async def refund(self, order_id: str, payment_ref: str | None, amount: int) -> None:  # noqa: ARG002 - all of it
         """Once: Stripe says so itself when it was given back before."""
         if payment_ref is None:
-            raise ProviderError(f"order {order_id} has no payment that is known at Stripe")
+            raise ProviderRefusedError(f"Order {order_id} has no payment that is known at Stripe.")
         params: Any = {"payment_intent": payment_ref, "metadata": {"order_id": order_id}}
         options: Any = {"idempotency_key": f"refund-{order_id}"}
         try:
-            await _call(lambda: self._client.v1.refunds.create(params, options))
+            made = await _call(lambda: self._client.v1.refunds.create(params, options))
+            if getattr(made, "status", None) in ("failed", "canceled"):
+                raise ProviderRefusedError(f"Stripe could not give the money of order {order_id} back.")
         except ProviderError as error:
             cause = error.__cause__
             if not (isinstance(cause, stripe.InvalidRequestError) and cause.code == "charge_already_refunded"):
@@ -103,8 +114,9 @@ class Stripe:
                 if charge.paid and charge.captured:
                     order_id = getattr(charge.metadata, "order_id", None)
                     ref = str(charge.payment_intent or charge.id)
-                    currency, refunded = charge.currency.upper(), charge.amount_refunded
-                    yield Payment(order_id, ref, charge.amount, currency, refunded, bool(charge.disputed))
+                    amount, currency = _money(charge.amount, charge.currency)
+                    refunded, _ = _money(charge.amount_refunded, charge.currency)
+                    yield Payment(order_id, ref, amount, currency, refunded, bool(charge.disputed))
             if not page.has_more or not page.data:
                 return
 
@@ -116,7 +128,7 @@ class Stripe:
         try:
             event = msgspec.json.decode(body)
             return _event(str(event["id"]), str(event["type"]), event["data"]["object"])
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, KeyError, TypeError, AttributeError):
+        except (ValueError, RecursionError, KeyError, TypeError, AttributeError):  # msgspec's are ValueErrors
             raise RequestError("invalid", "expected one of Stripe's events") from None
 
     def _verify(self, header: str, body: bytes) -> None:
@@ -131,6 +143,15 @@ class Stripe:
         raise BadSignatureError("no signature was made lately with one of the secrets of this server")
 
 
+def _money(amount: object, currency: object) -> tuple[int, str]:
+    """Minor units and currency of ISO 4217. What is no amount of ours stays as it is: it fits no order."""
+    code = str(currency or "").upper()
+    try:
+        return from_stripe(int(str(amount or 0)), code), code
+    except CurrencyError:
+        return int(str(amount or 0)), f"{code}?"
+
+
 def _name(value: object) -> str | None:
     """What can be a name of ours or Stripe's; anything else names nothing."""
     return value if isinstance(value, str) and _NAME.fullmatch(value) else None
@@ -140,20 +161,20 @@ def _event(event_id: str, kind: str, found: Mapping[str, Any]) -> PaymentEvent |
     # `client_reference_id` is not looked at: whoever opens a payment link of another product may choose it.
     order_id = _name((found.get("metadata") or {}).get("order_id"))
     payment_ref = _name(found.get("payment_intent"))
-    currency = str(found.get("currency") or "").upper()
     if kind in _SESSIONS:
         said = _SESSIONS[kind]
         if found.get("mode", "payment") != "payment":
             return None  # a subscription, or a card that is saved: ours are payments
         if said == "paid" and found["payment_status"] != "paid":
             return None  # the money comes later, or not: another event tells
-        amount, session_ref = int(found.get("amount_total") or 0), _name(found.get("id"))
-        return PaymentEvent(event_id, said, order_id, payment_ref, amount, currency, session_ref)
+        money = _money(found.get("amount_total"), found.get("currency"))
+        return PaymentEvent(event_id, said, order_id, payment_ref, *money, _name(found.get("id")))
     if kind == "charge.refunded":
-        return PaymentEvent(event_id, "refunded", order_id, payment_ref, int(found["amount_refunded"]), currency)
+        money = _money(found["amount_refunded"], found["currency"])
+        return PaymentEvent(event_id, "refunded", order_id, payment_ref, *money)
     if kind == "charge.dispute.created":
         # One that is won in the end gives the money back, but not the coins: an operator corrects that by hand.
-        return PaymentEvent(event_id, "disputed", order_id, payment_ref, int(found["amount"]), currency)
+        return PaymentEvent(event_id, "disputed", order_id, payment_ref, *_money(found["amount"], found["currency"]))
     return None
 
 
@@ -161,8 +182,12 @@ async def _call(work: Callable[[], T]) -> T:
     try:
         async with asyncio.timeout(PROVIDER_TIMEOUT_S * 2):
             return await asyncio.to_thread(work)
+    except (stripe.InvalidRequestError, stripe.CardError, stripe.IdempotencyError) as error:
+        # For good, whoever asks again. Its own message may quote what was sent, so it is not shown.
+        raise ProviderRefusedError(
+            f"Stripe does not take this payment ({error.code or 'invalid request'}): choose another package or amount."
+        ) from error
     except stripe.StripeError as error:
-        # Its own message may quote what was sent.
         raise ProviderError(f"Stripe refused: {type(error).__name__} {error.code or ''}".strip()) from error
     except TimeoutError as error:
         raise ProviderError("Stripe did not answer in time") from error

@@ -7,6 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from livegift.domain.currencies import (
+    CURRENCIES,
+    amount_of_usd,
+    charge_amount_min,
+    currency_of,
+    from_stripe,
+    round_up,
+    to_stripe,
+)
 from livegift.domain.orders import (
     REVERSED,
     UNPAID,
@@ -258,18 +267,38 @@ def test_another_amount_or_currency_is_for_a_person() -> None:
 
 
 @quick
-@given(st.integers(1, 10**6), st.integers(1, 10**5), st.integers(1, 10**6), st.integers(1, 100))
-def test_a_shortfall_is_covered_at_the_base_rate_and_never_below(coins: int, of: int, amount: int, least: int) -> None:
+@given(
+    st.integers(1, 10**6),
+    st.integers(1, 10**5),
+    st.integers(1, 10**6),
+    st.integers(1, 100),
+    st.sampled_from((1, 10, 100)),
+)
+def test_a_shortfall_is_covered_at_the_base_rate_and_never_below(
+    coins: int, of: int, amount: int, least: int, step: int
+) -> None:
     rate = Rate(of, amount, "USD")
-    offer = shortfall_offer(coins, rate, least)
+    offer = shortfall_offer(coins, rate, least, step)
     assert offer.coins >= coins
     assert offer.amount >= least
     assert offer.amount * rate.coins >= coins * rate.amount
-    if offer.amount > least:
+    assert offer.amount % step == 0
+    if offer.amount > -(-least // step) * step:
+        assert (offer.amount - step) * rate.coins < coins * rate.amount
+    if offer.coins > coins:  # what is paid for is given
+        assert (offer.coins + 1) * rate.amount > offer.amount * rate.coins
+    if step == 1 and rate.amount >= rate.coins and offer.amount > least:
         assert offer.coins == coins
-        assert (offer.amount - 1) * rate.coins < coins * rate.amount
-    else:  # what the minimum pays for is given
-        assert (offer.coins + 1) * rate.amount > least * rate.coins
+
+
+@pytest.mark.parametrize("code", sorted(CURRENCIES))
+@pytest.mark.parametrize("coins", [1, 5, 100, 333])
+def test_a_shortfall_can_be_charged_in_every_currency(code: str, coins: int) -> None:
+    step = currency_of(code).price_step
+    price = round_up(amount_of_usd(9_990_000, code), step)  # of 550 coins
+    offer = shortfall_offer(coins, Rate(550, price, code), charge_amount_min(code), step)
+    assert offer.coins >= coins
+    assert from_stripe(to_stripe(offer.amount, code), code) == offer.amount >= charge_amount_min(code)
 
 
 def test_the_base_rate_is_the_one_without_a_discount() -> None:
