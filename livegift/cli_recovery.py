@@ -2,13 +2,14 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import click
 
 from livegift.cli_options import data_option, open_settings
-from livegift.limits import PAGE_ITEMS_MAX
+from livegift.limits import EPOCH_MAX, N_MAX, PAGE_ITEMS_MAX, PARTITIONS_MAX
 
 Work = Callable[..., Awaitable[Any]]
 
@@ -161,10 +162,11 @@ class Entry(click.ParamType[Any]):
         from livegift.domain.partitions import Position
 
         number, _, position = value.partition("-")
-        try:
-            return int(number), Position.parse(position)
-        except ValueError:
-            self.fail(f"expected an entry such as 7-1-42, got {value!r}", param, ctx)
+        with suppress(ValueError):
+            at = Position.parse(position)
+            if int(number) in range(PARTITIONS_MAX) and at.epoch <= EPOCH_MAX and at.n <= N_MAX:
+                return int(number), at
+        return self.fail(f"expected an entry such as 7-1-42, got {value!r}", param, ctx)
 
 
 ENTRY = Entry()
@@ -201,4 +203,24 @@ async def _drop(settings: Any, store: Any, database: Any, partition: int, positi
     return await run_drop(database, wallets, partition, position, reason)
 
 
-COMMANDS: tuple[click.Command, ...] = (restore, partition, quarantine)
+@click.command()
+@click.argument("name")
+@data_option
+def event(name: str, data: Path) -> None:
+    """Tell the place in the journal of an event that clients know as NAME, or how they know a place such as 7-1-42."""
+    click.echo(_run(data, _event, name))
+
+
+async def _event(_settings: Any, _store: Any, database: Any, name: str) -> str:
+    from livegift.event_ids import EventIds
+    from livegift.ledger.schema import read_event_id_key
+
+    ids = EventIds(await read_event_id_key(database))
+    place = ids.place(name)
+    if place is None:
+        partition, position = ENTRY.convert(name, None, None)
+        return ids.at(partition, position)
+    return place
+
+
+COMMANDS: tuple[click.Command, ...] = (restore, partition, quarantine, event)

@@ -9,10 +9,12 @@ from livegift.access import require_room
 from livegift.domain.corrections import Correction
 from livegift.domain.spending import Accepted, Change
 from livegift.errors import RequestError, StoreUnavailableError
+from livegift.event_ids import EventIds
 from livegift.identity import Identity
 from livegift.ledger import corrections as stored
 from livegift.ledger.engine import Database
 from livegift.ledger.rooms import read_room
+from livegift.ledger.schema import read_event_id_key
 from livegift.limits import SWEEP_CORRECTIONS_MAX, SWEEP_CORRECTIONS_S
 from livegift.store.rooms import Rooms
 from livegift.store.wallets import Wallets, payload_hash
@@ -20,6 +22,10 @@ from livegift.store.wallets import Wallets, payload_hash
 log = structlog.get_logger()
 # Who approves what the region's rules allow by themselves.
 UNDO = "undo-window"
+
+
+async def _event_ids(database: Database) -> EventIds:
+    return EventIds(await read_event_id_key(database))
 
 
 async def decide(
@@ -30,7 +36,8 @@ async def decide(
     The decision is durable when this returns; what could not be moved now the aggregator's sweep moves.
     """
     decided = await stored.settle_decision(database, correction_id, by, approve=approve)
-    log.info("corrections.decided", correction=decided.id, user=decided.user, by=by, status=decided.status)
+    # Not whose: the id of one who has undone an anonymous gift tells which it was.
+    log.info("corrections.decided", correction=decided.id, status=decided.status)
     if decided.status != "approved":
         return decided
     try:
@@ -45,9 +52,11 @@ async def undo(
 ) -> Correction:
     """Revoke a gift at its sender's own wish: once, and only a dear one that was sent just now.
 
-    Raises RequestError('not_found', 'forbidden' or 'too_late').
+    `event_id` is its place in the journal; the correction, which its creator sees too, has the public id. Raises
+    RequestError('not_found', 'forbidden' or 'too_late').
     """
-    wanted = await stored.revocation_of(database, f"undo:{event_id}", event_id, "undone by the sender", by.user)
+    correction_id = f"undo:{(await _event_ids(database)).of(event_id)}"
+    wanted = await stored.revocation_of(database, correction_id, event_id, "undone by the sender", by.user)
     if wanted.user != by.user or wanted.gift is None:
         raise RequestError("not_found", "You have sent no such gift.")
     require_room(by, wanted.gift.room)
@@ -69,7 +78,8 @@ async def settle(database: Database, wallets: Wallets, rooms: Rooms, approved: C
     if approved.gift is not None:
         room = await read_room(database, approved.gift.room)
         if room is not None and room.is_live:
-            body = wire.gift_revoked_event(approved.gift, approved.coins, int(time.time() * 1000))
+            shown_id = (await _event_ids(database)).of(approved.gift.id)
+            body = wire.gift_revoked_event(shown_id, approved.gift, approved.coins, int(time.time() * 1000))
             await rooms.announce(room.id, body, f"revoked:{approved.gift.id}")
     outcome = await wallets.change(
         Change(
@@ -82,7 +92,7 @@ async def settle(database: Database, wallets: Wallets, rooms: Rooms, approved: C
     )
     if isinstance(outcome, Accepted):
         return approved
-    log.warning("corrections.refused", correction=approved.id, user=approved.user, outcome=str(outcome))
+    log.warning("corrections.refused", correction=approved.id, outcome=str(outcome))
     return await stored.mark_refused(database, approved)
 
 
@@ -96,4 +106,4 @@ async def finish_corrections(database: Database, wallets: Wallets, rooms: Rooms)
             # One partition that takes no money holds up nobody else's.
             log.warning("corrections.not_finished", correction=correction.id, error=str(error))
         else:
-            log.warning("corrections.finished_late", correction=correction.id, user=correction.user)
+            log.warning("corrections.finished_late", correction=correction.id)

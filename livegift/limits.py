@@ -124,6 +124,10 @@ DIRECTORY_DETAILS_MAX = 10_000
 # How old a copy may become while the ledger is away.
 DIRECTORY_STALE_MAX_S = 3_600.0
 
+# Places in journals: this much room they have in the ids of events.
+PARTITIONS_MAX = 1_024
+EPOCH_MAX = 2**32 - 1
+N_MAX = 2**48 - 1
 # The journal's readers.
 OUTBOX_READ_MAX = 1_000
 OUTBOX_BLOCK_MS = 500
@@ -135,6 +139,7 @@ RELAY_RETRY_S = 0.2
 RELAY_CURSOR_S = 0.25
 RELAY_ROOMS_PER_EXCHANGE_MAX = 200
 RELAY_UNPUBLISHED_MAX = 50_000
+EVENT_IDS_CACHED_MAX = 4_096
 COMBO_SWEEP_S = 0.1
 COMBO_SWEEP_MAX = 200
 BOOK_BATCH_MAX = 20_000

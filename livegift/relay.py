@@ -14,8 +14,9 @@ import uvloop
 
 from livegift import logs, metrics, wire
 from livegift.domain.journal import GiftSent, StreakEnded
-from livegift.domain.partitions import Position, event_id
+from livegift.domain.partitions import Position
 from livegift.errors import StoreUnavailableError
+from livegift.event_ids import EventIds
 from livegift.limits import (
     COMBO_SWEEP_MAX,
     COMBO_SWEEP_S,
@@ -41,10 +42,9 @@ from livegift.worker import Worker, connected, run_until_stopped, worker_name
 log = structlog.get_logger()
 
 
-def publication(partition: int, row: Row, life: Life) -> tuple[str, Publication] | None:
+def publication(partition: int, row: Row, life: Life, ids: EventIds) -> tuple[str, Publication] | None:
     """The room that an entry concerns and what it gets, or None for an entry that no room sees."""
     entry = row.entry
-    name = event_id(partition, row.position)
     if isinstance(entry, GiftSent):
         streak = "" if entry.repeat_end else entry.combo_id
         return entry.room, Publication(
@@ -57,7 +57,7 @@ def publication(partition: int, row: Row, life: Life) -> tuple[str, Publication]
             anonymous=entry.anonymous,
             user_json=bytes(entry.user_json),
             combo_id=streak,
-            body=wire.gift_event(name, entry),
+            body=wire.gift_event(ids.at(partition, row.position), ids.of(entry.combo_id), entry),
             life=life,
         )
     if isinstance(entry, StreakEnded):
@@ -71,7 +71,7 @@ def publication(partition: int, row: Row, life: Life) -> tuple[str, Publication]
             anonymous=entry.anonymous,
             user_json=bytes(entry.user_json),
             combo_id=entry.combo_id,
-            body=wire.streak_end_event(name, entry),
+            body=wire.streak_end_event(ids.at(partition, row.position), ids.of(entry.combo_id), entry),
             life=life,
         )
     return None
@@ -199,6 +199,7 @@ class Relay(Worker):
         self._publishers: dict[str, Publisher] = {}
         self._readers: dict[tuple[int, ...], asyncio.Task[None]] = {}
         self._moved = asyncio.Event()
+        self._ids: EventIds | None = None  # not known before any partition was armed
 
     def side_tasks(self) -> dict[str, Coroutine[Any, Any, None]]:
         """What runs beside the leases."""
@@ -231,6 +232,21 @@ class Relay(Worker):
     def _begin(self, partition: int, state: PartitionState) -> None:
         self._read[partition] = self._durable[partition] = state.relayed
         self._lives[partition] = state.life
+        if self._ids is None and state.event_id_key:
+            self._ids = EventIds(state.event_id_key)
+
+    async def _event_ids(self, partitions: Iterable[int]) -> EventIds:
+        """How events are named: what is in a journal was written after its partition was armed, which tells.
+
+        Raises StoreUnavailableError.
+        """
+        if self._ids is None:
+            states = await self._outbox.states(partitions)
+            key = next((state.event_id_key for state in states.values() if state.event_id_key), b"")
+            if not key:
+                raise StoreUnavailableError("no partition tells the key of event ids: is an aggregator up?")
+            self._ids = EventIds(key)
+        return self._ids
 
     def _drop(self, partition: int) -> None:
         for publisher in self._publishers.values():
@@ -263,14 +279,15 @@ class Relay(Worker):
                         link = await node.link().open()
                     cursors = {p: self._read[p] for p in unit if p in self._read}
                     found = await self._outbox.wait(link, cursors, count, OUTBOX_BLOCK_MS)
+                    ids = await self._event_ids(found) if found else None
                 except StoreUnavailableError as error:
                     log.warning("relay.read_failed", node=node.name, error=str(error))
                     await link.close()
                     await self._refresh()
                     await asyncio.sleep(RELAY_RETRY_S)
                     continue
-                if found:
-                    self._hand_out(cursors, found)
+                if ids is not None:
+                    self._hand_out(cursors, found, ids)
                     while sum(publisher.size for publisher in self._publishers.values()) > RELAY_UNPUBLISHED_MAX:
                         await asyncio.sleep(RELAY_RETRY_S)
                     # What comes within this pause is read together.
@@ -278,7 +295,7 @@ class Relay(Worker):
         finally:
             await link.close()
 
-    def _hand_out(self, cursors: Mapping[int, Position], found: dict[int, list[Row]]) -> None:
+    def _hand_out(self, cursors: Mapping[int, Position], found: dict[int, list[Row]], ids: EventIds) -> None:
         for partition, rows in found.items():
             if self._read.get(partition) != cursors[partition]:
                 continue  # lost, or begun again while this was read
@@ -287,7 +304,7 @@ class Relay(Worker):
                     self._streaks_open.add(partition)
                 if row.entry is None:
                     log.error("relay.unreadable_entry", partition=partition, position=str(row.position))
-                target = publication(partition, row, self._lives[partition])
+                target = publication(partition, row, self._lives[partition], ids)
                 if target is not None:
                     self._publisher_of(target[0]).add(*target)
             self._read[partition] = rows[-1].position

@@ -16,7 +16,7 @@ from msgspec import Meta
 
 from livegift.domain.hold_backs import RefundPolicy
 from livegift.errors import ConfigError
-from livegift.limits import DRAIN_WINDOW_MAX_S
+from livegift.limits import DRAIN_WINDOW_MAX_S, PARTITIONS_MAX
 
 PREFIX = "LIVEGIFT_"
 DEFAULT_DATA_DIR = Path(".livegift")
@@ -58,7 +58,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     web_processes: Annotated[int, Meta(ge=1, le=64, description="web processes on that port")] = 1
     metrics_port: Annotated[int, Meta(ge=0, le=65_535, description="Prometheus port of this process; 0 = none")] = 9464
 
-    partitions: Annotated[int, Meta(ge=1, le=1024, description="wallet partitions, fixed at the first migration")] = 64
+    partitions: Annotated[
+        int, Meta(ge=1, le=PARTITIONS_MAX, description="wallet partitions, fixed at the first migration")
+    ] = 64
     ref_ttl_s: Annotated[int, Meta(ge=60, description="how long an accepted ref is remembered")] = 86_400
     durability: Annotated[Literal["none", "fsync", "replicated"], Meta(description="what a booking waits for")] = (
         "fsync"

@@ -16,6 +16,7 @@ from livegift.domain.corrections import RevokedGift
 from livegift.domain.journal import GiftSent, StreakEnded
 from livegift.domain.spending import Accepted
 from livegift.errors import ERRORS, RequestError
+from livegift.event_ids import EventIds
 from livegift.limits import (
     AVATAR_URL_LENGTH_MAX,
     COMMAND_ID_LENGTH_MAX,
@@ -235,12 +236,12 @@ def gift_public(gift: GiftKind, *, with_icon: bool) -> dict[str, object]:
     return shown
 
 
-def gift_event(event_id: str, gift: GiftSent) -> bytes:
-    """The event of a gift, without its opening brace and `seq`, which the room adds."""
+def gift_event(event_id: str, combo_id: str, gift: GiftSent) -> bytes:
+    """The event of a gift, without its opening brace and `seq`, which the room adds. Both ids as clients see them."""
     message = bytes(gift.message_json)
     text = b"" if message == b"null" else b',"message":' + message
     head = (
-        f'"type":"gift","id":"{event_id}","ts_ms":{gift.ts_ms},"count":{gift.count},"combo_id":"{gift.combo_id}",'
+        f'"type":"gift","id":"{event_id}","ts_ms":{gift.ts_ms},"count":{gift.count},"combo_id":"{combo_id}",'
         f'"repeat_count":{gift.repeat_count},"repeat_end":{_json_bool(gift.repeat_end)},"coins":{gift.coins},'
         f'"diamonds":{gift.diamonds},"anonymous":{_json_bool(gift.anonymous)},"user":'
     )
@@ -283,10 +284,10 @@ def merged_gift(last: bytes, heads: Sequence[GiftHead]) -> bytes:
     return b'%b%d%b%d%b%d,"merged":%d,' % sums + last[found.end() :]
 
 
-def streak_end_event(event_id: str, end: StreakEnded) -> bytes:
+def streak_end_event(event_id: str, combo_id: str, end: StreakEnded) -> bytes:
     """The last event of a streak: `repeat_end` and nothing more to count."""
     head = (
-        f'"type":"gift","id":"{event_id}","ts_ms":{end.ts_ms},"count":0,"combo_id":"{end.combo_id}",'
+        f'"type":"gift","id":"{event_id}","ts_ms":{end.ts_ms},"count":0,"combo_id":"{combo_id}",'
         f'"repeat_count":{end.repeat_count},"repeat_end":true,"coins":0,"diamonds":0,'
         f'"anonymous":{_json_bool(end.anonymous)},"user":'
     )
@@ -299,13 +300,13 @@ def room_event(event_id: str, ts_ms: int, status: str, title: str) -> bytes:
     return orjson.dumps(shown)[1:]
 
 
-def gift_revoked_event(gift: RevokedGift, coins: int, ts_ms: int) -> bytes:
+def gift_revoked_event(gift_event_id: str, gift: RevokedGift, coins: int, ts_ms: int) -> bytes:
     """The event of a gift that an operator has undone: what it was of, without who sent it."""
     shown = {
         "type": "gift.revoked",
-        "id": f"{gift.id}-revoked",
+        "id": f"{gift_event_id}-revoked",
         "ts_ms": ts_ms,
-        "gift_event_id": gift.id,
+        "gift_event_id": gift_event_id,
         "reason": "operator",
         "coins": coins,
         "diamonds": gift.diamonds,
@@ -412,13 +413,14 @@ def answering(command_id: CommandId | None, answer: bytes) -> bytes:
     return answer if command_id is None else b'%b,"id":%b}' % (answer[:-1], orjson.dumps(command_id))
 
 
-def accepted_frame(ref: str, outcome: Accepted) -> bytes:
+def accepted_frame(ref: str, outcome: Accepted, ids: EventIds) -> bytes:
     """The answer to an accepted gift. All its texts are ids, which need no escaping."""
+    event_id, combo_id = ids.of(outcome.event_id), ids.of(outcome.combo_id)
     status = "duplicate" if outcome.duplicate else "accepted"
     return (
-        f'{{"type":"gift.result","ref":"{ref}","status":"{status}","gift_event_id":"{outcome.event_id}",'
+        f'{{"type":"gift.result","ref":"{ref}","status":"{status}","gift_event_id":"{event_id}",'
         f'"coins":{outcome.coins},"balance":{outcome.balance},"wallet_seq":{outcome.wallet_seq},'
-        f'"combo":{{"id":"{outcome.combo_id}","repeat_count":{outcome.repeat_count}}}}}'
+        f'"combo":{{"id":"{combo_id}","repeat_count":{outcome.repeat_count}}}}}'
     ).encode()
 
 

@@ -79,6 +79,7 @@ async def test_what_a_wallet_does_not_have_is_refused(system: System) -> None:
         ({"user": "ann", "coins": 5, "why": "x", "gift_event_id": "1-1-1"}, "invalid"),
         ({"gift_event_id": "nonsense", "why": "x"}, "not_found"),
         ({"gift_event_id": "1-99-1", "why": "x"}, "not_found"),
+        ({"gift_event_id": "1-1-99999999999999999999", "why": "x"}, "not_found"),
     ],
 )
 def test_what_makes_no_sense_is_refused(system: System, body: dict[str, object], code: str) -> None:

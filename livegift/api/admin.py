@@ -13,19 +13,23 @@ from livegift.api.context import body_of, context_of, identity_of, json_response
 from livegift.corrections import decide
 from livegift.domain.corrections import Correction, Status
 from livegift.errors import RequestError
+from livegift.event_ids import EventIds
 from livegift.ledger import corrections as stored
 from livegift.ledger.acts import Act, read_acts
 from livegift.limits import SUBJECT_LENGTH_MAX
 from livegift.room_audit import audit_room
 
 
-def _act(act: Act) -> dict[str, object]:
+def _act(act: Act, ids: EventIds) -> dict[str, object]:
+    details = dict(act.details)
+    if details.get("gift"):
+        details["gift"] = ids.of(str(details["gift"]))
     return {
         "id": str(act.id),
         "actor": act.actor,
         "act": act.act,
         "subject": act.subject,
-        "details": act.details,
+        "details": details,
         "ts_ms": int(act.at.timestamp() * 1000),
     }
 
@@ -38,19 +42,20 @@ async def list_acts(request: Request) -> Response:
     subject = request.query_params.get("subject")
     if subject is not None and not 0 < len(subject) <= SUBJECT_LENGTH_MAX:
         raise RequestError("invalid", f"subject: expected 1 to {SUBJECT_LENGTH_MAX} characters such as user:ann")
-    found = await read_acts(context_of(request).database, subject, int(cursor) if cursor else None, limit + 1)
+    context = context_of(request)
+    found = await read_acts(context.database, subject, int(cursor) if cursor else None, limit + 1)
     page = found[:limit]
     next_cursor = str(page[-1].id) if len(found) > limit else None
-    return json_response({"items": [_act(act) for act in page], "next_cursor": next_cursor})
+    return json_response({"items": [_act(act, context.event_ids) for act in page], "next_cursor": next_cursor})
 
 
-def _public(correction: Correction) -> dict[str, object]:
+def _public(correction: Correction, ids: EventIds) -> dict[str, object]:
     return {
         "id": correction.id,
         "status": correction.status,
         "user": correction.user,
         "coins": correction.coins,
-        "gift_event_id": correction.gift and correction.gift.id,
+        "gift_event_id": correction.gift and ids.of(correction.gift.id),
         "diamonds": -correction.gift.diamonds if correction.gift else 0,
         "why": correction.why,
         "requested_by": correction.requested_by,
@@ -65,26 +70,32 @@ async def list_corrections(request: Request) -> Response:
     if status is not None and status not in get_args(Status):
         raise RequestError("invalid", f"status: expected one of {', '.join(get_args(Status))}")
     wanted = cast("Status | None", status)
-    found = await stored.read_corrections(context_of(request).database, wanted, cursor, limit + 1)
+    context = context_of(request)
+    found = await stored.read_corrections(context.database, wanted, cursor, limit + 1)
     page = found[:limit]
     next_cursor = page[-1].id if len(found) > limit else None
-    return json_response({"items": [_public(correction) for correction in page], "next_cursor": next_cursor})
+    items = [_public(correction, context.event_ids) for correction in page]
+    return json_response({"items": items, "next_cursor": next_cursor})
 
 
 async def request_correction(request: Request) -> Response:
     """`POST /v1/admin/corrections`: asks for one; the same id again is the same. Somebody else approves it."""
     operator = identity_of(request)
     body = await body_of(request, bodies.CorrectionBody)
-    database = context_of(request).database
+    context = context_of(request)
+    database, ids = context.database, context.event_ids
     correction_id = body.id or f"cor-{token_hex(12)}"
     if body.gift_event_id is not None and body.user is None and body.coins is None:
-        wanted = await stored.revocation_of(database, correction_id, body.gift_event_id, body.why, operator.user)
+        place = ids.place(body.gift_event_id)
+        if place is None:
+            raise RequestError("not_found", "There is no such gift.")
+        wanted = await stored.revocation_of(database, correction_id, place, body.why, operator.user)
     elif body.gift_event_id is None and body.user is not None and body.coins:
         wanted = Correction(correction_id, body.user, body.coins, body.why, operator.user)
     else:
         raise RequestError("invalid", "expected user and coins (not 0), or gift_event_id alone")
     noted = await stored.request(database, wanted)
-    return json_response(_public(noted), 201, {"Location": f"/v1/admin/corrections/{noted.id}"})
+    return json_response(_public(noted, ids), 201, {"Location": f"/v1/admin/corrections/{noted.id}"})
 
 
 async def decide_correction(request: Request) -> Response:
@@ -98,7 +109,7 @@ async def decide_correction(request: Request) -> Response:
     decided = await decide(
         context.database, hub.wallets, hub.rooms, correction_id, operator.user, approve=decision == "approve"
     )
-    return json_response(_public(decided))
+    return json_response(_public(decided, context.event_ids))
 
 
 async def prove_room(request: Request) -> Response:

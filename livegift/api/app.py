@@ -28,6 +28,7 @@ from livegift.api import (
 from livegift.api.context import Context
 from livegift.api.guard import guarded
 from livegift.api.problems import HANDLERS
+from livegift.event_ids import EventIds
 from livegift.hub.hub import Hub
 from livegift.hub.wheel import Wheel
 from livegift.identity import tokens_of
@@ -73,11 +74,12 @@ def create_app(settings: Settings, *, with_demo: bool = False, wheel: Wheel | No
             await functions.check(store)
             await schema.check(database, settings.partitions)
             tokens = tokens_of(settings)
-            hub = Hub(settings, store, database, tokens, wheel or Wheel(WHEEL_TICK_S))
+            event_ids = EventIds(await schema.read_event_id_key(database))
+            hub = Hub(settings, store, database, tokens, wheel or Wheel(WHEEL_TICK_S), event_ids)
             await hub.start()
             outbox = Outbox(store, settings.partitions)
             app.state.context = Context(
-                settings, store, outbox, database, tokens, hub, providers_of(settings, database)
+                settings, store, outbox, database, tokens, event_ids, hub, providers_of(settings, database)
             )
             try:
                 yield

@@ -1,5 +1,6 @@
 """What the routes share, and how they learn who is asking."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -11,6 +12,7 @@ from starlette.responses import Response
 
 from livegift import bodies, wire
 from livegift.errors import RequestError
+from livegift.event_ids import EventIds
 from livegift.hub.hub import Hub
 from livegift.identity import Identity, Tokens
 from livegift.ledger.engine import Database
@@ -22,6 +24,7 @@ from livegift.store.outbox import Outbox
 
 T = TypeVar("T")
 IDENTITY = "livegift.identity"  # where a request's scope has it
+_UNDONE_PLACE = re.compile(r"\bundo:(\d{1,4}-\d{1,9}-\d{1,14})$", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +36,7 @@ class Context:
     outbox: Outbox
     database: Database
     tokens: Tokens
+    event_ids: EventIds
     hub: Hub
     providers: Mapping[str, Provider]
 
@@ -84,6 +88,23 @@ def room_id_of(request: Request) -> str:
     if not wire.is_id(room):
         raise RequestError("room_not_found")
     return room
+
+
+def gift_event_of(request: Request) -> tuple[str, str]:
+    """The gift in the path: its event's id, and its place `<partition>-<epoch>-<n>`.
+
+    Raises RequestError('not_found') for what is no id of this system, without a look at the ledger.
+    """
+    public = str(request.path_params["gift_event_id"])
+    place = context_of(request).event_ids.place(public)
+    if place is None:
+        raise RequestError("not_found", "There is no such gift.")
+    return public, place
+
+
+def public_ref(ids: EventIds, ref: str) -> str:
+    """What a transfer belongs to, as people may see it: undone gifts were noted under their place at first."""
+    return _UNDONE_PLACE.sub(lambda found: f"undo:{ids.of(found[1])}", ref)
 
 
 def page_of(request: Request) -> tuple[str, int]:

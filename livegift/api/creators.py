@@ -10,10 +10,11 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from livegift import bodies, tabular
-from livegift.api.context import body_of, context_of, identity_of, json_response, page_of
+from livegift.api.context import body_of, context_of, identity_of, json_response, page_of, public_ref
 from livegift.api.payouts import OnePayout, Payouts
 from livegift.domain.payouts import compact_iban, is_iban, masked
 from livegift.errors import RequestError
+from livegift.event_ids import EventIds
 from livegift.ledger import payouts as stored
 from livegift.ledger import statements
 from livegift.ledger.earnings import earnings_of
@@ -84,10 +85,29 @@ def _period_of(request: Request) -> Period:
     return Period(start, end)
 
 
-def _public(line: Line) -> dict[str, object]:
+def _public(line: Line, ids: EventIds) -> dict[str, object]:
     shown = asdict(line)
     shown["at_ms"] = int(shown.pop("at").timestamp() * 1000)
+    shown["ref"] = ids.of(line.ref) if line.what in ("gift", "match") else public_ref(ids, line.ref)
+    shown["key"] = _public_key(line.key, ids)
     return shown
+
+
+def _public_key(key: str, ids: EventIds) -> str:
+    """The key of a line without the place of a gift in it."""
+    at, _, entry = key.rpartition(".")
+    return f"{at}.{ids.of(entry)}" if "-" in entry else key
+
+
+def _key_of(cursor: str, ids: EventIds) -> str:
+    """The inverse. Raises ValueError for what can't be one."""
+    at, _, entry = cursor.rpartition(".")
+    if not entry or entry.isdecimal():
+        return cursor
+    place = ids.place(entry)
+    if place is None:
+        raise ValueError("expected the key of a line")
+    return f"{at}.{place}"
 
 
 def _wants_csv(request: Request) -> bool:
@@ -103,10 +123,11 @@ async def statement(request: Request) -> Response:
     period, group = _period_of(request), request.query_params.get("group", "line")
     if group not in ("line", "day", "room"):
         raise RequestError("invalid", "group: expected line, day or room")
-    database = context_of(request).database
+    context = context_of(request)
+    database, ids = context.database, context.event_ids
     if group == "line" and _wants_csv(request):
         headers = {"Content-Disposition": 'attachment; filename="statement.csv"'}
-        return StreamingResponse(_csv_lines(database, identity.user, period), 200, headers, media_type="text/csv")
+        return StreamingResponse(_csv_lines(database, ids, identity.user, period), 200, headers, media_type="text/csv")
     cursor, limit = page_of(request)
     async with database.snapshot() as connection:
         head = {
@@ -118,13 +139,13 @@ async def statement(request: Request) -> Response:
         }
         if group == "line":
             try:
-                lines = await statements.read_lines(connection, identity.user, period, cursor, limit + 1)
+                after = _key_of(cursor, ids)
+                lines = await statements.read_lines(connection, identity.user, period, after, limit + 1)
             except ValueError:
                 raise RequestError("invalid", "cursor: expected the next_cursor of a page before") from None
-            next_cursor = lines[limit - 1].key if len(lines) > limit else None
-            return json_response(
-                {**head, "items": [_public(line) for line in lines[:limit]], "next_cursor": next_cursor}
-            )
+            items = [_public(line, ids) for line in lines[:limit]]
+            next_cursor = items[-1]["key"] if len(lines) > limit else None
+            return json_response({**head, "items": items, "next_cursor": next_cursor})
         groups = [
             asdict(g) for g in await statements.read_groups(connection, identity.user, period, by_room=group == "room")
         ]
@@ -134,7 +155,7 @@ async def statement(request: Request) -> Response:
     return json_response({**head, "items": groups, "next_cursor": None})
 
 
-async def _csv_lines(database: Database, creator: str, period: Period) -> AsyncIterator[bytes]:
+async def _csv_lines(database: Database, ids: EventIds, creator: str, period: Period) -> AsyncIterator[bytes]:
     """All lines, read page after page: a closed period does not change in between."""
     yield tabular.write_rows(LINE_COLUMNS, [])
     after = ""
@@ -142,7 +163,7 @@ async def _csv_lines(database: Database, creator: str, period: Period) -> AsyncI
         async with database.snapshot() as connection:
             lines = await statements.read_lines(connection, creator, period, after, STATEMENT_PAGE_MAX)
         if lines:
-            yield tabular.write_rows(LINE_COLUMNS, map(_public, lines), with_head=False)
+            yield tabular.write_rows(LINE_COLUMNS, (_public(line, ids) for line in lines), with_head=False)
             after = lines[-1].key
         if len(lines) < STATEMENT_PAGE_MAX:
             return

@@ -6,9 +6,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from livegift import wire
 from livegift.access import require_room
-from livegift.api.context import context_of, identity_of, json_response, page_of
+from livegift.api.context import context_of, gift_event_of, identity_of, json_response, page_of, public_ref
 from livegift.domain.catalogue import USD_MICROS_PER_DIAMOND
 from livegift.domain.receipts import parts_of
 from livegift.errors import RequestError
@@ -28,24 +27,25 @@ async def receipt(request: Request) -> Response:
 
     Money is the sender's and the operator's to see, payouts are the receiver's and the operator's.
     """
-    identity, event_id = identity_of(request), str(request.path_params["gift_event_id"])
-    if not wire.is_id(event_id):
-        raise RequestError("not_found")
+    identity = identity_of(request)
+    event_id, place = gift_event_of(request)
     context = context_of(request)
     async with context.database.snapshot() as connection:
-        gift = await stored.booked_gift(connection, event_id)
+        gift = await stored.booked_gift(connection, place)
         if gift is None or not _may_see(identity, gift):
             raise RequestError("not_found", f"You have no gift {event_id} that is booked.")
         require_room(identity, gift.room)
         payout = await stored.payout_of(connection, gift.receiver, gift.earned_before + gift.diamonds)
+    # Several aggregators book different partitions, so a batch and its moment narrow down who sent a gift.
+    knows_sender = identity.role == "admin" or identity.user == gift.sender or not gift.anonymous
     body: dict[str, object] = {
         "gift_event_id": event_id,
         "room": gift.room,
         "gift_id": gift.gift_id,
         "count": gift.count,
         "sent_ms": gift.ts_ms,
-        "booked_ms": int(gift.booked_at.timestamp() * 1000),
-        "batch_id": gift.batch_id,
+        "booked_ms": int(gift.booked_at.timestamp() * 1000) if knows_sender else int(gift.booked_at.timestamp()) * 1000,
+        "batch_id": gift.batch_id if knows_sender else None,
         "revoked": gift.is_revoked,
         "coins": gift.coins,
         "diamonds": gift.diamonds,
@@ -70,7 +70,7 @@ async def receipt(request: Request) -> Response:
             "status": payout[1],
             "ended_ms": int(payout[2].timestamp() * 1000) if payout[2] else None,
         }
-    if identity.role == "admin" or identity.user == gift.sender or not gift.anonymous:
+    if knows_sender:
         body["sender"] = gift.sender
     return json_response(body)
 
@@ -85,6 +85,11 @@ async def wallet_history(request: Request) -> Response:
     async with context_of(request).database.snapshot() as connection:
         found = await stored.wallet_history(connection, identity.user, before, limit + 1)
     next_cursor = str(found[limit - 1]["wallet_seq"]) if len(found) > limit else None
+    ids = context_of(request).event_ids
+    for item in found:
+        item["ref"] = public_ref(ids, str(item["ref"]))
+        if "gift_event_id" in item:
+            item["gift_event_id"] = ids.of(str(item["gift_event_id"]))
     return json_response({"items": found[:limit], "next_cursor": next_cursor})
 
 

@@ -12,6 +12,7 @@ import structlog
 from livegift import access, metrics, wire
 from livegift.domain.spending import Accepted, GiftSend, Refused
 from livegift.errors import ERRORS, Close, RequestError, StoreUnavailableError
+from livegift.event_ids import EventIds
 from livegift.hub.directory import Directory
 from livegift.hub.feed import RoomFeed
 from livegift.hub.gifting import Gifting
@@ -52,6 +53,7 @@ class Services:
 
     settings: Settings
     tokens: Tokens
+    event_ids: EventIds
     wallets: Wallets
     directory: Directory
     gifting: Gifting
@@ -380,7 +382,7 @@ class Connection:
         self._in_flight -= 1
         if isinstance(outcome, Accepted):
             self.wallet_seq = max(self.wallet_seq, outcome.wallet_seq)
-            self._answer(command_id, wire.accepted_frame(ref, outcome))
+            self._answer(command_id, wire.accepted_frame(ref, outcome, self._services.event_ids))
             if not outcome.duplicate:
                 self._services.sessions.tell_others(sender.identity.user, self, outcome.balance, outcome.wallet_seq)
         elif isinstance(outcome, Refused):

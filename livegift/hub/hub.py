@@ -7,6 +7,7 @@ import structlog
 from starlette.websockets import WebSocket
 
 from livegift.errors import StoreUnavailableError
+from livegift.event_ids import EventIds
 from livegift.hub import endpoint
 from livegift.hub.connection import Services
 from livegift.hub.directory import Directory
@@ -38,7 +39,9 @@ log = structlog.get_logger()
 class Hub:
     """Made once per process, before it serves."""
 
-    def __init__(self, settings: Settings, store: Store, database: Database, tokens: Tokens, wheel: Wheel) -> None:
+    def __init__(
+        self, settings: Settings, store: Store, database: Database, tokens: Tokens, wheel: Wheel, event_ids: EventIds
+    ) -> None:
         """All connected; the hub turns the wheel."""
         self.wallets = Wallets(store, settings.partitions, settings.ref_ttl_s)
         self.rooms = Rooms(store)
@@ -56,6 +59,7 @@ class Hub:
         self._services = Services(
             settings=settings,
             tokens=tokens,
+            event_ids=event_ids,
             wallets=self.wallets,
             directory=self.directory,
             gifting=self._gifting,

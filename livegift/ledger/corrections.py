@@ -74,7 +74,7 @@ def _gift_query(event_id: str) -> Select[Any]:
         at = Position.parse(position)
         return select(gifts).where(gifts.c.partition == int(partition), gifts.c.epoch == at.epoch, gifts.c.n == at.n)
     except ValueError:
-        raise RequestError("not_found", f"There is no gift {event_id}.") from None
+        raise RequestError("not_found", "There is no such gift.") from None
 
 
 async def revocation_of(database: Database, correction_id: str, event_id: str, why: str, by: str) -> Correction:
@@ -83,7 +83,8 @@ async def revocation_of(database: Database, correction_id: str, event_id: str, w
     async with database.begin() as connection:
         row = (await connection.execute(query)).one_or_none()
     if row is None:
-        raise RequestError("not_found", f"No gift {event_id} is booked; one that was just sent takes a second.")
+        # Not its place, which tells whose it may be.
+        raise RequestError("not_found", "No such gift is booked; one that was just sent takes a second.")
     gift = RevokedGift(event_id, row.partition, row.room, row.receiver, row.diamonds)
     return Correction(correction_id, row.sender, row.coins, why, by, gift)
 

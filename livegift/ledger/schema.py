@@ -2,18 +2,21 @@
 
 from collections.abc import Sequence
 from importlib.resources import as_file, files
+from secrets import token_hex
 
 from sqlalchemy import Connection, inspect, select, text
 from sqlalchemy.dialects.postgresql import insert
 
 from livegift.domain.catalogue import DEFAULT_GIFTS, DEFAULT_PACKAGES, DEFAULT_REGION
 from livegift.errors import ConfigError
+from livegift.event_ids import KEY_BYTES
 from livegift.ledger import tables
 from livegift.ledger.engine import Database
 
 # The newest revision in migrations/versions; a test compares the two.
 VERSION = "0012"
 _PARTITIONS = "partitions"
+_EVENT_ID_KEY = "event_id_key"
 _MIGRATE_LOCK = 0x6C69766567696674  # "livegift"
 
 
@@ -50,6 +53,9 @@ async def migrate(database: Database, partitions: int) -> str:
         )
         fixed = await connection.scalar(select(tables.system.c.value).where(tables.system.c.key == _PARTITIONS))
         _check_partitions(str(fixed), partitions)
+        # Made once: another one would give every event that is booked another id.
+        key = insert(tables.system).values(key=_EVENT_ID_KEY, value=token_hex(KEY_BYTES))
+        await connection.execute(key.on_conflict_do_nothing())
         await connection.run_sync(_seed, range(partitions))
     return VERSION
 
@@ -89,6 +95,15 @@ def _seed(connection: Connection, partitions: Sequence[int]) -> None:
         (tables.checkpoints, rows),
     ):
         connection.execute(insert(table).values(values).on_conflict_do_nothing())
+
+
+async def read_event_id_key(database: Database) -> bytes:
+    """The secret of `event_ids.EventIds`. Raises ConfigError when `livegift migrate` has not made one yet."""
+    async with database.begin() as connection:
+        key = await connection.scalar(select(tables.system.c.value).where(tables.system.c.key == _EVENT_ID_KEY))
+    if key is None:
+        raise ConfigError("the database has no key for the ids of events: run `livegift migrate`")
+    return bytes.fromhex(str(key))
 
 
 async def check(database: Database, partitions: int) -> None:

@@ -4,9 +4,10 @@ A line belongs to the day (UTC) in which its transaction began. Transactions end
 that ended STATEMENT_SETTLES_S ago can't get another line: it is closed, and its statement is the same for ever.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import Row, text
@@ -28,10 +29,13 @@ class Period:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One transfer. `key` orders the lines and names this one; `diamonds` is signed.
+    """One transfer. `key` names it and tells where it stands among the others; `diamonds` is signed.
 
-    For a gift: its event's id, batch, room, kind, coins and, unless it was anonymous, its sender. For other transfers
-    `what` is their reason and `ref` what they belong to (such as a payout).
+    For a gift: its event's place `<partition>-<epoch>-<n>`, room, kind, coins and, unless it was anonymous, its sender
+    and its batch: several aggregators book different partitions, so a batch tells whose gift it may be. For other
+    transfers `what` is their reason and `ref` what they belong to (such as a payout).
+
+    Lines of the same second stand in an order that says nothing of partitions and batches either.
     """
 
     key: str
@@ -59,28 +63,41 @@ class Group:
     diamonds: int
 
 
-_LINES = """
-    SELECT b.booked_at AS at, 0 AS source, b.id AS a, g.partition::bigint AS b, g.epoch AS c, g.n AS d, 'gift' AS what,
-        g.partition || '-' || g.epoch || '-' || g.n AS ref, g.diamonds, b.id AS batch_id, g.room, g.gift_id,
-        g.count AS pieces, g.coins, CASE WHEN g.anonymous THEN NULL ELSE g.sender END AS sender
+_ID_DIGITS = 19  # of a bigint
+# The second, the source, and the entry: what a gift's place or a posting's id can be.
+_KEY = re.compile(r"([0-9]{1,11})\.([0-9]{1,18})\.([0-9]{1,19}|[0-9]{1,4}-[0-9]{1,10}-[0-9]{1,15})")
+# Where a gift stands among those of its second.
+_SHUFFLED = (
+    "encode(sha256(convert_to((SELECT value FROM system WHERE key = 'event_id_key') || {place}, 'UTF8')), 'hex') "
+    'COLLATE "C"'
+)
+_PLACE = "g.partition || '-' || g.epoch || '-' || g.n"
+_TURN = _SHUFFLED.format(place=_PLACE)
+_LINES = f"""
+    SELECT date_trunc('second', b.booked_at) AS at, 0 AS source, {_TURN} AS turn,
+        {_PLACE} AS entry, 'gift' AS what, {_PLACE} AS ref, g.diamonds,
+        CASE WHEN NOT g.anonymous THEN b.id END AS batch_id, g.room, g.gift_id, g.count AS pieces, g.coins,
+        CASE WHEN NOT g.anonymous THEN g.sender END AS sender
     FROM batches b JOIN gifts g ON g.batch_id = b.id
     WHERE g.receiver = :creator AND b.booked_at >= :start AND b.booked_at < :end
     UNION ALL
-    SELECT b.booked_at, 2 + s.number, b.id, m.partition::bigint, m.epoch, m.n, 'match',
-        m.partition || '-' || m.epoch || '-' || m.n, m.diamonds, b.id, g.room, g.gift_id, m.units, m.coins, s.sponsor
+    SELECT date_trunc('second', b.booked_at), 2 + s.number, {_TURN}, {_PLACE}, 'match',
+        {_PLACE}, m.diamonds, CASE WHEN NOT g.anonymous THEN b.id END, g.room, g.gift_id, m.units, m.coins, s.sponsor
     FROM batches b JOIN gifts g ON g.batch_id = b.id
     JOIN gift_matches m ON (m.partition, m.epoch, m.n) = (g.partition, g.epoch, g.n)
     JOIN sponsor_matches s ON s.id = m.match_id
     WHERE g.receiver = :creator AND b.booked_at >= :start AND b.booked_at < :end
     UNION ALL
-    SELECT at, 1, id, 0, 0, 0, reason, ref, CASE WHEN credit = :account THEN amount ELSE -amount END,
-        NULL, NULL, NULL, NULL, NULL, NULL
+    SELECT date_trunc('second', at), 1, lpad(id::text, {_ID_DIGITS}, '0') COLLATE "C", id::text, reason, ref,
+        CASE WHEN credit = :account THEN amount ELSE -amount END, NULL, NULL, NULL, NULL, NULL, NULL
     FROM postings WHERE (credit = :account OR debit = :account) AND at >= :start AND at < :end
-"""
+"""  # noqa: S608 - our own text
 _PAGE = text(
     f"SELECT * FROM ({_LINES}) l WHERE CAST(:after_at AS timestamptz) IS NULL "  # noqa: S608 - our own text
-    "OR (at, source, a, b, c, d) > (CAST(:after_at AS timestamptz), :source, :a, :b, :c, :d) "
-    "ORDER BY at, source, a, b, c, d LIMIT :limit"
+    "OR (at, source, turn) > (CAST(:after_at AS timestamptz), CAST(:source AS bigint), "
+    f"CASE WHEN CAST(:source AS bigint) = 1 THEN lpad(CAST(:entry AS text), {_ID_DIGITS}, '0') "
+    f"ELSE {_SHUFFLED.format(place='CAST(:entry AS text)')} END) "
+    "ORDER BY at, source, turn LIMIT :limit"
 )
 _GROUPS = text(
     "SELECT to_char(at, 'YYYY-MM-DD') AS day, CASE WHEN :by_room THEN room END AS room, what, "  # noqa: S608 - our own text
@@ -136,9 +153,8 @@ async def read_groups(connection: AsyncConnection, creator: str, period: Period,
 
 
 def _line(row: Row[Any]) -> Line:
-    micros = int(row.at.timestamp()) * 1_000_000 + row.at.microsecond
     return Line(
-        ".".join(str(part) for part in (micros, row.source, row.a, row.b, row.c, row.d)),
+        f"{int(row.at.timestamp())}.{row.source}.{row.entry}",
         row.at,
         row.what,
         row.ref,
@@ -154,14 +170,9 @@ def _line(row: Row[Any]) -> Line:
 
 def _parse_key(key: str) -> dict[str, Any]:
     if not key:
-        return dict.fromkeys(("after_at", "source", "a", "b", "c", "d"))
-    parts = key.split(".")
-    if len(parts) != 6 or not all(part.isascii() and part.isdecimal() and len(part) < 19 for part in parts):  # noqa: PLR2004
+        return dict.fromkeys(("after_at", "source", "entry"))
+    found = _KEY.fullmatch(key)
+    if found is None:
         raise ValueError("expected the key of a line")
-    micros, source, *rest = (int(part) for part in parts)
-    from_epoch = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
-    try:
-        after_at = from_epoch + timedelta(microseconds=micros)
-    except OverflowError:
-        raise ValueError("expected the key of a line") from None
-    return {"after_at": after_at, "source": source, **dict(zip("abcd", rest, strict=True))}
+    after_at = datetime.fromtimestamp(int(found[1]), UTC)
+    return {"after_at": after_at, "source": int(found[2]), "entry": found[3]}

@@ -17,6 +17,7 @@ from livegift.ledger import arming as ledger
 from livegift.ledger.catalogue import read_gifts
 from livegift.ledger.engine import Database
 from livegift.ledger.journal import Checkpoint
+from livegift.ledger.schema import read_event_id_key
 from livegift.limits import (
     OUTBOX_BACKLOG_MAX,
     REPAIR_ENTRIES_MAX,
@@ -114,9 +115,10 @@ class PartitionRecovery:
 
         Raises StoreUnavailableError; then begin again with `prepare`.
         """
+        key = await read_event_id_key(self._database)
         await self._rooms.fence(prepared)
         for partition, ready in prepared.items():
-            await self._outbox.arm(partition, ready.at, ready.token, OUTBOX_BACKLOG_MAX)
+            await self._outbox.arm(partition, ready.at, ready.token, OUTBOX_BACKLOG_MAX, key)
             metrics.ARMED.inc()
             log.info("partition.armed", partition=partition, epoch=ready.at.epoch, n=ready.at.n)
         await self._outbox.advance("booked", {p: ready.at for p, ready in prepared.items()})

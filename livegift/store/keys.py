@@ -2,7 +2,7 @@
 
 | name | kind | lives |
 |---|---|---|
-| `{w7.1}:meta` | hash: epoch, n, n_max, gifts, coins, booked, relayed, generation, short | permanent |
+| `{w7.1}:meta` | hash: epoch, n, n_max, gifts, coins, booked, relayed, generation, short, event_id_key | permanent |
 | `{w7.1}:outbox` | stream of journal entries, id `<epoch>-<n>` | trimmed after `LIVEGIFT_OUTBOX_KEEP_S` |
 | `{w7.1}:w:<user>` | hash: b balance, s seq, h hours with refs, f frozen, l limits, u usage | permanent |
 | `{w7.1}:ref:<user>:<hour>` | hash: ref -> answer | `LIVEGIFT_REF_TTL_S` + 1 h |

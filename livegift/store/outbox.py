@@ -1,7 +1,7 @@
 """The journal of each partition, as its two readers see it."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from secrets import token_hex
 from typing import NamedTuple
 
@@ -48,6 +48,8 @@ class PartitionState:
     generation: int
     reach_n: int
     """The n after which the outbox has every entry."""
+    event_id_key: bytes = field(repr=False)
+    """What the ids of its events are made with, empty before it is armed for the first time."""
 
     @property
     def life(self) -> Life:
@@ -158,7 +160,8 @@ class Outbox:
         states = {}
         for partition, reply in zip(chosen, replies, strict=True):
             if not isinstance(reply, Exception):
-                armed, epoch, n, relayed, booked, gifts, coins, generation, reach_n = (i.decode() for i in reply)
+                *fields, key = (item.decode() for item in reply)
+                armed, epoch, n, relayed, booked, gifts, coins, generation, reach_n = fields
                 states[partition] = PartitionState(
                     int(armed),
                     int(epoch),
@@ -169,6 +172,7 @@ class Outbox:
                     int(coins),
                     int(generation),
                     int(reach_n),
+                    bytes.fromhex(key),
                 )
         return states
 
@@ -178,14 +182,15 @@ class Outbox:
         rows = await self._store.call_plain(root, ("XRANGE", keys.outbox(root), f"({position}", "+", "COUNT", 1))
         return Position.parse(rows[0][0].decode()) if rows else None
 
-    async def arm(self, partition: int, at: Position, token: str, backlog_max: int) -> None:
+    async def arm(self, partition: int, at: Position, token: str, backlog_max: int, event_id_key: bytes) -> None:
         """Let money move in a partition, under a new epoch, from the n of `at` on, in all versions of the functions.
 
-        Raises StoreRefusedError when that is not above the stored epoch, n is another one, or somebody else has
-        disarmed it since.
+        The key of its events' ids stays there for the relay, which does not ask the ledger. Raises StoreRefusedError
+        when the epoch is not above the stored one, n is another one, or somebody else has disarmed it since.
         """
         root = self.roots[partition]
-        await self._store.call(call("partition_arm", root, at.epoch, partition, backlog_max, token, at.n))
+        args = (at.epoch, partition, backlog_max, token, at.n, event_id_key.hex())
+        await self._store.call(call("partition_arm", root, *args))
         for version in await functions.other_versions(self.node_of(partition)):
             await self._store.call(call("partition_join", root, at.epoch, partition, version=version))
 

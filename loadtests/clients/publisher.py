@@ -60,7 +60,7 @@ def gift(number: int, meant_at_ns: int) -> tuple[bytes, bytes, str]:
         details_json=msgspec.Raw(details_json("creator", "Creator", ROSE)),
         message_json=msgspec.Raw(b"null"),
     )
-    return gift_event(f"t-{meant_at_ns}-{number}", sent), sender, user
+    return gift_event(f"t-{meant_at_ns}-{number}", sent.combo_id, sent), sender, user
 
 
 def for_livegift(room: str, due: Sequence[tuple[int, int]]) -> list[Command]:

@@ -10,21 +10,22 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from livegift.domain.catalogue import DEFAULT_GIFTS
+from livegift.event_ids import KEY_BYTES, EventIds
 
 KINDS = {kind.id: kind for kind in DEFAULT_GIFTS}
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Event:
-    """Where an accepted gift stands in the journals: its event's id `<partition>-<epoch>-<n>`."""
+    """Where an accepted gift stands in the journals: `<partition>-<epoch>-<n>`."""
 
     partition: int
     epoch: int
     n: int
 
     @classmethod
-    def parse(cls, event_id: str) -> "Event":
-        return cls(*map(int, event_id.split("-")))
+    def parse(cls, place: str) -> "Event":
+        return cls(*map(int, place.split("-")))
 
     def __str__(self) -> str:
         return f"{self.partition}-{self.epoch}-{self.n}"
@@ -161,21 +162,20 @@ class Model:
     """Everything that was sent, answered, granted and lost."""
 
     def __init__(self) -> None:
+        self.ids = EventIds(bytes(KEY_BYTES))  # the world puts its system's own here
         self.refs: dict[tuple[str, str], Ref] = {}
         self.grants: dict[str, Grant] = {}
         self.matches: dict[str, Sponsored] = {}
         self.losses: list[Loss] = []
         self.answers: Counter[str] = Counter()
 
-    @staticmethod
-    def event_of(event_id: str) -> Event:
+    def event_of(self, event_id: str) -> Event:
         """The place of what clients know by this id: the only one who knows how ids are made."""
-        return Event.parse(event_id)
+        return Event.parse(self.ids.place(event_id) or event_id)
 
-    @staticmethod
-    def id_of(event: Event) -> str:
+    def id_of(self, event: Event) -> str:
         """The other way round."""
-        return str(event)
+        return self.ids.of(str(event))
 
     def begin(self, user: str, ref: str, payload: Payload, sent_ms: int) -> Attempt:
         """Note a send, before it happens."""

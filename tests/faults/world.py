@@ -17,6 +17,9 @@ from redis.exceptions import RedisError
 from livegift.embedded import RedisServer, start_postgres, start_redis
 from livegift.embedded.process import dies_with_parent, write_private
 from livegift.errors import LivegiftError
+from livegift.event_ids import EventIds
+from livegift.ledger.engine import Database
+from livegift.ledger.schema import read_event_id_key
 from livegift.migrate import migrate
 from livegift.recovery.restore import restore
 from livegift.settings import Settings
@@ -127,6 +130,9 @@ class World(LedgerServer):
         )
         self.settings = Settings(redis_url=self.redis.url, database_url=self.postgres.url, **(COMMON | OF_FAULTS))
         await migrate(self.settings)
+        database = Database(self.settings.database_url)
+        self.model.ids = EventIds(await read_event_id_key(database))
+        await database.aclose()
         of_process = {}
         for name in (*PROCESSES, HARNESS):
             self.redis_proxies[name] = await self._stack.enter_async_context(Way(self.redis.port))

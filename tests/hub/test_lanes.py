@@ -58,7 +58,7 @@ def event(seq: int, what: Sent | str) -> bytes:
     }
     fields = {name: common.get(name) for cls in (GiftSent, StreakEnded) for name in cls.__struct_fields__}
     if what.count == 0:
-        return b'{"seq":%d,' % seq + wire.streak_end_event("e", _made(StreakEnded, fields))
+        return b'{"seq":%d,' % seq + wire.streak_end_event("e", fields["combo_id"], _made(StreakEnded, fields))
     fields |= {
         "count": what.count,
         "coins": what.count * what.price,
@@ -66,7 +66,7 @@ def event(seq: int, what: Sent | str) -> bytes:
         "repeat_end": False,
         "message_json": msgspec.Raw(b"null" if what.message is None else json.dumps(what.message).encode()),
     }
-    return b'{"seq":%d,' % seq + wire.gift_event(f"e-{seq}", _made(GiftSent, fields))
+    return b'{"seq":%d,' % seq + wire.gift_event(f"e-{seq}", fields["combo_id"], _made(GiftSent, fields))
 
 
 def _made(cls: Any, fields: dict[str, Any]) -> Any:

@@ -10,6 +10,7 @@ import redis
 from livegift.domain.journal import GiftSent, LimitsChanged, StreakEnded, WalletChanged
 from livegift.domain.partitions import Position
 from livegift.domain.spending import Change, GiftSend, Journaled, LimitsSet, Refused, SetLimits
+from livegift.event_ids import KEY_BYTES
 from livegift.store import keys
 from livegift.store.client import Command
 from livegift.store.functions import LIBRARIES, call, call_node, source
@@ -77,7 +78,7 @@ class Live:
 
     def arm(self, epoch: int, backlog_max: int = BACKLOG_MAX) -> Any:
         _, n = self.call("partition_disarm", "token")
-        return self.call("partition_arm", epoch, self.number, backlog_max, "token", n)
+        return self.call("partition_arm", epoch, self.number, backlog_max, "token", n, "ab" * KEY_BYTES)
 
     def advance(self, reader: str, position: str) -> Any:
         """A reader notes how far it is, in the present life of the partition."""

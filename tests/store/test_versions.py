@@ -2,6 +2,7 @@
 
 from livegift.domain.partitions import Position
 from livegift.domain.spending import Accepted, GiftSend
+from livegift.event_ids import KEY_BYTES
 from livegift.store import functions
 from livegift.store.client import Store
 from livegift.store.functions import source
@@ -23,7 +24,7 @@ async def test_both_versions_are_armed_and_disarmed_together(store: Store) -> No
     assert await functions.other_versions(store.nodes[0]) == (NEXT,)
     token, said = await outbox.disarm(0)
     assert said == Position(0, 0)
-    await outbox.arm(0, Position(1, 0), token, 1000)
+    await outbox.arm(0, Position(1, 0), token, 1000, bytes(KEY_BYTES))
     send = GiftSend("ann", "ref", "ab", "r1", "bob", "rose", 0, 1, 0, False)
     command = list(gift_send(outbox.roots[0], [(send, Display(b"{}", b"{}"))], await now_ms(store), 1000, 3600))
     (old,) = await store.call(tuple(command))

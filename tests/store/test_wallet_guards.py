@@ -128,14 +128,14 @@ def test_only_the_last_one_who_disarmed_can_arm(client: redis.Redis) -> None:
     live = Live(client, epoch=1)
     live.credit("ann", 100)
     with pytest.raises(redis.ResponseError, match="is armed, or was disarmed by somebody else"):
-        live.call("partition_arm", 2, 7, 1000, "nobody", 1)
+        live.call("partition_arm", 2, 7, 1000, "nobody", 1, "ab")
     live.call("partition_disarm", "first")
     assert live.call("partition_disarm", "second") == [b"1", b"1"]
     with pytest.raises(redis.ResponseError, match="disarmed by somebody else"):
-        live.call("partition_arm", 2, 7, 1000, "first", 1)
+        live.call("partition_arm", 2, 7, 1000, "first", 1, "ab")
     with pytest.raises(redis.ResponseError, match="is at n 1, not at 2"):
-        live.call("partition_arm", 2, 7, 1000, "second", 2)
-    assert live.call("partition_arm", 2, 7, 1000, "second", 1) == b"OK"
+        live.call("partition_arm", 2, 7, 1000, "second", 2, "ab")
+    assert live.call("partition_arm", 2, 7, 1000, "second", 1, "ab") == b"OK"
     assert live.is_armed
 
 

@@ -110,7 +110,7 @@ def test_no_partition_is_armed_under_such_an_epoch(live: Live, text: str) -> Non
     before = live.dump()
     live.call("partition_disarm", "token")
     with pytest.raises(redis.ResponseError):
-        live.run(*call("partition_arm", live.root, text, 7, 1000, "token", 0))
+        live.run(*call("partition_arm", live.root, text, 7, 1000, "token", 0, "ab"))
     assert live.dump() == before
 
 

@@ -33,13 +33,13 @@ local function partition_disarm_1(keys, argv)
   return { row[1] or '0', row[2] or '0' }
 end
 
--- ARGV: epoch, the partition's number, backlog limit, token, n. Refuses to step back, and when anything has changed since the
+-- ARGV: epoch, the partition's number, backlog limit, token, n, key of its events' ids. Refuses to step back, and when anything has changed since the
 -- caller disarmed it. Tells all hubs, whose viewers may know another balance.
 local function partition_arm_1(keys, argv)
   local root, epoch = keys[1], argv[1]
   local meta = root .. ':meta'
-  if not (parse(epoch) and parse(argv[3])) then
-    return redis.error_reply('ERR partition_arm_1 expects epoch and backlog limit as decimal numbers')
+  if not (parse(epoch) and parse(argv[3]) and argv[6]) then
+    return redis.error_reply('ERR partition_arm_1 expects epoch and backlog limit as decimal numbers, and six arguments')
   end
   if not is_claimed(root, argv[4]) then return redis.error_reply(UNCLAIMED) end
   local row = redis.call('HMGET', meta, 'epoch', 'n')
@@ -52,7 +52,7 @@ local function partition_arm_1(keys, argv)
   for _, field in ipairs({ 'n', 'booked_n', 'relayed_n', 'gifts', 'coins', 'generation' }) do
     redis.call('HSETNX', meta, field, '0')
   end
-  redis.call('HSET', meta, 'epoch', epoch, 'backlog_max', argv[3])
+  redis.call('HSET', meta, 'epoch', epoch, 'backlog_max', argv[3], 'event_id_key', argv[6])
   if tonumber(redis.call('HGET', meta, 'relayed_n')) > tonumber(argv[5]) then
     -- A relay has published what was lost since; it has everything that counts.
     redis.call('HSET', meta, 'relayed', epoch .. '-' .. argv[5], 'relayed_n', argv[5])
@@ -84,14 +84,16 @@ local function reach(root, n, whole_after)
 end
 
 -- Returns: the epoch under which money moves or '0' (also when another one is stored), stored epoch, n, relayed position,
--- booked position, gifts, coins, the relay cursor's generation, the n after which the outbox has everything.
+-- booked position, gifts, coins, the relay cursor's generation, the n after which the outbox has everything, the
+-- key of its events' ids ('' before it is armed for the first time).
 local function partition_state_1(keys)
   local meta = redis.call('HMGET', keys[1] .. ':meta', 'epoch', 'n', 'relayed', 'booked', 'gifts', 'coins', 'generation',
-    'whole_after')
+    'whole_after', 'event_id_key')
   local arms = armed[keys[1]]
   return {
     arms and arms.epoch == meta[1] and arms.epoch or '0', meta[1] or '0', meta[2] or '0', meta[3] or '0-0',
     meta[4] or '0-0', meta[5] or '0', meta[6] or '0', meta[7] or '0', int(reach(keys[1], meta[2], meta[8])),
+    meta[9] or '',
   }
 end
 

@@ -59,11 +59,12 @@ local function top_json(root, count)
   return '[' .. table.concat(rows, ',') .. ']'
 end
 
--- Numbers one event and writes it to the log. `body` is its JSON without the opening brace.
-local function number(root, state, log_max, body)
+-- Numbers one event and writes it to the log. `body` is its JSON without the opening brace. `place`, where it comes from a
+-- journal, is its entry's '<partition>-<epoch>-<n>', which the event does not tell.
+local function number(root, state, log_max, body, place)
   state.seq = state.seq + 1
   local event = '{"seq":' .. int(state.seq) .. ',' .. body
-  redis.call('XADD', root .. ':log', 'MAXLEN', '~', log_max, state.epoch .. '-' .. int(state.seq), 'e', event)
+  redis.call('XADD', root .. ':log', 'MAXLEN', '~', log_max, state.epoch .. '-' .. int(state.seq), 'e', event, 'p', place or '')
   return event
 end
 
@@ -159,7 +160,8 @@ local function room_publish_1(keys, argv)
         combos[combo] = nil
         ended[combo] = true
       end
-      events[#events + 1] = number(root, state, argv[1], argv[i + 10])
+      local place = argv[i] .. '-' .. argv[i + 1] .. '-' .. argv[i + 2]
+      events[#events + 1] = number(root, state, argv[1], argv[i + 10], place)
     end
   end
   if #events == 0 then return 0 end
@@ -193,13 +195,14 @@ end
 -- Events for the published gifts of a partition's epoch above `base`, newest first, as far as the log reaches back.
 local function revocations(root, partition, epoch, base)
   local found, from, now = {}, '+', int(now_ms())
-  local gift = '^{"seq":%d+,"type":"gift","id":"(' .. partition .. '%-' .. int(epoch) .. '%-(%d+))","ts_ms":%d+,"count":(%d+)'
+  local gift = '^{"seq":%d+,"type":"gift","id":"([^"]+)","ts_ms":%d+,"count":(%d+)'
+  local place = '^' .. partition .. '%-' .. int(epoch) .. '%-(%d+)$'
   while true do
     local rows = redis.call('XREVRANGE', root .. ':log', from, '-', 'COUNT', 100)
     for _, row in ipairs(rows) do
-      local event = row[2][2]
-      local id, n, count = event:match(gift)
-      if id and tonumber(n) > base and count ~= '0' then
+      local event, n = row[2][2], (row[2][4] or ''):match(place)
+      local id, count = event:match(gift)
+      if n and id and tonumber(n) > base and count ~= '0' then
         found[#found + 1] = '"type":"gift.revoked","id":"' .. id .. '-revoked","ts_ms":' .. now .. ',"gift_event_id":"' .. id
           .. '","reason":"lost","gift_event":' .. event .. '}'
       end
