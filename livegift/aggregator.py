@@ -49,7 +49,7 @@ from livegift.limits import (
 )
 from livegift.orders import finish_orders, providers_of, refund_terms_of
 from livegift.reading import DurableReader, Reading
-from livegift.recovery.partitions import Prepared
+from livegift.recovery.partitions import Prepared, tell
 from livegift.recovery.restore import recovery_of
 from livegift.settings import Settings
 from livegift.sponsors import MatchNews, finish_matches, refresh_matches
@@ -285,32 +285,40 @@ class Aggregator(Worker):
             await self._load(unarmed)  # another aggregator may have armed them meanwhile
             unarmed = await self._unarmed()
         turns = asyncio.Semaphore(ARM_AT_ONCE)
+        prepared: list[Prepared] = []
+        armed: list[int] = []
 
         async def prepare(partition: int) -> Prepared | None:
             async with turns:
                 try:
-                    return await self._recovery.prepare(partition)
+                    done = await self._recovery.prepare(partition)
                 except PartitionStoppedError as error:
                     await self._stop(error)
                     return None
+            prepared.extend([done] if done else [])
+            return done
 
         # In groups, so that the first take gifts again while the last are being compared.
         waiting = sorted(unarmed)
-        for start in range(0, len(waiting), ARM_GROUP_MAX):
-            group = waiting[start : start + ARM_GROUP_MAX]
-            await self._arm_group(await asyncio.gather(*(prepare(p) for p in group), return_exceptions=True))
+        try:
+            for start in range(0, len(waiting), ARM_GROUP_MAX):
+                group = waiting[start : start + ARM_GROUP_MAX]
+                found = await asyncio.gather(*(prepare(p) for p in group), return_exceptions=True)
+                await self._arm_group(found, armed)
+        finally:
+            tell(prepared, len(armed))
 
-    async def _arm_group(self, found: Sequence[Prepared | BaseException | None]) -> None:
-        """Arm those that are prepared; raises the first error of the others."""
+    async def _arm_group(self, found: Sequence[Prepared | BaseException | None], armed: list[int]) -> None:
+        """Arm those that are prepared, and add them to `armed`; raises the first error of the others."""
         ready = {done.partition: done for done in found if isinstance(done, Prepared)}
         if ready:
             with metrics.ARM_SECONDS.time():
                 await self._recovery.arm(ready)
-            for partition, prepared in ready.items():
-                if partition in self._held:
-                    self._held[partition].booked = max(self._held[partition].booked, prepared.at)
+            armed += ready
+            for partition in ready.keys() & self._held.keys():
+                held = self._held[partition]
+                held.booked = max(held.booked, ready[partition].at)
             self._short.clear()  # a Redis that came back older may say of memory what was true then
-            log.info("partitions.armed", count=len(ready))
         for error in found:
             if isinstance(error, BaseException):
                 raise error
@@ -401,6 +409,6 @@ def run_aggregator(settings: Settings) -> None:
             finally:
                 await database.aclose()
 
-    logs.configure(settings.log_format, Aggregator.role)
+    logs.configure(settings.log_format, Aggregator.role, settings.log_level)
     metrics.serve(settings.metrics_port, settings.host)
     uvloop.run(main())

@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 import click
 import structlog
 
-from livegift import __version__, cli_catalogue, cli_money, cli_recovery
+from livegift import __version__, cli_catalogue, cli_money, cli_recovery, lifeline
 from livegift.cli_options import data_option, open_settings
 from livegift.errors import LivegiftError, RequestError
 from livegift.limits import GRANT_ATTEMPTS_MAX, GRANT_COINS_MAX, GRANT_RETRY_S, USER_ID_EXPECTED
@@ -82,7 +82,7 @@ def web(fd: int | None, demo: bool, data: Path) -> None:  # noqa: FBT001 - click
     """Run the WebSocket hub and the HTTP API."""
     from livegift.supervisor import Child, Supervisor, child_environ
 
-    settings = open_settings(data)
+    settings = open_settings(data, of_process=True)
     sock = listen(settings.host, settings.port) if fd is None else socket.socket(fileno=fd)
     if fd is not None or settings.web_processes == 1:
         from livegift.web import run_web
@@ -110,7 +110,7 @@ def relay(data: Path) -> None:
     """Publish the wallets' journals to the rooms."""
     from livegift.relay import run_relay
 
-    run_relay(open_settings(data))
+    run_relay(open_settings(data, of_process=True))
 
 
 @cli.command()
@@ -119,7 +119,7 @@ def aggregator(data: Path) -> None:
     """Book the wallets' journals in PostgreSQL and credit diamonds."""
     from livegift.aggregator import run_aggregator
 
-    run_aggregator(open_settings(data))
+    run_aggregator(open_settings(data, of_process=True))
 
 
 @cli.command()
@@ -266,6 +266,7 @@ for command in (*cli_recovery.COMMANDS, *cli_money.COMMANDS, *cli_catalogue.COMM
 
 def main() -> NoReturn:
     """Run a command; what went wrong is a sentence, not a traceback."""
+    lifeline.hold()
     try:
         cli(standalone_mode=True)
     except LivegiftError as error:

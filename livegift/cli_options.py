@@ -19,11 +19,14 @@ data_option = click.option(
 )
 
 
-def open_settings(data: Path) -> Settings:
-    """The settings, with logs as they say. Raises ConfigError."""
+def open_settings(data: Path, *, of_process: bool = False) -> Settings:
+    """Return the settings, with logs as they say. Raises ConfigError.
+
+    `of_process`: of one that runs for long. Its log says where the settings come from; a command's output need not.
+    """
     settings = load_settings(data)
-    logs.configure(settings.log_format, "cli")
-    source = settings_source(data)
+    logs.configure(settings.log_format, "cli", settings.log_level)
+    source = settings_source(data) if of_process else None
     if source:
         log.info("settings.from_file", path=source)
     return settings

@@ -26,7 +26,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import WebSocketException
 from websockets.typing import Subprotocol
 
-from livegift import logs
+from livegift import lifeline, logs
 from livegift.errors import ConfigError, LivegiftError
 from livegift.identity import Tokens, tokens_of
 from livegift.limits import DRAIN_TIMEOUT_S
@@ -228,6 +228,7 @@ class Viewer:
 @click.option("--room", default="demo", show_default=True)
 def main(url: str, viewers: int, room: str) -> None:
     """Send gifts into a demo room until stopped."""
+    lifeline.hold()
     try:
         if not url.startswith(("http://", "https://")):
             raise ConfigError(f"--url: expected http://HOST:PORT, got {url!r}")
@@ -235,7 +236,7 @@ def main(url: str, viewers: int, room: str) -> None:
         tokens = tokens_of(settings)
     except LivegiftError as error:
         raise click.ClickException(str(error)) from None
-    logs.configure(settings.log_format, "crowd")
+    logs.configure(settings.log_format, "crowd", settings.log_level)
     logging.getLogger("websockets").setLevel(logging.CRITICAL)  # `crowd.away` tells; the library adds tracebacks
     try:
         asyncio.run(Crowd(url.rstrip("/"), tokens, room, viewers).run())

@@ -1,4 +1,7 @@
-"""`livegift dev`: the whole system on one machine, with nothing installed."""
+"""`livegift dev`: the whole system on one machine, with nothing installed.
+
+It says in a few lines what it does, and the address last. What the processes log is in files in the data folder.
+"""
 
 import asyncio
 import fcntl
@@ -12,9 +15,10 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from secrets import token_urlsafe
+from socket import socket
 
 from livegift.embedded import Server, start_postgres, start_redis
-from livegift.embedded.process import READY_POLL_S, EmbeddedError, free_ports, write_private
+from livegift.embedded.process import READY_POLL_S, EmbeddedError, bound_log, free_ports, write_private
 from livegift.errors import ConfigError, LivegiftError
 from livegift.limits import DEV_READY_TIMEOUT_S, RESTART_PAUSE_S
 from livegift.migrate import migrate
@@ -80,14 +84,15 @@ class _Stores:
             self._starters[name], self._servers[name] = start, server
             stack.callback(self._stop, name)
             self.urls[variable] = server.url
-            say(f"{name}: ready on port {server.port}")
+            say(f"{name}: ready on port {server.port}, log in {server.log}")
 
     def _stop(self, name: str) -> None:
         self._servers[name].stop()
 
     def poll(self) -> None:
-        """Start a server again that has died, on the port it had."""
+        """Start a server again that has died, on the port it had, and keep the logs small."""
         for name, server in list(self._servers.items()):
+            bound_log(server.log)
             if server.poll() is None or time.monotonic() < self._not_before.get(name, 0.0):
                 continue
             say(f"{name} has died, starting it again on its data")
@@ -111,7 +116,6 @@ def dev_secrets(environ: Mapping[str, str], kept: Mapping[str, str]) -> dict[str
 
 def run_dev(options: DevOptions) -> None:
     """Run everything until SIGTERM or SIGINT. Raises ConfigError or EmbeddedError, which say what to do."""
-    started = time.monotonic()
     with ExitStack() as stack:
         supervisor = Supervisor(say)
         supervisor.install_signals()
@@ -123,30 +127,37 @@ def run_dev(options: DevOptions) -> None:
                 f"port {options.port} on {options.host} can't be used ({error.strerror}): "
                 "stop what uses it, or choose another with --port (0 takes a free one)"
             ) from None
-        stores = _Stores(options.data, stack)
-        kept = read_env_file(options.data / "env")
-        values = {**stores.urls, **dev_secrets(os.environ, kept)}
-        if "LIVEGIFT_SANDBOX_SECRETS" not in values:
-            say("payments: Stripe, as LIVEGIFT_STRIPE_API_KEY is set; the sandbox is off")
-        _write_env(options.data, values)
-        environ = {**os.environ, **values}
-        settings = load_settings(options.data, environ)
-        for line in asyncio.run(migrate(settings)):
-            say(line)
-
-        host, port = sock.getsockname()[:2]
-        address = f"http://{host}:{port}"
-        stack.callback(supervisor.stop)
-        supervisor.start(_children(options, values, sock.fileno(), address))
-        _wait_ready(supervisor, stores, f"{address}/readyz")
-        if not supervisor.is_stopping:
-            say(f"livegift ready: {address}")
-            say(f"took {time.monotonic() - started:.1f} s; data in {options.data}; Ctrl-C stops everything")
-            if options.demo:
-                say(f"open {address}/demo/ in a browser")
-        supervisor.run(stores.poll)
+        _run(options, sock, supervisor, stack)
         say("stopping …")
     say("stopped")
+
+
+def _run(options: DevOptions, sock: socket, supervisor: Supervisor, stack: ExitStack) -> None:
+    """Start the servers and the processes, and keep them until a signal comes; `stack` stops them."""
+    started = time.monotonic()
+    stores = _Stores(options.data, stack)
+    kept = read_env_file(options.data / "env")
+    values = {**stores.urls, **dev_secrets(os.environ, kept)}
+    if "LIVEGIFT_SANDBOX_SECRETS" not in values:
+        say("payments: Stripe, as LIVEGIFT_STRIPE_API_KEY is set; the sandbox is off")
+    _write_env(options.data, values)
+    environ = {**os.environ, **values}
+    settings = load_settings(options.data, environ)
+    say("; ".join(asyncio.run(migrate(settings))))
+    if supervisor.is_stopping:
+        return
+
+    host, port = sock.getsockname()[:2]
+    address = f"http://{host}:{port}"
+    stack.callback(supervisor.stop)
+    supervisor.start(_children(options, values, sock.fileno(), address))
+    _wait_ready(supervisor, stores, f"{address}/readyz")
+    if not supervisor.is_stopping:
+        say(f"took {time.monotonic() - started:.1f} s; data in {options.data}; Ctrl-C stops everything")
+        say(f"livegift ready: {address}")
+        if options.demo:
+            say(f"open in a browser: {address}/demo/")
+    supervisor.run(stores.poll)
 
 
 def _children(options: DevOptions, values: dict[str, str], fd: int, address: str) -> list[Child]:
@@ -156,18 +167,23 @@ def _children(options: DevOptions, values: dict[str, str], fd: int, address: str
         (f"web {i + 1}", [*me, "web", "--fd", str(fd), "--demo"], (fd,)) for i in range(options.web)
     ]
     commands += [("relay", [*me, "relay"], ()), ("aggregator", [*me, "aggregator"], ())]
-    children = []
+    logs = options.data / "logs"
+    logs.mkdir(exist_ok=True)
+    children, metrics = [], []
     for (name, argv, fds), metrics_port in zip(commands, free_ports(len(commands)), strict=True):
         environ = child_environ(
             **values,
             LIVEGIFT_METRICS_PORT=str(metrics_port),
             LIVEGIFT_LOG_FORMAT=log_format,
         )
-        children.append(Child(name, argv, environ, fds))
-        say(f"{name}: metrics on http://127.0.0.1:{metrics_port}/metrics")
+        children.append(Child(name, argv, environ, fds, logs / f"{name.replace(' ', '-')}.log"))
+        metrics.append(f"{name} {metrics_port}")
     if options.demo:
         argv = [sys.executable, "-m", "livegift.crowd", "--url", address]
-        children.append(Child("crowd", argv, child_environ(**values, LIVEGIFT_LOG_FORMAT=log_format)))
+        environ = child_environ(**values, LIVEGIFT_LOG_FORMAT=log_format)
+        children.append(Child("crowd", argv, environ, log=logs / "crowd.log"))
+    say(f"{', '.join(child.name for child in children)}: starting, logs in {logs} …")
+    say(f"metrics on http://127.0.0.1:PORT/metrics: {', '.join(metrics)}")
     return children
 
 

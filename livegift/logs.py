@@ -14,8 +14,13 @@ def _without_clients_tracebacks(record: logging.LogRecord) -> bool:
     return True
 
 
-def configure(log_format: str, process: str) -> None:
-    """Send our own and the libraries' logs the same way. `log_format` is 'json' or 'console'."""
+def configure(log_format: str, process: str, level: str = "info") -> None:
+    """Send our own and the libraries' logs the same way, lines of `level` and above.
+
+    `log_format` is 'json' or 'console', `level` one of 'debug', 'info', 'warning', 'error'. The libraries' debug lines
+    are never logged: some show what they send, secrets included.
+    """
+    least = logging.getLevelNamesMapping()[level.upper()]
     shared: list[structlog.types.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -27,7 +32,7 @@ def configure(log_format: str, process: str) -> None:
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),
-        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        wrapper_class=structlog.make_filtering_bound_logger(least),
         cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler(sys.stderr)
@@ -43,9 +48,10 @@ def configure(log_format: str, process: str) -> None:
     )
     root = logging.getLogger()
     root.handlers[:] = [handler]
-    root.setLevel(logging.INFO)
+    root.setLevel(max(least, logging.INFO))
+    logging.getLogger("livegift").setLevel(least)
     # uvicorn writes the path of each WebSocket with its query string at INFO: a `?token=` would end in the log.
-    logging.getLogger("uvicorn").setLevel(logging.WARNING)
+    logging.getLogger("uvicorn").setLevel(max(least, logging.WARNING))
     logging.getLogger("uvicorn.error").addFilter(_without_clients_tracebacks)
-    logging.getLogger("alembic").setLevel(logging.WARNING)
+    logging.getLogger("alembic").setLevel(max(least, logging.WARNING))
     structlog.contextvars.bind_contextvars(process=process)

@@ -259,12 +259,15 @@ class Relay(Worker):
         """
         while True:
             await asyncio.sleep(RELAY_STATES_S)
-            for partition, state in (await self._outbox.states(list(self._read))).items():
-                if partition in self._read and self._lives[partition] != state.life:
-                    log.info("relay.begins_again", partition=partition, at=str(state.relayed), epoch=state.epoch)
-                    self._drop(partition)
-                    self._begin(partition, state)
-                    self._streaks_open.add(partition)
+            states = await self._outbox.states(list(self._read))
+            others = {p: state for p, state in states.items() if p in self._read and self._lives[p] != state.life}
+            for partition, state in others.items():
+                log.debug("relay.cursor_set", partition=partition, at=str(state.relayed), epoch=state.epoch)
+                self._drop(partition)
+                self._begin(partition, state)
+                self._streaks_open.add(partition)
+            if others:
+                log.info("relay.begins_again", count=len(others))
 
     async def _follow(self, unit: tuple[int, ...]) -> None:
         """Read new entries of a unit and hand them to the publishers, for ever."""
@@ -378,6 +381,6 @@ def run_relay(settings: Settings) -> None:
             outbox = Outbox(store, settings.partitions)
             await run_until_stopped(Relay(store, outbox, Leases(store, outbox.roots, Relay.role, worker_name())))
 
-    logs.configure(settings.log_format, Relay.role)
+    logs.configure(settings.log_format, Relay.role, settings.log_level)
     metrics.serve(settings.metrics_port, settings.host)
     uvloop.run(main())

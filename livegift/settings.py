@@ -123,6 +123,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     gifts_per_minute_max: Annotated[int, Meta(ge=0, description="gifts of a wallet per minute; 0 = no limit")] = 0
     limit_raise_delay_s: Annotated[int, Meta(ge=0, description="how long a raised spending limit waits")] = 86_400
     log_format: Annotated[Literal["json", "console"], Meta(description="how log lines look")] = "json"
+    log_level: Annotated[
+        Literal["debug", "info", "warning", "error"], Meta(description="the least important lines that are logged")
+    ] = "info"
 
     @property
     def usd_micros_per_unit(self) -> dict[str, int]:

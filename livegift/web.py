@@ -40,7 +40,7 @@ class DrainingServer(uvicorn.Server):
 
 def run_web(settings: Settings, sock: socket.socket, *, with_demo: bool = False) -> None:
     """Serve until SIGTERM or SIGINT."""
-    logs.configure(settings.log_format, "web")
+    logs.configure(settings.log_format, "web", settings.log_level)
     require_time_zones()
     metrics.serve(settings.metrics_port, settings.host)
     wheel = Wheel(WHEEL_TICK_S)

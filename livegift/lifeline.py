@@ -1,0 +1,46 @@
+"""Ends a process with the one that started it, on systems whose kernel does not do that by itself.
+
+The parent holds the one end of a pipe and never writes; its children inherit the other. However the parent dies, the
+children read the end of the file. `livegift.embedded.process.dies_with_parent` is the kernel's way, where there is one.
+"""
+
+import os
+import signal
+from collections.abc import Callable
+from threading import Thread
+
+VARIABLE = "LIVEGIFT_LIFELINE_FD"
+
+
+class Lifeline:
+    """The parent's end: what holds on to it dies with this process."""
+
+    def __init__(self) -> None:
+        """`fd` is to be inherited by the children, together with `environ`."""
+        self.fd, self._ours = os.pipe()
+
+    @property
+    def environ(self) -> dict[str, str]:
+        """What tells a child of its end."""
+        return {VARIABLE: str(self.fd)}
+
+
+def _end() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)  # as the kernel would do it
+
+
+def hold(end: Callable[[], None] = _end) -> None:
+    """Call `end` when the parent dies that gave us a lifeline; do nothing when none did."""
+    fd = os.environ.pop(VARIABLE, "")  # our own children hold on to us
+    if fd.isdecimal():
+        Thread(target=_watch, args=(int(fd), end), name="lifeline", daemon=True).start()
+
+
+def _watch(fd: int, end: Callable[[], None]) -> None:
+    try:
+        os.set_inheritable(fd, False)
+        while os.read(fd, 1):
+            continue
+    except OSError:
+        return  # a number left over in the environment: nobody gave us a pipe
+    end()
