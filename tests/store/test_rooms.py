@@ -245,6 +245,26 @@ async def test_a_room_that_lost_its_state_publishes_nothing_until_somebody_has_l
     assert orjson.loads(snapshot.header)["epoch"] == epoch + 1
 
 
+async def test_a_room_that_was_compared_and_then_vanishes_takes_nothing(store: Store) -> None:
+    """Nothing was published to it since the gate was opened; entry 2 would hide that it has lost entry 1."""
+    rooms, (node,) = Rooms(store), store.nodes
+    for see in (rooms.shares, lambda names: rooms.fence(names, {publication(1).partition: Position(1, 1)})):
+        assert await store.call(publish("r1", [publication(1)])) == 1
+        await rooms.close_gate(node)
+        await rooms.claim_gate(node, 2)
+        await see(["r1"])
+        await rooms.open_gate(node, 2, {})
+        await store.call_plain("r1", ("FLUSHALL",))
+        for command in (publish("r1", [publication(2)]), publish("r1", [publication(1)])):
+            with pytest.raises(StoreRefusedError, match="lost its state"):
+                await store.call(command)
+        assert await store.call(publish("r2", [publication(1)])) == 1, "another room is none of this"
+        await rooms.close_gate(node)
+        await rooms.claim_gate(node, 3)
+        await rooms.open_gate(node, 3, {})
+        await store.call_plain("r1", ("FLUSHALL",))
+
+
 async def test_while_its_gate_is_closed_a_node_publishes_nothing(store: Store) -> None:
     rooms = Rooms(store)
     await store.call(publish("r1", [publication(1)]))
@@ -302,6 +322,10 @@ async def test_a_room_that_vanishes_has_another_epoch(store: Store) -> None:
     await rooms.open_gate(node, 7, {})
     before = (await rooms.heads(["r1"]))["r1"]
     await store.call_plain("r1", ("FLUSHALL",))
+    assert await rooms.heads(["r1"]) == {}, "nothing is told of it before it was compared again"
+    await rooms.close_gate(node)
+    await rooms.claim_gate(node, 9)
+    await rooms.open_gate(node, 9, {})
     after = (await rooms.heads(["r1"]))["r1"]
     assert before[1] == 1
     assert after[1] == 0

@@ -11,6 +11,9 @@
 -- relay's cursor) would leave a hole, so it is refused.
 local gate, claim, floors = nil, nil, {}
 local changed = {}
+-- Rooms whose state was there since the gate was claimed, and so was compared or is newer. One that is not there any more has
+-- lost it (somebody has emptied this Redis): what came into it now would leave a hole below it that nobody sees.
+local seen = {}
 local CLOSED = 'ERR the rooms of this node are being compared with the ledger'
 local STALE = 'ERR this was read before the relays were set back'
 local UNCLAIMED = 'ERR the gate was claimed by somebody else, or the rooms have started anew since: begin again'
@@ -27,13 +30,14 @@ end
 local function load_state(root)
   local row = redis.call('HMGET', root .. ':state', 'epoch', 'seq', 'gifts', 'coins', 'diamonds', 'ttl_s')
   local epoch = row[1] or '0'
+  if row[1] then seen[root] = true end
   if gate and not changed[root] then
     -- One more for a room that is there: should it vanish, then that is told by its epoch too.
     epoch = row[1] and int(math.max(tonumber(gate), tonumber(epoch)) + 1) or gate
   end
   return {
     epoch = epoch, seq = tonumber(row[2] or '0'), gifts = tonumber(row[3] or '0'), coins = tonumber(row[4] or '0'),
-    diamonds = tonumber(row[5] or '0'), ttl_s = row[6], is_gone = changed[root] and not row[1],
+    diamonds = tonumber(row[5] or '0'), ttl_s = row[6], is_gone = seen[root] and not row[1],
   }
 end
 
@@ -76,7 +80,7 @@ local function expire(root, ttl_s)
 end
 
 local function save_and_publish(root, state, first_seq, top, events)
-  changed[root] = true
+  changed[root], seen[root] = true, true
   redis.call('HSET', root .. ':state', 'epoch', state.epoch, 'seq', int(state.seq), 'gifts', int(state.gifts), 'coins',
     int(state.coins), 'diamonds', int(state.diamonds))
   local header = '{"epoch":' .. state.epoch .. ',"first_seq":' .. int(first_seq) .. ',"seq":' .. int(state.seq)
@@ -187,8 +191,8 @@ local function room_fence_1(keys, argv)
     reply[#reply + 1] = argv[i]
     reply[#reply + 1] = redis.call('HGET', watermarks, argv[i]) or ''
   end
-  local ttl_s = redis.call('HGET', root .. ':state', 'ttl_s')
-  if ttl_s then expire(root, ttl_s) end
+  local state = load_state(root)
+  if state.ttl_s then expire(root, state.ttl_s) end
   return reply
 end
 
@@ -253,6 +257,7 @@ end
 
 -- All shares: partition, share, … (not the fences).
 local function room_shares_1(keys)
+  load_state(keys[1])
   local rows, reply = redis.call('HGETALL', keys[1] .. ':watermarks'), {}
   for i = 1, #rows, 2 do
     if rows[i]:sub(1, 1) ~= 'f' then
@@ -274,7 +279,7 @@ end
 
 -- On no key. ARGV: token. Whoever claims a closed gate last, of this very process, may open it. Returns '' or the open gate's token.
 local function rooms_claim_1(_, argv)
-  if not gate then claim = argv[1] end
+  if not gate then claim, seen = argv[1], {} end
   return gate or ''
 end
 
