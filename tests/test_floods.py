@@ -182,6 +182,7 @@ async def test_joins_have_a_rate(system: System) -> None:
             await viewer.send(type="room.join", room="r1")
         limited = await viewer.expect("error", code="rate_limited")
         assert limited["retry_after_ms"] > 0
+        assert limited["room"] == "r1", "whoever joins several rooms learns which one to ask for again"
 
 
 async def test_commands_after_the_tokens_end_have_a_rate(system: System) -> None:

@@ -149,10 +149,11 @@ class Connection:
             self._outlet.close(Close.UNAUTHENTICATED, "say hello with a token first")
             return None
         ref = command.ref if isinstance(command, wire.GiftSendCommand) else None
-        if not self._allowed(command.id, ref, self._join_bucket if isinstance(command, wire.RoomJoin) else None):
+        room, costly = (command.room, self._join_bucket) if isinstance(command, wire.RoomJoin) else (None, None)
+        if not self._allowed(command.id, ref, costly=costly, room=room):
             return None
         if self._token_expired:
-            self._error(RequestError("token_expired"), command.id, ref=ref)
+            self._error(RequestError("token_expired"), command.id, ref=ref, room=room)
             return None
         try:
             work = self._run(command, self._sender)
@@ -174,7 +175,7 @@ class Connection:
             self._in_flight -= 1
             self._answer(command.id, wire.error_frame("internal", ref=command.ref, outcome="unknown"))
         else:
-            self._answer(command.id, wire.error_frame("internal"))
+            self._error(RequestError("internal"), command.id, room=getattr(command, "room", None))
 
     def refuse_binary(self) -> None:
         """A binary frame came."""
@@ -221,7 +222,12 @@ class Connection:
             self._error(error, error.id, ref=error.ref)
 
     def _allowed(
-        self, command_id: wire.CommandId | None, ref: str | None = None, costly: TokenBucket | None = None
+        self,
+        command_id: wire.CommandId | None,
+        ref: str | None = None,
+        *,
+        costly: TokenBucket | None = None,
+        room: str | None = None,
     ) -> bool:
         """Count one command, and one of its own kind where that is `costly`; answer it when that is too much."""
         wait_ms = self._bucket.take() or (self._user_bucket.take() if self._user_bucket else 0)
@@ -236,6 +242,8 @@ class Connection:
             return False
         # Not a rejection, which would say that nothing was charged: nobody has looked whether this ref was accepted.
         about = {} if ref is None else {"ref": ref, "outcome": "unknown"}
+        if room is not None:
+            about["room"] = room  # else nobody who joins several knows which one to ask for again
         self._answer(command_id, wire.error_frame("rate_limited", retry_after_ms=wait_ms, **about))
         return False
 

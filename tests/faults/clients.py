@@ -16,6 +16,7 @@ from tests.faults.model import UNKNOWN, Answer, Event, Model, Payload
 
 OPEN_TIMEOUT_S = 5.0
 RETRY_S = 0.1
+JOIN_RETRY_S = 0.5
 CONNECT_PATIENCE_S = 3.0
 ANSWER_TIMEOUT_S = 15.0
 BROKEN = (OSError, ConnectionClosed, InvalidHandshake, InvalidMessage, TimeoutError, EOFError)
@@ -220,13 +221,13 @@ class Watcher(Line):
         elif frame["type"] == "room.gap":
             self.explained += 1
         elif frame["type"] == "error":
-            task = asyncio.create_task(self._join_later(room))
+            task = asyncio.create_task(self._join_later(room, frame.get("retry_after_ms", 0) / 1000))
             self._joining.add(task)
             task.add_done_callback(self._joining.discard)
 
-    async def _join_later(self, room: str) -> None:
+    async def _join_later(self, room: str, retry_after_s: float) -> None:
         """A join has failed: try again, as any client does."""
-        await asyncio.sleep(RETRY_S)
+        await asyncio.sleep(max(JOIN_RETRY_S, retry_after_s))
         if room in self.rooms:
             await self.join(room, with_since=False)
 
