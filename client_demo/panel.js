@@ -162,7 +162,7 @@ export class GiftPanel {
       button.disabled = this.#closed || !selected;
       setText(
         /** @type {HTMLElement} */ (button.querySelector(".coins")),
-        formatShort((selected?.coins ?? 0) * count, 1_000_000),
+        formatShort((selected?.coins ?? 0) * count, 100_000),
       );
       if (selected)
         button.setAttribute("aria-label", `Send ${count} ${selected.name} for ${formatCoins(selected.coins * count)}`);

@@ -224,10 +224,8 @@ class Aggregator(Worker):
             except PartitionStoppedError as error:
                 await self._stop(error)
                 # What a part of a bisected batch has booked already is behind the checkpoints now.
-                held = {p: held.booked for p, held in self._held.items()}
-                stretches = [
-                    s for s in stretches if s.partition != error.partition and held.get(s.partition) == s.after
-                ]
+                held = {s.partition: self._held[s.partition].booked for s in stretches if s.partition in self._held}
+                stretches = [s.beyond(held[s.partition]) for s in stretches if held.get(s.partition, s.end) < s.end]
                 continue
             return
 

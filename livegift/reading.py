@@ -13,11 +13,10 @@ from livegift.store.outbox import Outbox, Row
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What was read after `cursors` and up to `ends` on a link, which then waits for the barrier."""
+    """What was read after `cursors` on a link, which then waits for the barrier."""
 
     link: Link
     cursors: Mapping[int, Position]
-    ends: Mapping[int, Position]
     found: Mapping[int, list[Row]]
     barrier: asyncio.Task[None]
 
@@ -35,17 +34,20 @@ class DurableReader:
         self._outbox = outbox
         self._barrier = barrier
         self._readings: deque[Reading] = deque()
+        # Up to where each partition was read: what is through and not booked yet is not to be read again.
+        self._ends: dict[int, Position] = {}
         self._free: list[Link] = []
 
     async def read_more(self, booked: Mapping[int, Position]) -> None:
-        """Read what comes after the last reading, from `booked` on for partitions that had none.
+        """Read what comes after the last reading, from `booked` on for partitions that had none or are further.
+
+        Partitions that are not in `booked` are forgotten: should they come back, they are read from there.
 
         Raises StoreUnavailableError: then begin again with `give_up`.
         """
-        if not booked or len(self._readings) >= BARRIERS_MAX:
+        self._ends = cursors = {p: max(self._ends.get(p, position), position) for p, position in booked.items()}
+        if not cursors or len(self._readings) >= BARRIERS_MAX:
             return
-        ends = self._readings[-1].ends if self._readings else {}
-        cursors = {p: max(ends.get(p, position), position) for p, position in booked.items()}
         link = self._free.pop() if self._free else await self._node.link().open()
         try:
             # So many in all: a backlog is booked in steps that fit into memory and show progress.
@@ -58,9 +60,9 @@ class DurableReader:
             self._free.append(link)
             return
         waiting = self._outbox.wait_durable(link, next(iter(cursors)), self._barrier)
-        ends = {**cursors, **{p: rows[-1].position for p, rows in found.items()}}
+        self._ends = {**cursors, **{p: rows[-1].position for p, rows in found.items()}}
         task = asyncio.create_task(waiting, name=f"barrier {self._node.name}")
-        self._readings.append(Reading(link, cursors, ends, found, task))
+        self._readings.append(Reading(link, cursors, found, task))
 
     def through(self) -> list[Reading]:
         """The readings whose barriers are through, in their order. Raises StoreUnavailableError when one has failed."""
@@ -81,3 +83,4 @@ class DurableReader:
             await link.close()
         self._readings.clear()
         self._free.clear()
+        self._ends = {}

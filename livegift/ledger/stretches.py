@@ -18,3 +18,8 @@ class Stretch:
     def end(self) -> Position:
         """The position of the last entry."""
         return self.entries[-1][0]
+
+    def beyond(self, position: Position) -> "Stretch":
+        """Return what is left of it when everything up to `position`, which is in it or right before it, is booked."""
+        rest = tuple(entry for entry in self.entries if entry[0] > position)
+        return Stretch(self.partition, max(self.after, position), rest)

@@ -1,0 +1,58 @@
+"""Reading for the ledger: each entry once, however long its booking takes."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from livegift.domain.partitions import Position, partition_of
+from livegift.ledger.stretches import Stretch
+from livegift.reading import DurableReader
+from livegift.settings import Settings
+from tests.inprocess import InProcess
+from tests.waiting import wait_until
+
+
+@pytest.fixture
+async def running(settings: Settings) -> AsyncIterator[InProcess]:
+    async with InProcess(settings) as system:
+        yield system
+
+
+async def test_what_is_being_booked_is_not_read_again(running: InProcess) -> None:
+    await running.open_room("r1", "bob")
+    await running.grant("alice", 1000)
+    outbox = running.outbox
+    partition = partition_of("alice", running.settings.partitions)
+    reader = DurableReader(outbox.node_of(partition), outbox, None)
+    booked = {partition: Position(1, 0)}
+
+    async def read() -> list[int]:
+        await reader.read_more(booked)
+        found: list[int] = []
+
+        def through() -> bool:
+            found.extend(row.position.n for reading in reader.through() for row in reading.found.get(partition, []))
+            return not reader._readings
+
+        await wait_until(through, "the barriers are through")
+        return found
+
+    first = await read()
+    assert first
+    assert await read() == []  # although nothing says that it is booked
+    await running.gift("alice", "r1", "bob", "balloon", "one more")
+    assert await read() == [first[-1] + 1]
+    await reader.give_up()
+    assert await read() == [*first, first[-1] + 1]  # then from what is booked
+    booked.clear()
+    assert await read() == []
+    booked[partition] = Position(1, first[-1])
+    assert await read() == [first[-1] + 1]  # a partition that comes back
+    await reader.give_up()
+
+
+def test_what_a_bisected_batch_has_left() -> None:
+    entries = tuple((Position(1, n), None) for n in (4, 5, 6))
+    stretch = Stretch(7, Position(1, 3), entries)  # type: ignore[arg-type]
+    assert stretch.beyond(Position(1, 3)) == stretch
+    assert stretch.beyond(Position(1, 4)) == Stretch(7, Position(1, 4), entries[1:])  # type: ignore[arg-type]
