@@ -181,6 +181,9 @@ HELD_BACK_GIFTS_MAX = 10_000  # gifts that one refund looks at, the newest
 ORDER_TTL_S = 86_400.0
 # A provider repeats the news of a payment for days; what was said of that payment before is kept for longer.
 EARLY_EVENTS_KEEP_S = 30 * 86_400.0
+# A webhook that gives coins again waits this long for the booking of those that were taken; then it is answered 503.
+REINSTATE_WAIT_S = 5.0
+REINSTATE_POLL_S = 0.2
 SWEEP_ORDERS_S = 5.0
 SWEEP_ORDERS_MAX = 100
 # Money goes back once the coins that were taken are booked: so long the buyer waits for it, then the sweep does it.

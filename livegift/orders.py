@@ -1,5 +1,6 @@
 """Orders: made in the ledger, paid at a provider, credited in Redis, booked by the aggregator; each step repeatable."""
 
+import asyncio
 from collections.abc import Mapping
 from secrets import token_hex
 
@@ -13,6 +14,7 @@ from livegift.domain.orders import (
     REVERSED,
     UNPAID,
     Order,
+    Outcome,
     Rate,
     WalletStep,
     base_rate,
@@ -29,7 +31,14 @@ from livegift.ledger.hold_backs import RefundTerms
 from livegift.ledger.orders import NewOrder, StoredOrder
 from livegift.ledger.payment_events import Event, apply, forget_early_events
 from livegift.ledger.sandbox import SandboxPayments
-from livegift.limits import EARLY_EVENTS_KEEP_S, ORDER_TTL_S, SWEEP_ORDERS_MAX, SWEEP_ORDERS_S
+from livegift.limits import (
+    EARLY_EVENTS_KEEP_S,
+    ORDER_TTL_S,
+    REINSTATE_POLL_S,
+    REINSTATE_WAIT_S,
+    SWEEP_ORDERS_MAX,
+    SWEEP_ORDERS_S,
+)
 from livegift.metrics import PAYMENT_EVENTS
 from livegift.payments.provider import CheckoutRequest, PaymentEvent, Provider, ProviderRefusedError
 from livegift.payments.sandbox import Sandbox
@@ -130,21 +139,18 @@ async def hear(database: Database, wallets: Wallets, provider: str, event: Payme
 
     The event is durable when this returns; coins that could not be moved now are moved by the aggregator's sweep.
     """
-    applied = await apply(
-        database,
-        Event(
-            provider,
-            event.id,
-            event.kind,
-            event.order_id,
-            event.payment_ref,
-            event.amount,
-            event.currency,
-            event.session_ref,
-            event.reversal_ref,
-        ),
-        terms,
+    said = Event(
+        provider,
+        event.id,
+        event.kind,
+        event.order_id,
+        event.payment_ref,
+        event.amount,
+        event.currency,
+        event.session_ref,
+        event.reversal_ref,
     )
+    applied = await _apply_when_booked(database, said, terms)
     if applied is None:
         PAYMENT_EVENTS.labels(provider, "foreign").inc()
         log.info("orders.foreign_event", provider=provider, kind=event.kind, event_id=event.id)
@@ -158,6 +164,20 @@ async def hear(database: Database, wallets: Wallets, provider: str, event: Payme
         await settle(wallets, order)
     except StoreUnavailableError as error:
         log.warning("orders.settled_later", order=order.order.id, error=str(error))
+
+
+async def _apply_when_booked(
+    database: Database, event: Event, terms: RefundTerms
+) -> tuple[StoredOrder, Outcome | None] | None:
+    """Money that comes again waits for a moment until the coins that went are booked; then the provider repeats it."""
+    deadline = asyncio.get_running_loop().time() + REINSTATE_WAIT_S
+    while True:
+        try:
+            return await apply(database, event, terms)
+        except RequestError as error:
+            if error.code != "unavailable" or asyncio.get_running_loop().time() > deadline:
+                raise
+        await asyncio.sleep(REINSTATE_POLL_S)
 
 
 async def refund(
@@ -177,8 +197,10 @@ async def refund(
         provider = providers.get(order.provider)
         if provider is None:
             raise RequestError("payments_off", f"The provider of this order, {order.provider}, is not set up.")
-        await provider.refund(order.id, found.payment_ref, order.amount)
-        event = PaymentEvent(f"admin-{order.id}", "refunded", order.id, None, order.amount, order.currency)
+        await provider.refund(order.id + order.round_suffix, found.payment_ref, order.amount)
+        event = PaymentEvent(
+            f"admin-{order.id}{order.round_suffix}", "refunded", order.id, None, order.amount, order.currency
+        )
         await hear(database, wallets, order.provider, event, terms)
     after = await stored.read_order(database, order_id)
     assert after is not None  # noqa: S101 - orders are never deleted

@@ -110,13 +110,15 @@ async def _pay(
         if provider is None:
             raise ProviderError(f"the provider {order.provider} is not set up")
         try:
-            await provider.refund(order.id, found.payment_ref, order.amount)
+            await provider.refund(order.id + order.round_suffix, found.payment_ref, order.amount)
         except ProviderRefusedError as error:
             log.error("withdrawals.refused", order=order.id, error=str(error))
             found = await stored.move_order(database, order.id, money_refused) or found
             await settle(wallets, found)
             return found
-        event = PaymentEvent(f"withdraw-{order.id}", "refunded", order.id, None, order.amount, order.currency)
+        event = PaymentEvent(
+            f"withdraw-{order.id}{order.round_suffix}", "refunded", order.id, None, order.amount, order.currency
+        )
         await hear(database, wallets, order.provider, event, terms)
     return await stored.read_order(database, order.id) or found
 

@@ -39,7 +39,14 @@ async def order_of(system: InProcess, order_id: str) -> StoredOrder:
 
 async def hear(system: InProcess, event: Event) -> None:
     said = PaymentEvent(
-        event.id, event.kind, event.order_id, event.payment_ref, event.amount, event.currency, event.session_ref
+        event.id,
+        event.kind,
+        event.order_id,
+        event.payment_ref,
+        event.amount,
+        event.currency,
+        event.session_ref,
+        event.reversal_ref,
     )
     await orders.hear(system.database, system.wallets, event.provider, said, TERMS)
 
@@ -200,3 +207,46 @@ async def test_the_audit_names_what_was_paid_with_another_amount_provider_or_pay
 async def execute(system: InProcess, statement: str) -> None:
     async with system.database.begin() as connection:
         assert (await connection.exec_driver_sql(statement)).rowcount == 1
+
+
+# --- Money that goes, and comes again ---------------------------------------------------------------------------------
+
+
+async def status_is(system: InProcess, order_id: str, status: str) -> None:
+    async def there() -> bool:
+        return (await order_of(system, order_id)).order.status == status
+
+    await wait_until(there, f"{order_id} is {status}")
+
+
+async def test_a_dispute_that_is_won_and_a_refund_that_fails_give_the_coins_again(settings: Settings) -> None:
+    async with InProcess(settings) as system:
+        await make(system, "o1", "ann")
+        await hear(system, PAID)
+        await credited(system, "o1")
+        dispute = Event("stripe", "evt-d", "disputed", None, "pi_1", 999, "USD", reversal_ref="dp_1")
+        await hear(system, dispute)
+        assert (await order_of(system, "o1")).order.status == "charged_back"
+        for n in range(2):
+            await hear(system, replace(dispute, kind="dispute_won", id=f"evt-w{n}"))
+        await status_is(system, "o1", "credited")
+        assert (await system.wallets.read("ann")).balance == 550
+        await passes(system)
+        refunded = replace(dispute, kind="refunded", id="evt-r", reversal_ref=None)
+        await hear(system, refunded)
+        await hear(system, replace(refunded, kind="refund_failed", id="evt-f", reversal_ref="re_1"))
+        await status_is(system, "o1", "credited")
+        assert (await system.wallets.read("ann")).balance == 550
+        await hear(system, replace(refunded, id="evt-r2"))
+        await wait_until(lambda: returned_in_all(system, 3 * 550), "the coins went three times")
+        assert (await system.wallets.read("ann")).balance == 0
+        await passes(system)
+        # The audit sees money that came again without a word of the provider, and the reverse.
+        await execute(system, "UPDATE order_events SET outcome = 'stale' WHERE event_id = 'evt-f'")
+        code, said = await run_audit(system)
+        assert code == 1
+        assert "order o1: its money came again 2 times in the books, 1 times by the provider" in said
+
+
+async def returned_in_all(system: InProcess, coins: int) -> bool:
+    return (await order_of(system, "o1")).order.returned_coins == coins

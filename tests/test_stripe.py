@@ -35,6 +35,7 @@ class FakeStripe:
         self.calls: list[str] = []
         self.fails = 0
         self.refuses = ""
+        self.dispute_status = "needs_response"
         fake = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -66,6 +67,11 @@ class FakeStripe:
 
             def do_GET(self) -> None:
                 query = parse_qs(urlsplit(self.path).query)
+                if self.path.startswith("/v1/disputes"):
+                    dispute = {"id": "dp_1", "object": "dispute", "status": fake.dispute_status}
+                    page = [dispute] if query.get("payment_intent") else []
+                    self.answer(200, {"object": "list", "url": "/v1/disputes", "data": page, "has_more": False})
+                    return
                 after = query.get("starting_after", [""])[0]
                 ids = [charge["id"] for charge in fake.charges]
                 start = ids.index(after) + 1 if after else 0
@@ -169,6 +175,33 @@ def test_webhooks_are_read_and_those_of_no_interest_passed_over() -> None:
     dispute = parse(provider, *signed(event("charge.dispute.created", {**charge, "metadata": {}})))
     assert (dispute.kind, dispute.order_id, dispute.payment_ref) == ("disputed", None, "pi_1")
     assert parse(provider, *signed(event("customer.created", {}))) is None
+
+
+@pytest.mark.parametrize(
+    ("kind", "status", "expected"),
+    [
+        ("charge.dispute.created", "needs_response", "disputed"),
+        ("charge.dispute.created", "warning_needs_response", None),
+        ("charge.dispute.updated", "warning_under_review", None),
+        ("charge.dispute.closed", "warning_closed", None),
+        ("charge.dispute.closed", "prevented", None),
+        ("charge.dispute.funds_withdrawn", "under_review", "disputed"),
+        ("charge.dispute.updated", "needs_response", "disputed"),  # an inquiry that has become a dispute
+        ("charge.dispute.closed", "lost", "disputed"),
+        ("charge.dispute.closed", "won", "dispute_won"),
+        ("charge.dispute.funds_reinstated", "won", "dispute_won"),
+        ("refund.failed", "failed", "refund_failed"),
+        ("charge.refund.updated", "failed", "refund_failed"),
+        ("refund.updated", "canceled", "refund_failed"),
+        ("refund.updated", "succeeded", None),
+        ("refund.created", "pending", None),
+    ],
+)
+def test_disputes_and_refunds_say_what_became_of_the_money(kind: str, status: str, expected: str | None) -> None:
+    found = {"id": "dp_1", "payment_intent": "pi_1", "amount": 999, "currency": "usd", "status": status, "metadata": {}}
+    heard = parse(Stripe("sk_test_x", SECRETS), *signed(event(kind, found)))
+    assert (heard and heard.kind) == expected
+    assert heard is None or (heard.payment_ref, heard.reversal_ref, heard.order_id) == ("pi_1", "dp_1", None)
 
 
 def test_only_what_is_signed_lately_with_a_listed_secret_counts() -> None:
@@ -292,13 +325,19 @@ async def test_bought_given_back_and_reconciled(fake: FakeStripe, settings: Sett
         admin = system.token("root", "admin")
         for _ in range(2):
             assert system.http("POST", f"/v1/admin/orders/{orders[0]['id']}/refund", token=admin)[0] == 200
-        disputed = {"payment_intent": sessions[1]["payment_intent"], "amount": 999, "currency": "usd"}
+        disputed = {"id": "dp_1", "payment_intent": sessions[1]["payment_intent"], "amount": 999, "currency": "usd"}
         assert hear(event("charge.dispute.created", disputed, "evt_d")) == 200
         await wait_until(lambda: wallet(system, "ann")["balance"] == 550, "both are taken back")
         _, differing = await reconcile(changed, "stripe", days_ago(1))
         assert len(differing) == 1, "Stripe's charge is not marked as disputed yet"
         assert "charged_back here" in differing[0]
         next(c for c in fake.charges if c["payment_intent"] == sessions[1]["payment_intent"])["disputed"] = True
+        assert (await reconcile(changed, "stripe", days_ago(1)))[1] == []
+        won = {**disputed, "id": "dp_1", "status": "won"}
+        assert hear(event("charge.dispute.funds_reinstated", won, "evt_w")) == 200
+        await wait_until(lambda: wallet(system, "ann")["balance"] == 1_100, "the coins of the one are there again")
+        await becomes(system, "ann", orders[1], "credited")
+        fake.dispute_status = "won"
         fake.pay({**sessions[2], "payment_intent": "pi_unknown", "metadata": {}})
         _, differing = await reconcile(changed, "stripe", days_ago(1))
         assert differing == ["payment pi_unknown: no order (none named)"]

@@ -19,8 +19,8 @@ from livegift.errors import RequestError
 Status = Literal[
     "created", "declined", "expired", "paid", "credited", "withdrawing", "restoring", "refunded", "charged_back"
 ]
-EventKind = Literal["paid", "declined", "expired", "refunded", "disputed"]
-Act = Literal["sale", "refund", "chargeback"]
+EventKind = Literal["paid", "declined", "expired", "refunded", "disputed", "refund_failed", "dispute_won"]
+Act = Literal["sale", "refund", "chargeback", "reinstated"]
 # What came of an event: 'stale' changes nothing because something later is known, 'mismatch' has another amount,
 # currency or payment than the order, 'partial' gives back only a part, 'duplicate' is a second payment: the last three
 # are for a person.
@@ -65,6 +65,12 @@ class Order:
     def taken_coins(self) -> int:
         """What has been taken back and not given again, as far as it is booked."""
         return self.returned_coins - self.restored_coins
+
+    @property
+    def round_suffix(self) -> str:
+        """What tells this round of giving the order back from those before it, in names that are used once."""
+        round_ = self.restored_coins // self.total_coins
+        return f"-{round_ + 1}" if round_ else ""
 
     @property
     def coins_are_back(self) -> bool:
@@ -216,7 +222,7 @@ def legs(act: Act, order: Order) -> tuple[Transfer, ...]:
     """The transfers of an act. An account has one asset, so its name ends with the currency."""
     at_provider = f"money:provider:{order.provider}:{order.currency}"
     sold = f"money:sold:{order.currency}"
-    if act == "sale":
+    if act in ("sale", "reinstated"):
         return (Transfer(order.currency, at_provider, sold, order.amount),)
     return (Transfer(order.currency, sold, at_provider, order.amount),)
 

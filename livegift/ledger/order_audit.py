@@ -20,16 +20,25 @@ _ENTRIES = text(
     "e.entries AS expected_entries, b.coins, b.entries FROM expected e FULL JOIN booked b USING (id, what, user_id) "
     "WHERE e.coins IS DISTINCT FROM b.coins OR e.entries IS DISTINCT FROM b.entries ORDER BY 1, 2 LIMIT :examples"
 )
+# What was given back and came again is even.
 _MONEY = text(
-    "WITH posted AS (SELECT reason, ref AS id, asset, amount, debit, credit FROM postings "
-    "WHERE reason IN ('sale', 'refund', 'chargeback')), "
+    "WITH posted AS (SELECT split_part(ref, ':', 1) AS id, CASE reason WHEN 'sale' THEN 'sale' ELSE 'given back' END "
+    "AS reason, asset, sum(CASE reason WHEN 'reinstated' THEN -amount ELSE amount END) AS amount FROM postings "
+    "WHERE reason IN ('sale', 'refund', 'chargeback', 'reinstated') GROUP BY 1, 2, 3), "
     "expected AS (SELECT id, 'sale' AS reason, currency, amount FROM orders "
     "WHERE status NOT IN ('created', 'declined', 'expired') "
-    "UNION ALL SELECT id, CASE status WHEN 'refunded' THEN 'refund' ELSE 'chargeback' END, currency, amount "
-    "FROM orders WHERE status IN ('refunded', 'charged_back')) "
+    "UNION ALL SELECT id, 'given back', currency, amount FROM orders WHERE status IN ('refunded', 'charged_back')) "
     "SELECT coalesce(e.id, p.id) AS id, coalesce(e.reason, p.reason) AS reason, e.amount AS expected, p.amount "
     "FROM expected e FULL JOIN posted p ON p.id = e.id AND p.reason = e.reason AND p.asset = e.currency "
-    "WHERE e.amount IS DISTINCT FROM p.amount ORDER BY 1, 2 LIMIT :examples"
+    "WHERE coalesce(e.amount, 0) <> coalesce(p.amount, 0) ORDER BY 1, 2 LIMIT :examples"
+)
+# Money that came again, by an event that says so: as often.
+_REINSTATED = text(
+    "WITH posted AS (SELECT split_part(ref, ':', 1) AS id, count(*) AS times FROM postings WHERE reason = 'reinstated' "
+    "GROUP BY 1), heard AS (SELECT order_id AS id, count(*) AS times FROM order_events WHERE outcome = 'applied' "
+    "AND kind IN ('dispute_won', 'refund_failed') GROUP BY 1) "
+    "SELECT id, coalesce(p.times, 0) AS posted, coalesce(h.times, 0) AS heard "
+    "FROM posted p FULL JOIN heard h USING (id) WHERE p.times IS DISTINCT FROM h.times ORDER BY 1 LIMIT :examples"
 )
 _STATES = text(
     "SELECT id, status, credited_coins, coins + bonus_coins AS total, returned_coins - restored_coins AS taken "
@@ -72,6 +81,10 @@ async def wrong_orders(connection: AsyncConnection, ref_ttl_s: int, examples: in
     wrong += [
         f"order {row.id}: {row.amount or 0} posted as '{row.reason}', expected {row.expected or 0}"
         for row in await connection.execute(_MONEY, limit)
+    ]
+    wrong += [
+        f"order {row.id}: its money came again {row.posted} times in the books, {row.heard} times by the provider"
+        for row in await connection.execute(_REINSTATED, limit)
     ]
     wrong += [
         f"order {row.id}: {row.status} with {row.credited_coins} of {row.total} coins booked, {row.taken} taken back"

@@ -8,7 +8,9 @@ from sqlalchemy import ColumnElement, Row, delete, false, func, or_, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from livegift.domain.orders import REVERSED, UNPAID, EventKind, Order, Outcome, Step, apply_event, legs
+from livegift.domain.orders import REVERSED, UNPAID, EventKind, Order, Outcome, Step, legs
+from livegift.domain.reversals import REINSTATING, Heard, apply_reversal, rounds_of
+from livegift.errors import RequestError
 from livegift.ledger import accounts
 from livegift.ledger.engine import Database
 from livegift.ledger.hold_backs import RefundTerms, hold_back
@@ -79,7 +81,12 @@ async def _apply(
     connection: AsyncConnection, row: Row[Any], event: Event, terms: RefundTerms, *, is_contradictory: bool = False
 ) -> Outcome | None:
     # The order is locked: nobody else can note the same event of it at the same time.
-    step = _step(row, event, is_contradictory=is_contradictory)
+    before = await _heard(connection, row.id)
+    step = _step(row, event, before, is_contradictory=is_contradictory)
+    if step.outcome == "applied" and event.kind in REINSTATING:
+        order = order_of(row)
+        if order.credits and not order.coins_are_back:
+            raise RequestError("unavailable", "The coins that this order has given back are not booked yet.")
     noted = insert(order_events).values(
         provider=event.provider,
         event_id=event.id,
@@ -98,21 +105,29 @@ async def _apply(
     if step.outcome == "applied":
         await _move(connection, row, step.order, event.payment_ref)
     # What was taken from the wallet before the money went back is missing nowhere.
-    if step.acts and step.order.status in REVERSED and not step.order.coins_are_back:
+    rounds = rounds_of(before)
+    if step.acts and step.order.status in REVERSED and not step.order.coins_are_back and not rounds:
         await hold_back(connection, step.order, terms)
     for act in step.acts:
-        await accounts.post(connection, act, row.id, legs(act, step.order))
+        ref = f"{row.id}:{rounds + 1}" if rounds else row.id
+        await accounts.post(connection, act, ref, legs(act, step.order))
     return step.outcome
 
 
-def _step(row: Row[Any], event: Event, *, is_contradictory: bool) -> Step:
+async def _heard(connection: AsyncConnection, order_id: str) -> list[Heard]:
+    query = select(order_events.c.kind, order_events.c.reversal_ref, order_events.c.outcome)
+    rows = await connection.execute(query.where(order_events.c.order_id == order_id).order_by(order_events.c.at))
+    return [Heard(*row) for row in rows]
+
+
+def _step(row: Row[Any], event: Event, before: Sequence[Heard], *, is_contradictory: bool) -> Step:
     order = order_of(row)
     if event.kind not in _UNPAID_KINDS:
         if is_contradictory:  # it names two
             return Step(order, (), "mismatch")
         if event.payment_ref and row.payment_ref and event.payment_ref != row.payment_ref:
             return Step(order, (), "duplicate" if event.kind == "paid" else "mismatch")
-    return apply_event(order, event.kind, event.amount, event.currency)
+    return apply_reversal(order, event.kind, event.amount, event.currency, event.reversal_ref, before)
 
 
 async def _move(connection: AsyncConnection, row: Row[Any], order: Order, payment_ref: str | None) -> None:

@@ -19,7 +19,7 @@ _GIFT = text(
 # What came into the wallet before the gift, oldest first. An order's bonus is a lot of its own, for nothing.
 _LOTS = text(
     "SELECT t.amount AS coins, t.reason, t.ref, o.amount, o.currency FROM transfers t "
-    "LEFT JOIN orders o ON t.reason = 'order' AND o.id = substring(t.ref FROM 7) "
+    "LEFT JOIN orders o ON t.reason IN ('order', 'restored') AND o.id = split_part(t.ref, ':', 2) "
     "WHERE t.user_id = :user AND t.wallet_seq < :seq AND t.credit = 'coins:user:' || :user ORDER BY t.wallet_seq"
 )
 _SPENT = text(

@@ -75,8 +75,8 @@ class Provider(Protocol):
     def parse(self, headers: Mapping[str, str], body: bytes, now_s: float) -> PaymentEvent | None:
         """The event of a webhook, None for one of no interest. Raises BadSignatureError or RequestError('invalid')."""
 
-    async def refund(self, order_id: str, payment_ref: str | None, amount: int) -> None:
-        """Give the whole payment back, once however often it is asked for."""
+    async def refund(self, key: str, payment_ref: str | None, amount: int) -> None:
+        """Give the whole payment back, once however often it is asked for under this key: the order, and a round."""
 
     def payments(self, since_s: float) -> AsyncIterator[Payment]:
         """All payments that were begun since then and for which money has come."""

@@ -89,9 +89,9 @@ class Sandbox:
         payment = await self._book.open(wanted)
         return Checkout(payment.ref, f"{request.base_url}/v1/payments/sandbox/checkout/{payment.ref}")
 
-    async def refund(self, order_id: str, payment_ref: str | None, amount: int) -> None:  # noqa: ARG002 - all of it
+    async def refund(self, key: str, payment_ref: str | None, amount: int) -> None:  # noqa: ARG002 - all of it
         """Paid becomes refunded."""
-        ref = payment_ref or await self._book.ref_of(order_id)
+        ref = payment_ref or await self._book.ref_of(key)
         if ref is not None:
             await self._book.change(ref, "refunded", ("paid",))
 

@@ -33,6 +33,7 @@ _SESSIONS: dict[str, EventKind] = {
     "checkout.session.expired": "expired",
 }
 _NAME = re.compile(r"[A-Za-z0-9._:-]{1,255}")
+_REFUNDS = ("refund.failed", "refund.updated", "charge.refund.updated")
 T = TypeVar("T")
 
 
@@ -86,16 +87,16 @@ class Stripe:
             raise ProviderError("Stripe made a Checkout session without an address")
         return Checkout(session.id, session.url)
 
-    async def refund(self, order_id: str, payment_ref: str | None, amount: int) -> None:  # noqa: ARG002 - all of it
+    async def refund(self, key: str, payment_ref: str | None, amount: int) -> None:  # noqa: ARG002 - all of it
         """Once: Stripe says so itself when it was given back before."""
         if payment_ref is None:
-            raise ProviderRefusedError(f"Order {order_id} has no payment that is known at Stripe.")
-        params: Any = {"payment_intent": payment_ref, "metadata": {"order_id": order_id}}
-        options: Any = {"idempotency_key": f"refund-{order_id}"}
+            raise ProviderRefusedError(f"{key} has no payment that is known at Stripe.")
+        params: Any = {"payment_intent": payment_ref}
+        options: Any = {"idempotency_key": f"refund-{key}"}
         try:
             made = await _call(lambda: self._client.v1.refunds.create(params, options))
             if getattr(made, "status", None) in ("failed", "canceled"):
-                raise ProviderRefusedError(f"Stripe could not give the money of order {order_id} back.")
+                raise ProviderRefusedError(f"Stripe could not give the money of {key} back.")
         except ProviderError as error:
             cause = error.__cause__
             if not (isinstance(cause, stripe.InvalidRequestError) and cause.code == "charge_already_refunded"):
@@ -116,9 +117,16 @@ class Stripe:
                     ref = str(charge.payment_intent or charge.id)
                     amount, currency = _money(charge.amount, charge.currency)
                     refunded, _ = _money(charge.amount_refunded, charge.currency)
-                    yield Payment(order_id, ref, amount, currency, refunded, bool(charge.disputed))
+                    disputed = bool(charge.disputed) and await self._is_taken(ref)
+                    yield Payment(order_id, ref, amount, currency, refunded, disputed)
             if not page.has_more or not page.data:
                 return
+
+    async def _is_taken(self, payment_ref: str) -> bool:
+        """Whether a dispute has the money: a charge stays marked after one was won, and by an inquiry."""
+        params: Any = {"payment_intent": payment_ref, "limit": PROVIDER_PAGE}
+        page = await _call(lambda: self._client.v1.disputes.list(params))
+        return any(_dispute("", str(dispute.status)) == "disputed" for dispute in page.data)
 
     # --- Webhooks -----------------------------------------------------------------------------------------------------
 
@@ -161,6 +169,7 @@ def _event(event_id: str, kind: str, found: Mapping[str, Any]) -> PaymentEvent |
     # `client_reference_id` is not looked at: whoever opens a payment link of another product may choose it.
     order_id = _name((found.get("metadata") or {}).get("order_id"))
     payment_ref = _name(found.get("payment_intent"))
+    said: EventKind | None
     if kind in _SESSIONS:
         said = _SESSIONS[kind]
         if found.get("mode", "payment") != "payment":
@@ -172,10 +181,23 @@ def _event(event_id: str, kind: str, found: Mapping[str, Any]) -> PaymentEvent |
     if kind == "charge.refunded":
         money = _money(found["amount_refunded"], found["currency"])
         return PaymentEvent(event_id, "refunded", order_id, payment_ref, *money)
-    if kind == "charge.dispute.created":
-        # One that is won in the end gives the money back, but not the coins: an operator corrects that by hand.
-        return PaymentEvent(event_id, "disputed", order_id, payment_ref, *_money(found["amount"], found["currency"]))
-    return None
+    if kind.startswith("charge.dispute."):
+        said = _dispute(kind, str(found.get("status")))
+    elif kind in _REFUNDS and found["status"] in ("failed", "canceled"):
+        said = "refund_failed"
+    else:
+        return None
+    money = _money(found["amount"], found["currency"])
+    return said and PaymentEvent(
+        event_id, said, order_id, payment_ref, *money, session_ref=None, reversal_ref=_name(found.get("id"))
+    )
+
+
+def _dispute(kind: str, status: str) -> EventKind | None:
+    """An inquiry takes no money, nor does a dispute that was prevented; one that is won gives it back."""
+    if kind == "charge.dispute.funds_reinstated" or status == "won":
+        return "dispute_won"
+    return None if status.startswith("warning_") or status == "prevented" else "disputed"
 
 
 async def _call(work: Callable[[], T]) -> T:
