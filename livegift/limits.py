@@ -136,6 +136,8 @@ RELAY_PACE_S = 0.004
 RELAY_EVENTS_PER_PUBLISH_MAX = 200
 RELAY_PUBLISH_DEADLINE_S = 2.0
 RELAY_RETRY_S = 0.2
+# When an anonymous gift was sent is told to the second, and within one its place among others is a matter of chance.
+ANONYMOUS_TIME_MS = 1_000
 RELAY_CURSOR_S = 0.25
 RELAY_ROOMS_PER_EXCHANGE_MAX = 200
 RELAY_UNPUBLISHED_MAX = 50_000

@@ -6,7 +6,8 @@ last entry up to which everything is published everywhere.
 
 import asyncio
 from collections import deque
-from collections.abc import Coroutine, Iterable, Mapping
+from collections.abc import Coroutine, Iterable, Mapping, Sequence
+from random import random
 from typing import Any
 
 import structlog
@@ -18,6 +19,7 @@ from livegift.domain.partitions import Position
 from livegift.errors import StoreUnavailableError
 from livegift.event_ids import EventIds
 from livegift.limits import (
+    ANONYMOUS_TIME_MS,
     COMBO_SWEEP_MAX,
     COMBO_SWEEP_S,
     OUTBOX_BLOCK_MS,
@@ -75,6 +77,23 @@ def publication(partition: int, row: Row, life: Life, ids: EventIds) -> tuple[st
             life=life,
         )
     return None
+
+
+def in_turn(found: Mapping[int, Sequence[Row]]) -> Iterable[tuple[int, Row]]:
+    """What was read together: each partition's entries in their order, those of one second otherwise by chance.
+
+    Partition after partition, the events around an anonymous gift would tell from which one it comes.
+    """
+    if len(found) == 1:
+        return ((partition, row) for partition, rows in found.items() for row in rows)
+    turns = [
+        (getattr(row.entry, "ts_ms", 0) // ANONYMOUS_TIME_MS, random(), partition)  # noqa: S311 - hides, opens nothing
+        for partition, rows in found.items()
+        for row in rows
+    ]
+    turns.sort()
+    waiting = {partition: iter(rows) for partition, rows in found.items()}
+    return ((partition, next(waiting[partition])) for _, _, partition in turns)
 
 
 class Publisher:
@@ -299,17 +318,17 @@ class Relay(Worker):
             await link.close()
 
     def _hand_out(self, cursors: Mapping[int, Position], found: dict[int, list[Row]], ids: EventIds) -> None:
-        for partition, rows in found.items():
-            if self._read.get(partition) != cursors[partition]:
-                continue  # lost, or begun again while this was read
-            for row in rows:
-                if isinstance(row.entry, GiftSent) and not row.entry.repeat_end:
-                    self._streaks_open.add(partition)
-                if row.entry is None:
-                    log.error("relay.unreadable_entry", partition=partition, position=str(row.position))
-                target = publication(partition, row, self._lives[partition], ids)
-                if target is not None:
-                    self._publisher_of(target[0]).add(*target)
+        # Else it was lost, or begun again while this was read.
+        mine = {p: rows for p, rows in found.items() if self._read.get(p) == cursors[p]}
+        for partition, row in in_turn(mine):
+            if isinstance(row.entry, GiftSent) and not row.entry.repeat_end:
+                self._streaks_open.add(partition)
+            if row.entry is None:
+                log.error("relay.unreadable_entry", partition=partition, position=str(row.position))
+            target = publication(partition, row, self._lives[partition], ids)
+            if target is not None:
+                self._publisher_of(target[0]).add(*target)
+        for partition, rows in mine.items():
             self._read[partition] = rows[-1].position
 
     def _publisher_of(self, room: str) -> Publisher:

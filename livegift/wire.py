@@ -18,6 +18,7 @@ from livegift.domain.spending import Accepted
 from livegift.errors import ERRORS, RequestError
 from livegift.event_ids import EventIds
 from livegift.limits import (
+    ANONYMOUS_TIME_MS,
     AVATAR_URL_LENGTH_MAX,
     COMMAND_ID_LENGTH_MAX,
     COMMAND_ID_NUMBER_MAX,
@@ -236,12 +237,18 @@ def gift_public(gift: GiftKind, *, with_icon: bool) -> dict[str, object]:
     return shown
 
 
+def shown_ms(ts_ms: int, *, anonymous: bool) -> int:
+    """When a gift was sent, as others see it. Gifts of one partition often have the very same millisecond."""
+    return ts_ms - ts_ms % ANONYMOUS_TIME_MS if anonymous else ts_ms
+
+
 def gift_event(event_id: str, combo_id: str, gift: GiftSent) -> bytes:
     """The event of a gift, without its opening brace and `seq`, which the room adds. Both ids as clients see them."""
     message = bytes(gift.message_json)
+    ts_ms = shown_ms(gift.ts_ms, anonymous=gift.anonymous)
     text = b"" if message == b"null" else b',"message":' + message
     head = (
-        f'"type":"gift","id":"{event_id}","ts_ms":{gift.ts_ms},"count":{gift.count},"combo_id":"{combo_id}",'
+        f'"type":"gift","id":"{event_id}","ts_ms":{ts_ms},"count":{gift.count},"combo_id":"{combo_id}",'
         f'"repeat_count":{gift.repeat_count},"repeat_end":{_json_bool(gift.repeat_end)},"coins":{gift.coins},'
         f'"diamonds":{gift.diamonds},"anonymous":{_json_bool(gift.anonymous)},"user":'
     )
@@ -286,8 +293,9 @@ def merged_gift(last: bytes, heads: Sequence[GiftHead]) -> bytes:
 
 def streak_end_event(event_id: str, combo_id: str, end: StreakEnded) -> bytes:
     """The last event of a streak: `repeat_end` and nothing more to count."""
+    ts_ms = shown_ms(end.ts_ms, anonymous=end.anonymous)
     head = (
-        f'"type":"gift","id":"{event_id}","ts_ms":{end.ts_ms},"count":0,"combo_id":"{combo_id}",'
+        f'"type":"gift","id":"{event_id}","ts_ms":{ts_ms},"count":0,"combo_id":"{combo_id}",'
         f'"repeat_count":{end.repeat_count},"repeat_end":true,"coins":0,"diamonds":0,'
         f'"anonymous":{_json_bool(end.anonymous)},"user":'
     )

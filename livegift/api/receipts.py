@@ -6,6 +6,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from livegift import wire
 from livegift.access import require_room
 from livegift.api.context import context_of, gift_event_of, identity_of, json_response, page_of, public_ref
 from livegift.domain.catalogue import USD_MICROS_PER_DIAMOND
@@ -43,7 +44,7 @@ async def receipt(request: Request) -> Response:
         "room": gift.room,
         "gift_id": gift.gift_id,
         "count": gift.count,
-        "sent_ms": gift.ts_ms,
+        "sent_ms": wire.shown_ms(gift.ts_ms, anonymous=not knows_sender),
         "booked_ms": int(gift.booked_at.timestamp() * 1000) if knows_sender else int(gift.booked_at.timestamp()) * 1000,
         "batch_id": gift.batch_id if knows_sender else None,
         "revoked": gift.is_revoked,

@@ -118,7 +118,12 @@ class Model:
     @property
     def totals_json(self) -> dict[str, int]:
         gifts, coins, diamonds = self.totals
-        return {"gifts": gifts, "coins": coins, "diamonds": diamonds, "gifters": len(self.ranks)}
+        return {
+            "gifts": gifts,
+            "coins": coins,
+            "diamonds": diamonds,
+            "gifters": sum(coins > 0 for coins in self.ranks.values()),
+        }
 
     @property
     def top_json(self) -> list[dict[str, Any]]:

@@ -171,9 +171,22 @@ def test_an_anonymous_gift_counts_but_names_nobody(room: LiveRoom) -> None:
     room.publish([publication(1, "ann", 500, anonymous=True), publication(2, "bob", 5)])
     room.publish([publication(3, "ann", 7), publication(4, "cyd", 900, anonymous=True)])
     header = room.header()
-    assert header["totals"] == {"gifts": 4, "coins": 1412, "diamonds": 2824, "gifters": 3}
+    assert header["totals"] == {"gifts": 4, "coins": 1412, "diamonds": 2824, "gifters": 2}
     assert [(row["user"]["id"], row["coins"], row["rank"]) for row in header["top"]] == [("ann", 7, 1), ("bob", 5, 2)]
     assert "cyd" not in str(header)
+
+
+def test_nothing_but_the_sums_tells_of_an_anonymous_gift(room: LiveRoom) -> None:
+    """Neither whether its sender is new here nor, later, who has given before."""
+    room.publish([publication(1, "ann", 5), publication(2, "bob", 5), publication(3, "cyd", 5)])
+    before = room.header()
+    for n, user in enumerate(("ann", "bob", "cyd", "dan"), 4):
+        room.publish([publication(n, user, 700, anonymous=True)])
+        after = room.header()
+        assert after["top"] == before["top"], f"{user} has moved"
+        assert after["totals"]["gifters"] == before["totals"]["gifters"], f"{user} was counted"
+    room.publish([publication(8, "dan", 1)])
+    assert room.header()["totals"]["gifters"] == 4, "as of anybody who is new"
 
 
 def test_the_top_is_as_long_as_asked_for(room: LiveRoom) -> None:

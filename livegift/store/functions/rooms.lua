@@ -41,9 +41,11 @@ local function load_state(root)
   }
 end
 
+-- Gifters are those who have given under their name: were one who gives anonymously counted, then the next sum would tell
+-- whether it was somebody new, and a new name that does not change it who it was.
 local function totals_json(root, state)
   return '{"gifts":' .. int(state.gifts) .. ',"coins":' .. int(state.coins) .. ',"diamonds":' .. int(state.diamonds)
-    .. ',"gifters":' .. int(redis.call('ZCARD', root .. ':ranks')) .. '}'
+    .. ',"gifters":' .. int(redis.call('ZCOUNT', root .. ':ranks', '(0', '+inf')) .. '}'
 end
 
 -- The first `count` gifters. Those with nothing but anonymous gifts stand at 0 and are not shown.
