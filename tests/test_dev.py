@@ -12,6 +12,7 @@ from typing import Any, Self
 
 import pytest
 
+from tests.processes import running
 from tests.system import command
 from tests.waiting import wait_until
 
@@ -66,19 +67,12 @@ class Dev:
 
     def pids(self, *words: str) -> list[int]:
         """Processes that belong to the data folder, or whose parent is this one, with `words` in their command."""
-        found = []
-        for entry in Path("/proc").iterdir():
-            if not entry.name.isdecimal():
-                continue
-            try:
-                line = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
-                environ = (entry / "environ").read_bytes().decode(errors="replace")
-            except (OSError, PermissionError):
-                continue
-            mine = str(self.data) in line or f"LIVEGIFT_REDIS_URL={self.redis_url}" in environ
-            if mine and all(word in line for word in words):
-                found.append(int(entry.name))
-        return found
+        mine = (
+            each
+            for each in running()
+            if str(self.data) in each.command or f"LIVEGIFT_REDIS_URL={self.redis_url}" in each.environ
+        )
+        return [each.pid for each in mine if all(word in each.command for word in words)]
 
     @property
     def redis_url(self) -> str:

@@ -28,6 +28,7 @@ from livegift.embedded import (
     start_redis_cluster,
 )
 from livegift.embedded.process import command_line, free_ports, version_of, wait_until
+from tests.processes import by_ps, running
 
 GONE_TIMEOUT_S = 20.0
 PARENT = """
@@ -42,18 +43,11 @@ time.sleep(600)
 """
 
 
-def processes_on(folder: Path) -> list[list[str]]:
+def processes_on(folder: Path) -> list[str]:
     """Servers with `folder` in their arguments or as their working folder, PostgreSQL's children included."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit() and (arguments := command_line(int(entry.name))):
-            try:
-                inside = (entry / "cwd").readlink().is_relative_to(folder)
-            except OSError:
-                inside = False
-            if inside or any(str(folder) in word for word in arguments):
-                found.append(arguments)
-    return found
+    return [
+        each.command for each in running() if str(folder) in each.command or Path(each.folder).is_relative_to(folder)
+    ]
 
 
 def remember(server: PostgresServer, value: int) -> None:
@@ -256,6 +250,20 @@ def test_too_old_ones_are_named(no_binaries: Path) -> None:
         postgres_server.find_postgres()
     script(no_binaries / "valkey-server", "Valkey server v=8.0.1 sha=00000000:0 malloc=jemalloc-5.3.0 bits=64")
     assert redis_server.find_redis() == no_binaries / "valkey-server"
+
+
+def test_ps_serves_where_there_is_no_proc(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with start_postgres(data) as server:
+        children = set(process._children(server.pid))
+        there = {each.pid for each in by_ps()}
+        assert server.pid in there
+        exists = Path.exists
+        monkeypatch.setattr(Path, "exists", lambda path: not str(path).startswith("/proc") and exists(path))
+        lasting = children & there & set(process._children(server.pid))
+        assert len(lasting) > 1, "workers come and go, but some stay"
+        assert str(data / "postgres") in " ".join(command_line(server.pid))
+        server.kill()
+    assert processes_on(data) == []
 
 
 def test_a_wheel_unpacked_beside_the_packages_serves(
