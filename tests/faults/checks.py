@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from livegift.domain.partitions import partition_of
 from livegift.store.keys import partition_roots, room_root, wallet
 from tests.faults.clients import Watcher
-from tests.faults.generator import BRANDS, USERS, creator_of
+from tests.faults.generator import BRANDS, POOR, USERS, creator_of
 from tests.faults.model import Event, LedgerGift, Verdict
 from tests.faults.world import World
 
@@ -77,7 +77,7 @@ async def _check_balances(run: "Run", rows: Sequence[LedgerGift]) -> list[str]:
         expected[user] += returned - (budget if is_paid else 0)
         entries[user] += is_paid
     expected.update(run.purchases.coins())
-    reasons = "('sponsor_return', 'order', 'bonus', 'refund', 'chargeback')"
+    reasons = "('sponsor_return', 'order', 'bonus', 'refund', 'chargeback', 'withdrawal', 'restored')"
     others = f"SELECT user_id FROM transfers WHERE reason IN {reasons}"  # noqa: S608
     entries.update(user for (user,) in await world.query(others))
     receivers = {row.event: row.receiver for row in rows}
@@ -91,7 +91,7 @@ async def _check_balances(run: "Run", rows: Sequence[LedgerGift]) -> list[str]:
     accounts = dict(await world.query("SELECT name, balance FROM accounts"))
     roots = partition_roots(world.settings.partitions)
     with closing(world.redis.client()) as client:
-        for user in (*USERS, *BRANDS):
+        for user in (*USERS, *POOR, *BRANDS):
             right = (expected[user], entries[user])
             root = roots[partition_of(user, len(roots))]
             there: Any = client.hmget(wallet(root, user), "b", "s")

@@ -6,12 +6,16 @@ from random import Random
 
 EVERY = 8  # other operations between two of these
 WEBS = 2
-PACKAGES = ("coins-100", "coins-550", "coins-550", "coins-1250", "coins-5450")
 PROMOTED = "coins-550"
+# Sold in a region where orders can be given back within a day; added by the harness.
+RETURNABLE = "cn-100"
+RETURNABLE_REGION, RETURNABLE_COINS, RETURNABLE_PRICE = "CN", 100, ("CNY", 1_400)
+PACKAGES = ("coins-100", "coins-550", PROMOTED, RETURNABLE, RETURNABLE, "coins-1250", "coins-5450")
 # Good deliveries bring the payment's event, bad ones must never do anything. 'declined' is good, and may be overtaken.
 GOOD = {"page": 5, "webhook": 3, "both webs": 2, "old secret": 2, "declined": 1}
 BAD = {"no secret of ours": 1, "a secret that is gone": 1, "too old": 1, "changed": 1, "another amount": 1}
 REVERSALS = {"admin": 3, "admin twice": 2, "refunded": 2, "disputed": 2, "all at once": 1}
+WITHDRAWALS = {"once": 3, "both webs": 2, "all of a user": 1}
 LIMITS = (60_000, 50_000, 40_000, 30_000)  # coins per month: each is lower, as a higher one would wait for a day
 DIAMONDS = (100, 101, 500, 1_000, 5_000, 10**9)
 PAYOUT_ACTS = {"ask": 5, "cancel": 1, "approve": 5, "reject": 1, "batch": 3, "paid": 3, "failed": 2}
@@ -46,6 +50,27 @@ class Reverse:
 
 
 @dataclass(frozen=True, slots=True)
+class Withdraw:
+    """A buyer gives an order back."""
+
+    how: str
+    pick: int
+    web: int
+
+
+@dataclass(frozen=True, slots=True)
+class Spree:
+    """A poor user buys, and at once spends the coins and gives the order back, several times."""
+
+    key: str
+    user: str
+    withdrawals: int
+    gifts: tuple[int, ...]  # counts of `SPREE_GIFT`
+    pick: int
+    web: int
+
+
+@dataclass(frozen=True, slots=True)
 class Limit:
     """The limited user sets a lower limit."""
 
@@ -65,13 +90,14 @@ class PayoutAct:
     web: int
 
 
-Deal = Buy | Deliver | Reverse | Limit | PayoutAct
+Deal = Buy | Deliver | Reverse | Withdraw | Spree | Limit | PayoutAct
+SPREE_GIFT, SPREE_COUNTS = "coffee", (1, 2, 5, 10)
 
 
-def make_deals(seed: int, count: int, users: Sequence[str], creators: Sequence[str]) -> list[Deal]:
+def make_deals(seed: int, count: int, users: Sequence[str], poor: Sequence[str], creators: Sequence[str]) -> list[Deal]:
     """As many as go with `count` other operations; from a source of their own, so that those stay the same."""
     rng = Random(f"livegift deals {seed}")  # noqa: S311 - repeatable on purpose
-    return [_deal(rng, number, users, creators) for number in range(count // EVERY)]
+    return [_deal(rng, number, users, poor, creators) for number in range(count // EVERY)]
 
 
 def _chosen(rng: Random, weights: dict[str, int]) -> str:
@@ -79,7 +105,7 @@ def _chosen(rng: Random, weights: dict[str, int]) -> str:
     return name
 
 
-def _deal(rng: Random, number: int, users: Sequence[str], creators: Sequence[str]) -> Deal:
+def _deal(rng: Random, number: int, users: Sequence[str], poor: Sequence[str], creators: Sequence[str]) -> Deal:
     choice, web, pick = rng.random(), rng.randrange(WEBS), rng.randrange(10**6)
     if choice < 0.25 or number < 5:  # the first ones, so that there are some
         key = f"o{rng.randrange(number)}" if number and rng.random() < 0.1 else f"o{number}"
@@ -93,6 +119,11 @@ def _deal(rng: Random, number: int, users: Sequence[str], creators: Sequence[str
         return Reverse(_chosen(rng, REVERSALS), pick, web)
     if choice < 0.7:
         return Limit(rng.choice(LIMITS), web)
+    if choice < 0.76:
+        return Withdraw(_chosen(rng, WITHDRAWALS), pick, web)
+    if choice < 0.82:
+        gifts = tuple(rng.choice(SPREE_COUNTS) for _ in range(rng.randint(1, 4)))
+        return Spree(f"s{number}", rng.choice(poor), rng.randint(1, 4), gifts, pick, web)
     key = f"p{rng.randrange(number) if rng.random() < 0.1 else number}"
     at = hash_of(key)
     return PayoutAct(

@@ -8,6 +8,7 @@ from tests.faults.kinds import REGISTRY, Kind
 from tests.faults.model import Payload
 
 USERS = tuple(f"u{i}" for i in range(8))
+POOR = ("poor-0", "poor-1", "poor-2")  # have only what they buy, so each of their coins can be wanted twice
 BRANDS = ("brand-0", "brand-1", "brand-2")
 WEBS = 2
 ROOMS_LIVE = 4

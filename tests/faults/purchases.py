@@ -8,8 +8,20 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from livegift.payments.sandbox import Sandbox, SandboxPayment, State
-from tests.faults.commerce import BAD, PROMOTED, Buy, Deliver, Reverse
-from tests.faults.patience import Patience
+from tests.faults.commerce import (
+    BAD,
+    PROMOTED,
+    RETURNABLE,
+    RETURNABLE_COINS,
+    RETURNABLE_PRICE,
+    RETURNABLE_REGION,
+    WEBS,
+    Buy,
+    Deliver,
+    Reverse,
+    Withdraw,
+)
+from tests.faults.patience import Patience, wait_patiently
 
 if TYPE_CHECKING:
     from tests.faults.world import World
@@ -18,6 +30,7 @@ SECRETS = ("the newest secret of the sandbox provider", "the secret that was the
 GONE = ("a secret that was taken out long ago",)
 FOREIGN = ("a secret that only somebody else knows",)
 TOO_OLD_S = 3_600
+SELL_TIMEOUT_S = 30.0
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 
 
@@ -32,6 +45,15 @@ class Purchase:
     declined: bool = False
     reversals: set[State] = field(default_factory=set)
     is_refund_unknown: bool = False
+    # The buyer has asked for the money, the only certain answer is that it was given. Otherwise the coins may be there
+    # or the money, but never both.
+    is_withdrawal_tried: bool = False
+    is_withdrawn: bool = False
+
+    @property
+    def is_overdraft_right(self) -> bool:
+        """Whether somebody other than the buyer has reversed it: that may take coins that are not there any more."""
+        return bool(self.reversals) or self.is_refund_unknown
 
     @property
     def payment(self) -> SandboxPayment:
@@ -43,7 +65,7 @@ class Purchase:
     def net_coins(self) -> int:
         """What the wallet has in the end."""
         assert self.order is not None
-        stays = self.paid and not self.reversals
+        stays = self.paid and not self.reversals and not self.is_withdrawn
         return int(self.order["coins"] + self.order["bonus_coins"]) if stays else 0
 
 
@@ -56,8 +78,24 @@ class Purchases:
         self.answers: Counter[str] = Counter()
         self.wrong: list[str] = []
 
-    def _some(self, pick: int) -> Purchase | None:
-        there = [purchase for purchase in self.of_key.values() if purchase.order is not None]
+    async def sell(self) -> None:
+        """The package that buyers can give back. Raises NotInTimeError."""
+        currency, amount = RETURNABLE_PRICE
+        price = {"region": RETURNABLE_REGION, "currency": currency, "amount": amount}
+        system, web = self.world.system, 0
+
+        async def sold() -> bool:
+            nonlocal web
+            web = web % WEBS + 1
+            token, body = system.token("root", "admin"), {"coins": RETURNABLE_COINS, "prices": [price]}
+            path = f"/v1/admin/coin-packages/{RETURNABLE}"
+            status, _ = await asyncio.to_thread(system.http, "PUT", path, body, token=token, web=f"web {web}")
+            return status == 200
+
+        await wait_patiently(sold, f"{RETURNABLE} is sold", SELL_TIMEOUT_S)
+
+    def _some(self, pick: int, package: str | None = None) -> Purchase | None:
+        there = [p for p in self.of_key.values() if p.order is not None and package in (None, p.buy.package)]
         return there[pick % len(there)] if there else None
 
     async def buy(self, buy: Buy) -> None:
@@ -70,7 +108,7 @@ class Purchases:
             system.http,
             "POST",
             "/v1/orders",
-            {"package_id": buy.package},
+            {"package_id": buy.package} | ({"region": RETURNABLE_REGION} if buy.package == RETURNABLE else {}),
             token=system.token(buy.user),
             web=f"web {web + 1}",
             key=buy.key,
@@ -185,6 +223,39 @@ class Purchases:
             self.wrong.append(f"the refund of {purchase.order['id']} got {status} {answer}")
         return True
 
+    async def withdraw(self, deal: Withdraw) -> None:
+        purchase = self._some(deal.pick, RETURNABLE)
+        if purchase is None:
+            return
+        if deal.how == "all of a user":
+            mine = [p for p in self.of_key.values() if p.order and p.buy.user == purchase.buy.user]
+            await asyncio.gather(*(self.give_back(p, web) for p in mine[-5:] for web in range(WEBS)))
+        else:
+            webs = range(WEBS) if deal.how == "both webs" else (deal.web,)
+            await asyncio.gather(*(self.give_back(purchase, web) for web in webs))
+
+    async def buy_and_pay(self, buy: Buy) -> Purchase | None:
+        """An order whose coins are there, or on their way; None when it got no answer."""
+        await self.buy(buy)
+        purchase = self.of_key[buy.key]
+        if purchase.order is None:
+            return None
+        purchase.paid = True
+        await self._say(purchase, "paid", buy.webs[0])
+        return purchase
+
+    async def give_back(self, purchase: Purchase, web: int) -> None:
+        """Ask as the buyer for the money."""
+        assert purchase.order is not None
+        purchase.is_withdrawal_tried = True
+        system, path = self.world.system, f"/v1/orders/{purchase.order['id']}/withdraw"
+        token = system.token(purchase.buy.user)
+        status, answer = await asyncio.to_thread(system.http, "POST", path, token=token, web=f"web {web + 1}")
+        said = answer.get("status" if status == 200 else "code", "") if isinstance(answer, dict) else ""
+        self.answers[f"withdraw {status} {said}"] += 1
+        if status == 200 and said == "refunded":
+            purchase.is_withdrawn = True
+
     # --- In the end ---------------------------------------------------------------------------------------------------
 
     async def settle(self, patience: Patience) -> list[str]:
@@ -214,22 +285,25 @@ class Purchases:
         rows = {
             row[0]: row[1:]
             for row in await self.world.query(
-                "SELECT id, status, paid_at IS NOT NULL, coins + bonus_coins, credited_coins, returned_coins "
-                "FROM orders"
+                "SELECT id, status, paid_at IS NOT NULL, coins + bonus_coins, credited_coins, "
+                "returned_coins - restored_coins FROM orders"
             )
         }
+        for p in self.of_key.values():
+            if p.order and p.is_withdrawal_tried and not p.is_overdraft_right and p.order["id"] in rows:
+                p.is_withdrawn = p.is_withdrawn or rows[p.order["id"]][0] == "refunded"
         return [line for p in self.of_key.values() if p.order for line in unfinished(p, rows.get(p.order["id"]))]
 
     async def check(self) -> list[str]:
         """Money and coins are what the provider's truth says, once."""
         wrong = list(self.wrong)
         moved = await self.world.query(
-            "SELECT ref, count(*), sum(amount) FROM transfers WHERE reason IN "
-            "('order', 'bonus', 'refund', 'chargeback') GROUP BY 1"
+            "SELECT ref, count(*), sum(amount), min(balance) FROM transfers WHERE reason IN "
+            "('order', 'bonus', 'refund', 'chargeback', 'withdrawal', 'restored') GROUP BY 1"
         )
         known = {p.order["id"]: p for p in self.of_key.values() if p.order}
-        for ref, times, coins in moved:
-            what, _, order_id = ref.partition(":")
+        for ref, times, coins, balance in moved:
+            what, order_id, *_ = ref.split(":")
             order = known[order_id].order if order_id in known else None
             if order is None:
                 wrong.append(f"{ref}: nobody has it, its coins have moved")
@@ -237,11 +311,19 @@ class Purchases:
                 expected = {"order": order["coins"], "bonus": order["bonus_coins"]}
                 if (times, int(coins)) != (1, expected.get(what, order["coins"] + order["bonus_coins"])):
                     wrong.append(f"{ref}: {times} times, {coins} coins, for {order}")
-        money = sum(p.order["amount"] for p in known.values() if p.order and p.paid and not p.reversals)
-        account = "SELECT -balance FROM accounts WHERE name = 'money:provider:sandbox:USD'"  # what it owes us
-        owed = sum(int(row[0]) for row in await self.world.query(account))
-        if owed != money:
-            wrong.append(f"the provider has {money}, the ledger says {owed}")
+                if what not in expected and balance < 0 and not known[order_id].is_overdraft_right:
+                    wrong.append(f"{ref}: its buyer has got the money for coins that were spent: {balance} are left")
+        money: Counter[str] = Counter()
+        for p in known.values():
+            if p.order and p.paid and not p.reversals and not p.is_withdrawn:
+                money[p.order["currency"]] += p.order["amount"]
+        accounts = "SELECT name, -balance FROM accounts WHERE name LIKE 'money:provider:sandbox:%'"  # what it owes us
+        owed = {name.rpartition(":")[2]: int(amount) for name, amount in await self.world.query(accounts)}
+        wrong += [
+            f"the provider has {money[currency]} {currency}, the ledger says {owed.get(currency, 0)}"
+            for currency in money.keys() | owed.keys()
+            if owed.get(currency, 0) != money[currency]
+        ]
         return wrong + list(self._promotions(known.values()))
 
     def _promotions(self, purchases: Iterable[Purchase]) -> Iterable[str]:
@@ -273,7 +355,7 @@ def unfinished(purchase: Purchase, row: tuple[Any, ...] | None) -> Iterable[str]
         yield f"{name}: not in the ledger"
         return
     status, pays, total, credited, returned = row
-    if purchase.reversals:
+    if purchase.reversals or purchase.is_withdrawn:
         right = status in ("refunded", "charged_back") and (not pays or credited == returned == total)
     elif purchase.paid:
         right = status == "credited" and (credited, returned) == (total, 0)

@@ -26,8 +26,24 @@ from livegift.store.wallets import Wallets
 from tests.conftest import PARTITIONS
 from tests.faults import settling
 from tests.faults.clients import Sender, Watcher
-from tests.faults.commerce import EVERY, LIMITS, PROMOTED, Buy, Deal, Deliver, Limit, PayoutAct, Reverse, make_deals
+from tests.faults.commerce import (
+    EVERY,
+    LIMITS,
+    PROMOTED,
+    RETURNABLE,
+    SPREE_GIFT,
+    Buy,
+    Deal,
+    Deliver,
+    Limit,
+    PayoutAct,
+    Reverse,
+    Spree,
+    Withdraw,
+    make_deals,
+)
 from tests.faults.generator import (
+    POOR,
     ROOMS_LIVE,
     USERS,
     WEBS,
@@ -48,7 +64,7 @@ from tests.faults.generator import (
 from tests.faults.kinds import REGISTRY
 from tests.faults.kinds.registry import SkippedError
 from tests.faults.limited import Limited
-from tests.faults.model import Grant, Sponsored
+from tests.faults.model import Grant, Payload, Sponsored
 from tests.faults.patience import LONGER_MAX, NotInTimeError, Patience
 from tests.faults.payouts import Payouts
 from tests.faults.purchases import Purchases
@@ -75,6 +91,7 @@ class Run:
         self.limited = Limited(world, USERS[-1], LIMITS[0])
         self.senders: dict[tuple[str, int], Sender] = {}
         self.watchers: list[Watcher] = []
+        self.rooms: list[str] = []  # that are live, or about to be
         self._tasks: set[asyncio.Task[None]] = set()
         self._background: list[asyncio.Task[None]] = []
         self._deals: Iterator[Deal] = iter(())
@@ -85,7 +102,7 @@ class Run:
         system = self.world.system
         for web in range(WEBS):
             address = system.address(f"web {web + 1}")
-            for user in USERS:
+            for user in (*USERS, *POOR):
                 sender = Sender(address, user, system.token(user), self.model)
                 stack.push_async_callback(sender.aclose)
                 self.senders[user, web] = sender
@@ -105,6 +122,7 @@ class Run:
         self.result.late += await settling.settle_grants(self)
         self.result.late += await settling.settle_limits(self)
         await self._promote()
+        await self.purchases.sell()
         self._deals = iter(deals)
         for watcher in self.watchers:
             for operation in before:
@@ -204,8 +222,10 @@ class Run:
                 self.model.grants[ref] = Grant(user, coins)
                 await self.grant(ref)
             case OpenRoom(room):
+                self.rooms.append(room)
                 await self._room("POST", "/v1/rooms", {"id": room, "title": room}, room)
             case EndRoom(room):
+                self.rooms.remove(room)
                 await self._room("PATCH", f"/v1/rooms/{room}", {"status": "ended"}, room)
             case FundMatch(key, room, brand, gift_id, factor, budget):
                 self.model.matches[key] = Sponsored(room, brand, gift_id, factor, budget)
@@ -263,10 +283,25 @@ class Run:
                     await self.purchases.deliver(deal)
                 case Reverse():
                     await self.purchases.reverse(deal)
+                case Withdraw():
+                    await self.purchases.withdraw(deal)
+                case Spree():
+                    await self._spree(deal)
                 case Limit(coins, web):
                     await self.limited.lower(coins, web)
                 case PayoutAct():
                     await self.payouts.do(deal)
+
+    async def _spree(self, deal: Spree) -> None:
+        """Coins that were just bought are spent and given back at the same time."""
+        purchase = await self.purchases.buy_and_pay(Buy(deal.key, deal.user, RETURNABLE, (deal.web,)))
+        if purchase is None or not self.rooms:
+            return
+        payloads = [Payload(self.rooms[deal.pick % len(self.rooms)], SPREE_GIFT, count) for count in deal.gifts]
+        await asyncio.gather(
+            *(self.senders[deal.user, deal.web].gift(f"{deal.key}-{i}", p) for i, p in enumerate(payloads)),
+            *(self.purchases.give_back(purchase, number % WEBS) for number in range(deal.withdrawals)),
+        )
 
     async def _promote(self) -> None:
         body = {"package_id": PROMOTED, "bonus_coins": 55, "starts_ms": 0, "ends_ms": 10**13, "per_user_max": 1}
@@ -339,7 +374,8 @@ async def _run_plan(world: World, stack: AsyncExitStack, options: Options, resul
     names = options.kinds or tuple(REGISTRY)
     before, segments = make_plan(result.seed, options.operations, options.faults, names)
     await run.open(stack)
-    deals = make_deals(result.seed, options.operations, USERS, [creator_of(f"r{i}") for i in range(ROOMS_LIVE)])
+    creators = [creator_of(f"r{i}") for i in range(ROOMS_LIVE)]
+    deals = make_deals(result.seed, options.operations, USERS, POOR, creators)
     await run.play(before, segments, deals)
     result.phases["play"] = round(time.monotonic() - began, 1)
     verdict = await settling.settle_and_check(run)

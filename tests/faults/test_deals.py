@@ -2,7 +2,20 @@
 
 import pytest
 
-from tests.faults.commerce import BAD, GOOD, PAYOUT_ACTS, REVERSALS, Buy, Deliver, PayoutAct, Reverse, make_deals
+from tests.faults.commerce import (
+    BAD,
+    GOOD,
+    PAYOUT_ACTS,
+    REVERSALS,
+    WITHDRAWALS,
+    Buy,
+    Deliver,
+    PayoutAct,
+    Reverse,
+    Spree,
+    Withdraw,
+    make_deals,
+)
 from tests.faults.payouts import later
 from tests.faults.purchases import Purchase, unfinished
 
@@ -32,6 +45,17 @@ def test_each_state_fits_what_the_provider_knows_and_nothing_else(index: int) ->
             assert list(unfinished(made, unfit)), f"{row} instead of {unfit}"
 
 
+def test_who_withdrew_has_the_money_or_the_coins() -> None:
+    for is_withdrawn in (False, True):
+        made = purchase(paid=True)
+        made.is_withdrawal_tried, made.is_withdrawn = True, is_withdrawn
+        assert bool(list(unfinished(made, ("credited", True, 105, 105, 0)))) is is_withdrawn
+        assert bool(list(unfinished(made, ("refunded", True, 105, 105, 105)))) is not is_withdrawn
+        assert list(unfinished(made, ("refunded", True, 105, 105, 0))), "both"
+        assert list(unfinished(made, ("withdrawing", True, 105, 105, 105))), "neither yet"
+        assert not made.is_overdraft_right
+
+
 def test_coins_that_moved_half_way_are_not_finished() -> None:
     assert list(unfinished(purchase(paid=True), ("credited", True, 105, 100, 0)))
     assert list(unfinished(purchase(paid=True, reversals=("disputed",)), ("charged_back", True, 105, 105, 0)))
@@ -46,10 +70,12 @@ def test_what_a_payout_can_still_be() -> None:
 
 def test_a_seed_makes_one_plan_in_which_everything_comes_up() -> None:
     users, creators = ["u0", "u1"], ["c0", "c1"]
-    deals = make_deals(1, 8 * 2_000, users, creators)
-    assert deals == make_deals(1, 8 * 2_000, users, creators) != make_deals(2, 8 * 2_000, users, creators)
+    deals, again, other = (make_deals(seed, 8 * 2_000, users, ["p0"], creators) for seed in (1, 1, 2))
+    assert deals == again != other
     assert {d.how for d in deals if isinstance(d, Deliver)} == GOOD.keys() | BAD.keys()
     assert {d.how for d in deals if isinstance(d, Reverse)} == REVERSALS.keys()
+    assert {d.how for d in deals if isinstance(d, Withdraw)} == WITHDRAWALS.keys()
+    assert {d.withdrawals for d in deals if isinstance(d, Spree)} == {1, 2, 3, 4}
     assert {d.act for d in deals if isinstance(d, PayoutAct)} == PAYOUT_ACTS.keys()
     keys: dict[str, tuple[str, str]] = {}
     for deal in deals:
