@@ -13,7 +13,7 @@ from livegift.hub.hub import Hub
 from livegift.hub.protocol import protocol_class
 from livegift.hub.wheel import Wheel
 from livegift.limits import DRAIN_TIMEOUT_S, PING_PERIOD_S, WHEEL_TICK_S
-from livegift.net import LISTEN_BACKLOG
+from livegift.net import LISTEN_BACKLOG, is_loopback
 from livegift.settings import Settings
 
 log = structlog.get_logger()
@@ -42,10 +42,12 @@ def run_web(settings: Settings, sock: socket.socket, *, with_demo: bool = False)
     """Serve until SIGTERM or SIGINT."""
     logs.configure(settings.log_format, "web", settings.log_level)
     require_time_zones()
-    metrics.serve(settings.metrics_port, settings.host)
+    metrics.serve(settings.metrics_port, settings.metrics_host)
     wheel = Wheel(WHEEL_TICK_S)
     config = uvicorn.Config(
-        create_app(settings, with_demo=with_demo, wheel=wheel),
+        create_app(
+            settings, with_demo=with_demo, wheel=wheel, is_private=with_demo and is_loopback(sock.getsockname()[0])
+        ),
         loop="uvloop",
         http="h11",
         ws=protocol_class(wheel, settings.commands_per_s_max) if settings.fast_path else "websockets-sansio",
