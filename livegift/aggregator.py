@@ -117,9 +117,7 @@ class Aggregator(Worker):
                 "withdrawals.sweep_failed",
                 partial(finish_withdrawals, *stores, self._providers, self._refund_terms),
             ),
-            "corrections": sweep(
-                SWEEP_CORRECTIONS_S, "corrections.sweep_failed", partial(finish_corrections, *stores, self._shows)
-            ),
+            "corrections": sweep(SWEEP_CORRECTIONS_S, "corrections.sweep_failed", partial(finish_corrections, *stores)),
             "matches": sweep(SWEEP_MATCHES_S, "matches.sweep_failed", self._finish_matches),
             "match news": self._tell_of_matches(),
         }

@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from livegift.errors import StoreUnavailableError
 from livegift.ledger import audit as ledger
 from livegift.ledger.allowances import wrong_limits
-from livegift.ledger.corrections import wrong_corrections
+from livegift.ledger.correction_audit import wrong_corrections
 from livegift.ledger.engine import Database
 from livegift.ledger.journal import read_checkpoints
 from livegift.ledger.order_audit import overdrafts, wrong_orders
@@ -34,11 +34,11 @@ POLL_S = 0.1
 INVARIANTS = {
     1: "per asset, the sum over all accounts is zero, and each balance is the sum of its transfers",
     2: "every wallet in Redis equals the ledger at the same seq, and no seq is missing",
-    3: "gifts accepted = gifts in the ledger = gifts in the rooms' totals",
+    3: "gifts accepted = gifts in the ledger, and without those that were revoked = gifts in the rooms' totals",
     4: "no wallet is below zero, except one that is frozen by a chargeback or by an operator's refund",
     5: "an accepted ref has exactly one gift",
     6: "every order has exactly the entries and money that its status says, by a payment of its own, back for a reason",
-    7: "every correction has exactly the entry and the diamonds that its status says",
+    7: "every correction has exactly the entry that its status says, a revoked gift gave back all that it had moved",
     8: "earnings by the hour are the gifts', each payout has exactly the transfers that its status says",
     9: "limits in Redis are the ledger's at the same version, no version is missing, no gift was above its limit",
     10: "every sponsor match has paid for exactly what it added to gifts, within its budget, and gives back the rest",
@@ -130,7 +130,7 @@ async def audit(settings: Settings, wait_s: float = AUDIT_WAIT_S) -> Report:
             checks[5].compared = sum(state.gifts for state in seen.states.values())
             checks[6].compared, wrong = await wrong_orders(connection, settings.ref_ttl_s, ledger.EXAMPLES_MAX)
             checks[6].violations += wrong + await wrong_payments(connection, ledger.EXAMPLES_MAX)
-            checks[7].compared, wrong = await wrong_corrections(connection, settings.ref_ttl_s, ledger.EXAMPLES_MAX)
+            checks[7].compared, wrong = await wrong_corrections(connection, settings.ref_ttl_s)
             checks[7].violations += wrong
             checks[8].compared, wrong = await wrong_payouts(connection, ledger.EXAMPLES_MAX)
             checks[8].violations += wrong

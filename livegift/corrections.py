@@ -1,10 +1,7 @@
-"""Corrections and revocations: decided in the ledger, shown in the room, moved in Redis; each step repeatable."""
-
-import time
+"""Corrections and revocations: decided in the ledger, moved in Redis, applied where that is booked; all repeatable."""
 
 import structlog
 
-from livegift import wire
 from livegift.access import require_room
 from livegift.domain.corrections import Correction
 from livegift.domain.spending import Accepted, Change
@@ -13,10 +10,8 @@ from livegift.event_ids import EventIds
 from livegift.identity import Identity
 from livegift.ledger import corrections as stored
 from livegift.ledger.engine import Database
-from livegift.ledger.rooms import read_room
 from livegift.ledger.schema import read_event_id_key
 from livegift.limits import SWEEP_CORRECTIONS_MAX, SWEEP_CORRECTIONS_S
-from livegift.store.rooms import Rooms
 from livegift.store.wallets import Wallets, payload_hash
 
 log = structlog.get_logger()
@@ -28,9 +23,7 @@ async def _event_ids(database: Database) -> EventIds:
     return EventIds(await read_event_id_key(database))
 
 
-async def decide(
-    database: Database, wallets: Wallets, rooms: Rooms, correction_id: str, by: str, *, approve: bool
-) -> Correction:
+async def decide(database: Database, wallets: Wallets, correction_id: str, by: str, *, approve: bool) -> Correction:
     """Approve or reject a correction. Raises RequestError: see `domain.corrections.decide`.
 
     The decision is durable when this returns; what could not be moved now the aggregator's sweep moves.
@@ -41,14 +34,14 @@ async def decide(
     if decided.status != "approved":
         return decided
     try:
-        return await settle(database, wallets, rooms, decided)
+        return await settle(database, wallets, decided)
     except StoreUnavailableError as error:
         log.warning("corrections.settled_later", correction=decided.id, error=str(error))
         return decided
 
 
 async def undo(
-    database: Database, wallets: Wallets, rooms: Rooms, event_id: str, by: Identity, coins_min: int, window_s: int
+    database: Database, wallets: Wallets, event_id: str, by: Identity, coins_min: int, window_s: int
 ) -> Correction:
     """Revoke a gift at its sender's own wish: once, and only a dear one that was sent just now.
 
@@ -67,20 +60,17 @@ async def undo(
     if not window_s or not await stored.is_younger(database, event_id, window_s):
         raise RequestError("too_late", f"A gift can be undone within {window_s} s after it was sent.")
     noted = await stored.request(database, wanted)
-    return await decide(database, wallets, rooms, noted.id, UNDO, approve=True)
+    return await decide(database, wallets, noted.id, UNDO, approve=True)
 
 
-async def settle(database: Database, wallets: Wallets, rooms: Rooms, approved: Correction) -> Correction:
-    """Tell the room of a revoked gift, then move the coins. The coins come last: until they are booked all is repeated.
+async def settle(database: Database, wallets: Wallets, approved: Correction) -> Correction:
+    """Move the coins, once.
+
+    The journal's entry carries all the rest: the relay brings a revoked gift to its room, and where the entry is booked
+    its diamonds and what sponsors have added go back.
 
     Raises StoreUnavailableError or LedgerUnavailableError.
     """
-    if approved.gift is not None:
-        room = await read_room(database, approved.gift.room)
-        if room is not None and room.is_live:
-            shown_id = (await _event_ids(database)).of(approved.gift.id)
-            body = wire.gift_revoked_event(shown_id, approved.gift, approved.coins, int(time.time() * 1000))
-            await rooms.announce(room.id, body, f"revoked:{approved.gift.id}")
     outcome = await wallets.change(
         Change(
             approved.user,
@@ -88,6 +78,7 @@ async def settle(database: Database, wallets: Wallets, rooms: Rooms, approved: C
             payload_hash(approved.reason, approved.id, approved.user, approved.coins),
             approved.coins,
             approved.reason,
+            revokes=await stored.revoked_gift(database, approved),
         )
     )
     if isinstance(outcome, Accepted):
@@ -96,12 +87,12 @@ async def settle(database: Database, wallets: Wallets, rooms: Rooms, approved: C
     return await stored.mark_refused(database, approved)
 
 
-async def finish_corrections(database: Database, wallets: Wallets, rooms: Rooms) -> None:
+async def finish_corrections(database: Database, wallets: Wallets) -> None:
     """What the aggregator does from time to time."""
     found = await stored.unapplied(database, SWEEP_CORRECTIONS_S, wallets.ref_ttl_s, SWEEP_CORRECTIONS_MAX)
     for correction in found:
         try:
-            await settle(database, wallets, rooms, correction)
+            await settle(database, wallets, correction)
         except StoreUnavailableError as error:
             # One partition that takes no money holds up nobody else's.
             log.warning("corrections.not_finished", correction=correction.id, error=str(error))

@@ -14,7 +14,7 @@ import structlog
 import uvloop
 
 from livegift import logs, metrics, wire
-from livegift.domain.journal import GiftSent, StreakEnded
+from livegift.domain.journal import GiftSent, StreakEnded, WalletChanged
 from livegift.domain.partitions import Position
 from livegift.errors import StoreUnavailableError
 from livegift.event_ids import EventIds
@@ -38,7 +38,7 @@ from livegift.store.client import Node, Store, moved, refused
 from livegift.store.keys import room_root
 from livegift.store.leases import Leases
 from livegift.store.outbox import Life, Outbox, PartitionState, Row
-from livegift.store.rooms import Publication, publish
+from livegift.store.rooms import Publication, publish, revoked_gift
 from livegift.worker import Worker, connected, run_until_stopped, worker_name
 
 log = structlog.get_logger()
@@ -52,7 +52,7 @@ def publication(partition: int, row: Row, life: Life, ids: EventIds) -> tuple[st
         return entry.room, Publication(
             partition,
             row.position,
-            ends_streak=False,
+            "gift",
             coins=entry.coins,
             diamonds=entry.diamonds,
             user=entry.user,
@@ -60,13 +60,14 @@ def publication(partition: int, row: Row, life: Life, ids: EventIds) -> tuple[st
             user_json=bytes(entry.user_json),
             combo_id=streak,
             body=wire.gift_event(ids.at(partition, row.position), ids.of(entry.combo_id), entry),
+            ts_ms=entry.ts_ms,
             life=life,
         )
     if isinstance(entry, StreakEnded):
         return entry.room, Publication(
             partition,
             row.position,
-            ends_streak=True,
+            "end",
             coins=0,
             diamonds=0,
             user=entry.user,
@@ -74,6 +75,23 @@ def publication(partition: int, row: Row, life: Life, ids: EventIds) -> tuple[st
             user_json=bytes(entry.user_json),
             combo_id=entry.combo_id,
             body=wire.streak_end_event(ids.at(partition, row.position), ids.of(entry.combo_id), entry),
+            ts_ms=entry.ts_ms,
+            life=life,
+        )
+    if isinstance(entry, WalletChanged) and entry.revokes is not None:
+        gift = entry.revokes
+        return gift.room, Publication(
+            partition,
+            row.position,
+            "revoke",
+            coins=gift.coins,
+            diamonds=gift.diamonds,
+            user=entry.user,
+            anonymous=gift.anonymous,
+            user_json=b"",
+            combo_id=gift.combo_id,
+            body=revoked_gift(ids.of(gift.event_id), ids.of(gift.combo_id), gift.count),
+            ts_ms=wire.shown_ms(entry.ts_ms, anonymous=gift.anonymous),
             life=life,
         )
     return None

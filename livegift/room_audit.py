@@ -7,8 +7,9 @@ from livegift.errors import RequestError
 from livegift.ledger import shares as ledger
 from livegift.ledger.engine import Database
 from livegift.ledger.rooms import read_room
+from livegift.ledger.shares import BookedGifter
 from livegift.limits import ROOM_AUDIT_POLL_S, ROOM_AUDIT_TRIES_MAX, ROOM_AUDIT_WAIT_S
-from livegift.store.rooms import Rooms, Share
+from livegift.store.rooms import Gifter, Rooms, Share
 
 
 async def audit_room(database: Database, rooms: Rooms, room_id: str) -> dict[str, object]:
@@ -27,9 +28,9 @@ async def audit_room(database: Database, rooms: Rooms, room_id: str) -> dict[str
     late = await _wait_for_ledger(database, upto)
     async with database.snapshot() as connection:
         booked = await ledger.booked_shares(connection, room_id, upto)
-        gifters = await ledger.booked_ranks(connection, room_id, upto)
+        gifters = await ledger.booked_gifters(connection, room_id, upto)
         receivers = await ledger.receivers_of(connection, room_id, upto)
-        revoked = await ledger.revocations_in(connection, room_id)
+        revoked = await ledger.revocations_in(connection, room_id, upto)
     violations = [f"partition {p}: published up to {upto[p]}, booked up to {n}" for p, n in late.items()]
     for p in sorted(shares.keys() | booked.keys()):
         here = shares[p].sums if p in shares else (0, 0, 0)
@@ -57,19 +58,23 @@ def _sum(shares: Mapping[int, Share]) -> tuple[int, int, int]:
     return gifts, coins, diamonds
 
 
-def _compare_ranks(ranks: Mapping[str, int], gifters: Mapping[str, int]) -> list[str]:
+def _compare_ranks(ranks: Mapping[str, Gifter], gifters: Mapping[str, BookedGifter]) -> list[str]:
     return [
-        f"gifter {user}: rank counts {ranks.get(user)}, the ledger {gifters.get(user)}"
+        f"gifter {user}: ranks count {_told(ranks.get(user))}, the ledger {_told(gifters.get(user))}"
         for user in sorted(ranks.keys() | gifters.keys())
-        if ranks.get(user) != gifters.get(user)
+        if _told(ranks.get(user)) != _told(gifters.get(user))
     ]
 
 
-async def _seen(rooms: Rooms, room_id: str) -> tuple[dict[int, Share], dict[str, int] | None]:
+def _told(gifter: Gifter | BookedGifter | None) -> str:
+    return f"{gifter.coins} coins of {gifter.gifts} gifts" if gifter else "nothing"
+
+
+async def _seen(rooms: Rooms, room_id: str) -> tuple[dict[int, Share], dict[str, Gifter] | None]:
     """Shares and ranks of one moment; no ranks for a room that never stands still."""
     shares = (await rooms.shares([room_id]))[room_id]
     for _ in range(ROOM_AUDIT_TRIES_MAX):
-        ranks = await rooms.ranks(room_id)
+        ranks = await rooms.gifters(room_id)
         again = (await rooms.shares([room_id]))[room_id]
         if again == shares:
             return shares, ranks

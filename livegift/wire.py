@@ -12,7 +12,6 @@ import orjson
 from msgspec import Meta, Struct
 
 from livegift.domain.catalogue import GiftKind
-from livegift.domain.corrections import RevokedGift
 from livegift.domain.journal import GiftSent, StreakEnded
 from livegift.domain.spending import Accepted
 from livegift.errors import ERRORS, RequestError
@@ -305,20 +304,6 @@ def streak_end_event(event_id: str, combo_id: str, end: StreakEnded) -> bytes:
 def room_event(event_id: str, ts_ms: int, status: str, title: str) -> bytes:
     """The event of a room that was opened or ended, without its opening brace and `seq`."""
     shown = {"type": "room", "id": event_id, "ts_ms": ts_ms, "status": status, "title": title}
-    return orjson.dumps(shown)[1:]
-
-
-def gift_revoked_event(gift_event_id: str, gift: RevokedGift, coins: int, ts_ms: int) -> bytes:
-    """The event of a gift that an operator has undone: what it was of, without who sent it."""
-    shown = {
-        "type": "gift.revoked",
-        "id": f"{gift_event_id}-revoked",
-        "ts_ms": ts_ms,
-        "gift_event_id": gift_event_id,
-        "reason": "operator",
-        "coins": coins,
-        "diamonds": gift.diamonds,
-    }
     return orjson.dumps(shown)[1:]
 
 

@@ -26,7 +26,6 @@ async def running(settings: Settings) -> AsyncIterator[InProcess]:
 
 async def test_a_crash_between_the_decision_and_the_coins_is_finished_once(running: InProcess) -> None:
     gift = await running.gift("alice", "r1", "bob", "balloon", "g1")
-    rooms = Rooms(running.store)
 
     async def wanted() -> Correction | None:
         try:
@@ -42,7 +41,7 @@ async def test_a_crash_between_the_decision_and_the_coins_is_finished_once(runni
     async with running.database.begin() as connection:
         await connection.execute(text("UPDATE corrections SET decided_at = decided_at - interval '1 minute'"))
     for _ in range(3):
-        await finish_corrections(running.database, running.wallets, rooms)
+        await finish_corrections(running.database, running.wallets)
 
     async def applied() -> bool:
         return not await stored.read_corrections(running.database, "approved", "", 10)

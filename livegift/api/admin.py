@@ -105,9 +105,8 @@ async def decide_correction(request: Request) -> Response:
     if not wire.is_id(correction_id) or decision not in ("approve", "reject"):
         raise RequestError("not_found")
     context = context_of(request)
-    hub = context.hub
     decided = await decide(
-        context.database, hub.wallets, hub.rooms, correction_id, operator.user, approve=decision == "approve"
+        context.database, context.hub.wallets, correction_id, operator.user, approve=decision == "approve"
     )
     return json_response(_public(decided, context.event_ids))
 

@@ -10,13 +10,12 @@ from livegift.domain.regions import region_of
 
 
 async def undo_gift(request: Request) -> Response:
-    """`POST /v1/gifts/{gift_event_id}/undo`: the coins come back, the room is told."""
+    """`POST /v1/gifts/{gift_event_id}/undo`: the coins come back, and the gift counts nowhere any more."""
     identity = identity_of(request)
     event_id, place = gift_event_of(request)
     context = context_of(request)
     coins_min, window_s = context.settings.undo_coins_min, region_of(identity.region).undo_window_s
-    hub = context.hub
-    undone = await undo(context.database, hub.wallets, hub.rooms, place, identity, coins_min, window_s)
+    undone = await undo(context.database, context.hub.wallets, place, identity, coins_min, window_s)
     return json_response({"gift_event_id": event_id, "status": undone.status, "coins": undone.coins})
 
 

@@ -39,3 +39,10 @@ def extend(streak: Streak | None, event_id: str, count: int, now_ms: int, timeou
     if streak is None:
         return Streak(event_id, count, deadline_ms)
     return replace(streak, repeat_count=streak.repeat_count + count, deadline_ms=deadline_ms)
+
+
+def less(streak: Streak, combo_id: str, count: int) -> Streak:
+    """The streak after `count` gifts of the streak `combo_id` were revoked; another one stays as it is."""
+    if streak.combo_id != combo_id:
+        return streak
+    return replace(streak, repeat_count=max(streak.repeat_count - count, 0))

@@ -1,7 +1,8 @@
 """Corrections: what an operator puts right, with a second one's consent. Compensating transfers, never edits.
 
 requested -> approved -> applied, or requested -> rejected. An approved one whose coins the wallet does not have is
-refused: nothing moved.
+refused: nothing moved. Applied is what the journal's entry says, when that is booked: with it, in one transaction, goes
+whatever else a gift has moved.
 """
 
 from dataclasses import dataclass, replace
@@ -14,7 +15,10 @@ Status = Literal["requested", "approved", "applied", "rejected", "refused"]
 
 
 class RevokedGift(NamedTuple):
-    """The gift that a revocation undoes. `id` is its event's, `partition` the one that has booked it."""
+    """The gift that a revocation undoes. `id` is its event's, `partition` the one that has booked it.
+
+    `diamonds` are those that the creator still has of it: less what was held back for a refund.
+    """
 
     id: str
     partition: int
@@ -73,10 +77,10 @@ def decide(correction: Correction, by: str, *, approve: bool) -> Correction:
 
 
 def legs(correction: Correction) -> tuple[Transfer, ...]:
-    """What the ledger posts when it is approved; the wallet's coins move by its journal.
+    """What the ledger posts of the gift's own when it is applied; the wallet's coins move by its journal.
 
-    The creator's diamonds go back where they came from, whatever is left of them: what was paid out already is owed,
-    and the next gifts pay for it.
+    What sponsors have added goes back as well: `sponsors.taken_back_legs`. The creator's diamonds go back where they
+    came from, whatever is left of them: what was paid out already is owed, and the next gifts pay for it.
     """
     gift = correction.gift
     if gift is None or not gift.diamonds:

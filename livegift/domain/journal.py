@@ -48,8 +48,25 @@ class StreakEnded(Struct, frozen=True, array_like=True, tag="streak_end"):
     details_json: Raw
 
 
+class GiftRevoked(Struct, frozen=True, array_like=True):
+    """The gift that a revocation takes back, as it was sent: what its room does not count any more."""
+
+    event_id: str
+    room: str
+    to: str
+    gift_id: str
+    combo_id: str
+    count: int
+    coins: int
+    diamonds: int
+    anonymous: bool
+
+
 class WalletChanged(Struct, frozen=True, array_like=True, tag="change"):
-    """A credit (`delta` > 0) or a correction (any `delta`) of a wallet, with the reason that names its other leg."""
+    """A credit (`delta` > 0) or a correction (any `delta`) of a wallet, with the reason that names its other leg.
+
+    With `revokes` it gives back what a gift has cost, and the gift counts nowhere from here on.
+    """
 
     user: str
     wallet_seq: int
@@ -59,6 +76,7 @@ class WalletChanged(Struct, frozen=True, array_like=True, tag="change"):
     reason: str
     ts_ms: int
     payload_hash: str = ""
+    revokes: GiftRevoked | None = None
 
 
 class LimitsChanged(Struct, frozen=True, array_like=True, tag="limits"):

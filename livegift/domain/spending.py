@@ -24,7 +24,8 @@ from livegift.domain.allowances import (
     usage_at,
 )
 from livegift.domain.allowances import change as change_limits
-from livegift.domain.combos import Streak, StreakKey, extend
+from livegift.domain.combos import Streak, StreakKey, extend, less
+from livegift.domain.journal import GiftRevoked
 from livegift.domain.money import AMOUNT_MAX
 from livegift.domain.partitions import Position, event_id
 
@@ -50,7 +51,10 @@ class GiftSend(Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A credit or a correction: `delta` coins, signed. Only `overdraw` may lead below zero."""
+    """A credit or a correction: `delta` coins, signed. Only `overdraw` may lead below zero.
+
+    One that `revokes` a gift of the user takes it out of its streak as well, where that still goes on.
+    """
 
     user: str
     ref: str
@@ -58,6 +62,7 @@ class Change:
     delta: int
     reason: str
     overdraw: bool = False
+    revokes: GiftRevoked | None = None
 
 
 class SetLimits(Struct, frozen=True):
@@ -252,6 +257,8 @@ def change_wallet(partition: Partition, change: Change) -> tuple[Partition, Acce
     partition = partition.append(
         Journaled(position, "change", change.user, answer.wallet_seq, balance, change.delta, "", 0)
     )
+    if change.revokes is not None:
+        partition = _shorten_streak(partition, change.user, change.revokes)
     changed = replace(
         wallet,
         balance=balance,
@@ -260,6 +267,14 @@ def change_wallet(partition: Partition, change: Change) -> tuple[Partition, Acce
         refs={**wallet.refs, ref: Remembered(change.payload_hash, answer)},
     )
     return partition.with_wallet(change.user, changed), answer
+
+
+def _shorten_streak(partition: Partition, user: str, gift: GiftRevoked) -> Partition:
+    key = StreakKey(user, gift.room, gift.gift_id, gift.to, gift.anonymous)
+    streak = partition.streaks.get(key)
+    if streak is None:
+        return partition
+    return replace(partition, streaks={**partition.streaks, key: less(streak, gift.combo_id, gift.count)})
 
 
 def set_limits(partition: Partition, asked: SetLimits, now_ms: int) -> tuple[Partition, LimitsSet | Refused]:

@@ -16,6 +16,7 @@ Status = Literal["funding", "active", "exhausted", "ended", "returned"]
 FUNDED = "sponsor"
 RETURNED = "sponsor_return"
 LOST = "sponsor_loss"
+LOSSES = "coins:sponsor_loss"
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +103,8 @@ def funding_ref(match_id: str) -> str:
 def return_ref(match: Match) -> str:
     """Under which the sponsor's wallet gets back what is due.
 
-    More than one only after a ledger was set back and has matched less the second time.
+    More than one only when it has used less afterwards: a gift was revoked, or a ledger that was set back has matched
+    less the second time.
     """
     return f"sponsor-return:{match.id}" + (f":{match.returned_coins}" if match.returned_coins else "")
 
@@ -171,6 +173,36 @@ def matched_legs(match_id: str, coins: int, diamonds: int, partition: int, creat
     return tuple(transfer for transfer in (paid, earned) if transfer.amount)
 
 
+def taken_back_legs(added: Matched, partition: int, creator: str) -> tuple[Transfer, ...]:
+    """The transfers that take back what was added to a gift of `partition`, which was revoked."""
+    legs = matched_legs(added.match_id, added.coins, added.diamonds, partition, creator)
+    return tuple(Transfer(asset, credit, debit, amount) for asset, debit, credit, amount in legs)
+
+
+def take_back(match: Match, added: Matched, revocation: str) -> Step:
+    """A gift was revoked: what was added to it is in the budget again, or due to the sponsor when the match is over.
+
+    Where the sponsor has got too much back already (see `give_back`), this makes good the operator's loss first. The
+    transfers of `taken_back_legs` are the caller's. Raises ValueError for more than the match has used.
+    """
+    if added.coins > match.used_coins or added.diamonds > match.used_diamonds:
+        raise ValueError(f"match {match.id}: {added} can't be taken back, only {match.used_coins} coins were used")
+    excess = max(match.returned_coins - match.remaining_coins, 0)
+    after = replace(
+        match, used_coins=match.used_coins - added.coins, used_diamonds=match.used_diamonds - added.diamonds
+    )
+    if match.is_open or match.partition is None:
+        return Step(after)
+    if after.due_coins and after.status == "returned":
+        after = replace(after, status="ended")
+    ref = f"{match.id}:revoked:{revocation}"
+    moves = [Act(RETURNED, ref, (Transfer(COIN, account_of(match.id), _sponsored(match.partition), added.coins),))]
+    if made_good := min(added.coins, excess):
+        move = Transfer(COIN, _sponsored(match.partition), LOSSES, made_good)
+        moves.append(Act(LOST, ref, (move,)))
+    return Step(after, tuple(moves))
+
+
 def is_exhausted(match: Match, cheapest_coins: int | None) -> bool:
     """Whether nothing can be added any more; `cheapest_coins` is the price of the cheapest gift that it is for."""
     return match.remaining_coins < (cheapest_coins or 1)
@@ -232,7 +264,7 @@ def give_back(match: Match, credit: WalletChanged) -> Step:
     acts = list(over.acts)
     excess = min(total - known.remaining_coins, coins)
     if excess > 0:
-        move = Transfer(COIN, "coins:sponsor_loss", _sponsored(match.partition), excess)
+        move = Transfer(COIN, LOSSES, _sponsored(match.partition), excess)
         acts.append(Act(LOST, f"{match.id}:{total}", (move,)))
     return Step(replace(known, status=status, returned_coins=total), tuple(acts))
 

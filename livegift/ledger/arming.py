@@ -45,7 +45,7 @@ class BookedRef:
 
 @dataclass(frozen=True, slots=True)
 class BookedStreak:
-    """The last gift (entry `n`) of a streak of which no end was booked."""
+    """The last gift of a streak of which no end was booked, less what was revoked; `n` is of the last of both."""
 
     room: str
     gift_id: str
@@ -82,11 +82,16 @@ _REFS = text(
     "CASE WHEN credit = 'coins:user:' || user_id THEN amount ELSE -amount END, NULL, NULL, ts_ms FROM transfers "
     f"WHERE {_AFTER} AND ts_ms > :since_ms ORDER BY epoch, n LIMIT :page"
 )
+# A streak is without what was revoked of it after its last gift; that gift's own count knows what was before.
 _STREAKS = text(
-    "SELECT DISTINCT ON (room, gift_id, receiver, anonymous, sender) gifts.* FROM gifts "  # noqa: S608 - our own text
-    "JOIN gift_kinds k ON k.id = gift_id AND k.streakable "
-    f"WHERE {_AFTER} AND ts_ms > :since_ms ORDER BY room, gift_id, receiver, anonymous, sender, n DESC"
+    "SELECT DISTINCT ON (room, gift_id, receiver, anonymous, sender) gifts.*, coalesce(v.count, 0) AS revoked, "  # noqa: S608 - our own text
+    "greatest(gifts.n, v.last_n) AS last_n FROM gifts JOIN gift_kinds k ON k.id = gift_id AND k.streakable "
+    "LEFT JOIN LATERAL (SELECT sum(r.count) AS count, max(r.n) AS last_n FROM gift_revocations r "
+    "WHERE r.room = gifts.room AND r.partition = gifts.partition AND r.combo_id = gifts.combo_id AND r.n > gifts.n) v "
+    f"ON true WHERE gifts.{_AFTER} AND ts_ms > :since_ms "
+    "ORDER BY room, gift_id, receiver, anonymous, sender, gifts.n DESC"
 )
+_REVOKED = text(f"SELECT EXISTS (SELECT 1 FROM gift_revocations WHERE {_AFTER})")  # noqa: S608 - our own text
 _ENDED = text("SELECT combo_id FROM streak_ends WHERE combo_id = ANY(CAST(:combos AS text[]))")
 
 
@@ -177,10 +182,25 @@ async def streaks_after(
     found = (await connection.execute(_STREAKS, {**_behind(partition, after), "since_ms": since_ms})).all()
     ended = {row.combo_id for row in await connection.execute(_ENDED, {"combos": [row.combo_id for row in found]})}
     return [
-        BookedStreak(r.room, r.gift_id, r.receiver, r.anonymous, r.sender, r.combo_id, r.repeat_count, r.ts_ms, r.n)
+        BookedStreak(
+            r.room,
+            r.gift_id,
+            r.receiver,
+            r.anonymous,
+            r.sender,
+            r.combo_id,
+            max(r.repeat_count - int(r.revoked), 0),
+            r.ts_ms,
+            r.last_n,
+        )
         for r in found
         if r.combo_id not in ended
     ]
+
+
+async def has_revocations_after(connection: AsyncConnection, partition: int, after: Position) -> bool:
+    """Whether gifts were revoked after a position: it may have been of streaks whose gifts came before."""
+    return bool(await connection.scalar(_REVOKED, _behind(partition, after)))
 
 
 async def ended_combos(connection: AsyncConnection, partition: int, after: Position) -> set[str]:

@@ -84,13 +84,16 @@ _UNREAD = text(
     "SELECT partition, count(*) AS entries FROM quarantine WHERE room IS NULL AND status <> 'booked' GROUP BY partition"
 )
 _ROOM_SUMS = text(
-    "SELECT g.room, count(*) AS gifts, sum(g.coins) AS coins, sum(g.diamonds) AS diamonds "  # noqa: S608 - our own text
-    f"FROM ({_GIFTS}) g JOIN unnest(CAST(:rooms AS text[]), CAST(:partitions AS int[]), CAST(:epochs AS bigint[]), "
+    "SELECT g.room, sum(g.gifts) AS gifts, sum(g.coins) AS coins, sum(g.diamonds) AS diamonds "  # noqa: S608 - our own text
+    f"FROM (SELECT *, 1 AS gifts FROM ({_GIFTS}) e UNION ALL SELECT partition, epoch, n, room, -coins, -diamonds, -1 "
+    "FROM gift_revocations) g "
+    "JOIN unnest(CAST(:rooms AS text[]), CAST(:partitions AS int[]), CAST(:epochs AS bigint[]), "
     "CAST(:ns AS bigint[])) AS w(room, partition, epoch, n) ON g.room = w.room AND g.partition = w.partition "
     "WHERE (g.epoch, g.n) <= (w.epoch, w.n) GROUP BY g.room"
 )
 _ROOM_LASTS = text(
-    "SELECT g.room, g.partition, max(g.n) AS n FROM gifts g "
+    "SELECT g.room, g.partition, max(g.n) AS n FROM (SELECT room, partition, n FROM gifts UNION ALL "
+    "SELECT room, partition, n FROM gift_revocations) g "
     "JOIN unnest(CAST(:partitions AS int[]), CAST(:ns AS bigint[])) AS v(partition, n) "
     "ON g.partition = v.partition AND g.n <= v.n GROUP BY g.room, g.partition"
 )
@@ -161,7 +164,7 @@ async def all_rooms(connection: AsyncConnection) -> dict[str, str]:
 async def room_sums(
     connection: AsyncConnection, watermarks: Mapping[str, Mapping[int, Position]]
 ) -> dict[str, tuple[int, int, int]]:
-    """Gifts, coins and diamonds of each room up to its watermarks."""
+    """Gifts, coins and diamonds of each room up to its watermarks, without those that were revoked up to there."""
     flat = [(room, p, at) for room, marks in watermarks.items() for p, at in marks.items()]
     parameters = {
         "rooms": [room for room, _, _ in flat],
@@ -170,11 +173,11 @@ async def room_sums(
         "ns": [at.n for _, _, at in flat],
     }
     rows = await connection.execute(_ROOM_SUMS, parameters)
-    return {row.room: (row.gifts, int(row.coins), int(row.diamonds)) for row in rows}
+    return {row.room: (int(row.gifts), int(row.coins), int(row.diamonds)) for row in rows}
 
 
 async def last_gifts(connection: AsyncConnection, until: Mapping[int, int]) -> dict[tuple[str, int], int]:
-    """The last gift (its n) that each room got from each partition, looking at entries up to `until`."""
+    """The last gift or revocation (its n) that each room got from each partition, of entries up to `until`."""
     parameters = {"partitions": list(until), "ns": list(until.values())}
     return {(row.room, row.partition): row.n for row in await connection.execute(_ROOM_LASTS, parameters)}
 

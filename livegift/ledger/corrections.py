@@ -1,11 +1,12 @@
-"""Corrections as stored: asked for, decided with the diamonds in one transaction, applied when the coins are booked."""
+"""Corrections as stored: asked for, decided, and applied with all that they move when the coins are booked."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     CheckConstraint,
     Column,
     DateTime,
@@ -24,17 +25,21 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from livegift.domain.corrections import Correction, RevokedGift, Status, decide, legs
-from livegift.domain.journal import WalletChanged
+from livegift.domain.journal import GiftRevoked, WalletChanged
 from livegift.domain.partitions import Position
+from livegift.domain.postings import Transfer
 from livegift.errors import RequestError
 from livegift.ledger import accounts, acts, earnings, tables
 from livegift.ledger.engine import Database
 from livegift.ledger.hold_backs import held_back_of
+from livegift.ledger.revocations import gift_position, note
 
 # The reasons of wallets' changes that belong to corrections; the ref is '<reason>:<correction>'.
 REASONS = frozenset({"correction", "revocation"})
 
-# A permanent row per correction: the guard against a second one. The last five columns are of a gift that it revokes.
+# A permanent row per correction: the guard against a second one. The columns from `gift_event_id` to `diamonds` are of
+# a gift that it revokes. What is not `is_whole` was asked for before decision 019: such a revocation took the gift's
+# own diamonds when it was approved, and neither what sponsors had added nor what the room counts.
 table = Table(
     "corrections",
     tables.metadata,
@@ -52,6 +57,7 @@ table = Table(
     Column("room", Text, nullable=True),
     Column("receiver", Text, nullable=True),
     Column("diamonds", BigInteger, nullable=True),
+    Column("is_whole", Boolean, nullable=False, server_default=text("true")),
     CheckConstraint("status IN ('requested', 'approved', 'applied', 'rejected', 'refused')", name="status"),
     CheckConstraint("coins <> 0", name="coins"),
     CheckConstraint("num_nulls(gift_event_id, gift_partition, room, receiver, diamonds) IN (0, 5)", name="gift"),
@@ -68,13 +74,12 @@ def _correction(row: Row[Any]) -> Correction:
 
 
 def _gift_query(event_id: str) -> Select[Any]:
-    partition, _, position = event_id.partition("-")
     gifts = tables.gifts
     try:
-        at = Position.parse(position)
-        return select(gifts).where(gifts.c.partition == int(partition), gifts.c.epoch == at.epoch, gifts.c.n == at.n)
+        partition, at = gift_position(event_id)
     except ValueError:
         raise RequestError("not_found", "There is no such gift.") from None
+    return select(gifts).where(gifts.c.partition == partition, gifts.c.epoch == at.epoch, gifts.c.n == at.n)
 
 
 async def revocation_of(database: Database, correction_id: str, event_id: str, why: str, by: str) -> Correction:
@@ -104,20 +109,20 @@ async def request(database: Database, wanted: Correction) -> Correction:
     """
     async with database.begin() as connection:
         if wanted.gift is not None:
+            await earnings.lock_creator(connection, wanted.gift.receiver)
             wanted = replace(wanted, gift=await _less_held_back(connection, wanted.gift))
         return await _request(connection, wanted)
 
 
 async def _less_held_back(connection: AsyncConnection, gift: RevokedGift) -> RevokedGift:
-    """The gift with the diamonds that its creator still has of it; nothing is held back of it from now on."""
-    await earnings.lock_creator(connection, gift.receiver)
-    _, epoch, n = (int(part) for part in gift.id.split("-"))
-    return gift._replace(diamonds=gift.diamonds - await held_back_of(connection, gift.partition, epoch, n))
+    """The gift with the diamonds that its creator still has of it. None is held back once it is to be revoked."""
+    partition, at = gift_position(gift.id)
+    return gift._replace(diamonds=gift.diamonds - await held_back_of(connection, partition, at.epoch, at.n))
 
 
-async def _request(connection: AsyncConnection, wanted: Correction) -> Correction:
+def _values(wanted: Correction) -> dict[str, object]:
     gift = wanted.gift
-    values = {
+    return {
         "id": wanted.id,
         "user_id": wanted.user,
         "coins": wanted.coins,
@@ -129,7 +134,11 @@ async def _request(connection: AsyncConnection, wanted: Correction) -> Correctio
         "receiver": gift and gift.receiver,
         "diamonds": gift and gift.diamonds,
     }
-    made = insert(table).values(values).on_conflict_do_nothing().returning(table.c.id)
+
+
+async def _request(connection: AsyncConnection, wanted: Correction) -> Correction:
+    gift = wanted.gift
+    made = insert(table).values(_values(wanted)).on_conflict_do_nothing().returning(table.c.id)
     if (await connection.execute(made)).first() is not None:
         details = {"coins": wanted.coins, "why": wanted.why, "gift": gift and gift.id, "correction": wanted.id}
         await acts.note(connection, wanted.requested_by, "correction.request", f"user:{wanted.user}", details)
@@ -140,14 +149,14 @@ async def _request(connection: AsyncConnection, wanted: Correction) -> Correctio
 
 
 async def settle_decision(database: Database, correction_id: str, by: str, *, approve: bool) -> Correction:
-    """Decide in one transaction with the diamonds. Raises RequestError: see `domain.corrections.decide`."""
+    """Decide, once. Raises RequestError: see `domain.corrections.decide`."""
     async with database.begin() as connection:
         query = select(table).where(table.c.id == correction_id)
         row = (await connection.execute(query)).one_or_none()
         if row is None:
             raise RequestError("not_found", f"There is no correction {correction_id}.")
         if approve and row.receiver is not None:
-            # Before the row, as in `request`.
+            # Before the row, as in `request`: a payout is asked for before or after it.
             await earnings.lock_creator(connection, row.receiver)
         before = _correction((await connection.execute(query.with_for_update())).one())
         after = decide(before, by, approve=approve)
@@ -155,8 +164,6 @@ async def settle_decision(database: Database, correction_id: str, by: str, *, ap
             return before
         change = update(table).where(table.c.id == correction_id)
         await connection.execute(change.values(status=after.status, decided_by=after.decided_by, decided_at=func.now()))
-        if approve:
-            await accounts.post(connection, after.reason, after.id, legs(after))
         act = "correction.approve" if approve else "correction.reject"
         await acts.note(connection, by, act, f"user:{after.user}", {"correction": after.id})
     return after
@@ -170,18 +177,66 @@ async def mark_refused(database: Database, correction: Correction) -> Correction
         return _correction((await connection.execute(select(table).where(table.c.id == correction.id))).one())
 
 
-async def mark_booked(connection: AsyncConnection, entries: Sequence[WalletChanged]) -> None:
-    """Note in the transaction that books them that corrections are applied."""
-    ids = {entry.ref.partition(":")[2] for entry in entries}
+async def revoked_gift(database: Database, revocation: Correction) -> GiftRevoked | None:
+    """The gift of a revocation as the journal is to name it; None where the room keeps it (see the table)."""
+    if revocation.gift is None:
+        return None
+    whole = select(table.c.id).where(table.c.id == revocation.id, table.c.is_whole)
+    async with database.begin() as connection:
+        if await connection.scalar(whole) is None:
+            return None
+        row = (await connection.execute(_gift_query(revocation.gift.id))).one()
+    return GiftRevoked(
+        revocation.gift.id, row.room, row.receiver, row.gift_id, row.combo_id, row._mapping["count"],  # noqa: SLF001
+        row.coins, row.diamonds, row.anonymous,
+    )  # fmt: skip
+
+
+async def mark_booked(
+    connection: AsyncConnection, entries: Sequence[tuple[int, Position, WalletChanged]]
+) -> list[Correction]:
+    """Note in the transaction that books them that corrections are applied; once for each.
+
+    Returns the revocations among them, whose other legs are to be posted with `post`. One that a ledger which was set
+    back does not know any more is written again, as the journal has it.
+    """
+    ids = {entry.ref.partition(":")[2] for _, _, entry in entries}
     if not ids:
-        return
+        return []
+    await note(connection, entries)
     query = select(table).where(table.c.id.in_(ids)).order_by(table.c.id).with_for_update()
-    for row in (await connection.execute(query)).all():
-        if row.status == "requested":  # the ledger was set back to before the decision
-            correction = _correction(row)
-            await accounts.post(connection, correction.reason, correction.id, legs(correction))
+    rows = {row.id: row for row in await connection.execute(query)}
+    for _, _, entry in entries:
+        if entry.revokes is not None and entry.ref.partition(":")[2] not in rows:
+            await _write_again(connection, entry, entry.revokes)
+    rows = {row.id: row for row in await connection.execute(query)}
     # What is booked has happened, whatever somebody has noted before.
     await connection.execute(update(table).where(table.c.id.in_(ids)).values(status="applied"))
+    revoking = {entry.ref.partition(":")[2] for _, _, entry in entries if entry.revokes is not None}
+    return [_correction(row) for row in rows.values() if row.id in revoking and row.status != "applied"]
+
+
+async def _write_again(connection: AsyncConnection, entry: WalletChanged, gift: GiftRevoked) -> None:
+    row = (await connection.execute(_gift_query(gift.event_id))).one_or_none()
+    if row is None:
+        return  # in quarantine: the audit names the entry
+    whole = RevokedGift(gift.event_id, row.partition, row.room, row.receiver, row.diamonds)
+    known = await _less_held_back(connection, whole)
+    again = Correction(entry.ref.partition(":")[2], entry.user, entry.delta, "as the journal has it", "journal", known)
+    values = {**_values(again), "decided_by": "journal", "decided_at": func.now(), "status": "approved"}
+    await connection.execute(insert(table).values(values).on_conflict_do_nothing())
+
+
+async def post(
+    connection: AsyncConnection, revoked: Sequence[Correction], taken_back: Mapping[str, Sequence[Transfer]]
+) -> list[Transfer]:
+    """Write the postings of revocations; returns them for the accounts. `taken_back` is what sponsors had added."""
+    moves = []
+    for revocation in revoked:
+        mine = [*legs(revocation), *taken_back.get(revocation.id, ())]
+        await accounts.write(connection, revocation.reason, revocation.id, mine)
+        moves += mine
+    return moves
 
 
 async def unapplied(database: Database, older_than_s: float, younger_than_s: float, limit: int) -> list[Correction]:
@@ -210,43 +265,3 @@ async def read_corrections(database: Database, status: Status | None, after: str
         query = query.where(table.c.status == status)
     async with database.begin() as connection:
         return [_correction(row) for row in (await connection.execute(query)).all()]
-
-
-_ENTRIES = text(
-    "WITH booked AS (SELECT substring(ref FROM length(reason) + 2) AS id, user_id, count(*) AS entries, "
-    "sum(CASE WHEN credit = 'coins:user:' || user_id THEN amount ELSE -amount END) AS coins FROM transfers "
-    "WHERE reason IN ('correction', 'revocation') GROUP BY 1, 2), "
-    "expected AS (SELECT id, user_id, coins FROM corrections WHERE status = 'applied') "
-    "SELECT coalesce(e.id, b.id) AS id, e.coins AS expected, b.coins, b.entries "
-    "FROM expected e FULL JOIN booked b USING (id, user_id) "
-    "WHERE e.coins IS DISTINCT FROM b.coins OR b.entries <> 1 ORDER BY 1 LIMIT :examples"
-)
-_POSTED = text(
-    "WITH posted AS (SELECT ref AS id, sum(amount) AS diamonds FROM postings WHERE reason = 'revocation' GROUP BY 1), "
-    "expected AS (SELECT id, diamonds FROM corrections WHERE diamonds > 0 AND status IN ('approved', 'applied')) "
-    "SELECT coalesce(e.id, p.id) AS id, e.diamonds AS expected, p.diamonds "
-    "FROM expected e FULL JOIN posted p USING (id) "
-    "WHERE e.diamonds IS DISTINCT FROM p.diamonds ORDER BY 1 LIMIT :examples"
-)
-_LATE = text(
-    "SELECT id, user_id, coins FROM corrections WHERE status = 'approved' "
-    "AND decided_at < now() - make_interval(secs => :ttl_s) ORDER BY 1 LIMIT :examples"
-)
-
-
-async def wrong_corrections(connection: AsyncConnection, ref_ttl_s: int, examples: int) -> tuple[int, list[str]]:
-    """For the audit: how many there are, and each that has not exactly the entry and the diamonds of its status."""
-    wrong = [
-        f"correction {row.id}: {row.entries or 0} entries of {row.coins or 0} coins in all, "
-        f"expected {'none' if row.expected is None else f'one of {row.expected}'}"
-        for row in await connection.execute(_ENTRIES, {"examples": examples})
-    ]
-    wrong += [
-        f"correction {row.id}: {row.diamonds or 0} diamonds taken back, expected {row.expected or 0}"
-        for row in await connection.execute(_POSTED, {"examples": examples})
-    ]
-    wrong += [
-        f"correction {row.id}: approved, but its {row.coins} coins for {row.user_id} never came"
-        for row in await connection.execute(_LATE, {"examples": examples, "ttl_s": ref_ttl_s})
-    ]
-    return await connection.scalar(select(func.count()).select_from(table)) or 0, wrong

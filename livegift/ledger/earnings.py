@@ -19,18 +19,30 @@ _ADD = text(
     "ON CONFLICT (creator, hour) DO UPDATE SET gifts = earned_hours.gifts + excluded.gifts, "
     "coins = earned_hours.coins + excluded.coins, diamonds = earned_hours.diamonds + excluded.diamonds"
 )
-# An hour is available when the holding period after its end is over. What was revoked is not pending any more.
+# What a correction c that was applied has taken from the creator of the gift g: what was left of the gift's own
+# diamonds, and what sponsors had added.
+TAKEN_BACK = (
+    "c.diamonds + CASE WHEN c.is_whole THEN coalesce((SELECT sum(m.diamonds) FROM gift_matches m "
+    "WHERE (m.partition, m.epoch, m.n) = (g.partition, g.epoch, g.n)), 0) ELSE 0 END"
+)
+# An hour is available when the holding period after its end is over. What was revoked is not pending any more; what
+# is about to be goes nowhere else until then.
 _PENDING = text(
-    "WITH cut AS (SELECT date_trunc('hour', now()) - make_interval(hours => :hold_h) AS hour), "
+    "WITH cut AS (SELECT date_trunc('hour', now()) - make_interval(hours => :hold_h) AS hour), "  # noqa: S608 - our own text
     "young AS (SELECT e.hour, e.diamonds FROM earned_hours e, cut WHERE e.creator = :creator AND :hold_h > 0 "
     "AND e.hour >= cut.hour) "
     "SELECT (SELECT coalesce(sum(diamonds), 0) FROM young) AS earned, "
     "(SELECT min(hour) + make_interval(hours => :hold_h + 1) FROM young) AS next_at, "
-    "(SELECT coalesce(sum(c.diamonds), 0) FROM corrections c JOIN gifts g "
+    f"(SELECT coalesce(sum({TAKEN_BACK}), 0) FROM corrections c JOIN gifts g "
     "ON g.partition = c.gift_partition AND g.epoch = CAST(split_part(c.gift_event_id, '-', 2) AS bigint) "
     "AND g.n = CAST(split_part(c.gift_event_id, '-', 3) AS bigint) JOIN batches b ON b.id = g.batch_id, cut "
-    "WHERE c.receiver = :creator AND c.status IN ('approved', 'applied') AND :hold_h > 0 "
+    "WHERE c.receiver = :creator AND c.status = 'applied' AND :hold_h > 0 "
     "AND date_trunc('hour', b.booked_at) >= cut.hour) AS revoked, "
+    f"(SELECT coalesce(sum({TAKEN_BACK}), 0) FROM corrections c JOIN gifts g "
+    "ON g.partition = c.gift_partition AND g.epoch = CAST(split_part(c.gift_event_id, '-', 2) AS bigint) "
+    "AND g.n = CAST(split_part(c.gift_event_id, '-', 3) AS bigint) JOIN batches b ON b.id = g.batch_id, cut "
+    "WHERE c.receiver = :creator AND c.status = 'approved' AND c.is_whole AND (:hold_h = 0 "
+    "OR date_trunc('hour', b.booked_at) < cut.hour)) AS promised, "
     "(SELECT coalesce(sum(h.diamonds), 0) FROM gift_hold_backs h JOIN gifts g "
     "ON (g.partition, g.epoch, g.n) = (h.partition, h.epoch, h.n) JOIN batches b ON b.id = g.batch_id, cut "
     "WHERE h.creator = :creator AND :hold_h > 0 AND date_trunc('hour', b.booked_at) >= cut.hour) AS held_back"
@@ -43,7 +55,7 @@ _HELD = text(
     "WHERE g.receiver = :creator AND (:hold_h = 0 "
     "OR date_trunc('hour', b.booked_at) < date_trunc('hour', now()) - make_interval(hours => :hold_h)) "
     "AND NOT EXISTS (SELECT 1 FROM corrections c WHERE c.gift_event_id = g.partition || '-' || g.epoch || '-' || g.n "
-    "AND c.status IN ('approved', 'applied'))"
+    "AND c.status = 'applied')"
 )
 _LOCK = text("SELECT pg_advisory_xact_lock(hashtextextended('payouts of ' || :creator, 0))")
 _ACCOUNTS = text(
@@ -100,7 +112,7 @@ async def earnings_of(connection: AsyncConnection, creator: str, hold_h: int) ->
     accounts = (await connection.execute(_ACCOUNTS, names)).one()
     young = (await connection.execute(_PENDING, where)).one()
     held = await connection.scalar(_HELD, where)
-    pending = int(young.earned) - int(young.revoked) - int(young.held_back) + int(held or 0)
+    pending = int(young.earned) - int(young.revoked) - int(young.held_back) + int(young.promised) + int(held or 0)
     return Earnings(
         int(accounts.own or 0), pending, int(accounts.held or 0), int(accounts.paid), young.next_at if pending else None
     )

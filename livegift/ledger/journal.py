@@ -141,13 +141,15 @@ async def _book_rows(connection: AsyncConnection, stretches: Sequence[Stretch], 
     limits = [(s.partition, p, e) for s in stretches for p, e in s.entries if isinstance(e, LimitsChanged)]
     await _copy(connection, "wallet_limits", _LIMIT_COLUMNS, [allowances.row_of(*item) for item in limits])
     moves = [t for s in stretches for _, entry in s.entries for t in transfers_of(entry, s.partition)]
-    matched = await match_batch(connection, gifts, changes)
+    corrected = [change for change in changes if change[2].reason in corrections.REASONS]
+    revoked = await corrections.mark_booked(connection, corrected)
+    matched = await match_batch(connection, gifts, changes, revoked)
+    taken_back = await corrections.post(connection, revoked, matched.taken_back)
     await earnings.note(connection, [gift for _, _, gift in gifts], matched.diamonds)
     await _mark_grants(connection, [e for _, _, e in changes if e.reason == "grant"])
     await orders.mark_booked(connection, [e for _, _, e in changes if e.reason in orders.REASONS])
-    await corrections.mark_booked(connection, [e for _, _, e in changes if e.reason in corrections.REASONS])
     # Last: who gives an order back locks the order and then accounts.
-    balances = await accounts.add(connection, [*moves, *more, *matched.transfers])
+    balances = await accounts.add(connection, [*moves, *more, *matched.transfers, *taken_back])
     diamonds = dict(matched.diamonds)
     for _, _, gift in gifts:
         diamonds[gift.to] = diamonds.get(gift.to, 0) + gift.diamonds

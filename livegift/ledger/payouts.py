@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from livegift.domain.payouts import CURRENCY, RETURNED, BankLine, Move, Payout, legs, move, payable
 from livegift.errors import RequestError
 from livegift.ledger import accounts, acts
-from livegift.ledger.earnings import earnings_of, lock_creator
+from livegift.ledger.earnings import TAKEN_BACK, earnings_of, lock_creator
 from livegift.ledger.engine import Database
 from livegift.ledger.hold_backs import wrong_hold_backs
 from livegift.ledger.payout_tables import payout_accounts, payout_batches, sender_holds
@@ -304,9 +304,10 @@ _POSTED = text(
 )
 # Below zero is who has been paid for gifts that were revoked afterwards, up to those.
 _SIGNS = text(
-    "SELECT a.name, a.balance FROM accounts a WHERE a.balance < 0 AND (a.name LIKE 'diamonds:held:%' "
-    "OR a.name LIKE 'diamonds:user:%' AND -a.balance > (SELECT coalesce(sum(diamonds), 0) FROM corrections c "
-    "WHERE 'diamonds:user:' || c.receiver = a.name AND c.status IN ('approved', 'applied'))) ORDER BY 1 LIMIT :examples"
+    "SELECT a.name, a.balance FROM accounts a WHERE a.balance < 0 AND (a.name LIKE 'diamonds:held:%' "  # noqa: S608 - our own text
+    f"OR a.name LIKE 'diamonds:user:%' AND -a.balance > (SELECT coalesce(sum({TAKEN_BACK}), 0) FROM corrections c "
+    "JOIN gifts g ON c.gift_event_id = g.partition || '-' || g.epoch || '-' || g.n "
+    "WHERE 'diamonds:user:' || c.receiver = a.name AND c.status = 'applied')) ORDER BY 1 LIMIT :examples"
 )
 
 

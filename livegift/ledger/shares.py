@@ -2,8 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import text
+from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from livegift.domain.partitions import Position
@@ -11,7 +12,7 @@ from livegift.domain.partitions import Position
 
 @dataclass(frozen=True, slots=True)
 class BookedShare:
-    """Gifts of one partition in one room, up to the checkpoint: sums, and the n of the last."""
+    """What counts of one partition in one room, up to the checkpoint: sums, and the n of the last entry of any."""
 
     gifts: int
     coins: int
@@ -21,57 +22,64 @@ class BookedShare:
 
 @dataclass(frozen=True, slots=True)
 class BookedGifter:
-    """What a user has given in a room not anonymously."""
+    """A user's gifts in a room that count, the coins of those that were not anonymous, and when the last was sent."""
 
     user: str
+    gifts: int
     coins: int
+    reached_ms: int
 
 
 _CHECKPOINTS = text("SELECT partition, epoch, n FROM checkpoints")
 # An index gives the last gift of a room and partition, so that a room with a million gifts costs no more than another.
+# What was revoked last counts as well: the room is to know it.
 _LASTS = text(
-    "SELECT r.room, p.partition, g.n FROM unnest(CAST(:rooms AS text[])) AS r(room) "
+    "SELECT r.room, p.partition, max(e.n) AS n FROM unnest(CAST(:rooms AS text[])) AS r(room) "
     "CROSS JOIN unnest(CAST(:partitions AS int[]), CAST(:upto AS bigint[])) AS p(partition, n) "
-    "CROSS JOIN LATERAL (SELECT n FROM gifts WHERE gifts.room = r.room AND gifts.partition = p.partition "
-    "AND gifts.n <= p.n ORDER BY n DESC LIMIT 1) g"
+    "CROSS JOIN LATERAL ((SELECT n FROM gifts WHERE gifts.room = r.room AND gifts.partition = p.partition "
+    "AND gifts.n <= p.n ORDER BY n DESC LIMIT 1) UNION ALL "
+    "(SELECT n FROM gift_revocations v WHERE v.room = r.room AND v.partition = p.partition "
+    "AND v.n <= p.n ORDER BY n DESC LIMIT 1)) e GROUP BY 1, 2"
 )
-# What a room has from a partition; gifts in quarantine that can be read were published as well.
-_GIFTS = (
-    "SELECT sender, coins, diamonds, n, anonymous FROM gifts WHERE room = :room AND partition = :partition "
-    "UNION ALL SELECT user_id, -coins, diamonds, n, false FROM quarantine "
-    "WHERE room = :room AND partition = :partition AND status <> 'booked'"
-)
+# What counts in a room: its gifts, those in quarantine that can be read (they were published as well), and less than
+# nothing for each that was revoked, from there on.
 _ROOM_GIFTS = (
-    "SELECT partition, n, sender, coins, diamonds, anonymous FROM gifts WHERE room = :room "
-    "UNION ALL SELECT partition, n, user_id, -coins, diamonds, false FROM quarantine "
-    "WHERE room = :room AND status <> 'booked'"
+    "SELECT partition, n, sender, 1 AS gifts, coins, diamonds, anonymous, ts_ms FROM gifts WHERE room = :room "
+    "UNION ALL SELECT partition, n, user_id, 1, -coins, diamonds, false, NULL FROM quarantine "
+    "WHERE room = :room AND status <> 'booked' "
+    "UNION ALL SELECT partition, n, sender, -1, -coins, -diamonds, anonymous, NULL FROM gift_revocations "
+    "WHERE room = :room"
+)
+_SUMS = "sum(g.gifts) AS gifts, sum(g.coins) AS coins, sum(g.diamonds) AS diamonds"
+# When the last gift that is not anonymous was sent, revoked or not: what the room knows as well.
+_STANDING = (
+    "g.sender, sum(g.gifts) AS gifts, coalesce(sum(g.coins) FILTER (WHERE NOT g.anonymous), 0) AS coins, "
+    "coalesce(max(g.ts_ms) FILTER (WHERE NOT g.anonymous), 0) AS reached_ms"
+)
+_UPTO = (
+    f"FROM ({_ROOM_GIFTS}) g JOIN unnest(CAST(:partitions AS int[]), CAST(:upto AS bigint[])) AS v(partition, n) "
+    "ON g.partition = v.partition AND g.n <= v.n"
 )
 _SHARE = text(
-    "SELECT count(*) AS gifts, coalesce(sum(coins), 0) AS coins, coalesce(sum(diamonds), 0) AS diamonds, "  # noqa: S608 - our own text
-    f"coalesce(max(n), 0) AS last_n FROM ({_GIFTS}) g"
+    f"SELECT {_SUMS}, max(n) AS last_n FROM ({_ROOM_GIFTS}) g WHERE partition = :partition"  # noqa: S608 - our own text
 )
 _GIFTERS = text(
-    "SELECT sender, coalesce(sum(coins) FILTER (WHERE NOT anonymous), 0) AS coins "  # noqa: S608 - our own text
-    f"FROM ({_GIFTS}) g GROUP BY sender ORDER BY sender"
+    f"SELECT {_STANDING} FROM ({_ROOM_GIFTS}) g WHERE partition = :partition "  # noqa: S608 - our own text
+    "GROUP BY sender HAVING sum(g.gifts) > 0 ORDER BY sender"
 )
-_SHARES = text(
-    "SELECT g.partition, count(*) AS gifts, sum(g.coins) AS coins, sum(g.diamonds) AS diamonds "  # noqa: S608 - our own text
-    f"FROM ({_ROOM_GIFTS}) g JOIN unnest(CAST(:partitions AS int[]), CAST(:upto AS bigint[])) AS v(partition, n) "
-    "ON g.partition = v.partition AND g.n <= v.n GROUP BY 1"
-)
-_RANKS = text(
-    "SELECT g.sender, coalesce(sum(g.coins) FILTER (WHERE NOT g.anonymous), 0) AS coins "  # noqa: S608 - our own text
-    f"FROM ({_ROOM_GIFTS}) g JOIN unnest(CAST(:partitions AS int[]), CAST(:upto AS bigint[])) AS v(partition, n) "
-    "ON g.partition = v.partition AND g.n <= v.n GROUP BY 1"
-)
+_SHARES = text(f"SELECT g.partition, {_SUMS} {_UPTO} GROUP BY 1")
+_RANKS = text(f"SELECT {_STANDING} {_UPTO} GROUP BY 1 HAVING sum(g.gifts) > 0")
 _RECEIVERS = text(
-    "SELECT g.receiver, sum(g.diamonds) AS diamonds FROM gifts g "
+    "SELECT g.receiver, sum(g.diamonds) AS diamonds FROM (SELECT partition, n, receiver, diamonds FROM gifts "
+    "WHERE room = :room UNION ALL SELECT r.partition, r.n, b.receiver, -r.diamonds FROM gift_revocations r "
+    "JOIN gifts b ON (b.partition, b.epoch, b.n) = (r.partition, r.gift_epoch, r.gift_n) WHERE r.room = :room) g "
     "JOIN unnest(CAST(:partitions AS int[]), CAST(:upto AS bigint[])) AS v(partition, n) "
-    "ON g.partition = v.partition AND g.n <= v.n WHERE g.room = :room GROUP BY 1 ORDER BY 1"
+    "ON g.partition = v.partition AND g.n <= v.n GROUP BY 1 ORDER BY 1"
 )
 _REVOKED = text(
-    "SELECT count(*) AS gifts, coalesce(sum(coins), 0) AS coins, coalesce(sum(diamonds), 0) AS diamonds "
-    "FROM corrections WHERE room = :room AND status IN ('approved', 'applied')"
+    "SELECT count(*) AS gifts, coalesce(sum(g.coins), 0) AS coins, coalesce(sum(g.diamonds), 0) AS diamonds "
+    "FROM gift_revocations g JOIN unnest(CAST(:partitions AS int[]), CAST(:upto AS bigint[])) AS v(partition, n) "
+    "ON g.partition = v.partition AND g.n <= v.n WHERE g.room = :room"
 )
 _ROOMS = text(
     "SELECT id FROM rooms WHERE status = 'live' OR ended_at > now() - make_interval(secs => :ended_s) ORDER BY id"
@@ -102,9 +110,13 @@ async def last_gifts(
 async def share_of(connection: AsyncConnection, room: str, partition: int) -> tuple[BookedShare, list[BookedGifter]]:
     """What a room should have from one partition, and who gave it."""
     at = {"room": room, "partition": partition}
-    row = (await connection.execute(_SHARE, at)).one()
-    gifters = [BookedGifter(g.sender, int(g.coins)) for g in await connection.execute(_GIFTERS, at)]
-    return BookedShare(row.gifts, int(row.coins), int(row.diamonds), row.last_n), gifters
+    row = (await connection.execute(_SHARE, at)).one()._mapping  # noqa: SLF001 - SQLAlchemy's public name
+    gifters = [_gifter(found) for found in await connection.execute(_GIFTERS, at)]
+    return BookedShare(*(int(row[name] or 0) for name in ("gifts", "coins", "diamonds", "last_n"))), gifters
+
+
+def _gifter(row: Row[Any]) -> BookedGifter:
+    return BookedGifter(row.sender, int(row.gifts), int(row.coins), int(row.reached_ms))
 
 
 async def active_rooms(connection: AsyncConnection, ended_s: float) -> list[str]:
@@ -121,12 +133,12 @@ async def booked_shares(
 ) -> dict[int, tuple[int, int, int]]:
     """Gifts, coins and diamonds of a room from each partition, up to an n per partition."""
     rows = await connection.execute(_SHARES, _upto(room, upto))
-    return {row.partition: (row.gifts, int(row.coins), int(row.diamonds)) for row in rows}
+    return {row.partition: (int(row.gifts), int(row.coins), int(row.diamonds)) for row in rows}
 
 
-async def booked_ranks(connection: AsyncConnection, room: str, upto: Mapping[int, int]) -> dict[str, int]:
-    """What each gifter of a room has given not anonymously, up to an n per partition."""
-    return {row.sender: int(row.coins) for row in await connection.execute(_RANKS, _upto(room, upto))}
+async def booked_gifters(connection: AsyncConnection, room: str, upto: Mapping[int, int]) -> dict[str, BookedGifter]:
+    """The gifters of a room, up to an n per partition."""
+    return {row.sender: _gifter(row) for row in await connection.execute(_RANKS, _upto(room, upto))}
 
 
 async def receivers_of(connection: AsyncConnection, room: str, upto: Mapping[int, int]) -> dict[str, int]:
@@ -134,7 +146,7 @@ async def receivers_of(connection: AsyncConnection, room: str, upto: Mapping[int
     return {row.receiver: int(row.diamonds) for row in await connection.execute(_RECEIVERS, _upto(room, upto))}
 
 
-async def revocations_in(connection: AsyncConnection, room: str) -> dict[str, int]:
-    """Gifts of a room that operators have undone: how many, their coins and diamonds."""
-    row = (await connection.execute(_REVOKED, {"room": room})).one()
+async def revocations_in(connection: AsyncConnection, room: str, upto: Mapping[int, int]) -> dict[str, int]:
+    """Gifts of a room that were revoked, up to an n per partition: how many, their coins and diamonds."""
+    row = (await connection.execute(_REVOKED, _upto(room, upto))).one()
     return {"gifts": row.gifts, "coins": int(row.coins), "diamonds": int(row.diamonds)}

@@ -5,12 +5,15 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from livegift.ledger.audit import EXAMPLES_MAX
 
-# Everything about each match that somebody may have a row of.
+# Everything about each match that somebody may have a row of. What was added to gifts that were revoked is not used.
 _FIGURES = """
-    WITH added AS (SELECT match_id AS id, sum(coins) AS coins, sum(diamonds) AS diamonds FROM gift_matches GROUP BY 1),
+    WITH added AS (SELECT match_id AS id, sum(coins) AS coins, sum(diamonds) AS diamonds FROM gift_matches x
+        WHERE NOT EXISTS (SELECT 1 FROM gift_revocations v
+            WHERE (v.partition, v.gift_epoch, v.gift_n) = (x.partition, x.epoch, x.n)) GROUP BY 1),
     posted AS (SELECT split_part(ref, ':', 1) AS id, sum(amount) FILTER (WHERE reason = 'sponsor') AS funded,
         sum(amount) FILTER (WHERE reason = 'sponsor_return') AS released,
-        sum(amount) FILTER (WHERE reason = 'sponsor_loss') AS lost
+        sum(CASE WHEN credit = 'coins:sponsor_loss' THEN -amount ELSE amount END)
+            FILTER (WHERE reason = 'sponsor_loss') AS lost
         FROM postings WHERE reason IN ('sponsor', 'sponsor_return', 'sponsor_loss') GROUP BY 1),
     moved AS (SELECT split_part(ref, ':', 2) AS id, user_id,
         sum(amount) FILTER (WHERE reason = 'sponsor') AS paid,

@@ -217,7 +217,8 @@ class PartitionRecovery:
         there = await repair.open_streaks()
         await repair.drop_streaks(key for key, combo in there.items() if combo in ended)
         # What was forgotten took its streaks along, also those that had begun before.
-        after = position_at(max(common.n - STREAK_LOOKBACK_ENTRIES, 0), bases) if forgotten else common
+        looks_back = forgotten or await ledger.has_revocations_after(connection, partition, common)
+        after = position_at(max(common.n - STREAK_LOOKBACK_ENTRIES, 0), bases) if looks_back else common
         since_ms = int((time.time() - STREAK_REOPEN_S) * 1000)
         booked = await ledger.streaks_after(connection, partition, after, since_ms)
         kinds = {kind.id: kind for kind in await read_gifts(self._database)}

@@ -37,6 +37,10 @@ def revoked_above(share: Share, bases: Bases) -> int | None:
     return end if end is not None and share.position.n > end else None
 
 
+def _gifter(booked: ledger.BookedGifter) -> Gifter:
+    return Gifter(booked.user, booked.gifts, booked.coins, booked.reached_ms)
+
+
 def _refuse_set_back(checkpoints: Mapping[int, Position], known: Mapping[int, Position]) -> None:
     """Raise LedgerUnavailableError when the ledger does not know any more what it has said."""
     if any(checkpoints.get(p, START) < at for p, at in known.items()):
@@ -89,18 +93,18 @@ class RoomRecovery:
                 booked, gifters = await ledger.share_of(connection, room, partition)
             if revoke is None and share.position.n >= booked.last_n:
                 return
-            known = {gifter.user for gifter in gifters}
+            names = {gifter.user for gifter in gifters}
             strangers = []
             if revoke is not None:
-                here = await self._rooms.ranks(room)
+                here = await self._rooms.gifters(room)
                 mine = [user for user in here if partition_of(user, len(self._outbox.roots)) == partition]
-                strangers = [user for user in mine if user not in known]
+                strangers = [user for user in mine if user not in names]
             revoked = await self._rooms.correct(
                 room,
                 partition,
                 share,
                 Share("", to, booked.gifts, booked.coins, booked.diamonds),
-                (Gifter(g.user, g.coins, wire.user_json(g.user, g.user, None)) for g in gifters),
+                ((_gifter(known), wire.user_json(known.user, known.user, None)) for known in gifters),
                 strangers,
                 revoke_above=revoke,
                 room_lost=room_lost or revoke is None,

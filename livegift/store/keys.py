@@ -89,9 +89,9 @@ def room_channel(room: str) -> str:
     return f"{room_root(room)}:events"
 
 
-def room_ranks(room: str) -> str:
-    """The zset of a room's gifters."""
-    return f"{room_root(room)}:ranks"
+def room_gifters(room: str) -> str:
+    """The hash of a room's gifters."""
+    return f"{room_root(room)}:gifters"
 
 
 def partition_channel(root: str) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 from livegift.domain.allowances import NO_LIMITS, NO_USAGE, Limits, Usage
 from livegift.domain.combos import StreakKey
-from livegift.domain.journal import GiftSent, LimitsChanged, WalletChanged
+from livegift.domain.journal import Entry, GiftSent, LimitsChanged, WalletChanged
 from livegift.domain.partitions import Position
 from livegift.errors import StoreUnavailableError
 from livegift.limits import REPAIR_CHUNK
@@ -66,12 +66,7 @@ class OpenStreak:
     @property
     def key(self) -> str:
         """The streak's field in Redis."""
-        return streak_key(self.room, self.gift_id, self.to, anonymous=self.anonymous, user=self.user)
-
-
-def streak_key(room: str, gift_id: str, to: str, *, anonymous: bool, user: str) -> str:
-    """The field of a streak in Redis."""
-    return StreakKey(user, room, gift_id, to, anonymous).text
+        return StreakKey(self.user, self.room, self.gift_id, self.to, self.anonymous).text
 
 
 def _wallet(wallet: WalletState) -> tuple[str | int, ...]:
@@ -128,12 +123,7 @@ class Repair:
         entries = [row.entry for row in rows if row.entry is not None]
         refs = [(entry.user, ref) for entry in entries if (ref := ref_of(entry)) is not None]
         await self._call("refs_drop", refs)
-        streaks = [
-            (streak_key(e.room, e.gift_id, e.to, anonymous=e.anonymous, user=e.user),)
-            for e in entries
-            if not isinstance(e, WalletChanged | LimitsChanged)
-        ]
-        await self._call("streaks_drop", streaks)
+        await self._call("streaks_drop", [(key,) for entry in entries if (key := _streak_of(entry)) is not None])
 
     async def put_wallets(self, wallets: Iterable[WalletState]) -> None:
         """Write balances and seqs."""
@@ -195,6 +185,16 @@ class Repair:
     async def put_position(self, common_n: int, at: Position, gifts: int, coins: int) -> None:
         """Cut what is above `common_n` out of the outbox and say where the partition is now: the last step."""
         await self._store.call(call("partition_put", self._root, self._token, common_n, *at, gifts, coins))
+
+
+def _streak_of(entry: Entry) -> str | None:
+    """The key of the streak that an entry may have changed."""
+    if isinstance(entry, LimitsChanged):
+        return None
+    gift = entry.revokes if isinstance(entry, WalletChanged) else entry
+    if gift is None:
+        return None
+    return StreakKey(entry.user, gift.room, gift.gift_id, gift.to, gift.anonymous).text
 
 
 def ref_of(entry: object) -> str | None:

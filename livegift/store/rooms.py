@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 from livegift.domain.partitions import START, Position
 from livegift.errors import StoreUnavailableError
@@ -24,12 +25,13 @@ from livegift.store.outbox import Life
 class Publication:
     """One journal entry as a room gets it. `body` is the event's JSON without the opening brace and `seq`.
 
-    `life` is the one in which its relay has begun.
+    For what is revoked it is `revoked_gift`: the room writes that event itself. `life` is the one in which its relay
+    has begun.
     """
 
     partition: int
     position: Position
-    ends_streak: bool
+    kind: Literal["gift", "end", "revoke"]
     coins: int
     diamonds: int
     user: str
@@ -37,6 +39,7 @@ class Publication:
     user_json: bytes
     combo_id: str
     body: bytes
+    ts_ms: int
     life: Life
 
 
@@ -75,11 +78,15 @@ class Share:
 
 @dataclass(frozen=True, slots=True)
 class Gifter:
-    """What a user has given in a room; 0 coins for one who was only ever anonymous."""
+    """What a user has given in a room: gifts that count, and the coins of those that were not anonymous.
+
+    `reached_ms` is when the last of those was sent (0: none). Of equals who was there first stands first.
+    """
 
     user: str
+    gifts: int
     coins: int
-    user_json: bytes
+    reached_ms: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +99,11 @@ class Totals:
     watermarks: dict[int, Position]
 
 
+def revoked_gift(event_id: str, combo_id: str, count: int) -> bytes:
+    """What a revocation has as `body`: the gift's event and its streak as clients know them, and how many it was."""
+    return f"{event_id} {combo_id} {count}".encode()
+
+
 def publish(room: str, publications: Iterable[Publication]) -> Command:
     """The call that publishes to one room; what it has already is passed over. Its reply is the number of new ones."""
     args: list[str | bytes | int] = [ROOM_LOG_EVENTS_MAX, TOP_GIFTERS]
@@ -100,7 +112,7 @@ def publish(room: str, publications: Iterable[Publication]) -> Command:
             item.partition,
             item.position.epoch,
             item.position.n,
-            "end" if item.ends_streak else "gift",
+            item.kind,
             item.coins,
             item.diamonds,
             item.user,
@@ -108,6 +120,7 @@ def publish(room: str, publications: Iterable[Publication]) -> Command:
             item.user_json,
             item.combo_id,
             item.body,
+            item.ts_ms,
             *item.life,
         )
     return call("room_publish", keys.room_root(room), *args)
@@ -210,13 +223,13 @@ class Rooms:
         partition: int,
         before: Share,
         after: Share,
-        gifters: Iterable[Gifter],
+        gifters: Iterable[tuple[Gifter, bytes]],
         forget: Iterable[str] = (),
         *,
         revoke_above: int | None = None,
         room_lost: bool = False,
     ) -> int | None:
-        """Put one partition's share right.
+        """Put one partition's share right. With each gifter comes the JSON of the user, where the room has none.
 
         `revoke_above`: what the room has published of the share's epoch beyond that n does not count. `room_lost`: what
         the room has numbered lately is worth nothing.
@@ -224,7 +237,7 @@ class Rooms:
         Returns how many gifts were revoked, or None when the share is not `before` any more.
         """
         gone = list(forget)
-        known = [arg for g in gifters for arg in (g.user, g.coins, g.user_json)]
+        known = [arg for g, shown in gifters for arg in (g.user, g.gifts, g.coins, g.reached_ms, shown)]
         position = after.position
         command = call(
             "room_correct",
@@ -245,21 +258,19 @@ class Rooms:
         revoked = int(await self._store.call(command))
         return None if revoked < 0 else revoked
 
-    async def ranks(self, room: str) -> dict[str, int]:
-        """Everybody who has a rank in a room, and had one all the while this takes, with the coins it counts.
-
-        Raises StoreUnavailableError.
-        """
+    async def gifters(self, room: str) -> dict[str, Gifter]:
+        """Everybody who is a gifter of a room, and was one all the while this takes. Raises StoreUnavailableError."""
         root = keys.room_root(room)
-        found: dict[str, int] = {}
+        found: dict[str, Gifter] = {}
         cursor = b"0"
         while True:
-            command = ("ZSCAN", keys.room_ranks(room), cursor, "COUNT", GIFTERS_PAGE)
+            command = ("HSCAN", keys.room_gifters(room), cursor, "COUNT", GIFTERS_PAGE)
             (reply,) = await self._store.node_of(root).exchange([command])
             if not isinstance(reply, list):
                 raise StoreUnavailableError(f"the gifters of {room} can't be read: {reply}", executed=False)
             cursor, pairs = reply
-            found |= {name.decode(): int(coins) for name, coins in zip(pairs[::2], pairs[1::2], strict=True)}
+            for name, row in zip(pairs[::2], pairs[1::2], strict=True):
+                found[name.decode()] = Gifter(name.decode(), *map(int, row.split(b" ")))
             if cursor == b"0":
                 return found
 

@@ -10,6 +10,7 @@ import msgspec
 from msgspec import Struct
 
 from livegift.domain.allowances import NO_LIMITS, NO_USAGE, Caps, Exceeded, Kind, Limits, Policy, Usage, Whose
+from livegift.domain.combos import StreakKey
 from livegift.domain.partitions import partition_of
 from livegift.domain.spending import Accepted, Change, GiftSend, LimitsSet, Refused, SetLimits
 from livegift.errors import StoreUnavailableError
@@ -127,6 +128,19 @@ def gift_send(
     return call("gift_send", root, *args)
 
 
+def change_command(root: str, change: Change, ref_ttl_s: int) -> Command:
+    """The call that changes a wallet. Its reply is for `parse_outcome`."""
+    args = (ref_ttl_s, change.user, change.ref, change.payload_hash, change.delta, change.reason)
+    gift = change.revokes
+    if gift is not None:
+        streak = StreakKey(change.user, gift.room, gift.gift_id, gift.to, gift.anonymous).text
+        combo = gift.combo_id.partition("-")[2]
+        return call("wallet_revoke", root, *args, msgspec.json.encode(gift), streak, combo, gift.count)
+    if change.delta > 0 and not change.overdraw:
+        return call("wallet_credit", root, *args)
+    return call("wallet_correct", root, *args, "1" if change.overdraw else "0")
+
+
 def parse_outcome(reply: bytes) -> Outcome:
     """One gift's or change's reply. Raises ValueError for what no version of the function says."""
     kind, *fields = reply.decode().split("|")
@@ -205,12 +219,7 @@ class Wallets:
 
         Raises StoreUnavailableError: the outcome is unknown, repeat the same ref.
         """
-        root = self.root_of(change.user)
-        args = (self.ref_ttl_s, change.user, change.ref, change.payload_hash, change.delta, change.reason)
-        if change.delta > 0 and not change.overdraw:
-            command = call("wallet_credit", root, *args)
-        else:
-            command = call("wallet_correct", root, *args, "1" if change.overdraw else "0")
+        command = change_command(self.root_of(change.user), change, self.ref_ttl_s)
         outcome = parse_outcome(await self._store.call(command))
         if isinstance(outcome, Unknown):
             raise StoreUnavailableError(outcome.message)

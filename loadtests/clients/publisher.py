@@ -72,7 +72,7 @@ def for_livegift(room: str, due: Sequence[tuple[int, int]]) -> list[Command]:
             Publication(
                 partition=PARTITION,
                 position=Position(EPOCH, number + 1),
-                ends_streak=False,
+                kind="gift",
                 coins=ROSE.coins,
                 diamonds=ROSE.diamond_count,
                 user=user,
@@ -80,6 +80,7 @@ def for_livegift(room: str, due: Sequence[tuple[int, int]]) -> list[Command]:
                 user_json=sender,
                 combo_id=f"c-{number % SENDERS}",
                 body=body,
+                ts_ms=meant_at_ns // 1_000_000,
                 life=Life(EPOCH, 1),
             )
         )

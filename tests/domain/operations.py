@@ -8,6 +8,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 
 from livegift.domain.allowances import NO_POLICY, Caps, Policy
+from livegift.domain.journal import GiftRevoked
 from livegift.domain.money import AMOUNT_MAX
 from livegift.domain.spending import (
     Accepted,
@@ -119,6 +120,31 @@ def corrections() -> st.SearchStrategy[Change]:
     )
 
 
+def revocations() -> st.SearchStrategy[Change]:
+    """The coins of a gift come back; its streak may go on, be over or be another one by now."""
+    gifts = st.builds(
+        GiftRevoked,
+        event_id=st.just("3-1-4"),
+        room=mostly(*ROOMS),
+        to=mostly("dan", "eve"),
+        gift_id=mostly("rose", "heart"),
+        combo_id=st.sampled_from([f"3-1-{n}" for n in range(3, 9)]),
+        count=mostly(1, 2, 3, 999),
+        coins=st.just(5),
+        diamonds=st.just(5),
+        anonymous=mostly(False, True),
+    )
+    return st.builds(
+        Change,
+        st.sampled_from(USERS),
+        st.sampled_from(REFS),
+        mostly(*HASHES),
+        amounts(),
+        st.just("revocation"),
+        revokes=gifts,
+    )
+
+
 def limit_changes() -> st.SearchStrategy[SetLimits]:
     """A viewer's change of limits or an operator's freeze, often of a version that is not the one there is."""
     caps = st.one_of(st.none(), st.sampled_from((0, 10, 300, 5_000)))
@@ -139,7 +165,8 @@ def operations(timeouts: Sequence[int], others: Sequence[Operation] = ()) -> st.
     gifts = st.builds(
         Gifts, st.lists(gift_sends(), min_size=2, max_size=5).map(tuple), st.sampled_from(tuple(timeouts))
     )
-    kinds: list[st.SearchStrategy[Operation]] = [gifts, gifts, gifts, deposits(), corrections(), limit_changes()]
+    kinds: list[st.SearchStrategy[Operation]] = [gifts, gifts, gifts, deposits(), corrections(), revocations()]
+    kinds.append(limit_changes())
     if others:
         kinds.append(st.sampled_from(tuple(others)))
     coins = st.sampled_from((50_000, 50_000, 50_000, 1_000, 20, AMOUNT_MAX - 1, AMOUNT_MAX))

@@ -25,6 +25,8 @@ from livegift.domain.sponsors import (
     match_id_of,
     matched_legs,
     return_ref,
+    take_back,
+    taken_back_legs,
 )
 from tests.domain.operations import quick
 
@@ -171,7 +173,8 @@ class World:
 
     def __init__(self) -> None:
         self.match = NEW
-        self.saved = (NEW, Counter[str](), set[tuple[str, str]]())
+        self.added: list[tuple[str, Matched]] = []
+        self.saved = (NEW, Counter[str](), set[tuple[str, str]](), self.added)
         self.accounts: Counter[str] = Counter()
         self.posted: set[tuple[str, str]] = set()
         self.refs: dict[str, int] = {}
@@ -216,8 +219,19 @@ class World:
         self.match, added = match_gift(self.match, gift(count=count))
         if added is not None:
             self.move(legs(added))
+            self.added = [*self.added, (f"c{len(self.posted)}-{len(self.added)}", added)]
         if self.match.status == "active" and is_exhausted(self.match, 1):
             self.end("exhausted")
+
+    def revoke(self, which: int) -> None:
+        """A gift that was matched is revoked, whatever has become of the match."""
+        if self.added:
+            revocation, added = self.added[which % len(self.added)]
+            self.added = [pair for pair in self.added if pair[0] != revocation]
+            self.move(taken_back_legs(added, 7, "cho"))
+            step = take_back(self.match, added, revocation)
+            self.match = step.match
+            self.post(step.acts)
 
     def end(self, status: str = "ended") -> None:
         step = end(self.match, status)  # type: ignore[arg-type]
@@ -225,17 +239,17 @@ class World:
         self.post(step.acts)
 
     def save(self) -> None:
-        self.saved = (self.match, Counter(self.accounts), set(self.posted))
+        self.saved = (self.match, Counter(self.accounts), set(self.posted), self.added)
         self.saved_booked = self.booked
 
     def set_back(self) -> None:
         """The ledger becomes what it was; the journal still has everything."""
-        self.match, accounts, posted = self.saved
+        self.match, accounts, posted, self.added = self.saved
         self.accounts, self.posted = Counter(accounts), set(posted)
         self.booked = getattr(self, "saved_booked", 0)
 
     def finish(self) -> None:
-        for _ in range(4):
+        for _ in range(12):
             while self.booked < len(self.journal):
                 self.book()
             self.end()
@@ -246,6 +260,7 @@ acts = st.lists(
     st.one_of(
         st.sampled_from([(name,) for name in ("pay", "book", "end", "give_back", "save", "set_back")]),
         st.tuples(st.just("gift"), st.integers(1, 60)),
+        st.tuples(st.just("revoke"), st.integers(0, 3)),
     ),
     max_size=16,
 )
@@ -271,6 +286,32 @@ def test_whatever_dies_or_is_set_back_coins_are_used_or_given_back(happened: lis
     if match.partition is not None:
         assert match.status == "returned" or not match.remaining_coins
     assert sum(balance for name, balance in accounts.items() if name.startswith("coins:")) == 0
+
+
+@quick
+@given(gifts, st.integers(1, 9))
+def test_revoking_all_gifts_leaves_nothing_of_a_match(sent: list[GiftSent], factor: int) -> None:
+    begun = active(replace(NEW, gift_id=None, factor=factor))
+    matched, added = match_gifts([begun], sent)
+    match, moves = matched["m1"], [move for _, each in added for move in legs(each)]
+    for index, each in added:
+        moves += taken_back_legs(each, 7, "cho")
+        match = take_back(match, each, str(index)).match
+    assert match == begun
+    assert set(sums(moves).values()) <= {0}
+
+
+def test_what_comes_free_of_a_match_that_was_given_back_is_due_once_more() -> None:
+    match, added = match_gift(active(), gift(count=30))
+    assert added is not None
+    over = give_back(end(match).match, entry(70)).match
+    assert (over.status, over.due_coins) == ("returned", 0)
+    step = take_back(over, added, "c1")
+    assert (step.match.status, step.match.due_coins, return_ref(step.match)) == ("ended", 30, "sponsor-return:m1:70")
+    assert [(act.reason, act.ref) for act in step.acts] == [("sponsor_return", "m1:revoked:c1")]
+    assert give_back(step.match, entry(30)).match.status == "returned"
+    with pytest.raises(ValueError, match="can't be taken back"):
+        take_back(step.match, added, "c2")
 
 
 @quick

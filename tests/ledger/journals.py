@@ -6,8 +6,8 @@ from typing import Any
 from msgspec import Raw
 from sqlalchemy import select, text
 
-from livegift.domain.journal import Entry, GiftSent, StreakEnded, WalletChanged
-from livegift.domain.partitions import Position
+from livegift.domain.journal import Entry, GiftRevoked, GiftSent, StreakEnded, WalletChanged
+from livegift.domain.partitions import Position, event_id
 from livegift.ledger import tables
 from livegift.ledger.arming import begin_epoch, lock_checkpoint
 from livegift.ledger.engine import Database
@@ -51,6 +51,21 @@ class Journal:
             anonymous=False, ts_ms=seq, user_json=JSON, details_json=JSON, message_json=JSON,
         ))
         # fmt: on
+
+    def revoke(self, index: int, ref: str, *, whole: bool = True) -> "Journal":
+        """The coins of the gift at `index` come back by correction `ref`; not `whole` is how it was before."""
+        position, gift = self.entries[index]
+        assert isinstance(gift, GiftSent)
+        seq, balance = self._move(gift.user, gift.coins)
+        name = event_id(self.partition, position)
+        # fmt: off
+        revokes = GiftRevoked(
+            name, gift.room, gift.to, gift.gift_id, gift.combo_id, gift.count, gift.coins, gift.diamonds,
+            gift.anonymous,
+        ) if whole else None
+        # fmt: on
+        entry = WalletChanged(gift.user, seq, balance, f"revocation:{ref}", gift.coins, "revocation", 1, "", revokes)
+        return self.append(entry)
 
     def streak_end(self, user: str, to: str) -> "Journal":
         return self.append(StreakEnded(user, "r1", to, "rose", "0-1-1", 3, False, 1, JSON, JSON))

@@ -83,7 +83,13 @@ async def test_what_was_revoked_is_neither_pending_nor_available(database: Datab
     await corrections.settle_decision(database, "c1", "second", approve=True)
     for hold_h in (0, 24):
         found = await earned(database, hold_h=hold_h)
+        assert (found.total, found.pending, found.available) == (1_000, 1_000, 0), "the coins are on their way"
+    journal = Journal(3).credit("fan-3", 1_000).gift("fan-3", "cleo", 1_000).revoke(1, "c1")
+    await book(database, [journal.stretch(2)])
+    for hold_h in (0, 24):
+        found = await earned(database, hold_h=hold_h)
         assert (found.total, found.pending, found.available) == (0, 0, 0)
+    await passes(database)
 
 
 async def test_many_at_once_get_no_more_than_there_is(database: Database) -> None:

@@ -21,6 +21,7 @@ from livegift.store.wallets import (
     Display,
     Outcome,
     balance_of,
+    change_command,
     gift_send,
     limits_command,
     parse_limits_reply,
@@ -108,10 +109,7 @@ class Live:
 
     def change_command(self, change: Change, ttl_s: int = REF_TTL_S) -> Command:
         """Of the function that `Wallets.change` would take."""
-        args = (ttl_s, change.user, change.ref, change.payload_hash, change.delta, change.reason)
-        if change.delta > 0 and not change.overdraw:
-            return call("wallet_credit", self.root, *args)
-        return call("wallet_correct", self.root, *args, "1" if change.overdraw else "0")
+        return change_command(self.root, change, ttl_s)
 
     def limits_command(self, asked: SetLimits) -> Command:
         return limits_command(self.root, asked)

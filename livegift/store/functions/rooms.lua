@@ -3,6 +3,9 @@
 --
 -- Hash ':watermarks': partition -> '<epoch>-<n> <gifts> <coins> <diamonds>', the last entry and what came from that partition
 -- in all, so that one partition's share can be put right; 'f' .. partition -> its fences, '<epoch>-<base>,…' (decision 007).
+-- Hash ':gifters': user -> '<gifts> <coins> <reached ms>', gifts that count and coins that were not given anonymously, and when the
+-- last gift of those was sent. Zset ':board': the same users by coins, the member being that time counted down and the user, so
+-- that of equals who was there first comes first (decision 019). The ledger knows all of it, so it can be put back.
 
 -- Memory of this very process. No gate: it may have lost something, and publishes nothing before the aggregator has compared
 -- its rooms with the ledger and opened the gate with a token above all before. A room takes the token as its epoch at its
@@ -45,15 +48,22 @@ end
 -- whether it was somebody new, and a new name that does not change it who it was.
 local function totals_json(root, state)
   return '{"gifts":' .. int(state.gifts) .. ',"coins":' .. int(state.coins) .. ',"diamonds":' .. int(state.diamonds)
-    .. ',"gifters":' .. int(redis.call('ZCOUNT', root .. ':ranks', '(0', '+inf')) .. '}'
+    .. ',"gifters":' .. int(redis.call('ZCOUNT', root .. ':board', '(0', '+inf')) .. '}'
+end
+
+-- Where a user stands among those with as many coins: equal scores of a zset are in the order of their members.
+local TIME_DIGITS, TIME_MAX = 15, 999999999999999  -- below 2^53
+
+local function board_member(user, reached_ms)
+  return string.format('%015d', TIME_MAX - reached_ms) .. user
 end
 
 -- The first `count` gifters. Those with nothing but anonymous gifts stand at 0 and are not shown.
 local function top_json(root, count)
-  local ranks = redis.call('ZRANGE', root .. ':ranks', 0, count - 1, 'REV', 'WITHSCORES')
+  local ranks = redis.call('ZRANGE', root .. ':board', 0, count - 1, 'REV', 'WITHSCORES')
   if #ranks == 0 then return '[]' end
   local users = {}
-  for i = 1, #ranks, 2 do users[#users + 1] = ranks[i] end
+  for i = 1, #ranks, 2 do users[#users + 1] = ranks[i]:sub(TIME_DIGITS + 1) end
   local names = redis.call('HMGET', root .. ':names', unpack(users))
   local rows = {}
   for i = 1, #users do
@@ -65,6 +75,77 @@ local function top_json(root, count)
   return '[' .. table.concat(rows, ',') .. ']'
 end
 
+-- A gifter's row: gifts, coins, reached ms.
+local function parse_gifter(row)
+  if not row then return 0, 0, 0 end
+  local gifts, coins, reached = row:match('^(%d+) (%d+) (%d+)$')
+  return tonumber(gifts), tonumber(coins), tonumber(reached)
+end
+
+-- Adds to gifters: `more` is user -> { gifts, coins, reached_ms }. Who has no gift left that counts is no gifter.
+local function add_to_gifters(root, more)
+  local users = {}
+  for user in pairs(more) do users[#users + 1] = user end
+  if #users == 0 then return end
+  local known = redis.call('HMGET', root .. ':gifters', unpack(users))
+  local old, board, rows, gone = {}, {}, {}, {}
+  for i, user in ipairs(users) do
+    local gifts, coins, reached = parse_gifter(known[i])
+    local before = known[i] and board_member(user, reached)
+    local add = more[user]
+    gifts, coins, reached = gifts + add.gifts, coins + add.coins, math.max(reached, add.reached_ms)
+    if gifts > 0 then
+      local member = board_member(user, reached)
+      if before and before ~= member then old[#old + 1] = before end
+      board[#board + 1] = int(coins)
+      board[#board + 1] = member
+      rows[#rows + 1] = user
+      rows[#rows + 1] = int(gifts) .. ' ' .. int(coins) .. ' ' .. int(reached)
+    elseif before then
+      old[#old + 1] = before
+      gone[#gone + 1] = user
+    end
+  end
+  if #old > 0 then redis.call('ZREM', root .. ':board', unpack(old)) end
+  if #board > 0 then
+    redis.call('ZADD', root .. ':board', unpack(board))
+    redis.call('HSET', root .. ':gifters', unpack(rows))
+  end
+  if #gone > 0 then
+    redis.call('HDEL', root .. ':gifters', unpack(gone))
+    redis.call('HDEL', root .. ':names', unpack(gone))
+  end
+end
+
+-- Makes a gifter's row what it should be; without gifts: none.
+local function set_gifter(root, user, gifts, coins, reached_ms)
+  local known = redis.call('HGET', root .. ':gifters', user)
+  if known then
+    local _, _, before_ms = parse_gifter(known)
+    redis.call('ZREM', root .. ':board', board_member(user, before_ms))
+  end
+  if gifts then
+    redis.call('ZADD', root .. ':board', int(coins), board_member(user, reached_ms))
+    redis.call('HSET', root .. ':gifters', user, int(gifts) .. ' ' .. int(coins) .. ' ' .. int(reached_ms))
+  elseif known then
+    redis.call('HDEL', root .. ':gifters', user)
+    redis.call('HDEL', root .. ':names', user)
+  end
+end
+
+-- The one writer of `gift.revoked`, whoever revoked: without the opening brace.
+local function revoked_body(gift_id, ts_ms, combo_id, count, coins, diamonds)
+  return '"type":"gift.revoked","id":"' .. gift_id .. '-revoked","ts_ms":' .. ts_ms .. ',"gift_event_id":"' .. gift_id
+    .. '","combo_id":"' .. combo_id .. '","count":' .. count .. ',"coins":' .. coins .. ',"diamonds":' .. diamonds .. '}'
+end
+
+-- The last event of an open streak without `count` of its gifts, or nil when there is none left.
+local function shortened(event, count)
+  local head, repeated, rest = event:match('^(.-"repeat_count":)(%d+)(.*)$')
+  local left = tonumber(repeated or '0') - count
+  if left > 0 then return head .. int(left) .. rest end
+end
+
 -- Numbers one event and writes it to the log. `body` is its JSON without the opening brace. `place`, where it comes from a
 -- journal, is its entry's '<partition>-<epoch>-<n>', which the event does not tell.
 local function number(root, state, log_max, body, place)
@@ -74,7 +155,7 @@ local function number(root, state, log_max, body, place)
   return event
 end
 
-local SUFFIXES = { 'state', 'watermarks', 'ranks', 'names', 'combos', 'log', 'announced', 'viewers', 'matches' }
+local SUFFIXES = { 'state', 'watermarks', 'gifters', 'board', 'names', 'combos', 'log', 'announced', 'viewers', 'matches' }
 
 -- A room that has ended goes some day, with what is still published to it after its end.
 local function expire(root, ttl_s)
@@ -119,7 +200,7 @@ local function is_due(share, epoch, n)
   return true
 end
 
-local PUBLISH_FIELDS = 13
+local PUBLISH_FIELDS = 14
 
 -- Whether a relay that has begun in this life of a partition may publish.
 local function is_late(partition, epoch, generation)
@@ -128,54 +209,90 @@ local function is_late(partition, epoch, generation)
   return epoch < floor.epoch or (epoch == floor.epoch and generation < floor.generation)
 end
 
--- ARGV: log limit, top size, then PUBLISH_FIELDS per entry: partition, epoch, n, kind (gift, end), coins, diamonds, user,
--- anonymous, user json, combo id ('' for a gift without a streak), body, epoch and generation in which its relay has begun.
--- Entries of a partition come in their order.
+-- A gift of a partition that the room does not count any more. `at`: what open streaks and gifters become by the call.
+local function take_back(root, at, item)
+  local gift_id, combo_id, count = item.body:match('^(%S+) (%S+) (%d+)$')
+  at.add_to(item.user, -1, item.anonymous and 0 or -item.coins, 0)
+  local open = at.combos[item.combo]
+  if not open and not at.ended[item.combo] then open = redis.call('HGET', root .. ':combos', item.combo) end
+  if open then
+    at.combos[item.combo] = shortened(open, tonumber(count))
+    at.ended[item.combo] = not at.combos[item.combo] or nil
+  end
+  return revoked_body(gift_id, item.ts_ms, combo_id, count, int(item.coins), int(item.diamonds))
+end
+
+-- ARGV: log limit, top size, then PUBLISH_FIELDS per entry: partition, epoch, n, kind (gift, end, revoke), coins, diamonds, user,
+-- anonymous, user json, combo id ('' for a gift without a streak), body, ts_ms, epoch and generation in which its relay has
+-- begun. Entries of a partition come in their order. What is revoked has as body the ids of the gift's
+-- event and its streak as clients know them, and its count.
 -- Returns the number of entries that were new.
 local function room_publish_1(keys, argv)
   if not gate then return redis.error_reply(CLOSED) end
   local root = keys[1]
   local state = load_state(root)
-  if state.is_gone then return redis.error_reply(GONE) end
+  local is_only_revoked = true
   for i = 3, #argv, PUBLISH_FIELDS do
-    if is_late(argv[i], tonumber(argv[i + 11]), tonumber(argv[i + 12])) then return redis.error_reply(STALE) end
+    is_only_revoked = is_only_revoked and argv[i + 3] == 'revoke'
+    if is_late(argv[i], tonumber(argv[i + 12]), tonumber(argv[i + 13])) then return redis.error_reply(STALE) end
   end
+  -- A gift may be revoked long after its room has ended and is gone. One that was lost is put right from the ledger.
+  if state.is_gone then return is_only_revoked and 0 or redis.error_reply(GONE) end
   local first_seq = state.seq + 1
   local shares, touched, events = {}, {}, {}
-  local ranks, names, combos, ended = {}, {}, {}, {}
+  local names, gifters = {}, {}
+  local at = { combos = {}, ended = {} }
+  function at.add_to(user, gifts, coins, reached_ms)
+    local row = gifters[user]
+    if not row then
+      row = { gifts = 0, coins = 0, reached_ms = 0 }
+      gifters[user] = row
+    end
+    row.gifts, row.coins, row.reached_ms = row.gifts + gifts, row.coins + coins, math.max(row.reached_ms, reached_ms)
+  end
   for i = 3, #argv, PUBLISH_FIELDS do
-    local partition, epoch, n = argv[i], tonumber(argv[i + 1]), tonumber(argv[i + 2])
+    local partition, epoch, n, kind = argv[i], tonumber(argv[i + 1]), tonumber(argv[i + 2]), argv[i + 3]
     local share = shares[partition]
     if not share then
       share = load_share(root, partition)
       shares[partition] = share
     end
-    if is_due(share, epoch, n) then
+    -- What a room has nothing of can't be taken back from it.
+    if is_due(share, epoch, n) and (kind ~= 'revoke' or share.gifts > 0) then
       share.epoch, share.n = epoch, n
       touched[partition] = true
-      local kind, coins, user, combo = argv[i + 3], tonumber(argv[i + 4]), argv[i + 6], argv[i + 9]
-      if kind == 'gift' then
-        local diamonds = tonumber(argv[i + 5])
-        state.gifts, state.coins, state.diamonds = state.gifts + 1, state.coins + coins, state.diamonds + diamonds
-        share.gifts, share.coins, share.diamonds = share.gifts + 1, share.coins + coins, share.diamonds + diamonds
-        local anonymous = argv[i + 7] == '1'
-        ranks[user] = (ranks[user] or 0) + (anonymous and 0 or coins)
-        if not anonymous then names[user] = argv[i + 8] end
-        if combo ~= '' then combos[combo] = argv[i + 10]; ended[combo] = nil end
+      local item = {
+        coins = tonumber(argv[i + 4]), diamonds = tonumber(argv[i + 5]), user = argv[i + 6], anonymous = argv[i + 7] == '1',
+        combo = argv[i + 9], body = argv[i + 10], ts_ms = argv[i + 11],
+      }
+      local body = item.body
+      if kind == 'end' then
+        at.combos[item.combo] = nil
+        at.ended[item.combo] = true
       else
-        combos[combo] = nil
-        ended[combo] = true
+        local sign = kind == 'gift' and 1 or -1
+        state.gifts, state.coins = state.gifts + sign, state.coins + sign * item.coins
+        state.diamonds = state.diamonds + sign * item.diamonds
+        share.gifts, share.coins = share.gifts + sign, share.coins + sign * item.coins
+        share.diamonds = share.diamonds + sign * item.diamonds
+        if kind == 'revoke' then
+          body = take_back(root, at, item)
+        else
+          at.add_to(item.user, 1, item.anonymous and 0 or item.coins, item.anonymous and 0 or tonumber(item.ts_ms))
+          if not item.anonymous then names[item.user] = argv[i + 8] end
+          if item.combo ~= '' then at.combos[item.combo] = '{' .. body; at.ended[item.combo] = nil end
+        end
       end
       local place = argv[i] .. '-' .. argv[i + 1] .. '-' .. argv[i + 2]
-      events[#events + 1] = number(root, state, argv[1], argv[i + 10], place)
+      events[#events + 1] = number(root, state, argv[1], body, place)
     end
   end
   if #events == 0 then return 0 end
   for partition in pairs(touched) do save_share(root, partition, shares[partition]) end
-  for user, coins in pairs(ranks) do redis.call('ZINCRBY', root .. ':ranks', int(coins), user) end
   for user, json in pairs(names) do redis.call('HSET', root .. ':names', user, json) end
-  for combo, body in pairs(combos) do redis.call('HSET', root .. ':combos', combo, '{' .. body) end
-  for combo in pairs(ended) do redis.call('HDEL', root .. ':combos', combo) end
+  add_to_gifters(root, gifters)
+  for combo, body in pairs(at.combos) do redis.call('HSET', root .. ':combos', combo, body) end
+  for combo in pairs(at.ended) do redis.call('HDEL', root .. ':combos', combo) end
   save_and_publish(root, state, first_seq, tonumber(argv[2]), events)
   return #events
 end
@@ -201,16 +318,16 @@ end
 -- Events for the published gifts of a partition's epoch above `base`, newest first, as far as the log reaches back.
 local function revocations(root, partition, epoch, base)
   local found, from, now = {}, '+', int(now_ms())
-  local gift = '^{"seq":%d+,"type":"gift","id":"([^"]+)","ts_ms":%d+,"count":(%d+)'
+  local gift = '^{"seq":%d+,"type":"gift","id":"([^"]+)","ts_ms":%d+,"count":(%d+),"combo_id":"([^"]+)"'
+    .. ',"repeat_count":%d+,"repeat_end":%l+,"coins":(%d+),"diamonds":(%d+)'
   local place = '^' .. partition .. '%-' .. int(epoch) .. '%-(%d+)$'
   while true do
     local rows = redis.call('XREVRANGE', root .. ':log', from, '-', 'COUNT', 100)
     for _, row in ipairs(rows) do
-      local event, n = row[2][2], (row[2][4] or ''):match(place)
-      local id, count = event:match(gift)
+      local n = (row[2][4] or ''):match(place)
+      local id, count, combo, coins, diamonds = row[2][2]:match(gift)
       if n and id and tonumber(n) > base and count ~= '0' then
-        found[#found + 1] = '"type":"gift.revoked","id":"' .. id .. '-revoked","ts_ms":' .. now .. ',"gift_event_id":"' .. id
-          .. '","reason":"lost","gift_event":' .. event .. '}'
+        found[#found + 1] = revoked_body(id, now, combo, count, coins, diamonds)
       end
     end
     if #rows < 100 then return found end
@@ -221,7 +338,7 @@ end
 -- Puts one partition's share right, to what the ledger says. ARGV: log limit, top size, partition, its share as the caller has
 -- read it ('' for none), epoch, n, gifts, coins, diamonds, the n above which it has published what does not count ('' when it
 -- has not), '1' when the room itself lost something (what it numbered since then is worth nothing), count of users to forget,
--- those users, then user, coins, user json per gifter of that partition.
+-- those users, then user, gifts, coins, reached ms, user json per gifter of that partition.
 -- Returns how many gifts were revoked, or -1 when the share has changed since it was read.
 local function room_correct_1(keys, argv)
   local root, partition = keys[1], argv[3]
@@ -240,19 +357,16 @@ local function room_correct_1(keys, argv)
   share.epoch, share.n = tonumber(argv[5]), tonumber(argv[6])
   save_share(root, partition, share)
   local forgotten = tonumber(argv[12])
-  for i = 13, 12 + forgotten do
-    redis.call('ZREM', root .. ':ranks', argv[i])
-    redis.call('HDEL', root .. ':names', argv[i])
-  end
-  for i = 13 + forgotten, #argv, 3 do
-    redis.call('ZADD', root .. ':ranks', argv[i + 1], argv[i])
-    if argv[i + 1] ~= '0' then redis.call('HSETNX', root .. ':names', argv[i], argv[i + 2]) end
+  for i = 13, 12 + forgotten do set_gifter(root, argv[i]) end
+  for i = 13 + forgotten, #argv, 5 do
+    set_gifter(root, argv[i], tonumber(argv[i + 1]), tonumber(argv[i + 2]), tonumber(argv[i + 3]))
+    if argv[i + 2] ~= '0' then redis.call('HSETNX', root .. ':names', argv[i], argv[i + 4]) end
   end
   for _, combo in ipairs(redis.call('HKEYS', root .. ':combos')) do
     if combo:match('^(%d+)%-') == partition then redis.call('HDEL', root .. ':combos', combo) end
   end
-  -- Where the events do not tell all of it, everybody has to begin with a new snapshot.
-  if argv[11] == '1' or #events < surplus then state.epoch = int(tonumber(state.epoch) + 1) end
+  -- Where the events do not tell all of it (a revocation was lost), everybody has to begin with a new snapshot.
+  if argv[11] == '1' or #events ~= surplus then state.epoch = int(tonumber(state.epoch) + 1) end
   save_and_publish(root, state, first_seq, tonumber(argv[2]), events)
   return #events
 end

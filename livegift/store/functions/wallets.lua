@@ -391,6 +391,17 @@ local function gift_send_1(keys, argv)
   return answers
 end
 
+-- Takes a revoked gift out of its streak, if that still goes on.
+local function shorten_streak(p, revokes)
+  local streaks = p.root .. ':streaks'
+  local value = redis.call('HGET', streaks, revokes.streak)
+  if not value then return end
+  local first, count, rest = value:match('^([%d-]+)|(%d+)(|.*)$')
+  if first == revokes.combo then
+    redis.call('HSET', streaks, revokes.streak, first .. '|' .. int(math.max(tonumber(count) - revokes.count, 0)) .. rest)
+  end
+end
+
 local function change_wallet(p, change, ttl_s)
   local wallet = load_wallet(p, change.user)
   local ref = '!' .. change.ref  -- no ref of a client begins like this
@@ -413,7 +424,9 @@ local function change_wallet(p, change, ttl_s)
   save_wallet(wallet, balance_text, seq_text)
   if balance < 0 then redis.call('HSET', wallet.key, 'f', '1') end
   append(p, position, '["change","' .. change.user .. '",' .. seq_text .. ',' .. balance_text .. ',"' .. change.ref
-    .. '",' .. int(delta) .. ',"' .. change.reason .. '",' .. p.now_text .. ',"' .. change.hash .. '"]')
+    .. '",' .. int(delta) .. ',"' .. change.reason .. '",' .. p.now_text .. ',"' .. change.hash .. '"'
+    .. (change.revokes and ',' .. change.revokes.json or '') .. ']')
+  if change.revokes then shorten_streak(p, change.revokes) end
   tell(p, wallet, balance_text, seq_text, change.reason, 0)
   return 'ok|' .. p.number .. '-' .. position .. '|' .. int(delta) .. '|' .. balance_text .. '|' .. seq_text .. '||0'
 end
@@ -440,6 +453,21 @@ local function wallet_correct_1(keys, argv)
   local answer = item(p, change_wallet, {
     user = argv[2], ref = argv[3], hash = argv[4], delta = parse_signed(argv[5]), reason = argv[6],
     overdraw = argv[7] == '1',
+  }, ttl_s)
+  close(p)
+  return answer
+end
+
+-- ARGV: as wallet_credit_1, then the revoked gift as the journal has it (JSON), the key of its streak, the position of the
+-- streak's first gift, and how many it takes out of it.
+local function wallet_revoke_1(keys, argv)
+  local ttl_s, count = parse(argv[1]), parse(argv[10])
+  if not (ttl_s and count) then return redis.error_reply('ERR expected the ref TTL and a count as decimal numbers') end
+  local p = open(keys[1])
+  if not p then return UNARMED end
+  local answer = item(p, change_wallet, {
+    user = argv[2], ref = argv[3], hash = argv[4], delta = parse(argv[5]), reason = argv[6],
+    revokes = { json = argv[7], streak = argv[8], combo = argv[9], count = count },
   }, ttl_s)
   close(p)
   return answer
@@ -537,6 +565,7 @@ end
 redis.register_function('gift_send_1', gift_send_1)
 redis.register_function('wallet_credit_1', wallet_credit_1)
 redis.register_function('wallet_correct_1', wallet_correct_1)
+redis.register_function('wallet_revoke_1', wallet_revoke_1)
 redis.register_function('wallet_limits_1', wallet_limits_1)
 -- The path that drains works when memory is full.
 redis.register_function { function_name = 'streaks_sweep_1', callback = streaks_sweep_1, flags = { 'allow-oom' } }
