@@ -7,6 +7,7 @@ import { OpenStreaks } from "./streaks.js";
 import { bump, byId, copyFrom, el, formatNumber, reducedMotion, setNumber, setText, toast, userName } from "./ui.js";
 
 const BALANCE_PACE_MS = 400;
+const BOOKED_MS = 2_500;
 const CREDIT_SHOWN_MS = 4_000;
 const SETUP_RETRY_MS = 3_000;
 
@@ -21,6 +22,7 @@ const streaks = new OpenStreaks(byId("streaks"), byId("streaks-empty"));
 const view = new RoomView(client, room, {
   feed,
   onGift: (event) => streaks.apply(event),
+  onRevoked,
   onCombos: (combos) => streaks.reset(combos),
   onStatus,
 });
@@ -48,6 +50,12 @@ async function refreshBalance() {
   } catch {
     // The figures stay as they are; the next credit or reconnect asks again.
   }
+}
+
+/** What a revoked gift had earned goes when the ledger books it, a moment after the room is told. @param {any} event */
+function onRevoked(event) {
+  streaks.revoke(event);
+  setTimeout(refreshBalanceSoon, BOOKED_MS);
 }
 
 /** @param {{batch_id: string, diamonds: number}} credit */

@@ -10,7 +10,7 @@
  * @property {any} gift
  * @property {number} count cumulative in the streak
  * @property {boolean} ended
- * @property {boolean} revoked
+ * @property {boolean} revoked no gift of it counts any more; `count` is what was struck out
  * @property {string} message
  * @property {HTMLElement} node
  */
@@ -24,6 +24,8 @@ const RENDER_MS = 90;
 /** When more rows than this change at once, motion would only blur them. */
 const MOVING_ROWS_MAX = 6;
 const ANNOUNCE_MS = 6_000;
+/** So many ids of revoked gifts are kept: one that is told twice is taken out once. */
+const REVOKED_MAX = 500;
 
 /** Speaks for those who do not see the feed: a summary now and then instead of every gift. */
 class Announcer {
@@ -62,6 +64,8 @@ export class GiftFeed {
   #renderSoon = paced(() => this.#render(), RENDER_MS);
   #announcer;
   #omitted = 0;
+  /** @type {Set<string>} */
+  #revoked = new Set();
 
   /**
    * @param {HTMLElement} list
@@ -84,8 +88,11 @@ export class GiftFeed {
     // A streak's end carries nothing of its own: without its row there is nothing to end.
     if (!known && event.count === 0 && event.repeat_end) return;
     const row = known ?? this.#add(combo_id, event);
-    row.count = Math.max(row.count, event.repeat_count ?? event.count ?? 1);
-    row.ended ||= Boolean(event.repeat_end);
+    // Events come in their order, and the server's count is without what was revoked: the latest is right. The end of a
+    // streak of which nothing is left strikes nothing in again.
+    const count = event.repeat_count ?? event.count ?? 1;
+    if (count > 0) [row.count, row.revoked] = [count, false];
+    row.ended = row.revoked || Boolean(event.repeat_end);
     row.message = event.message || row.message;
     this.#touch(row);
   }
@@ -106,13 +113,22 @@ export class GiftFeed {
     for (const event of [...combos].sort((a, b) => (a.ts_ms ?? 0) - (b.ts_ms ?? 0))) this.apply(event);
   }
 
-  /** Strikes out gifts that no longer count. @param {any} event a `gift.revoked` */
-  revoke(event) {
-    const gift = event.gift_event ?? {};
-    const row = this.#rows.get(String(gift.combo_id ?? event.gift_event_id));
-    if (!row) return;
-    row.count -= gift.count ?? row.count;
-    if (row.count <= 0) row.revoked = row.ended = true;
+  /**
+   * Takes a gift that does not count any more out of its row, and strikes the row out when nothing is left of it.
+   *
+   * @param {any} event a `gift.revoked`
+   */
+  revoke({ gift_event_id, combo_id, count }) {
+    if (this.#revoked.has(gift_event_id)) return;
+    this.#revoked.add(gift_event_id);
+    for (const oldest of this.#revoked) {
+      if (this.#revoked.size <= REVOKED_MAX) break;
+      this.#revoked.delete(oldest);
+    }
+    const row = this.#rows.get(String(combo_id));
+    if (!row || row.revoked) return;
+    if (row.count > count) row.count -= count;
+    else row.revoked = row.ended = true;
     this.#touch(row);
   }
 

@@ -34,15 +34,17 @@ export class RoomView {
    * @param {GiftFeed} options.feed
    * @param {Stage} [options.stage]
    * @param {(event: any) => void} [options.onGift] every new `gift` event, streak ends too
+   * @param {(event: any) => void} [options.onRevoked] every new `gift.revoked` event
    * @param {(combos: any[]) => void} [options.onCombos] open streaks at a (re)join
    * @param {(view: RoomView) => void} [options.onStatus] the room's status or creator became known or changed
    */
-  constructor(client, room, { feed, stage, onGift, onCombos, onStatus }) {
+  constructor(client, room, { feed, stage, onGift, onRevoked, onCombos, onStatus }) {
     this.client = client;
     this.room = room;
     this.feed = feed;
     this.stage = stage;
     this.onGift = onGift;
+    this.onRevoked = onRevoked;
     this.onCombos = onCombos;
     this.onStatus = onStatus;
     for (const node of document.querySelectorAll("[data-room]")) {
@@ -148,6 +150,7 @@ export class RoomView {
       this.onGift?.(event);
     } else if (event.type === "gift.revoked") {
       this.feed.revoke(event);
+      this.onRevoked?.(event);
     } else if (event.type === "match") {
       this.#onMatch(event);
     } else if (event.type === "room") {

@@ -35,6 +35,17 @@ export class OpenStreaks {
     this.#renderSoon();
   }
 
+  /** @param {any} event a `gift.revoked` */
+  revoke({ combo_id, count }) {
+    const id = String(combo_id);
+    const open = this.#open.get(id);
+    if (!open) return;
+    const repeat_count = open.repeat_count - count;
+    if (repeat_count > 0) this.#open.set(id, { ...open, repeat_count });
+    else this.#open.delete(id);
+    this.#renderSoon();
+  }
+
   #render() {
     const longest = [...this.#open.values()].sort((a, b) => b.repeat_count - a.repeat_count).slice(0, SHOWN_MAX);
     const old = new Map(

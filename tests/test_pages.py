@@ -12,9 +12,13 @@ import pytest
 from playwright.async_api import Browser, Page, Route, async_playwright, expect
 
 from livegift.bodies import parse_catalogue
+from livegift.corrections import decide
 from livegift.ledger.catalogue import put_gifts
 from livegift.ledger.engine import Database
+from livegift.store.client import Store
+from livegift.store.wallets import Wallets
 from tests.system import System
+from tests.viewer import Viewer
 from tests.waiting import wait_until
 
 CHROMIUM = shutil.which("chromium")
@@ -221,3 +225,99 @@ async def test_a_large_catalogue_is_searched_on_a_phone(system: System, browser:
     await phone.get_by_test_id("gift-search").fill("")
     assert await phone.evaluate("document.documentElement.scrollWidth") <= 390
     assert problems == []
+
+
+class Revoking:
+    """Two operators who revoke gifts."""
+
+    def __init__(self, system: System) -> None:
+        self.system = system
+        self.asked = 0
+
+    async def ask(self, event_id: str) -> str:
+        """The correction's id, once the gift is booked."""
+        self.asked += 1
+        name = f"page-{self.asked}"
+        body = {"id": name, "gift_event_id": event_id, "why": "a mistake"}
+        token = self.system.token("root", "admin")
+
+        def is_asked() -> bool:
+            return self.system.http("POST", "/v1/admin/corrections", body, token=token)[0] in (200, 201)
+
+        await wait_until(is_asked, "the gift is booked")
+        return name
+
+    async def revoke(self, event_id: str) -> None:
+        name = await self.ask(event_id)
+        path = f"/v1/admin/corrections/{name}/approve"
+        assert self.system.http("POST", path, token=self.system.token("second", "admin"))[0] == 200
+
+    async def approve_without_web(self, name: str) -> None:
+        settings = self.system.settings
+        store, database = await Store.connect(settings.redis_url), Database(settings.database_url)
+        try:
+            wallets = Wallets(store, settings.partitions, settings.ref_ttl_s)
+            await decide(database, wallets, name, "second", approve=True)
+        finally:
+            await database.aclose()
+            await store.aclose()
+
+
+async def shows(pages: list[Page], gift: str, count: int, coins: int, *, revoked: bool = False) -> None:
+    for page in pages:
+        row = page.get_by_test_id("feed-row").filter(has_text=gift)
+        await expect(row).to_have_attribute("data-repeat-count", str(count), timeout=20_000)
+        await expect(row).to_have_class("feed-row revoked" if revoked else "feed-row")
+        await expect(page.get_by_test_id("totals-coins")).to_have_attribute("data-value", str(coins), timeout=20_000)
+
+
+async def test_revoked_gifts_leave_their_streak_or_are_struck_out(system: System, browser: Browser) -> None:
+    """The first and a later send of a streak, and all of it; live, on a page that comes later, on one that rejoins."""
+    system.with_demo = True
+    system.settings = msgspec.structs.replace(
+        system.settings, combo_timeout_ms=600_000
+    )  # it goes on until the room ends
+    system.start()
+    system.open_room("r1", "bob")
+    await system.grant({"alice": 2000})
+    problems: list[str] = []
+    creator = await open_page(browser, system, "creator", "bob", problems)
+    viewer = await open_page(browser, system, "viewer", "carol", problems)
+    revoking = Revoking(system)
+    async with Viewer(system.address(), system.token("alice")) as alice:
+        sends = [str((await alice.gift("r1", "heart", count=n))["gift_event_id"]) for n in (1, 2, 4)]
+        balloon = str((await alice.gift("r1", "balloon"))["gift_event_id"])
+        await shows([creator, viewer], "Heart", 7, 535)
+        await revoking.revoke(sends[0])
+        await shows([creator, viewer], "Heart", 6, 530)
+        await revoking.revoke(sends[1])
+        await shows([creator, viewer], "Heart", 4, 520)
+        await revoking.revoke(balloon)
+        await shows([creator, viewer], "Hot-air balloon", 1, 20, revoked=True)
+        late = await open_page(browser, system, "viewer", "dave", problems)
+        await shows([late], "Heart", 4, 20)
+        sends.append(str((await alice.gift("r1", "heart", count=3))["gift_event_id"]))
+        await shows([creator, viewer, late], "Heart", 7, 35)
+        await expect(creator.get_by_test_id("open-streak")).to_contain_text("7")
+        asked = await revoking.ask(sends[2])
+    system.kill("web 1")
+    await expect(viewer.get_by_test_id("connection")).not_to_have_text("live")
+    await revoking.approve_without_web(asked)
+    system.start_one("web 1")
+    pages = [creator, viewer, late]
+    for page in pages:
+        await expect(page.get_by_test_id("connection")).to_have_text("live", timeout=30_000)
+    await shows(pages, "Heart", 3, 15)
+    await expect(creator.get_by_test_id("open-streak")).to_contain_text("3")
+    token = system.token("bob", "creator")
+    assert system.http("PATCH", "/v1/rooms/r1", {"status": "ended"}, token=token)[0] == 200
+    for page in pages:
+        await expect(page.get_by_test_id("feed-row").filter(has_text="Heart")).to_have_attribute(
+            "data-repeat-end", "true", timeout=20_000
+        )
+    await revoking.revoke(sends[3])
+    await shows(pages, "Heart", 3, 0, revoked=True)
+    await expect(creator.get_by_test_id("creator-diamonds")).to_have_attribute("data-value", "0", timeout=20_000)
+    report = await system.audit()
+    assert report.passed, report.to_text()
+    assert [problem for problem in problems if "ERR_CONNECTION_REFUSED" not in problem] == []

@@ -192,6 +192,10 @@ async def test_a_revocation_takes_only_what_was_not_held_back(books: Books) -> N
     assert [(await corrections.request(books.database, wanted)).gift.diamonds for _ in range(2)] == [0, 0]  # type: ignore[union-attr]
     for name in ("c1", "c2"):
         await corrections.settle_decision(books.database, name, "second", approve=True)
+    assert (await books.earned("bob")).available == 0
+    for name, gift in (("c1", second), ("c2", first)):
+        books.journal.revoke(int(gift.rpartition("-")[2]) - 1, name)
+    await books.book()
     assert (await books.earned("bob")).total == 0
     await passes(books.database)
 
