@@ -77,8 +77,10 @@ async def test_the_audits_find_what_does_not_fit(running: InProcess) -> None:
     assert sorted(next(check for check in report.checks if check.number == 7).violations) == [
         "correction c9: 0 diamonds taken back and 0 coins given back to sponsors, expected 500 and 0",
         "correction c9: 0 entries of 0 coins in all, expected one of 500",
-        f"correction c9: gift {gift.event_id} was taken out of its room 0 times, "
-        "expected once, as it was sent, by one that is applied",
+        (
+            f"correction c9: gift {gift.event_id} was taken out of its room 0 times, "
+            "expected once, as it was sent, by one that is applied"
+        ),
     ]
     async with running.database.begin() as connection:
         await connection.execute(text("UPDATE gifts SET coins = coins + 1"))
