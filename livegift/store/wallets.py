@@ -134,8 +134,7 @@ def change_command(root: str, change: Change, ref_ttl_s: int) -> Command:
     gift = change.revokes
     if gift is not None:
         streak = StreakKey(change.user, gift.room, gift.gift_id, gift.to, gift.anonymous).text
-        combo = gift.combo_id.partition("-")[2]
-        return call("wallet_revoke", root, *args, msgspec.json.encode(gift), streak, combo, gift.count)
+        return call("wallet_revoke", root, *args, msgspec.json.encode(gift), streak, gift.combo_id, gift.count)
     if change.delta > 0 and not change.overdraw:
         return call("wallet_credit", root, *args)
     return call("wallet_correct", root, *args, "1" if change.overdraw else "0")

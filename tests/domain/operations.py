@@ -128,7 +128,7 @@ def revocations() -> st.SearchStrategy[Change]:
         room=mostly(*ROOMS),
         to=mostly("dan", "eve"),
         gift_id=mostly("rose", "heart"),
-        combo_id=st.sampled_from([f"3-1-{n}" for n in range(3, 9)]),
+        combo_id=st.sampled_from([f"{partition}-1-{n}" for partition in (3, 7) for n in range(3, 9)]),
         count=mostly(1, 2, 3, 999),
         coins=st.just(5),
         diamonds=st.just(5),

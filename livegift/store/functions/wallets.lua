@@ -397,7 +397,7 @@ local function shorten_streak(p, revokes)
   local value = redis.call('HGET', streaks, revokes.streak)
   if not value then return end
   local first, count, rest = value:match('^([%d-]+)|(%d+)(|.*)$')
-  if first == revokes.combo then
+  if first and p.number .. '-' .. first == revokes.combo_id then
     redis.call('HSET', streaks, revokes.streak, first .. '|' .. int(math.max(tonumber(count) - revokes.count, 0)) .. rest)
   end
 end
@@ -458,8 +458,8 @@ local function wallet_correct_1(keys, argv)
   return answer
 end
 
--- ARGV: as wallet_credit_1, then the revoked gift as the journal has it (JSON), the key of its streak, the position of the
--- streak's first gift, and how many it takes out of it.
+-- ARGV: as wallet_credit_1, then the revoked gift as the journal has it (JSON), the key and the id of its streak, and how
+-- many it takes out of it.
 local function wallet_revoke_1(keys, argv)
   local ttl_s, count = parse(argv[1]), parse(argv[10])
   if not (ttl_s and count) then return redis.error_reply('ERR expected the ref TTL and a count as decimal numbers') end
@@ -467,7 +467,7 @@ local function wallet_revoke_1(keys, argv)
   if not p then return UNARMED end
   local answer = item(p, change_wallet, {
     user = argv[2], ref = argv[3], hash = argv[4], delta = parse(argv[5]), reason = argv[6],
-    revokes = { json = argv[7], streak = argv[8], combo = argv[9], count = count },
+    revokes = { json = argv[7], streak = argv[8], combo_id = argv[9], count = count },
   }, ttl_s)
   close(p)
   return answer
