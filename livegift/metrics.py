@@ -1,9 +1,7 @@
 """What each process counts, for Prometheus."""
 
 import structlog
-from prometheus_client import Counter, Gauge, Histogram
-
-from livegift import metrics_server
+from prometheus_client import Counter, Gauge, Histogram, start_http_server
 
 log = structlog.get_logger()
 
@@ -11,6 +9,8 @@ _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5
 
 CONNECTIONS = Gauge("livegift_connections", "Open WebSocket connections of this process")
 CONNECTIONS_REFUSED = Counter("livegift_connections_refused_total", "WebSockets refused", ["reason"])
+SOCKETS = Gauge("livegift_sockets", "Open sockets of clients, HTTP and WebSocket")
+REFUSALS = Counter("livegift_refusals_total", "Refused or closed because of a limit", ["event", "reason"])
 GIFTS = Counter("livegift_gifts_total", "Gifts by outcome", ["outcome"])
 # Looked up once: finding a label's counter costs more than counting.
 GIFTS_BY_OUTCOME = {outcome: GIFTS.labels(outcome) for outcome in ("accepted", "duplicate", "rejected", "unknown")}
@@ -52,6 +52,6 @@ def serve(port: int, host: str) -> None:
     if port == 0:
         return
     try:
-        metrics_server.start(port, host)
+        start_http_server(port, addr=host)
     except OSError as error:
         log.warning("metrics.port_taken", port=port, error=str(error))

@@ -20,6 +20,7 @@ from pathlib import Path
 from loadtests import report
 from loadtests.drill_cluster import promotion
 from loadtests.drill_cost import durability_cost
+from loadtests.drill_floods import floods
 from loadtests.drill_full import redis_full
 from loadtests.drill_ledger import ledger_away
 from loadtests.drill_loss import VARIANTS, aof_cut
@@ -54,6 +55,10 @@ DRILLS = {
     "promotion": Drill(
         "A primary of a cluster dies, its replica lags and is promoted",
         lambda given: promotion(given.rate or 500, given.cut_s, 4 if given.short else 10),
+    ),
+    "floods": Drill(
+        "One connection sends all it can, another viewer sends gifts",
+        lambda given: floods(5 if given.short else 15),
     ),
     "redis-full": Drill(
         "Redis' memory fills up",

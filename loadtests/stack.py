@@ -142,6 +142,10 @@ class Stack:
         """Stop one process in order."""
         processes.stop(self._running.pop(name))
 
+    def pid(self, name: str) -> int:
+        """The pid of a process that was started."""
+        return self._running[name].pid
+
     def log(self, name: str) -> Path:
         """What a process has printed."""
         return self.folder / f"{name}.log"

@@ -39,6 +39,7 @@ class System:
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self._sockets: dict[str, Any] = {}
         self.with_demo = False  # as `livegift dev` starts its web processes
+        self.files_max = 0  # descriptors that a process may have; 0: as many as this one
 
     def __enter__(self) -> Self:
         return self
@@ -79,6 +80,8 @@ class System:
             sock = self._sockets[name]
             argv += ["--fd", str(sock.fileno()), *(["--demo"] if self.with_demo else [])]
             fds = (sock.fileno(),)
+        if self.files_max:
+            argv = ["sh", "-c", f'ulimit -n {self.files_max} && exec "$0" "$@"', *argv]
         with (self._logs / name.replace(" ", "-")).open("ab") as log:
             self.processes[name] = subprocess.Popen(
                 argv, env=environ(self.settings), pass_fds=fds, stdout=log, stderr=log

@@ -3,7 +3,7 @@
 import orjson
 import structlog
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from livegift.errors import ERRORS, RequestError, StoreUnavailableError
@@ -61,6 +61,11 @@ async def on_http_exception(_: Request, error: Exception) -> Response:
     return response
 
 
+async def on_disconnect(_: Request, __: Exception) -> Response:
+    """Whoever asked has gone, or was too slow, before the body was complete: nobody reads this."""
+    return problem("invalid", "The request's body did not come to its end.")
+
+
 async def on_exception(request: Request, error: Exception) -> Response:
     """A mistake of ours: logged with its traceback, told without."""
     log.error("api.failed", path=request.url.path, exc_info=error)
@@ -75,5 +80,6 @@ HANDLERS = {
     BadSignatureError: on_bad_signature,
     LedgerUnavailableError: on_unavailable,
     HTTPException: on_http_exception,
+    ClientDisconnect: on_disconnect,
     Exception: on_exception,
 }

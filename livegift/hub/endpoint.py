@@ -7,7 +7,7 @@ import structlog
 from starlette.responses import Response
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from livegift import metrics, wire
+from livegift import metrics, refusals, wire
 from livegift.errors import Close
 from livegift.hub.connection import Connection, Services
 from livegift.hub.inbox import Inbox
@@ -24,25 +24,33 @@ async def serve(websocket: WebSocket, services: Services) -> None:
     address = websocket.client.host if websocket.client else ""
     refused = services.admission.enter(address)
     if refused is not None:
+        refusals.note("connection.refused", refused, address=address)
         await _refuse(websocket, refused)
         return
     metrics.CONNECTIONS.inc()
+    direct: object = None
+
+    def gone() -> None:
+        metrics.CONNECTIONS.dec()
+        services.admission.leave(address)
+
     try:
         offered = websocket.scope.get("subprotocols", [])
         await websocket.accept(wire.SUBPROTOCOL if wire.SUBPROTOCOL in offered else None)
         direct = websocket.scope.get("extensions", {}).get(EXTENSION)
         if isinstance(direct, DirectProtocol):
-            await _serve_direct(websocket, services, direct)
+            await _serve_direct(websocket, services, direct, address)
         else:
-            await _serve_plain(websocket, services)
+            await _serve_plain(websocket, services, address)
     finally:
-        metrics.CONNECTIONS.dec()
-        services.admission.leave(address)
+        if isinstance(direct, DirectProtocol):
+            direct.when_gone(gone)  # it counts until its socket is free
+        else:
+            gone()
 
 
 async def _refuse(websocket: WebSocket, reason: str) -> None:
     """Before the handshake is answered: 503, with a time to come back that differs from the others'."""
-    log.debug("connection.refused", reason=reason)
     if "websocket.http.response" in websocket.scope.get("extensions", {}):
         retry_after_s = 1 + round(spread(CONNECT_RETRY_S))
         headers = {"Retry-After": str(retry_after_s), "Connection": "close"}
@@ -69,7 +77,7 @@ class _Direct:
         self.connection.refuse_binary()
 
 
-async def _serve_direct(websocket: WebSocket, services: Services, direct: DirectProtocol) -> None:
+async def _serve_direct(websocket: WebSocket, services: Services, direct: DirectProtocol, address: str) -> None:
     outlet = DirectOutlet(direct)
     connection = Connection(services, outlet)
     listener = _Direct(connection, direct.hold_reading)
@@ -83,10 +91,13 @@ async def _serve_direct(websocket: WebSocket, services: Services, direct: Direct
     finally:
         await listener.inbox.aclose()
         await connection.aclose()
-        _log_end(connection, outlet.closing)
+        _log_end(connection, outlet.closing, address)
 
 
-def _log_end(connection: Connection, closing: ClosedError | None) -> None:
+def _log_end(connection: Connection, closing: ClosedError | None, address: str) -> None:
+    if closing is not None and closing.code is not Close.RESTARTING:
+        refusals.note("connection.closed", closing.code.name.lower(), code=int(closing.code), why=closing.reason,
+                      session=connection.session_id, address=address)  # fmt: skip
     log.debug(
         "connection.closed",
         session=connection.session_id,
@@ -99,7 +110,7 @@ def _log_end(connection: Connection, closing: ClosedError | None) -> None:
 # --- Plain ASGI -------------------------------------------------------------------------------------------------------
 
 
-async def _serve_plain(websocket: WebSocket, services: Services) -> None:
+async def _serve_plain(websocket: WebSocket, services: Services, address: str) -> None:
     outlet = QueueOutlet(websocket.send_text)
     connection = Connection(services, outlet)
     outlet.on_writable = connection.on_writable
@@ -124,7 +135,7 @@ async def _serve_plain(websocket: WebSocket, services: Services) -> None:
         await connection.aclose()
     if closing is not None:
         await _close(websocket, closing)
-    _log_end(connection, closing)
+    _log_end(connection, closing, address)
 
 
 async def _read(websocket: WebSocket, connection: Connection) -> None:

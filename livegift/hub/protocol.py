@@ -6,6 +6,7 @@ protocol. Another server does not have the extension; the hub then uses plain AS
 """
 
 import asyncio
+from collections.abc import Callable
 from typing import Any, ClassVar, cast
 
 from uvicorn._types import ASGIReceiveEvent, ASGISendEvent
@@ -13,6 +14,7 @@ from websockets.exceptions import InvalidState
 from websockets.extensions.permessage_deflate import PerMessageDeflate, ServerPerMessageDeflateFactory
 from websockets.http11 import Request
 
+from livegift import metrics
 from livegift.hub.framing import pong_frame
 from livegift.hub.intake import COMMANDS, EARLY, FULL, Intake, Listener
 from livegift.hub.mailbox import Mailbox, NoFlowControl
@@ -44,6 +46,7 @@ class DirectProtocol(Intake):
         self._left_bytes = 0  # in the buffer, at the last ping
         self._deadline: Deadline | None = None
         self._out: list[bytes] = []
+        self._on_gone: Callable[[], None] | None = None
         self.tap = Tap()
         self.is_full = False
         if self.deflate:
@@ -74,6 +77,13 @@ class DirectProtocol(Intake):
             else:
                 listener.on_binary()
         self._hold(EARLY, False)
+
+    def when_gone(self, action: Callable[[], None]) -> None:
+        """Call `action` when the socket is gone, which may be later than the connection's end."""
+        if self.disconnected:
+            action()
+        else:
+            self._on_gone = action
 
     @property
     def is_open(self) -> bool:
@@ -247,6 +257,10 @@ class DirectProtocol(Intake):
         self.tap.shut()
         self.tap.write_rest = nowhere
         super().connection_lost(exc)
+        metrics.SOCKETS.set(len(self.connections))
+        if self._on_gone is not None:
+            self._on_gone()
+            self._on_gone = None
 
 
 _DEFLATE = [
