@@ -41,8 +41,8 @@ class EventIds:
         cipher = Cipher(AES(key), ECB())  # noqa: S305
         # Neither has a state between blocks, so they are made once.
         self._encrypt, self._decrypt = cipher.encryptor().update, cipher.decryptor().update
-        # Of the sends of a streak each names the first one.
-        self.of = lru_cache(EVENT_IDS_CACHED_MAX)(self._of)
+        # Each send of a streak names the first one, so these are asked for again and again.
+        self.of_streak = lru_cache(EVENT_IDS_CACHED_MAX)(self.of)
 
     def at(self, partition: int, position: Position) -> str:
         """The id of the event that an entry causes: 23 characters of those that ids have. Raises ValueError."""
@@ -52,7 +52,7 @@ class EventIds:
         block = self._encrypt(_BLOCK.pack(partition << _EPOCH_BITS | epoch, n))
         return _PREFIX + b2a_base64(block, newline=False)[:_TEXT_LENGTH].translate(_URL_SAFE).decode()
 
-    def _of(self, place: str) -> str:
+    def of(self, place: str) -> str:
         """The same for `<partition>-<epoch>-<n>`."""
         partition, epoch, n = place.split("-")
         return self.at(int(partition), Position(int(epoch), int(n)))

@@ -59,7 +59,7 @@ def publication(partition: int, row: Row, life: Life, ids: EventIds) -> tuple[st
             anonymous=entry.anonymous,
             user_json=bytes(entry.user_json),
             combo_id=streak,
-            body=wire.gift_event(ids.at(partition, row.position), ids.of(entry.combo_id), entry),
+            body=wire.gift_event(ids.at(partition, row.position), ids.of_streak(entry.combo_id), entry),
             ts_ms=entry.ts_ms,
             life=life,
         )
@@ -74,7 +74,7 @@ def publication(partition: int, row: Row, life: Life, ids: EventIds) -> tuple[st
             anonymous=entry.anonymous,
             user_json=bytes(entry.user_json),
             combo_id=entry.combo_id,
-            body=wire.streak_end_event(ids.at(partition, row.position), ids.of(entry.combo_id), entry),
+            body=wire.streak_end_event(ids.at(partition, row.position), ids.of_streak(entry.combo_id), entry),
             ts_ms=entry.ts_ms,
             life=life,
         )
@@ -90,7 +90,7 @@ def publication(partition: int, row: Row, life: Life, ids: EventIds) -> tuple[st
             anonymous=gift.anonymous,
             user_json=b"",
             combo_id=gift.combo_id,
-            body=revoked_gift(ids.of(gift.event_id), ids.of(gift.combo_id), gift.count),
+            body=revoked_gift(ids.of(gift.event_id), ids.of_streak(gift.combo_id), gift.count),
             ts_ms=wire.shown_ms(entry.ts_ms, anonymous=gift.anonymous),
             life=life,
         )

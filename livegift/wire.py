@@ -408,7 +408,8 @@ def answering(command_id: CommandId | None, answer: bytes) -> bytes:
 
 def accepted_frame(ref: str, outcome: Accepted, ids: EventIds) -> bytes:
     """The answer to an accepted gift. All its texts are ids, which need no escaping."""
-    event_id, combo_id = ids.of(outcome.event_id), ids.of(outcome.combo_id)
+    event_id = ids.of(outcome.event_id)
+    combo_id = event_id if outcome.combo_id == outcome.event_id else ids.of_streak(outcome.combo_id)
     status = "duplicate" if outcome.duplicate else "accepted"
     return (
         f'{{"type":"gift.result","ref":"{ref}","status":"{status}","gift_event_id":"{event_id}",'
