@@ -100,6 +100,8 @@ ROUTES: Mapping[tuple[str, str], Rule] = {
     ("POST", "/v1/admin/corrections/{id}/{decision}"): OPERATE,
     ("GET", "/v1/admin/orders"): OPERATE,
     ("POST", "/v1/admin/orders/{order}/refund"): OPERATE,
+    ("GET", "/v1/admin/odd-payments"): OPERATE,
+    ("POST", "/v1/admin/odd-payments/{provider}/{event}/{decision}"): OPERATE,
     ("GET", "/v1/admin/payouts"): OPERATE,
     ("POST", "/v1/admin/payouts/{payout}/approve"): OPERATE,
     ("POST", "/v1/admin/payouts/{payout}/reject"): OPERATE,

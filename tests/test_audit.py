@@ -111,11 +111,10 @@ async def test_a_gift_that_was_never_published(booked: InProcess, client: redis_
 
 async def test_a_wallet_below_zero(booked: InProcess, client: redis_py.Redis) -> None:
     client.hset(wallet_key(booked, "carol"), "b", -1)
-    assert "wallet carol: -1 coins and not frozen" in await violations(booked, 4)
+    expected = "wallet carol: -1 coins, which no refund or chargeback has taken"
+    assert expected in await violations(booked, 4)
     client.hset(wallet_key(booked, "carol"), "f", "1")
-    assert await violations(booked, 2)
-    report = await booked.audit(2.0)
-    assert report.checks[3].violations == []
+    assert expected in await violations(booked, 4), "a freeze does not explain it"
 
 
 async def test_a_ref_with_two_gifts(booked: InProcess) -> None:

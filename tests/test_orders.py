@@ -218,3 +218,57 @@ async def test_an_order_can_be_given_back_for_a_while_where_the_region_says_so(s
     assert withdraw(spent, "mei")[1]["code"] == "too_late"
     assert [withdraw(cool, "lin")[1]["status"] for _ in range(2)] == ["refunded", "refunded"]
     assert wallet(system, "lin")["balance"] == 0
+
+
+def test_payments_that_do_not_fit_wait_for_an_operator(system: System) -> None:
+    order = buy(system, "pia", package_id="coins-100")
+    admin = system.token("root", "admin")
+    sandbox = Sandbox([system.settings.sandbox_secrets], None)  # type: ignore[arg-type]
+    for ref, amount in (("sbx-odd-1", 198), ("sbx-odd-2", 400)):
+        headers, body = sandbox.webhook(SandboxPayment(ref, order["id"], amount, "USD", "paid"), time.time())
+        assert system.post("/v1/payments/sandbox/webhook", body, headers)[0] == 200
+
+    def undecided() -> list[dict[str, Any]]:
+        items = system.http("GET", "/v1/admin/odd-payments", token=admin)[1]["items"]
+        return [item for item in items if item["order_id"] == order["id"]]
+
+    first, second = undecided()
+    assert (first["outcome"], first["amount"], first["order_amount"], first["user"]) == ("mismatch", 198, 199, "pia")
+    paths = [f"/v1/admin/odd-payments/sandbox/{item['event_id']}" for item in (first, second)]
+    assert system.http("POST", f"{paths[0]}/refund", {"why": "x"}, token=system.token("pia"))[0] == 403
+    assert system.http("POST", f"{paths[0]}/keep", {"why": "x"}, token=admin)[0] == 404
+    for _ in range(2):
+        assert system.http("POST", f"{paths[0]}/refund", {"why": "a cent too little"}, token=admin)[0] == 200
+    assert system.http("POST", f"{paths[0]}/dismiss", {"why": "x"}, token=admin)[1]["code"] == "conflict"
+    assert (
+        system.http("POST", f"{paths[1]}/dismiss", {"why": "settled by hand"}, token=admin)[1]["decision"] == "dismiss"
+    )
+    assert undecided() == []
+    path = f"/v1/orders/{order['id']}"
+    assert system.http("GET", path, token=system.token("pia"))[1]["status"] == "created", "nothing was credited"
+    acts = system.http("GET", f"/v1/admin/acts?subject=order:{order['id']}", token=admin)[1]["items"]
+    assert {act["act"] for act in acts} == {"payment.refund", "payment.dismiss"}
+
+
+async def test_a_wallet_below_zero_can_be_paid_up_a_frozen_one_buys_nothing(system: System) -> None:
+    order = buy(system, "quo", package_id="coins-550")
+    decide(system, order, "pay")
+    await becomes(system, "quo", order, "credited")
+    async with Viewer(system.address(), system.token("quo")) as viewer:
+        await viewer.send(type="gift.send", ref="spent", room="r1", gift_id="balloon")
+        await wait_until(lambda: "spent" in viewer.results, "the gift has an answer")
+        admin = system.token("root", "admin")
+        assert system.http("POST", f"/v1/admin/orders/{order['id']}/refund", token=admin)[0] == 200
+        await wait_until(lambda: wallet(system, "quo")["balance"] == -500, "the coins are taken")
+        assert wallet(system, "quo")["frozen"] is True
+        order = buy(system, "quo", package_id="coins-550")
+        decide(system, order, "pay")
+        await becomes(system, "quo", order, "credited")
+        assert (wallet(system, "quo")["balance"], wallet(system, "quo")["frozen"]) == (50, False)
+        await viewer.send(type="gift.send", ref="again", room="r1", gift_id="rose")
+        await wait_until(lambda: "again" in viewer.results, "the gift has an answer")
+        assert viewer.results["again"]["status"] == "accepted"
+    body = {"why": "asked for"}
+    assert system.http("PUT", "/v1/admin/users/quo/freeze", body, token=admin)[0] == 200
+    status, problem = system.http("POST", "/v1/orders", {"package_id": "coins-550"}, token=system.token("quo"))
+    assert (status, problem["code"]) == (403, "wallet_frozen")

@@ -33,6 +33,8 @@ def _public(found: StoredOrder) -> dict[str, object]:
         "package_id": found.package_id,
         "coins": order.coins,
         "bonus_coins": order.bonus_coins,
+        # Taken once, and given again because the money came again: a refund failed, or a dispute was won.
+        "restored_coins": order.restored_coins,
         "amount": order.amount,
         "currency": order.currency,
         "created_ms": int(found.created_at.timestamp() * 1000),
@@ -95,6 +97,8 @@ async def create(request: Request) -> Response:
     provider = context.providers.get(body.provider or next(iter(context.providers), ""))
     if provider is None:
         raise RequestError("payments_off")
+    if (await context.hub.wallets.read(identity.user)).frozen_by_operator:
+        raise RequestError("wallet_frozen", "This wallet is frozen: coins could not be spent, so none are sold.")
     region = _region_of(identity, body.region)
     lacking = await _lacking(context, identity.user, body.shortfall) if body.shortfall else None
     new = await offer_of(context.database, provider, body, identity.user, region, lacking)

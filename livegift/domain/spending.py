@@ -129,7 +129,7 @@ class Remembered:
 
 @dataclass(frozen=True, slots=True)
 class Wallet:
-    """Spendable coins. `seq` counts the changes, without holes."""
+    """Spendable coins. `seq` counts the changes, without holes. `frozen` is an operator's word."""
 
     balance: int = 0
     seq: int = 0
@@ -137,6 +137,11 @@ class Wallet:
     limits: Limits = NO_LIMITS
     usage: Usage = NO_USAGE
     refs: Mapping[str, Remembered] = field(default_factory=dict)
+
+    @property
+    def is_frozen(self) -> bool:
+        """Whether it sends nothing: below zero as well, until that is paid up."""
+        return self.frozen or self.balance < 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +186,7 @@ def _refusal(wallet: Wallet, send: GiftSend, now_ms: int) -> Refused | None:
     coins = send.price * send.count
     if send.verdict:
         return Refused(send.verdict, wallet.balance)
-    if wallet.frozen:
+    if wallet.is_frozen:
         return Refused("wallet_frozen", wallet.balance)
     if send.count < 1 or coins > AMOUNT_MAX or send.diamond_count * send.count > AMOUNT_MAX:
         return Refused("invalid", wallet.balance)
@@ -263,7 +268,6 @@ def change_wallet(partition: Partition, change: Change) -> tuple[Partition, Acce
         wallet,
         balance=balance,
         seq=answer.wallet_seq,
-        frozen=wallet.frozen or balance < 0,
         refs={**wallet.refs, ref: Remembered(change.payload_hash, answer)},
     )
     return partition.with_wallet(change.user, changed), answer

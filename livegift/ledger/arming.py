@@ -68,11 +68,9 @@ _TOUCHED = text(
     f"UNION SELECT user_id FROM quarantine WHERE {_AFTER} AND user_id IS NOT NULL"
 )
 _HEADS = text(
-    "SELECT v.user_id, coalesce(h.balance, 0) AS balance, coalesce(h.seq, 0) AS seq, coalesce(h.balance < 0 OR "
-    # What came last of freezing, thawing and going below zero: all of a wallet's entries are of one partition.
-    "(SELECT frozen FROM (SELECT n, frozen FROM wallet_limits l WHERE l.user_id = v.user_id UNION ALL "
-    "SELECT n, true FROM transfers t WHERE t.user_id = v.user_id AND t.balance < 0) e ORDER BY n DESC LIMIT 1), false) "
-    "AS frozen "
+    "SELECT v.user_id, coalesce(h.balance, 0) AS balance, coalesce(h.seq, 0) AS seq, coalesce("
+    # What an operator has said last: all of a wallet's entries are of one partition.
+    "(SELECT frozen FROM wallet_limits l WHERE l.user_id = v.user_id ORDER BY n DESC LIMIT 1), false) AS frozen "
     "FROM unnest(CAST(:users AS text[])) AS v(user_id) LEFT JOIN wallet_heads h ON h.user_id = v.user_id"
 )
 _REFS = text(

@@ -1,6 +1,6 @@
 """What the audit asks the ledger, all within one snapshot. Each function returns sentences about what is wrong."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -107,6 +107,12 @@ _ROOMS = text(
 )
 
 
+_BELOW = text(
+    "SELECT DISTINCT user_id FROM transfers WHERE user_id = ANY(CAST(:users AS text[])) AND balance < 0 "
+    "AND reason IN ('refund', 'chargeback', 'withdrawal')"
+)
+
+
 async def unbalanced_assets(connection: AsyncConnection) -> tuple[int, list[str]]:
     """Invariant 1: the number of accounts, and each asset whose accounts do not sum to zero."""
     rows = (await connection.execute(_ASSETS)).all()
@@ -180,6 +186,12 @@ async def last_gifts(connection: AsyncConnection, until: Mapping[int, int]) -> d
     """The last gift or revocation (its n) that each room got from each partition, of entries up to `until`."""
     parameters = {"partitions": list(until), "ns": list(until.values())}
     return {(row.room, row.partition): row.n for row in await connection.execute(_ROOM_LASTS, parameters)}
+
+
+async def taken_below_zero(connection: AsyncConnection, users: Iterable[str]) -> set[str]:
+    """Those of `users` whose coins were taken, by money that went back, although they were not there."""
+    rows = await connection.execute(_BELOW, {"users": list(users)})
+    return {row.user_id for row in rows}
 
 
 async def repeated_refs(connection: AsyncConnection, ref_ttl_s: int) -> list[str]:

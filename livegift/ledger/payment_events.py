@@ -14,6 +14,7 @@ from livegift.errors import RequestError
 from livegift.ledger import accounts
 from livegift.ledger.engine import Database
 from livegift.ledger.hold_backs import RefundTerms, hold_back
+from livegift.ledger.odd_payments import was_given_back
 from livegift.ledger.order_tables import early_events, order_events
 from livegift.ledger.order_tables import orders as table
 from livegift.ledger.orders import COLUMNS, StoredOrder, order_of, stored_order, write_order
@@ -83,6 +84,8 @@ async def _apply(
     # The order is locked: nobody else can note the same event of it at the same time.
     before = await _heard(connection, row.id)
     step = _step(row, event, before, is_contradictory=is_contradictory)
+    if event.kind == "refunded" and event.payment_ref and await was_given_back(connection, row.id, event.payment_ref):
+        step = Step(order_of(row), (), "stale")  # an odd payment, as an operator has decided
     if step.outcome == "applied" and event.kind in REINSTATING:
         order = order_of(row)
         if order.credits and not order.coins_are_back:

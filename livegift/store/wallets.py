@@ -40,11 +40,12 @@ Outcome = Accepted | Refused | Unknown
 
 @dataclass(frozen=True, slots=True)
 class Balance:
-    """A wallet as it is now."""
+    """A wallet as it is now. `frozen`: it sends nothing, by an operator's word or because it is below zero."""
 
     balance: int = 0
     seq: int = 0
     frozen: bool = False
+    frozen_by_operator: bool = False
     limits: Limits = NO_LIMITS
     usage: Usage = NO_USAGE
 
@@ -188,7 +189,8 @@ def balance_of(row: Sequence[bytes | None]) -> Balance:
     return Balance(
         int(balance or 0),
         int(seq or 0),
-        frozen=bool(frozen),
+        frozen=bool(frozen) or int(balance or 0) < 0,
+        frozen_by_operator=bool(frozen),
         limits=parse_limits((limits or b"").decode()),
         usage=parse_usage((usage or b"").decode()),
     )

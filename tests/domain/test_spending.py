@@ -14,8 +14,10 @@ from livegift.domain.spending import (
     GiftSend,
     Partition,
     Refused,
+    SetLimits,
     change_wallet,
     send_gift,
+    set_limits,
     sweep_streaks,
 )
 from tests.domain.operations import (
@@ -140,11 +142,13 @@ def test_the_same_ref_with_another_payload_is_a_conflict(history: list[Operation
 
 @quick
 @given(histories)
-def test_no_wallet_is_below_zero_unless_it_is_frozen(history: list[Operation]) -> None:
+def test_no_wallet_below_zero_sends_anything(history: list[Operation]) -> None:
     partition, _, _ = play(history)
-    for wallet in partition.wallets.values():
+    for user, wallet in partition.wallets.items():
         assert -AMOUNT_MAX <= wallet.balance <= AMOUNT_MAX
-        assert wallet.balance >= 0 or wallet.frozen
+        if wallet.balance < 0:
+            outcome = send_gift(partition, gift(user=user, ref="not yet used"), 1, TIMEOUT_MS)[1]
+            assert outcome == Refused("wallet_frozen", wallet.balance)
 
 
 @quick
@@ -205,16 +209,23 @@ def test_a_wallet_never_goes_above_the_ceiling() -> None:
     )
 
 
-def test_a_correction_below_zero_needs_overdraw_and_freezes_for_good() -> None:
+def test_a_correction_below_zero_needs_overdraw_and_freezes_until_it_is_paid_up() -> None:
     partition = rich(100)
     change = Change("ann", "back", "aa", -130, "refund")
     assert change_wallet(partition, change)[1] == Refused("insufficient_coins", 100, 30)
     partition, outcome = change_wallet(partition, Change("ann", "back", "aa", -130, "refund", overdraw=True))
     assert isinstance(outcome, Accepted)
     assert outcome.balance == -30
-    partition, outcome = change_wallet(partition, Change("ann", "more", "aa", 1000, "grant"))
+    partition, outcome = change_wallet(partition, Change("ann", "some", "aa", 29, "order"))
     assert isinstance(outcome, Accepted)
-    assert send_gift(partition, gift(), 1, TIMEOUT_MS) == (partition, Refused("wallet_frozen", 970))
+    assert send_gift(partition, gift(), 1, TIMEOUT_MS) == (partition, Refused("wallet_frozen", -1))
+    partition, outcome = change_wallet(partition, Change("ann", "more", "aa", 1000, "order"))
+    assert isinstance(outcome, Accepted)
+    assert isinstance(send_gift(partition, gift(), 1, TIMEOUT_MS)[1], Accepted)
+    # What an operator has frozen stays so, whatever is paid.
+    partition, _ = set_limits(partition, SetLimits("ann", 0, None, 0, frozen=True, why="", by="root"), 1)
+    partition, _ = change_wallet(partition, Change("ann", "again", "aa", 1000, "order"))
+    assert send_gift(partition, gift(), 1, TIMEOUT_MS) == (partition, Refused("wallet_frozen", 1999))
 
 
 def test_what_the_hub_knows_never_turns_a_repetition_into_a_refusal() -> None:

@@ -312,7 +312,7 @@ local function refusal(p, wallet, send)
     return 'no|' .. code .. '|' .. int(wallet.balance) .. '|' .. int(shortfall or 0)
   end
   if send.verdict ~= '' then return no(send.verdict) end
-  if wallet.frozen then return no('wallet_frozen') end
+  if wallet.frozen or wallet.balance < 0 then return no('wallet_frozen') end
   if not (send.price and send.count and send.diamond_count) or send.count < 1
     or send.price * send.count > AMOUNT_MAX or send.diamond_count * send.count > AMOUNT_MAX then
     return no('invalid')
@@ -422,7 +422,6 @@ local function change_wallet(p, change, ttl_s)
   local balance_text, seq_text = int(balance), int(wallet.seq)
   remember(p, wallet, ref, ttl_s, change.hash .. '|' .. position .. '|' .. int(delta) .. '||0')
   save_wallet(wallet, balance_text, seq_text)
-  if balance < 0 then redis.call('HSET', wallet.key, 'f', '1') end
   append(p, position, '["change","' .. change.user .. '",' .. seq_text .. ',' .. balance_text .. ',"' .. change.ref
     .. '",' .. int(delta) .. ',"' .. change.reason .. '",' .. p.now_text .. ',"' .. change.hash .. '"'
     .. (change.revokes and ',' .. change.revokes.json or '') .. ']')
