@@ -225,6 +225,7 @@ class DirectProtocol(Intake):
         """What came is against the protocol's rules."""
         close = self.conn.close_sent
         if close is not None and not self.close_sent:
+            self._flush()  # answers to what came before it
             self._end(close.code, close.reason)
 
     def pause_writing(self) -> None:
