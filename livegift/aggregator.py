@@ -406,5 +406,5 @@ def run_aggregator(settings: Settings) -> None:
                 await database.aclose()
 
     logs.configure(settings.log_format, Aggregator.role, settings.log_level)
-    metrics.serve(settings.metrics_port, settings.host)
+    metrics.serve(settings.metrics_port, settings.metrics_host)
     uvloop.run(main())

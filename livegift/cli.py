@@ -14,7 +14,7 @@ from livegift import __version__, cli_catalogue, cli_money, cli_recovery, lifeli
 from livegift.cli_options import data_option, open_settings
 from livegift.errors import LivegiftError, RequestError
 from livegift.limits import GRANT_ATTEMPTS_MAX, GRANT_COINS_MAX, GRANT_RETRY_S, USER_ID_EXPECTED
-from livegift.net import listen
+from livegift.net import is_loopback, listen
 from livegift.settings import DEFAULT_DATA_DIR, Settings, load_settings
 from livegift.wire import is_id, is_user_id
 
@@ -67,8 +67,18 @@ def cli() -> None:
 @click.option("--data", type=click.Path(path_type=Path, file_okay=False), default=DEFAULT_DATA_DIR, show_default=True)
 @click.option("--web", type=click.IntRange(1, 64), default=1, show_default=True, help="web processes")
 @click.option("--demo", is_flag=True, help="a room with a small crowd of simulated viewers")
-def dev(host: str, port: int, data: Path, web: int, demo: bool) -> None:  # noqa: FBT001 - click's flag
+@click.option(
+    "--open-to-network",
+    is_flag=True,
+    help="allow a --host that others reach: they get tokens of any viewer or creator, and coins, for the asking",
+)
+def dev(host: str, port: int, data: Path, web: int, demo: bool, open_to_network: bool) -> None:  # noqa: FBT001 - click's flags
     """Run everything on this machine, with private servers."""
+    if not (is_loopback(host) or open_to_network):
+        raise click.UsageError(
+            f"others may reach {host}, and this gives tokens of any viewer or creator, and coins, to whoever asks: "
+            "leave out --host, or add --open-to-network"
+        )
     from livegift.dev import DevOptions, run_dev
 
     run_dev(DevOptions(host, port, data, web, demo))

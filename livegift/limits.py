@@ -84,6 +84,9 @@ CLOSE_TIMEOUT_S = 2.0
 CLOSE_LINGER_S = 10.0
 CLOSE_DISCARD_BYTES_MAX = 64 * 1024
 READY_TIMEOUT_S = 2.0
+PREFLIGHT_AGE_MAX_S = 600
+METRICS_REQUESTS_MAX = 8
+METRICS_REQUEST_S = 5.0
 
 # Sockets of a web process. What its descriptors leave when stores, logs and the rest have theirs.
 FILES_WANTED = 65_536

@@ -1,7 +1,9 @@
 """What each process counts, for Prometheus."""
 
 import structlog
-from prometheus_client import Counter, Gauge, Histogram, start_http_server
+from prometheus_client import Counter, Gauge, Histogram
+
+from livegift import metrics_server
 
 log = structlog.get_logger()
 
@@ -52,6 +54,6 @@ def serve(port: int, host: str) -> None:
     if port == 0:
         return
     try:
-        start_http_server(port, addr=host)
+        metrics_server.start(port, host)
     except OSError as error:
         log.warning("metrics.port_taken", port=port, error=str(error))

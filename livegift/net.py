@@ -1,9 +1,21 @@
 """Listening sockets."""
 
+import ipaddress
 import socket
 
 LISTEN_BACKLOG = 2048
 SEND_BUFFER_BYTES = 128 * 1024  # the kernel takes twice that, for its own bookkeeping too
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a name or an address is always this machine itself."""
+    name = host.lower().strip("[]").rstrip(".")
+    if name == "localhost" or name.endswith(".localhost"):  # RFC 6761, 6.3
+        return True
+    try:
+        return ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False
 
 
 def listen(host: str, port: int) -> socket.socket:

@@ -419,5 +419,5 @@ def run_relay(settings: Settings) -> None:
             await run_until_stopped(Relay(store, outbox, Leases(store, outbox.roots, Relay.role, worker_name())))
 
     logs.configure(settings.log_format, Relay.role, settings.log_level)
-    metrics.serve(settings.metrics_port, settings.host)
+    metrics.serve(settings.metrics_port, settings.metrics_host)
     uvloop.run(main())

@@ -58,6 +58,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     web_processes: Annotated[int, Meta(ge=1, le=64, description="web processes on that port")] = 1
     metrics_port: Annotated[int, Meta(ge=0, le=65_535, description="Prometheus port of this process; 0 = none")] = 9464
 
+    metrics_host: Annotated[str, Meta(description="address that metrics are served on, to whoever reaches it")] = (
+        "127.0.0.1"
+    )
+
     partitions: Annotated[
         int, Meta(ge=1, le=PARTITIONS_MAX, description="wallet partitions, fixed at the first migration")
     ] = 64
@@ -91,6 +95,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     ] = 1_000
     self_gifts: Annotated[bool, Meta(description="whether creators may send gifts to themselves")] = False
 
+    allowed_origins: Annotated[
+        str,
+        Meta(
+            description="origins of the pages that may use this server from browsers (https://live.example), "
+            "comma-separated; empty = no CORS, and WebSockets from any page"
+        ),
+    ] = ""
     public_url: Annotated[str, Meta(description="https:// address that people reach this server at, for checkouts")] = (
         ""
     )
@@ -182,6 +193,7 @@ def load_settings(data_dir: Path | None = None, environ: Mapping[str, str] | Non
     if any(len(secret.encode()) < JWT_SECRET_BYTES_MIN for secret in secrets_of(settings.jwt_former_secrets)):
         raise ConfigError(f"LIVEGIFT_JWT_FORMER_SECRETS: each must have at least {JWT_SECRET_BYTES_MIN} bytes")
     _check_payments(settings)
+    _check_origins(settings)
     _ = settings.usd_micros_per_unit  # raises
     return settings
 
@@ -197,6 +209,16 @@ def _check_payments(settings: Settings) -> None:
             "LIVEGIFT_STRIPE_API_KEY and LIVEGIFT_SANDBOX_SECRETS are both set, but the sandbox gives coins for no "
             "money to whoever asks for it: set one of them"
         )
+
+
+def _check_origins(settings: Settings) -> None:
+    """Raise ConfigError for what no browser would ever send as an Origin."""
+    for origin in secrets_of(settings.allowed_origins):
+        if not re.fullmatch(r"https?://[a-z0-9.:\[\]-]+", origin):
+            raise ConfigError(
+                "LIVEGIFT_ALLOWED_ORIGINS: expected origins such as https://live.example, in lower case and without "
+                f"a path or a slash at the end, got {origin[:80]!r}"
+            )
 
 
 def secrets_of(text: str) -> list[str]:

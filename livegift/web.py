@@ -14,7 +14,7 @@ from livegift.hub.hub import Hub
 from livegift.hub.protocol import protocol_class
 from livegift.hub.wheel import Wheel
 from livegift.limits import DRAIN_TIMEOUT_S, HTTP_KEEP_ALIVE_S, PING_PERIOD_S, WHEEL_TICK_S
-from livegift.net import LISTEN_BACKLOG
+from livegift.net import LISTEN_BACKLOG, is_loopback
 from livegift.settings import Settings
 from livegift.sockets import connections_max, http_class, sockets_max
 
@@ -44,12 +44,14 @@ def run_web(settings: Settings, sock: socket.socket, *, with_demo: bool = False)
     """Serve until SIGTERM or SIGINT."""
     logs.configure(settings.log_format, "web", settings.log_level)
     require_time_zones()
-    metrics.serve(settings.metrics_port, settings.host)
+    metrics.serve(settings.metrics_port, settings.metrics_host)
     wheel = Wheel(WHEEL_TICK_S)
     sockets = sockets_max()
     settings = msgspec.structs.replace(settings, connections_max=connections_max(settings.connections_max, sockets))
     config = uvicorn.Config(
-        create_app(settings, with_demo=with_demo, wheel=wheel),
+        create_app(
+            settings, with_demo=with_demo, wheel=wheel, is_private=with_demo and is_loopback(sock.getsockname()[0])
+        ),
         loop="uvloop",
         http=http_class(wheel, sockets),
         timeout_keep_alive=int(HTTP_KEEP_ALIVE_S),

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Self
 
 from starlette.applications import Starlette
 from starlette.routing import BaseRoute, WebSocketRoute
@@ -27,6 +28,7 @@ from livegift.api import (
     wallets,
 )
 from livegift.api.context import Context
+from livegift.api.entrance import Door, Entrance, refuse_websocket
 from livegift.api.guard import guarded
 from livegift.api.problems import HANDLERS
 from livegift.event_ids import EventIds
@@ -53,18 +55,31 @@ async def _websocket(websocket: WebSocket) -> None:
 class _Application(Starlette):
     """Viewers go to the hub without what requests pass through: each layer would wait with them, for hours."""
 
+    def behind(self, door: Door) -> Self:
+        """The same application, which serves what `door` lets in."""
+        self.door, self.entrance = door, Entrance(super().__call__, door)
+        self.router.redirect_slashes = False  # it would answer with an address made of the Host header
+        return self
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket" and scope["path"] == WEBSOCKET_PATH:
             scope["app"] = self
-            await _websocket(WebSocket(scope, receive, send))
+            refused = self.door.refusal(scope)
+            if refused is None:
+                await _websocket(WebSocket(scope, receive, send))
+            else:
+                await refuse_websocket(WebSocket(scope, receive, send), refused)
         else:
-            await super().__call__(scope, receive, send)
+            await self.entrance(scope, receive, send)
 
 
-def create_app(settings: Settings, *, with_demo: bool = False, wheel: Wheel | None = None) -> Starlette:
+def create_app(
+    settings: Settings, *, with_demo: bool = False, wheel: Wheel | None = None, is_private: bool = False
+) -> Starlette:
     """The ASGI application. It connects to the stores when it starts and refuses to start on another version.
 
-    `wheel` is shared with the server's own protocol class, where there is one.
+    `wheel` is shared with the server's own protocol class, where there is one. With `is_private` only requests that
+    this machine makes to itself are answered.
     """
 
     @asynccontextmanager
@@ -110,4 +125,5 @@ def create_app(settings: Settings, *, with_demo: bool = False, wheel: Wheel | No
     ]
     if with_demo:
         routes += demo.routes()
-    return _Application(routes=guarded(routes), lifespan=lifespan, exception_handlers=HANDLERS)
+    app = _Application(routes=guarded(routes), lifespan=lifespan, exception_handlers=HANDLERS)
+    return app.behind(Door.of(settings, is_private=is_private))

@@ -22,8 +22,6 @@ SECURITY_HEADERS = [
         # Gifts' pictures are the catalogue's, wherever they are kept.
         b"default-src 'self'; img-src 'self' https:; connect-src 'self' ws: wss:; frame-ancestors 'self'",
     ),
-    (b"x-content-type-options", b"nosniff"),
-    (b"referrer-policy", b"no-referrer"),
     (b"cache-control", b"no-cache"),
 ]
 PAGES = ("viewer", "creator")
@@ -90,6 +88,7 @@ def routes() -> list[Route | Mount]:
     """The routes of the demo. Raises ConfigError when the pages are missing."""
     return [
         Route("/", root),
+        Route("/demo", root),
         Route("/demo/token", token, methods=["POST"]),
         Route("/demo/coins", coins, methods=["POST"]),
         Mount("/demo", SecureHeaders(Pages(directory=pages_folder(), html=True))),

@@ -72,6 +72,12 @@ def _require_fresh(identity: Identity, order: Order, settings: Settings) -> None
         )
 
 
+def _own_address(request: Request) -> str:
+    """Where this process listens. Never what the Host header says: whoever sends it would choose where others pay."""
+    host, port = request.scope["server"]
+    return f"{request.url.scheme}://{f'[{host}]' if ':' in host else host}:{port}"
+
+
 async def _lacking(context: Context, user: str, shortfall: bodies.Shortfall) -> int:
     kind = context.hub.directory.gifts.get(shortfall.gift_id)
     if kind is None:
@@ -104,7 +110,7 @@ async def create(request: Request) -> Response:
     new = await offer_of(context.database, provider, body, identity.user, region, lacking)
     settings = context.settings
     _require_fresh(identity, new.order, settings)
-    base_url = (settings.public_url or str(request.base_url)).rstrip("/")
+    base_url = settings.public_url.rstrip("/") or _own_address(request)
     placed = await place(context.database, provider, replace(new, idempotency_key=key), base_url)
     return json_response(_public(placed), 201, {"Location": f"/v1/orders/{placed.order.id}"})
 
