@@ -1,8 +1,11 @@
 """The operator's commands: partitions, quarantine, restore."""
 
 import asyncio
+import json
+import sys
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +45,24 @@ def restore(partition: tuple[int, ...], data: Path) -> None:
 
     for line in asyncio.run(run_restore(open_settings(data), partition or None)):
         click.echo(line)
+
+
+@click.command()
+@click.option("--url", help="where web processes answer  [default: LIVEGIFT_PUBLIC_URL]")
+@click.option("--json", "as_json", is_flag=True, help="machine-readable")
+@data_option
+def doctor(url: str | None, as_json: bool, data: Path) -> None:  # noqa: FBT001 - click's flag
+    """Look at every part of the whole; exit code 0 when all are well, else 1."""
+    from livegift.doctor import examine
+
+    settings = open_settings(data)
+    found = asyncio.run(examine(settings, url or settings.public_url))
+    if as_json:
+        click.echo(json.dumps([asdict(vital) for vital in found]))
+    else:
+        for vital in found:
+            click.echo(f"{'ok  ' if vital.is_well else 'BAD '} {vital.part:<11} {vital.detail}")
+    sys.exit(0 if all(vital.is_well for vital in found) else 1)
 
 
 @click.group()
@@ -223,4 +244,4 @@ async def _event(_settings: Any, _store: Any, database: Any, name: str) -> str:
     return place
 
 
-COMMANDS: tuple[click.Command, ...] = (restore, partition, quarantine, event)
+COMMANDS: tuple[click.Command, ...] = (doctor, restore, partition, quarantine, event)

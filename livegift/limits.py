@@ -87,6 +87,11 @@ READY_TIMEOUT_S = 2.0
 PREFLIGHT_AGE_MAX_S = 600
 METRICS_REQUESTS_MAX = 8
 METRICS_REQUEST_S = 5.0
+# How old an entry may be that is not published or booked, before the process that should have done it counts as late.
+RELAY_LATE_S = 5.0
+UNBOOKED_LATE_S = 15.0
+DOCTOR_TIMEOUT_S = 5.0
+LATE_PARTITIONS_MAX = 4  # that are looked into
 
 # Sockets of a web process. What its descriptors leave when stores, logs and the rest have theirs.
 FILES_WANTED = 65_536

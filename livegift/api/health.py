@@ -11,6 +11,7 @@ from livegift.api.context import Context, context_of, json_response
 from livegift.errors import StoreUnavailableError
 from livegift.ledger.engine import LedgerUnavailableError
 from livegift.limits import READY_TIMEOUT_S
+from livegift.vitals import examine_workers
 
 Missing = dict[str, str]
 
@@ -23,14 +24,14 @@ async def healthz(_: Request) -> Response:
 async def readyz(request: Request) -> Response:
     """`GET /readyz`: 200 when gifts can be sent, else 503 with what is missing. Within READY_TIMEOUT_S either way.
 
-    Gifts in rooms that are known go on without PostgreSQL: that is `degraded`, and 200, or a load balancer would end
-    them everywhere at once.
+    Gifts in rooms that are known go on without PostgreSQL, a relay and an aggregator: that is `degraded`, and 200, or a
+    load balancer would end them everywhere at once.
     """
     in_redis, in_postgresql = await asyncio.gather(
         _asked_once(request, "redis", _missing_in_redis), _asked_once(request, "postgresql", _missing_in_postgresql)
     )
     missing = in_redis | in_postgresql
-    if in_redis:
+    if in_redis.keys() & {"redis", "partitions"}:
         return json_response({"status": "unavailable", "missing": missing}, 503)
     return json_response({"status": "degraded", "missing": missing} if missing else {"status": "ok"})
 
@@ -67,7 +68,7 @@ async def _missing_in_redis(context: Context) -> Missing:
         return {"redis": "no answer"}
     if unarmed:
         return {"partitions": f"{len(unarmed)} of {len(context.outbox.roots)} take no money: is an aggregator up?"}
-    return {}
+    return {vital.part: vital.detail for vital in await examine_workers(context.outbox, states) if not vital.is_well}
 
 
 async def _missing_in_postgresql(context: Context) -> Missing:

@@ -21,6 +21,14 @@ def fair_share(partitions: int, workers: int) -> int:
     return math.ceil(partitions / max(workers, 1))
 
 
+async def live_workers(store: Store, role: str) -> int:
+    """Return how many workers of a role have been seen within WORKER_TTL_MS. Raises StoreUnavailableError."""
+    name = keys.workers(role)
+    seconds, microseconds = await store.call_plain(name, ("TIME",))
+    now_ms = int(seconds) * 1000 + int(microseconds) // 1000
+    return int(await store.call_plain(name, ("ZCOUNT", name, f"({now_ms}", "+inf")))
+
+
 class Leases:
     """The leases of one worker in one role ('relay', 'aggregator')."""
 

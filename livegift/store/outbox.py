@@ -104,20 +104,20 @@ class Outbox:
 
     def __init__(self, store: Store, partitions: int) -> None:
         """`partitions` as at the first migration."""
-        self._store = store
+        self.store = store
         self.roots = dict(enumerate(keys.partition_roots(partitions)))
         self._by_stream = {keys.outbox(root).encode(): p for p, root in self.roots.items()}
 
     def node_of(self, partition: int) -> Node:
         """The primary that owns a partition."""
-        return self._store.node_of(self.roots[partition])
+        return self.store.node_of(self.roots[partition])
 
     def units(self, partitions: Iterable[int]) -> list[tuple[int, ...]]:
         """Groups of partitions that one blocking XREAD can wait for: all on a single node, each alone in a cluster."""
         chosen = tuple(sorted(partitions))
         if not chosen:
             return []
-        return [(p,) for p in chosen] if self._store.is_cluster else [chosen]
+        return [(p,) for p in chosen] if self.store.is_cluster else [chosen]
 
     async def wait(
         self, link: Link, cursors: Mapping[int, Position], count: int, block_ms: int
@@ -156,7 +156,7 @@ class Outbox:
     async def states(self, partitions: Iterable[int]) -> dict[int, PartitionState]:
         """Whether each partition is armed, and its counters; those of a dead node are missing."""
         chosen = list(partitions)
-        replies = await self._store.call_many([call("partition_state", self.roots[p]) for p in chosen])
+        replies = await self.store.call_many([call("partition_state", self.roots[p]) for p in chosen])
         states = {}
         for partition, reply in zip(chosen, replies, strict=True):
             if not isinstance(reply, Exception):
@@ -179,8 +179,20 @@ class Outbox:
     async def first_after(self, partition: int, position: Position) -> Position | None:
         """The first entry that the stream still has after a position, or None. Raises StoreUnavailableError."""
         root = self.roots[partition]
-        rows = await self._store.call_plain(root, ("XRANGE", keys.outbox(root), f"({position}", "+", "COUNT", 1))
+        rows = await self.store.call_plain(root, ("XRANGE", keys.outbox(root), f"({position}", "+", "COUNT", 1))
         return Position.parse(rows[0][0].decode()) if rows else None
+
+    async def age_after_s(self, partition: int, position: Position) -> float | None:
+        """Return the age in seconds, by Redis' clock, of the first entry after a position.
+
+        None when there is none, or it does not tell when it was written. Raises StoreUnavailableError.
+        """
+        root = self.roots[partition]
+        rows = _rows(await self.store.call_plain(root, ("XRANGE", keys.outbox(root), f"({position}", "+", "COUNT", 1)))
+        if not rows or rows[0].entry is None:
+            return None
+        seconds, microseconds = await self.store.call_plain(root, ("TIME",))
+        return max(int(seconds) + int(microseconds) / 1_000_000 - rows[0].entry.ts_ms / 1000, 0.0)
 
     async def arm(self, partition: int, at: Position, token: str, backlog_max: int, event_id_key: bytes) -> None:
         """Let money move in a partition, under a new epoch, from the n of `at` on, in all versions of the functions.
@@ -190,9 +202,9 @@ class Outbox:
         """
         root = self.roots[partition]
         args = (at.epoch, partition, backlog_max, token, at.n, event_id_key.hex())
-        await self._store.call(call("partition_arm", root, *args))
+        await self.store.call(call("partition_arm", root, *args))
         for version in await functions.other_versions(self.node_of(partition)):
-            await self._store.call(call("partition_join", root, at.epoch, partition, version=version))
+            await self.store.call(call("partition_join", root, at.epoch, partition, version=version))
 
     async def disarm(self, partition: int) -> tuple[str, Position]:
         """Stop all money of a partition until it is armed again.
@@ -201,8 +213,8 @@ class Outbox:
         """
         root, token = self.roots[partition], token_hex(8)
         for version in await functions.other_versions(self.node_of(partition)):
-            await self._store.call(call("partition_disarm", root, token, version=version))
-        epoch, n = await self._store.call(call("partition_disarm", root, token))
+            await self.store.call(call("partition_disarm", root, token, version=version))
+        epoch, n = await self.store.call(call("partition_disarm", root, token))
         return token, Position(int(epoch), int(n))
 
     async def set_short(self, partitions: Iterable[int], *, short: bool) -> None:
@@ -211,7 +223,7 @@ class Outbox:
         Raises StoreUnavailableError when one could not be told: then tell all of them again.
         """
         names = list(partitions)
-        replies = await self._store.call_many([call("partition_short", self.roots[p], int(short)) for p in names])
+        replies = await self.store.call_many([call("partition_short", self.roots[p], int(short)) for p in names])
         for partition, reply in zip(names, replies, strict=True):
             if (message := refused(reply)) is not None or isinstance(reply, Exception):
                 raise StoreUnavailableError(f"partition {partition} was not told: {message or reply}")
@@ -222,7 +234,7 @@ class Outbox:
         Returns the lives in which they do. Raises StoreUnavailableError, also when a partition is of another one of
         `epochs` or does not have all of it any more.
         """
-        replies = await self._store.call_many(
+        replies = await self.store.call_many(
             [call("cursor_rewind", self.roots[p], str(position), epochs[p]) for p, position in positions.items()]
         )
         for p, reply in zip(positions, replies, strict=True):
@@ -239,7 +251,7 @@ class Outbox:
         has moved.
         """
         begun = lives or {}
-        replies = await self._store.call_many(
+        replies = await self.store.call_many(
             [
                 call("cursor_advance", self.roots[p], reader, str(position), *begun.get(p, ()))
                 for p, position in positions.items()
@@ -249,7 +261,7 @@ class Outbox:
 
     async def trim(self, upto: Mapping[int, Position]) -> int:
         """Forget the entries before each position, but none that a reader still needs. Returns how many went."""
-        replies = await self._store.call_many(
+        replies = await self.store.call_many(
             [call("outbox_trim", self.roots[p], str(position)) for p, position in upto.items()]
         )
         return sum(reply for reply in replies if isinstance(reply, int))
@@ -260,5 +272,5 @@ class Outbox:
         Partitions that did not answer or are not armed are missing.
         """
         chosen = list(partitions)
-        replies = await self._store.call_many([call("streaks_sweep", self.roots[p], at_most, room) for p in chosen])
+        replies = await self.store.call_many([call("streaks_sweep", self.roots[p], at_most, room) for p in chosen])
         return {p: reply for p, reply in zip(chosen, replies, strict=True) if isinstance(reply, int) and reply >= 0}
