@@ -101,16 +101,15 @@ def web(fd: int | None, demo: bool, data: Path) -> None:  # noqa: FBT001 - click
         return
     children = []
     for index in range(settings.web_processes):
-        port = settings.metrics_port + index if settings.metrics_port else 0
-        environ = child_environ(LIVEGIFT_METRICS_PORT=str(port))
         argv = [sys.executable, "-m", "livegift", "web", "--fd", str(sock.fileno()), "--data", str(data)]
-        children.append(Child(f"web {index + 1}", argv, environ, (sock.fileno(),)))
+        children.append(Child(f"web {index + 1}", argv, child_environ(), (sock.fileno(),)))
     supervisor = Supervisor(lambda line: log.warning("web.supervisor", line=line))
     supervisor.install_signals()
     try:
         supervisor.start(children)
         supervisor.run()
     finally:
+        sock.close()  # while the children send viewers away, who comes is another start's, or nobody's
         supervisor.stop()
 
 

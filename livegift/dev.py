@@ -120,13 +120,7 @@ def run_dev(options: DevOptions) -> None:
         supervisor = Supervisor(say)
         supervisor.install_signals()
         stack.enter_context(_locked(options.data))
-        try:
-            sock = stack.enter_context(listen(options.host, options.port))
-        except OSError as error:
-            raise ConfigError(
-                f"port {options.port} on {options.host} can't be used ({error.strerror}): "
-                "stop what uses it, or choose another with --port (0 takes a free one)"
-            ) from None
+        sock = stack.enter_context(listen(options.host, options.port))
         _run(options, sock, supervisor, stack)
         say("stopping …")
     say("stopped")

@@ -87,6 +87,8 @@ READY_TIMEOUT_S = 2.0
 PREFLIGHT_AGE_MAX_S = 600
 METRICS_REQUESTS_MAX = 8
 METRICS_REQUEST_S = 5.0
+PORT_MAX = 65_535
+METRICS_PORTS_MAX = 64  # that are tried, from the one that is set
 # How old an entry may be that is not published or booked, before the process that should have done it counts as late.
 RELAY_LATE_S = 5.0
 UNBOOKED_LATE_S = 15.0

@@ -1,9 +1,12 @@
 """What each process counts, for Prometheus."""
 
+import errno
+
 import structlog
 from prometheus_client import Counter, Gauge, Histogram
 
 from livegift import metrics_server
+from livegift.limits import METRICS_PORTS_MAX, PORT_MAX
 
 log = structlog.get_logger()
 
@@ -50,10 +53,20 @@ PARTITIONS_STOPPED = Gauge("livegift_partitions_stopped", "Partitions that wait 
 
 
 def serve(port: int, host: str) -> None:
-    """Serve the metrics of this process on its own port; 0 serves none. A port that is taken is logged, not fatal."""
+    """Serve the metrics of this process on `port` or, where another process has it, on the next one that is free.
+
+    So the processes of one machine can share a setting. 0 serves none; none that is free is logged, not fatal.
+    """
     if port == 0:
         return
-    try:
-        metrics_server.start(port, host)
-    except OSError as error:
-        log.warning("metrics.port_taken", port=port, error=str(error))
+    for tried in range(port, min(port + METRICS_PORTS_MAX, PORT_MAX + 1)):
+        try:
+            metrics_server.start(tried, host)
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                log.warning("metrics.not_served", address=host, port=tried, error=str(error))
+                return
+        else:
+            log.info("metrics.serving", address=host, port=tried)
+            return
+    log.warning("metrics.not_served", address=host, port=port, error=f"{METRICS_PORTS_MAX} ports are taken")

@@ -3,6 +3,8 @@
 import ipaddress
 import socket
 
+from livegift.errors import ConfigError
+
 LISTEN_BACKLOG = 2048
 SEND_BUFFER_BYTES = 128 * 1024  # the kernel takes twice that, for its own bookkeeping too
 
@@ -19,8 +21,14 @@ def is_loopback(host: str) -> bool:
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A listening TCP socket that processes can share. Raises OSError when the port is taken."""
-    sock = socket.create_server((host, port), backlog=LISTEN_BACKLOG)
+    """A listening TCP socket that processes can share. Raises ConfigError when there can be none."""
+    try:
+        sock = socket.create_server((host, port), backlog=LISTEN_BACKLOG)
+    except OSError as error:
+        raise ConfigError(
+            f"port {port} on {host} can't be used ({error.strerror or error}): stop what uses it, or choose another "
+            "with LIVEGIFT_HOST and LIVEGIFT_PORT, for `livegift dev` with --host and --port (0 takes a free one)"
+        ) from None
     # Its connections inherit this. Left alone the kernel lets one that nobody reads from grow to several MB.
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
     sock.set_inheritable(True)

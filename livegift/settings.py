@@ -4,6 +4,7 @@ They come from the environment; `livegift dev` also writes them into `DATA/env`,
 environment has none of the three that are required.
 """
 
+import ipaddress
 import os
 import re
 from collections.abc import Mapping
@@ -55,6 +56,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     host: Annotated[str, Meta(description="address that the web processes listen on")] = "127.0.0.1"
     port: Annotated[int, Meta(ge=0, le=65_535, description="port; 0 takes a free one")] = 8080
+    trusted_proxies: Annotated[
+        str,
+        Meta(
+            description="addresses or networks of proxies whose X-Forwarded-For is believed, comma-separated; * = all"
+        ),
+    ] = "127.0.0.1,::1"
     web_processes: Annotated[int, Meta(ge=1, le=64, description="web processes on that port")] = 1
     metrics_port: Annotated[int, Meta(ge=0, le=65_535, description="Prometheus port of this process; 0 = none")] = 9464
 
@@ -194,8 +201,21 @@ def load_settings(data_dir: Path | None = None, environ: Mapping[str, str] | Non
         raise ConfigError(f"LIVEGIFT_JWT_FORMER_SECRETS: each must have at least {JWT_SECRET_BYTES_MIN} bytes")
     _check_payments(settings)
     _check_origins(settings)
+    _check_proxies(settings)
     _ = settings.usd_micros_per_unit  # raises
     return settings
+
+
+def _check_proxies(settings: Settings) -> None:
+    """Raise ConfigError for what is no network: nobody would be believed, and nothing would say so."""
+    for network in secrets_of(settings.trusted_proxies):
+        try:
+            if network != "*":
+                ipaddress.ip_network(network)
+        except ValueError as error:
+            raise ConfigError(
+                f"LIVEGIFT_TRUSTED_PROXIES: expected addresses or networks such as 10.0.0.0/8, or *: {error}"
+            ) from None
 
 
 def _check_payments(settings: Settings) -> None:

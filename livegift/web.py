@@ -64,6 +64,7 @@ def run_web(settings: Settings, sock: socket.socket, *, with_demo: bool = False)
         log_config=None,
         access_log=False,
         server_header=False,
+        forwarded_allow_ips=settings.trusted_proxies,
         timeout_graceful_shutdown=int(DRAIN_TIMEOUT_S),
         limit_concurrency=None,
         backlog=LISTEN_BACKLOG,
