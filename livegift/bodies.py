@@ -20,6 +20,7 @@ from livegift.limits import (
     ICON_PATTERN,
     NAME_LENGTH_MAX,
     ORDER_COINS_MAX,
+    PERCENT_OFF_MAX,
     SPONSOR_BUDGET_COINS_MAX,
     SPONSOR_FACTOR_MAX,
     TEXT_PATTERN,
@@ -213,14 +214,18 @@ class PackageBody(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class PromotionBody(Struct, frozen=True, forbid_unknown_fields=True):
-    """`PUT /v1/admin/promotions/{promotion}`: bonus coins on a package for a time. `per_user_max` 0: no limit."""
+    """`PUT /v1/admin/promotions/{promotion}`: bonus coins on a package or per cent off its price, or both, for a time.
+
+    `per_user_max` 0: no limit.
+    """
 
     package_id: Id
-    bonus_coins: Annotated[int, Meta(ge=1, le=ORDER_COINS_MAX)]
     starts_ms: TimeMs
     ends_ms: TimeMs
     region: Id | None = None
     per_user_max: Annotated[int, Meta(ge=0, le=1_000)] = 0
+    bonus_coins: Annotated[int, Meta(ge=0, le=ORDER_COINS_MAX)] = 0
+    percent_off: Annotated[int, Meta(ge=0, le=PERCENT_OFF_MAX)] = 0
 
 
 class DemoToken(Struct, frozen=True):

@@ -201,6 +201,7 @@ RELAY_STATES_S = 0.5
 
 # Orders and payments.
 ORDER_COINS_MAX = 1_000_000
+PERCENT_OFF_MAX = 90  # the table's check says the same
 HELD_BACK_GIFTS_MAX = 10_000  # gifts that one refund looks at, the newest
 ORDER_TTL_S = 86_400.0
 # A provider repeats the news of a payment for days; what was said of that payment before is kept for longer.

@@ -1,7 +1,7 @@
 """Orders: made in the ledger, paid at a provider, credited in Redis, booked by the aggregator; each step repeatable."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from secrets import token_hex
 
 import structlog
@@ -9,6 +9,7 @@ import structlog
 from livegift.bodies import OrderBody
 from livegift.domain.catalogue import CoinPackage
 from livegift.domain.currencies import CurrencyError, currency_of
+from livegift.domain.offers import Offered
 from livegift.domain.orders import (
     FOR_A_PERSON,
     REVERSED,
@@ -25,7 +26,7 @@ from livegift.domain.orders import (
 from livegift.domain.spending import Accepted, Change, Refused
 from livegift.errors import RequestError, StoreUnavailableError
 from livegift.ledger import orders as stored
-from livegift.ledger.catalogue import read_packages
+from livegift.ledger.catalogue import read_prices
 from livegift.ledger.engine import Database
 from livegift.ledger.hold_backs import RefundTerms
 from livegift.ledger.orders import NewOrder, StoredOrder
@@ -80,22 +81,34 @@ async def offer_of(
     if [body.package_id, body.shortfall_coins, body.shortfall].count(None) != 2:  # noqa: PLR2004 - one of three
         raise RequestError("invalid", "expected one of package_id, shortfall_coins and shortfall")
     coins = body.shortfall_coins if lacking is None else lacking
-    packages = await read_packages(database, region)
+    prices = await read_prices(database, region, user)
+    packages = prices.packages
     order_id = f"ord-{token_hex(12)}"
     request_hash = payload_hash("order", body.package_id, body.shortfall_coins, body.shortfall, region)
     if coins is not None:
-        return NewOrder(_shortfall_order(order_id, user, coins, packages, provider, region), region, request_hash)
+        shortfall = _shortfall_order(order_id, user, coins, packages, provider, region)
+        return NewOrder(shortfall, region, request_hash, priced_region=prices.priced_region)
     package = next((package for package in packages if package.id == body.package_id), None)
     if package is None:
         raise RequestError("package_not_found", f"There is no coin package {body.package_id} in region {region}.")
-    order = Order(order_id, user, package.coins, package.bonus_coins, package.amount, package.currency, provider.name)
-    return NewOrder(order, region, request_hash, package_id=package.id, promotion_id=package.promotion_id)
+    bonus_coins = package.bonus_coins + package.promotion_coins
+    order = Order(order_id, user, package.coins, bonus_coins, package.amount, package.currency, provider.name)
+    offered = Offered(package.coins, bonus_coins, package.promotion_coins, package.amount_before)
+    return NewOrder(
+        order,
+        region,
+        request_hash,
+        package_id=package.id,
+        promotion_id=package.promotion_id,
+        offered=offered,
+        priced_region=prices.priced_region,
+    )
 
 
 def _shortfall_order(
-    order_id: str, user: str, coins: int, packages: list[CoinPackage], provider: Provider, region: str
+    order_id: str, user: str, coins: int, packages: Sequence[CoinPackage], provider: Provider, region: str
 ) -> Order:
-    rate = base_rate(Rate(package.coins, package.amount, package.currency) for package in packages)
+    rate = base_rate(Rate(package.coins, package.amount_before, package.currency) for package in packages)
     if rate is None:
         raise RequestError("package_not_found", f"No coins are sold in region {region}.")
     try:

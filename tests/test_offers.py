@@ -1,5 +1,6 @@
 """What operators sell, over HTTP on real processes: packages with prices, promotions, gifts; orders as lists."""
 
+import asyncio
 import gzip
 import json
 import subprocess
@@ -14,6 +15,7 @@ import pytest
 
 from tests.hostile import unharmed
 from tests.system import System, command, environ
+from tests.test_orders import decide
 from tests.waiting import wait_until
 
 ROSE = {"name": "Rose", "coins": 1, "diamond_count": 1, "streakable": True, "tier": 1, "icon": "🌹"}
@@ -43,22 +45,114 @@ def test_a_package_is_sold_where_it_has_a_price(system: System) -> None:
     assert order(system, "ann", {"package_id": "big"})[1]["code"] == "package_not_found"
     call(system, "PUT", "/v1/admin/coin-packages/big", {**PACKAGE, "active": False})
     assert order(system, "ann", {"package_id": "big", "region": "DE"})[1]["code"] == "package_not_found"
-    listed = {item["id"]: item for item in call(system, "GET", "/v1/admin/coin-packages")[1]["items"]}
-    assert listed["big"]["active"] is False
-    assert listed["coins-100"]["prices"]
+    offers = {item["id"]: item for item in call(system, "GET", "/v1/admin/coin-packages")[1]["items"]}
+    assert offers["big"]["active"] is False
+    assert offers["coins-100"]["prices"]
     acts = call(system, "GET", "/v1/admin/acts?subject=package:big")[1]["items"]
     assert [act["act"] for act in acts] == ["package.put", "package.put"]
     assert acts[1]["details"]["prices"][0]["amount"] == 1299
 
 
+def listed(system: System, user: str | None = None, region: str = "US") -> dict[str, dict[str, Any]]:
+    token = system.token(user) if user else None
+    body = system.http("GET", f"/v1/coin-packages?region={region}", token=token)[1]
+    return {package["id"]: package for package in body["packages"]}
+
+
+def read(system: System, user: str, made: dict[str, Any]) -> dict[str, Any]:
+    return dict(system.http("GET", f"/v1/orders/{made['id']}", token=system.token(user))[1])
+
+
 def test_a_promotion_counts_once_for_each_and_ends(system: System) -> None:
     path = "/v1/admin/promotions/spring"
     assert call(system, "PUT", path, PROMOTION)[0] == 200
-    assert [order(system, "bea", {"package_id": "coins-100"})[1]["bonus_coins"] for _ in range(2)] == [20, 0]
+    # Nothing is used up by a checkout that is opened, and the list says the same.
+    first, second = (order(system, "bea", {"package_id": "coins-100"})[1] for _ in range(2))
+    assert (first["bonus_coins"], second["bonus_coins"], listed(system, "bea")["coins-100"]["bonus_coins"]) == (20,) * 3
+    assert (first["bonus_coins_before"], first["promotion_id"], first["promotion_granted"]) == (0, "spring", None)
+    # The one that is paid first has it; the other one, and the list, say so at once.
+    decide(system, second, "pay")
+    assert (read(system, "bea", second)["bonus_coins"], read(system, "bea", first)["bonus_coins"]) == (20, 0)
+    assert listed(system, "bea")["coins-100"]["bonus_coins"] == 0
+    assert order(system, "bea", {"package_id": "coins-100"})[1]["promotion_id"] is None
+    assert listed(system)["coins-100"]["bonus_coins"] == 20
+    decide(system, first, "pay")
+    late = read(system, "bea", first)
+    assert (late["bonus_coins"], late["promotion_granted"]) == (0, False)
     assert order(system, "cay", {"package_id": "coins-100"})[1]["bonus_coins"] == 20
     call(system, "PUT", path, {**PROMOTION, "ends_ms": int(time.time() * 1000) - 1})
     assert order(system, "dan", {"package_id": "coins-100"})[1]["bonus_coins"] == 0
     assert [p["id"] for p in call(system, "GET", "/v1/admin/promotions?limit=1")[1]["items"]] == ["spring"]
+
+
+async def test_declined_orders_that_are_paid_later_have_the_promotion_once(system: System) -> None:
+    call(system, "PUT", "/v1/admin/promotions/once", {**PROMOTION, "package_id": "coins-550", "bonus_coins": 50})
+    made = [order(system, "cat", {"package_id": "coins-550"})[1] for _ in range(5)]
+    for one in made:
+        decide(system, one, "decline")
+    for one in made:
+        decide(system, one, "pay")
+    await wait_until(lambda: balance(system, "cat") == 5 * 550 + 50, "all are credited, one with the bonus")
+    call(system, "PUT", "/v1/admin/promotions/once", {**PROMOTION, "package_id": "coins-550", "ends_ms": 1})
+    report = await system.audit()
+    assert report.passed, report.to_text()
+
+
+async def test_payments_at_once_have_the_promotion_once(system: System) -> None:
+    call(system, "PUT", "/v1/admin/promotions/race", {**PROMOTION, "package_id": "coins-1250", "bonus_coins": 50})
+    made = [order(system, "dea", {"package_id": "coins-1250"})[1] for _ in range(6)]
+    await asyncio.gather(*(asyncio.to_thread(decide, system, one, "pay") for one in made))
+    await wait_until(lambda: balance(system, "dea") == 6 * 1250 + 50, "all are credited, one with the bonus")
+    call(system, "PUT", "/v1/admin/promotions/race", {**PROMOTION, "package_id": "coins-1250", "ends_ms": 1})
+    report = await system.audit()
+    assert report.passed, report.to_text()
+
+
+async def test_a_promotion_may_lower_the_price(system: System) -> None:
+    half = {**PROMOTION, "package_id": "coins-2650", "bonus_coins": 0, "percent_off": 50}
+    path = "/v1/admin/promotions/half"
+    assert call(system, "PUT", path, {**half, "percent_off": 0})[1]["code"] == "invalid"
+    assert call(system, "PUT", path, {**half, "percent_off": 91})[1]["code"] == "invalid"
+    assert call(system, "PUT", path, half)[0] == 200
+    shown = listed(system, "ela")["coins-2650"]
+    assert (shown["amount"], shown["amount_before"], shown["bonus_coins"]) == (1999, 3999, 0)
+    assert listed(system, "ela", "JP")["coins-2650"]["amount"] == 3200
+    first, second = (order(system, "ela", {"package_id": "coins-2650"})[1] for _ in range(2))
+    assert (first["amount"], first["amount_before"]) == (1999, 3999)
+    for one in (first, second):
+        decide(system, one, "pay")
+    # No money is kept for nothing: what was paid after the promotion was used buys as much as at the full price.
+    assert (read(system, "ela", first)["coins"], read(system, "ela", second)["coins"]) == (2650, 2650 * 1999 // 3999)
+    await wait_until(lambda: balance(system, "ela") == 2650 + 2650 * 1999 // 3999, "both are credited")
+    assert listed(system, "ela")["coins-2650"]["amount"] == 3999
+    call(system, "PUT", path, {**half, "ends_ms": 1})
+    report = await system.audit()
+    assert report.passed, report.to_text()
+
+
+def test_every_region_has_prices_its_own_or_others(system: System) -> None:
+    for asked, priced, currency in (
+        ("US", "US", "USD"), ("DE", "DE", "EUR"), ("de", "DE", "EUR"), ("IT", "DE", "EUR"), ("JE", "GB", "GBP"),
+        ("JP", "JP", "JPY"), ("KR", "KR", "KRW"), ("ZW", "US", "USD"), ("none-such", "US", "USD"), ("%20", "US", "USD"),
+    ):  # fmt: skip
+        body = system.http("GET", f"/v1/coin-packages?region={asked}")[1]
+        assert (body["priced_region"], {p["currency"] for p in body["packages"]}) == (priced, {currency}), asked
+        assert len(body["packages"]) >= 5
+    assert [p["amount"] for p in listed(system).values() if p["id"] != "big"] == [199, 999, 1999, 3999, 7999]
+    made = order(system, "flo", {"package_id": "coins-100", "region": "ZW"})[1]
+    assert (made["region"], made["priced_region"], made["amount"], made["currency"]) == ("ZW", "US", 199, "USD")
+    # Who has a region in the token is shown, and pays, its prices.
+    german = system.token("gil", region="de")
+    body = system.http("GET", "/v1/coin-packages?region=US", token=german)[1]
+    assert (body["region"], body["packages"][0]["currency"]) == ("DE", "EUR")
+    status, made = system.http("POST", "/v1/orders", {"package_id": "coins-100", "region": "DE"}, token=german)
+    assert (status, made["amount"], made["currency"]) == (201, 219, "EUR")
+    rates = system.http("GET", "/v1/rates")[1]["packages"]
+    assert {"US", "GB", "DE", "FR", "ES", "BR", "MX", "JP", "KR", "IN", "ID", "AE"} <= {row["region"] for row in rates}
+
+
+def balance(system: System, user: str) -> int:
+    return int(system.http("GET", "/v1/wallet", token=system.token(user))[1]["balance"])
 
 
 async def test_a_gift_changes_from_now_on(system: System) -> None:
@@ -108,6 +202,7 @@ def test_orders_are_listed_in_pages(system: System) -> None:
         ("promotions/spring", {**PROMOTION, "ends_ms": 0}),
         ("promotions/spring", {**PROMOTION, "package_id": "none"}),
         ("promotions/spring", {**PROMOTION, "more": 1}),
+        ("promotions/spring", {**PROMOTION, "bonus_coins": 0}),
     ],
 )
 def test_what_is_not_valid_changes_nothing(system: System, path: str, body: object) -> None:

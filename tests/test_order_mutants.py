@@ -1,13 +1,17 @@
 """Faults of orders that were there once, put back: `livegift audit` ends with 1 and names them."""
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import text
 
 from livegift import orders, withdrawals
 from livegift.domain.orders import Order
+from livegift.ledger import payment_events, promotions
+from livegift.ledger.catalogue import Promotion, put_promotion
+from livegift.ledger.orders import order_of
 from livegift.orders import refund
 from livegift.settings import Settings
 from tests.inprocess import InProcess, passes
@@ -20,13 +24,6 @@ from tests.waiting import wait_until
 async def shop(settings: Settings) -> AsyncIterator[Shop]:
     async with InProcess(settings) as system:
         await system.open_room("r1", "bob")
-        async with system.database.begin() as connection:
-            await connection.execute(
-                text(
-                    "INSERT INTO package_prices (package_id, region, currency, amount) "
-                    "VALUES ('coins-100', 'CN', 'CNY', 1400)"
-                )
-            )
         yield Shop(system)
 
 
@@ -82,6 +79,62 @@ async def test_money_that_goes_before_the_coins(shop: Shop, monkeypatch: pytest.
     await shop.becomes(order.order.id, "refunded")
     await wait_until(lambda: _balance_is(shop, "mia", 0), "the coins are taken")
     await named(shop, f"order {order.order.id}: its money was given back by this server, but its coins were taken only")
+
+
+async def promote(shop: Shop, **more: object) -> None:
+    """Fifty coins on top of the smallest package, once for each user."""
+    now = datetime.now(UTC)
+    times = now - timedelta(hours=1), now + timedelta(hours=1)
+    promotion = Promotion("once", "coins-100", None, 50, *times, 1)
+    await put_promotion(shop.system.database, replace(promotion, **more), "root")  # type: ignore[arg-type]
+
+
+async def test_a_promotion_that_a_user_has_more_often_than_allowed(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Declined, ordered again, all paid: nobody looks how often it was used."""
+    await promote(shop)
+    made = [await shop.order("nia") for _ in range(3)]
+    for order in made:
+        await shop.pay(order, "declined")
+    await shop.pay(made[0])
+    await shop.becomes(made[0].order.id, "credited")
+    await passes(shop.system)
+
+    async def none(*_: object) -> int:
+        return 0
+
+    monkeypatch.setattr(promotions, "uses", none)
+    for order in made[1:]:
+        await shop.pay(order)
+        await shop.becomes(order.order.id, "credited")
+    await named(shop, "promotion once: user nia has had it 3 times, at most 1 were allowed: orders ord-")
+
+
+async def test_a_promotion_that_nobody_decides_about(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first version: what was offered with the order was given, whenever that was paid."""
+    await promote(shop)
+    order = await shop.order("oda")
+    await shop.pay(order, "declined")
+
+    async def undecided(_: object, row: Any) -> tuple[Order, dict[str, Any]]:
+        return order_of(row), {}
+
+    monkeypatch.setattr(payment_events, "decide", undecided)
+    await shop.pay(order)
+    await shop.becomes(order.order.id, "credited")
+    await named(shop, f"order {order.order.id}: paid without deciding about promotion once, it gave 100 coins and 50")
+
+
+async def test_a_promotion_that_was_not_granted_and_is_given_all_the_same(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await promote(shop)
+    order = await shop.order("pia")
+    await shop.pay(order, "expired")
+    await promote(shop, ends_at=datetime.now(UTC) - timedelta(minutes=1))
+    monkeypatch.setattr(promotions, "decided", lambda order, _, **__: order)
+    await shop.pay(order)
+    await shop.becomes(order.order.id, "credited")
+    await named(shop, f"order {order.order.id}: paid without promotion once, it gave 100 coins and 50 on top")
 
 
 async def _balance_is(shop: Shop, user: str, coins: int) -> bool:

@@ -168,8 +168,8 @@ async def test_the_audit_names_a_payment_that_pays_two_orders(
         monkeypatch.setattr(payment_events, "named_by", lambda event: table.c.id == event.order_id)
         move = payment_events._move
 
-        async def forgetful(connection: Any, row: Any, order: Order, _: str | None) -> None:
-            await move(connection, row, order, None)
+        async def forgetful(connection: Any, row: Any, order: Order, _: str | None, more: dict[str, Any]) -> None:
+            await move(connection, row, order, None, more)
 
         monkeypatch.setattr(payment_events, "_move", forgetful)
         await hear(system, replace(PAID, id="evt-2", order_id="o2"))

@@ -3,7 +3,6 @@
 from collections.abc import AsyncIterator
 
 import pytest
-from sqlalchemy import text
 
 from livegift import withdrawals
 from livegift.errors import RequestError
@@ -17,13 +16,6 @@ from tests.purchasing import KEEPS, Shop
 async def inside(settings: Settings) -> AsyncIterator[Shop]:
     async with InProcess(settings) as system:
         await system.open_room("r1", "bob")
-        async with system.database.begin() as connection:
-            await connection.execute(
-                text(
-                    "INSERT INTO package_prices (package_id, region, currency, amount) "
-                    "VALUES ('coins-100', 'CN', 'CNY', 1400)"
-                )
-            )
         yield Shop(system)
 
 

@@ -9,18 +9,19 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from livegift import wire
-from livegift.api.context import cacheable_json, context_of, json_response
+from livegift.access import WALLET
+from livegift.api.context import cacheable_json, context_of, identity_if_any, json_response
 from livegift.domain.catalogue import (
     DEFAULT_REGION,
     DIAMONDS_PER_COIN,
     USD_MICROS_PER_DIAMOND,
-    CoinPackage,
     creator_share_ppm,
     payout_usd_micros,
 )
 from livegift.domain.orders import Rate, base_rate
 from livegift.domain.regions import region_of
-from livegift.ledger.catalogue import read_all_packages, read_packages
+from livegift.identity import Identity
+from livegift.ledger.catalogue import PriceList, read_all_prices, read_prices
 from livegift.ledger.engine import LedgerUnavailableError
 from livegift.limits import COMPRESS_BYTES_MIN
 
@@ -30,7 +31,8 @@ async def gifts(request: Request) -> Response:
     kinds = context_of(request).hub.directory.gifts.values()
     rate = None
     with suppress(LedgerUnavailableError):  # gifts are known all the same
-        rate = base_rate(Rate(p.coins, p.amount, p.currency) for p in await _packages_of(request))
+        prices = await _prices_of(request)
+        rate = base_rate(Rate(p.coins, p.amount_before, p.currency) for p in prices.packages)
     shown = []
     for gift in kinds:
         row = wire.gift_public(gift, with_icon=True)
@@ -40,37 +42,46 @@ async def gifts(request: Request) -> Response:
     return cacheable_json(request, {"gifts": shown})
 
 
-async def _packages_of(request: Request) -> list[CoinPackage]:
+async def _prices_of(request: Request, identity: Identity | None = None) -> PriceList:
+    """The prices of the region that is asked for; who has one in the token buys there."""
     region = request.query_params.get("region", DEFAULT_REGION)
-    # What can't be a region has no packages, and is nothing to ask the database.
-    return await read_packages(context_of(request).database, region) if wire.is_id(region) else []
+    if identity is not None and identity.region is not None:
+        region = identity.region
+    if not wire.is_id(region):  # what can't be a region is nothing to ask the database
+        region = DEFAULT_REGION
+    return await read_prices(context_of(request).database, region, identity.user if identity else None)
 
 
 async def packages(request: Request) -> Response:
-    """`GET /v1/coin-packages?region=`."""
-    found = await _packages_of(request)
+    """`GET /v1/coin-packages?region=`: with a viewer's token, what this very viewer would get."""
+    prices = await _prices_of(request, identity_if_any(request, WALLET))
     rows = [
         {
             "id": p.id,
             "coins": p.coins,
             "bonus_coins": p.bonus_coins + p.promotion_coins,
+            "bonus_coins_before": p.bonus_coins,
             "amount": p.amount,
+            "amount_before": p.amount_before,
             "currency": p.currency,
             "promotion_id": p.promotion_id,
         }
-        for p in found
+        for p in prices.packages
     ]
-    notice = region_of(request.query_params.get("region", DEFAULT_REGION)).withdrawal_notice
-    return json_response({"packages": rows, "withdrawal_notice": notice})
+    return json_response(
+        {
+            "packages": rows,
+            "region": prices.region,
+            "priced_region": prices.priced_region,
+            "withdrawal_notice": region_of(prices.region).withdrawal_notice,
+        }
+    )
 
 
 async def rates(request: Request) -> Response:
     """`GET /v1/rates`: from money to coins to diamonds to money, and what reaches creators, in all regions or one."""
     context, region = context_of(request), request.query_params.get("region")
-    if region is None:
-        found = await read_all_packages(context.database)
-    else:
-        found = {region: await _packages_of(request)}
+    found = await read_all_prices(context.database) if region is None else [await _prices_of(request)]
     worth = context.settings.usd_micros_per_unit
     return json_response(
         {
@@ -81,15 +92,16 @@ async def rates(request: Request) -> Response:
             "packages": [
                 {
                     "id": p.id,
-                    "region": region,
+                    "region": prices.region,
+                    "priced_region": prices.priced_region,
                     "amount": p.amount,
                     "currency": p.currency,
-                    "coins": p.coins + p.bonus_coins + p.promotion_coins,
+                    "coins": p.total_coins,
                     "payout_usd_micros": payout_usd_micros(p),
                     "creator_share_ppm": creator_share_ppm(p, worth),
                 }
-                for region, packages in found.items()
-                for p in packages
+                for prices in found
+                for p in prices.packages
             ],
         }
     )

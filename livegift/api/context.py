@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import TypeVar, cast
@@ -10,7 +11,8 @@ import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
-from livegift import bodies, wire
+from livegift import access, bodies, wire
+from livegift.access import Rule
 from livegift.errors import RequestError
 from livegift.event_ids import EventIds
 from livegift.hub.hub import Hub
@@ -65,6 +67,18 @@ def cacheable_json(request: Request, body: object) -> Response:
 def identity_of(request: Request) -> Identity:
     """Who is asking: the guard has let them in by the rule of this route, which must not be a public one."""
     return cast("Identity", request.scope[IDENTITY])
+
+
+def identity_if_any(request: Request, rule: Rule) -> Identity | None:
+    """Who is asking a public route, where they say so with a valid token that `rule` knows; else None."""
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() != "bearer":
+        return None
+    with suppress(RequestError):
+        identity = context_of(request).tokens.verify(token.strip())
+        access.require(rule, identity, None)
+        return identity
+    return None
 
 
 async def body_of(request: Request, model: type[T]) -> T:

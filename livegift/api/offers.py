@@ -89,6 +89,7 @@ def _promotion(promotion: Promotion) -> dict[str, object]:
         "starts_ms": int(promotion.starts_at.timestamp() * 1000),
         "ends_ms": int(promotion.ends_at.timestamp() * 1000),
         "per_user_max": promotion.per_user_max,
+        "percent_off": promotion.percent_off,
     }
 
 
@@ -106,6 +107,8 @@ async def put_promotion(request: Request) -> Response:
     body = await body_of(request, bodies.PromotionBody)
     if body.starts_ms >= body.ends_ms:
         raise RequestError("invalid", "ends_ms: expected a time after starts_ms")
+    if not body.bonus_coins and not body.percent_off:
+        raise RequestError("invalid", "expected bonus_coins, percent_off or both")
     promotion = Promotion(
         _id_of(request, "promotion"),
         body.package_id,
@@ -114,6 +117,7 @@ async def put_promotion(request: Request) -> Response:
         _at(body.starts_ms),
         _at(body.ends_ms),
         body.per_user_max,
+        body.percent_off,
     )
     await stored.put_promotion(context_of(request).database, promotion, operator.user)
     return json_response(_promotion(promotion))

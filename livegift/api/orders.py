@@ -12,6 +12,7 @@ from livegift import bodies, wire
 from livegift.api.context import Context, body_of, context_of, identity_of, json_response, page_of
 from livegift.domain.catalogue import DEFAULT_REGION
 from livegift.domain.currencies import USD_MICROS_PER_CENT, CurrencyError, shown, usd_micros_of
+from livegift.domain.offers import region_name
 from livegift.domain.orders import Order
 from livegift.domain.regions import region_of
 from livegift.errors import RequestError
@@ -22,6 +23,19 @@ from livegift.limits import AUTH_TIME_AHEAD_MAX_S, ORDER_COINS_MAX
 from livegift.orders import offer_of, place, refund, refund_terms_of
 from livegift.settings import Settings
 from livegift.withdrawals import withdraw
+
+
+def _promotion(found: StoredOrder) -> dict[str, object]:
+    """Before and after: what the promotion has added or taken off, or would have."""
+    order, promotion = found.order, found.promotion
+    offered = promotion.offered if promotion else None
+    bonus_before = order.bonus_coins if offered is None else offered.bonus_coins - offered.promotion_coins
+    return {
+        "bonus_coins_before": bonus_before,
+        "amount_before": order.amount if offered is None else offered.full_amount,
+        "promotion_id": promotion.id if promotion else None,
+        "promotion_granted": promotion.granted if promotion else None,
+    }
 
 
 def _public(found: StoredOrder) -> dict[str, object]:
@@ -37,6 +51,9 @@ def _public(found: StoredOrder) -> dict[str, object]:
         "restored_coins": order.restored_coins,
         "amount": order.amount,
         "currency": order.currency,
+        "region": found.region,
+        "priced_region": found.priced_region,
+        **_promotion(found),
         "created_ms": int(found.created_at.timestamp() * 1000),
         "withdrawal_notice": region_of(found.region).withdrawal_notice,
     }
@@ -45,10 +62,11 @@ def _public(found: StoredOrder) -> dict[str, object]:
 def _region_of(identity: Identity, asked: str | None) -> str:
     """Prices differ: who has a region in the token buys there and nowhere else."""
     if identity.region is None:
-        return asked or DEFAULT_REGION
-    if not wire.is_id(identity.region) or asked not in (None, identity.region):
+        return region_name(asked or DEFAULT_REGION)
+    mine = region_name(identity.region)
+    if not wire.is_id(mine) or (asked is not None and region_name(asked) != mine):
         raise RequestError("forbidden", f"This token is for region {identity.region[:64]}.")
-    return identity.region
+    return mine
 
 
 def _require_fresh(identity: Identity, order: Order, settings: Settings) -> None:

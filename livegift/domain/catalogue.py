@@ -23,7 +23,8 @@ class GiftKind:
 class CoinPackage:
     """Coins for money. `amount` is in minor units (cents) of `currency` (ISO 4217).
 
-    `promotion_id` is the promotion that runs for it, `promotion_coins` the bonus that it adds.
+    `promotion_id` is the promotion that runs for it, `promotion_coins` the bonus that it adds, `full_amount` the price
+    without it (None: `amount` is that).
     """
 
     id: str
@@ -33,6 +34,17 @@ class CoinPackage:
     currency: str
     promotion_id: str | None = None
     promotion_coins: int = 0
+    full_amount: int | None = None
+
+    @property
+    def total_coins(self) -> int:
+        """All coins that it gives."""
+        return self.coins + self.bonus_coins + self.promotion_coins
+
+    @property
+    def amount_before(self) -> int:
+        """The price without the promotion."""
+        return self.amount if self.full_amount is None else self.full_amount
 
 
 # One coin gives one diamond; a diamond pays half a US cent. Integers on the whole way.
@@ -78,8 +90,7 @@ DEFAULT_PACKAGES = (
 
 def payout_usd_micros(package: CoinPackage) -> int:
     """What creators are paid when all coins of a package are sent, its bonus included."""
-    coins = package.coins + package.bonus_coins + package.promotion_coins
-    return coins * DIAMONDS_PER_COIN * USD_MICROS_PER_DIAMOND
+    return package.total_coins * DIAMONDS_PER_COIN * USD_MICROS_PER_DIAMOND
 
 
 def creator_share_ppm(package: CoinPackage, usd_micros_per_unit: Mapping[str, int]) -> int | None:

@@ -4,15 +4,16 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import delete, func, select, true
+from sqlalchemy import delete, func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from livegift.domain.catalogue import CoinPackage, GiftKind
+from livegift.domain.offers import Terms, best, priced_regions
 from livegift.errors import RequestError
 from livegift.ledger import acts, tables
 from livegift.ledger.engine import Database
-from livegift.ledger.order_tables import promotions
+from livegift.ledger.order_tables import orders, promotions
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +37,10 @@ class Package:
 
 @dataclass(frozen=True, slots=True)
 class Promotion:
-    """Bonus coins on a package from `starts_at` until `ends_at`; everywhere without a `region`, 0 uses: no limit."""
+    """Bonus coins on a package, or per cent off its price, from `starts_at` until `ends_at`.
+
+    Everywhere without a `region`, 0 uses: no limit.
+    """
 
     id: str
     package_id: str
@@ -45,6 +49,7 @@ class Promotion:
     starts_at: datetime
     ends_at: datetime
     per_user_max: int
+    percent_off: int = 0
 
 
 async def read_gifts(database: Database) -> list[GiftKind]:
@@ -61,50 +66,68 @@ async def read_gifts(database: Database) -> list[GiftKind]:
     ]
 
 
-async def read_packages(database: Database, region: str) -> list[CoinPackage]:
-    """The coin packages that are sold in `region`, smallest first, each with the best promotion that runs now."""
+@dataclass(frozen=True, slots=True)
+class PriceList:
+    """What is sold in a region, smallest first, each package with the best promotion that runs now.
+
+    `priced_region` is the region whose prices those are, None when nothing is sold.
+    """
+
+    region: str
+    priced_region: str | None
+    packages: tuple[CoinPackage, ...]
+
+
+async def read_prices(database: Database, region: str, user: str | None = None) -> PriceList:
+    """What coins cost in `region`; for `user` without the promotions that were used up."""
     packages, prices = tables.coin_packages, tables.package_prices
-    running = (
-        select(promotions.c.id, promotions.c.bonus_coins)
-        .where(
-            promotions.c.package_id == packages.c.id,
-            promotions.c.region.is_(None) | (promotions.c.region == region),
-            promotions.c.starts_at <= func.now(),
-            func.now() < promotions.c.ends_at,
-        )
-        .order_by(promotions.c.bonus_coins.desc(), promotions.c.id)
-        .limit(1)
-        .lateral("running")
-    )
+    names = priced_regions(region)
     query = (
         select(
-            packages.c.id,
-            packages.c.coins,
-            packages.c.bonus_coins,
-            prices.c.amount,
-            prices.c.currency,
-            running.c.id.label("promotion_id"),
-            func.coalesce(running.c.bonus_coins, 0).label("promotion_coins"),
+            packages.c.id, packages.c.coins, packages.c.bonus_coins, prices.c.region, prices.c.amount, prices.c.currency
         )
         .join(prices, prices.c.package_id == packages.c.id)
-        .outerjoin(running, true())
-        .where(packages.c.active, prices.c.region == region)
+        .where(packages.c.active, prices.c.region.in_(names))
         .order_by(packages.c.coins, packages.c.id)
     )
     async with database.begin() as connection:
         rows = (await connection.execute(query)).all()
-    return [
-        CoinPackage(row.id, row.coins, row.bonus_coins, row.amount, row.currency, row.promotion_id, row.promotion_coins)
+        running = await _running(connection, names[0], user)
+    priced = next((name for name in names if any(row.region == name for row in rows)), None)
+    full = [
+        CoinPackage(row.id, row.coins, row.bonus_coins, row.amount, row.currency)
         for row in rows
+        if row.region == priced
     ]
+    return PriceList(names[0], priced, tuple(best(package, running.get(package.id, ())) for package in full))
 
 
-async def read_all_packages(database: Database) -> dict[str, list[CoinPackage]]:
-    """The coin packages of every region."""
+async def _running(connection: AsyncConnection, region: str, user: str | None) -> dict[str, list[Terms]]:
+    """The promotions that run in `region` now, by package; for `user` those of which something is left."""
+    query = select(promotions).where(
+        promotions.c.region.is_(None) | (promotions.c.region == region),
+        promotions.c.starts_at <= func.now(),
+        func.now() < promotions.c.ends_at,
+    )
+    if user is not None:
+        used = (
+            select(func.count())
+            .where(orders.c.promotion_id == promotions.c.id, orders.c.user_id == user, orders.c.promotion_granted)
+            .scalar_subquery()
+        )
+        query = query.where((promotions.c.per_user_max == 0) | (used < promotions.c.per_user_max))
+    found: dict[str, list[Terms]] = {}
+    for row in (await connection.execute(query)).all():
+        found.setdefault(row.package_id, []).append(Terms(row.id, row.bonus_coins, row.percent_off))
+    return found
+
+
+async def read_all_prices(database: Database) -> list[PriceList]:
+    """What coins cost in every region that has prices of its own."""
     async with database.begin() as connection:
         regions = await connection.execute(select(tables.package_prices.c.region).distinct())
         names = sorted(row.region for row in regions)
-    return {name: await read_packages(database, name) for name in names}
+    return [await read_prices(database, name) for name in names]
 
 
 # --- What operators change: orders that were made keep what was agreed on, gifts what they cost then ---
@@ -173,6 +196,7 @@ async def put_promotion(database: Database, promotion: Promotion, actor: str) ->
         "starts_at": promotion.starts_at,
         "ends_at": promotion.ends_at,
         "per_user_max": promotion.per_user_max,
+        "percent_off": promotion.percent_off,
     }
     shown = {**values, "starts_at": str(promotion.starts_at), "ends_at": str(promotion.ends_at)}
     known = select(tables.coin_packages.c.id).where(tables.coin_packages.c.id == promotion.package_id)
@@ -191,6 +215,15 @@ async def read_promotions(database: Database, after: str, limit: int) -> list[Pr
     async with database.begin() as connection:
         rows = (await connection.execute(query)).all()
     return [
-        Promotion(row.id, row.package_id, row.region, row.bonus_coins, row.starts_at, row.ends_at, row.per_user_max)
+        Promotion(
+            row.id,
+            row.package_id,
+            row.region,
+            row.bonus_coins,
+            row.starts_at,
+            row.ends_at,
+            row.per_user_max,
+            row.percent_off,
+        )
         for row in rows
     ]

@@ -3,6 +3,8 @@
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+_IDS_MAX = 5  # named in one sentence
+
 # What an order's counters say must have been booked, beside what is there. Coins are taken for several reasons, but
 # only as often as they were given again, and once more.
 _ENTRIES = text(
@@ -69,6 +71,22 @@ _OVERDRAFTS = text(
     "AND e.event_id <> 'withdraw-' || e.order_id)) ORDER BY 1, 2 LIMIT :examples"
 )
 
+# The limit that held when money came counts: an operator may have changed it since. Orders from before it was kept
+# have none.
+_USED_TOO_OFTEN = text(
+    "SELECT promotion_id, user_id, count(*) AS uses, max(promotion_max) AS uses_max, "
+    "array_agg(id ORDER BY paid_at, id) AS ids FROM orders WHERE promotion_granted AND promotion_max IS NOT NULL "
+    "GROUP BY 1, 2 HAVING count(*) > max(promotion_max) AND min(promotion_max) > 0 ORDER BY 1, 2 LIMIT :examples"
+)
+_WRONG_OFFERS = text(
+    "SELECT id, promotion_id, promotion_granted, coins, bonus_coins, amount, full_amount FROM orders "
+    "WHERE promotion_id IS NOT NULL AND paid_at IS NOT NULL AND CASE "
+    "WHEN promotion_granted IS NULL THEN true "
+    "WHEN promotion_granted THEN coins <> offered_coins OR bonus_coins <> offered_bonus_coins "
+    "ELSE bonus_coins > offered_bonus_coins - promotion_coins "
+    "OR coins > greatest(1, offered_coins * least(amount, full_amount) / full_amount) END ORDER BY 1 LIMIT :examples"
+)
+
 
 async def wrong_orders(connection: AsyncConnection, ref_ttl_s: int, examples: int) -> tuple[int, list[str]]:
     """The number of orders, and each whose entries or money are not what its status says, or went back for nothing."""
@@ -94,6 +112,16 @@ async def wrong_orders(connection: AsyncConnection, ref_ttl_s: int, examples: in
         f"order {row.id}: its money was given back by this server, but {_cause(row.by_operator, row.balance)}"
         for row in await connection.execute(_CAUSES, limit)
     ]
+    wrong += [
+        f"promotion {row.promotion_id}: user {row.user_id} has had it {row.uses} times, "
+        f"at most {row.uses_max} were allowed: orders {', '.join(row.ids[:_IDS_MAX])}"
+        for row in await connection.execute(_USED_TOO_OFTEN, limit)
+    ]
+    wrong += [
+        f"order {row.id}: {_offer(row.promotion_granted)} promotion {row.promotion_id}, it gave {row.coins} coins and "
+        f"{row.bonus_coins} on top for {row.amount} of {row.full_amount}"
+        for row in await connection.execute(_WRONG_OFFERS, limit)
+    ]
     return await connection.scalar(text("SELECT count(*) FROM orders")) or 0, wrong
 
 
@@ -101,6 +129,12 @@ def _expected(coins: int | None, entries: int | None) -> str:
     if coins is None:
         return "none"
     return f"one of {coins}" if entries == 1 else f"{entries} of {coins} in all"
+
+
+def _offer(has_it: bool | None) -> str:  # noqa: FBT001 - a row's column
+    if has_it is None:
+        return "paid without deciding about"
+    return "paid with" if has_it else "paid without"
 
 
 def _cause(by_operator: bool, balance: int | None) -> str:  # noqa: FBT001 - a row's column

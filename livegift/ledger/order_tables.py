@@ -28,7 +28,8 @@ def _at(name: str) -> Column[object]:
     return Column(name, DateTime(timezone=True), nullable=True)
 
 
-# Bonus coins on top of a package, for a time; in all regions where `region` is null. `per_user_max` 0: no limit.
+# Bonus coins on top of a package or a lower price, for a time; in all regions where `region` is null. `per_user_max`
+# 0: no limit.
 promotions = Table(
     "promotions",
     metadata,
@@ -36,10 +37,13 @@ promotions = Table(
     Column("package_id", Text, ForeignKey("coin_packages.id"), nullable=False),
     Column("region", Text, nullable=True),
     Column("bonus_coins", BigInteger, nullable=False),
+    Column("percent_off", Integer, nullable=False, server_default=text("0")),
     Column("starts_at", DateTime(timezone=True), nullable=False),
     Column("ends_at", DateTime(timezone=True), nullable=False),
     Column("per_user_max", Integer, nullable=False, server_default=text("0")),
-    CheckConstraint("bonus_coins > 0", name="bonus_coins"),
+    CheckConstraint(
+        "bonus_coins >= 0 AND percent_off BETWEEN 0 AND 90 AND bonus_coins + percent_off > 0", name="gives"
+    ),
     CheckConstraint("starts_at < ends_at", name="time"),
     CheckConstraint("per_user_max >= 0", name="per_user_max"),
     Index(None, "package_id"),
@@ -47,7 +51,9 @@ promotions = Table(
 
 # A permanent row per order: what was agreed on when it was made, whatever packages cost later. `paid_at` is set when
 # coins are to be credited, `reversed_at` when they are to be taken back, or given again. `returned_coins` and
-# `restored_coins` are sums of all that was booked; `withdrawn`: coins are taken under the buyer's withdrawal.
+# `restored_coins` are sums of all that was booked; `withdrawn`: coins are taken under the buyer's withdrawal. Under a
+# promotion the `offered_…`, `promotion_coins` and `full_amount` are what it was made for; `promotion_granted` and the
+# limit at that time are decided when the money comes, and `coins` and `bonus_coins` with them.
 orders = Table(
     "orders",
     metadata,
@@ -57,7 +63,14 @@ orders = Table(
     Column("request_hash", Text, nullable=False),
     Column("package_id", Text, ForeignKey("coin_packages.id"), nullable=True),
     Column("promotion_id", Text, ForeignKey("promotions.id"), nullable=True),
+    Column("offered_coins", BigInteger, nullable=True),
+    Column("offered_bonus_coins", BigInteger, nullable=True),
+    Column("promotion_coins", BigInteger, nullable=False, server_default=text("0")),
+    Column("full_amount", BigInteger, nullable=True),
+    Column("promotion_granted", Boolean, nullable=True),
+    Column("promotion_max", Integer, nullable=True),
     Column("region", Text, nullable=False),
+    Column("priced_region", Text, nullable=True),
     Column("currency", Text, nullable=False),
     Column("amount", BigInteger, nullable=False),
     Column("coins", BigInteger, nullable=False),
@@ -81,6 +94,9 @@ orders = Table(
         name="status",
     ),
     CheckConstraint("amount > 0 AND coins > 0 AND bonus_coins >= 0", name="amounts"),
+    CheckConstraint(
+        "promotion_id IS NULL OR num_nulls(offered_coins, offered_bonus_coins, full_amount) = 0", name="offer"
+    ),
     UniqueConstraint("user_id", "idempotency_key"),
     UniqueConstraint("provider", "provider_ref"),
     UniqueConstraint("provider", "payment_ref", name="uq_orders_payment_ref"),

@@ -10,13 +10,23 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from livegift.domain.journal import WalletChanged
+from livegift.domain.offers import Offered
 from livegift.domain.orders import REVERSED, Order, entry_booked, order_id_of
 from livegift.ledger.engine import Database
-from livegift.ledger.order_tables import UNFINISHED, promotions
+from livegift.ledger.order_tables import UNFINISHED
 from livegift.ledger.order_tables import orders as table
 
 # The reasons of wallets' changes that belong to orders; the ref is '<reason>:<order>', from the second round on ':<n>'.
 REASONS = frozenset({"order", "bonus", "refund", "chargeback", "withdrawal", "restored"})
+
+
+@dataclass(frozen=True, slots=True)
+class OrderPromotion:
+    """The promotion that an order was made under. `granted` is None until the money comes."""
+
+    id: str
+    offered: Offered
+    granted: bool | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +43,8 @@ class StoredOrder:
     created_at: datetime
     paid_age_s: float | None
     reversed_age_s: float | None
+    priced_region: str | None = None
+    promotion: OrderPromotion | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +57,8 @@ class NewOrder:
     idempotency_key: str | None = None
     package_id: str | None = None
     promotion_id: str | None = None
+    offered: Offered | None = None
+    priced_region: str | None = None
 
 
 COLUMNS = (
@@ -67,7 +81,24 @@ def stored_order(row: Row[Any]) -> StoredOrder:
         row.created_at,
         None if row.paid_age_s is None else float(row.paid_age_s),
         None if row.reversed_age_s is None else float(row.reversed_age_s),
+        row.priced_region,
+        None if row.promotion_id is None else OrderPromotion(row.promotion_id, offered_of(row), row.promotion_granted),
     )
+
+
+def offered_of(row: Row[Any]) -> Offered:
+    """What an order with a promotion was made for."""
+    return Offered(row.offered_coins, row.offered_bonus_coins, row.promotion_coins, row.full_amount)
+
+
+def promotion_values(offered: Offered) -> dict[str, Any]:
+    """The same, to be written."""
+    return {
+        "offered_coins": offered.coins,
+        "offered_bonus_coins": offered.bonus_coins,
+        "promotion_coins": offered.promotion_coins,
+        "full_amount": offered.full_amount,
+    }
 
 
 def order_of(row: Row[Any]) -> Order:
@@ -92,52 +123,28 @@ def order_of(row: Row[Any]) -> Order:
 async def create_order(database: Database, new: NewOrder) -> StoredOrder:
     """Write the order; the same user's same key again returns what was written first, whatever it was for."""
     order = new.order
-    values = {
+    values: dict[str, Any] = {
         "id": order.id,
         "user_id": order.user,
         "idempotency_key": new.idempotency_key,
         "request_hash": new.request_hash,
         "package_id": new.package_id,
         "region": new.region,
+        "priced_region": new.priced_region,
         "currency": order.currency,
         "amount": order.amount,
         "coins": order.coins,
         "bonus_coins": order.bonus_coins,
         "provider": order.provider,
     }
+    if new.promotion_id is not None and new.offered is not None:
+        values |= {"promotion_id": new.promotion_id, **promotion_values(new.offered)}
     async with database.begin() as connection:
-        if new.promotion_id is not None:
-            extra = await _promoted(connection, new.promotion_id, order.user)
-            values["bonus_coins"] = order.bonus_coins + extra
-            values["promotion_id"] = new.promotion_id if extra else None
         await connection.execute(insert(table).values(values).on_conflict_do_nothing())
         same = table.c.id == order.id
         if new.idempotency_key is not None:
             same = (table.c.user_id == order.user) & (table.c.idempotency_key == new.idempotency_key)
         return stored_order((await connection.execute(select(*COLUMNS).where(same))).one())
-
-
-async def _promoted(connection: AsyncConnection, promotion_id: str, user: str) -> int:
-    """The bonus coins of a promotion, 0 when it is over or `user` has used it up.
-
-    The row's lock makes the next order wait, so that two at once can't both be the last. Orders that came to nothing
-    do not count.
-    """
-    query = (
-        select(promotions.c.bonus_coins, promotions.c.per_user_max)
-        .where(promotions.c.id == promotion_id, promotions.c.starts_at <= func.now(), func.now() < promotions.c.ends_at)
-        .with_for_update()
-    )
-    row = (await connection.execute(query)).one_or_none()
-    if row is None:
-        return 0
-    uses = select(func.count()).where(
-        table.c.promotion_id == promotion_id,
-        table.c.user_id == user,
-        table.c.status.not_in(("declined", "expired")),
-    )
-    used = await connection.scalar(uses)
-    return 0 if row.per_user_max and (used or 0) >= row.per_user_max else int(row.bonus_coins)
 
 
 async def note_checkout(database: Database, order_id: str, provider_ref: str, checkout_url: str) -> None:
@@ -178,6 +185,8 @@ async def write_order(
     """Write what has changed of an order whose row is locked, with the times that follow from its status."""
     values: dict[str, Any] = {
         "status": order.status,
+        "coins": order.coins,
+        "bonus_coins": order.bonus_coins,
         "credited_coins": order.credited_coins,
         "returned_coins": order.returned_coins,
         "restored_coins": order.restored_coins,

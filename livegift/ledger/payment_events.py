@@ -18,6 +18,7 @@ from livegift.ledger.odd_payments import was_given_back
 from livegift.ledger.order_tables import early_events, order_events
 from livegift.ledger.order_tables import orders as table
 from livegift.ledger.orders import COLUMNS, StoredOrder, order_of, stored_order, write_order
+from livegift.ledger.promotions import decide, lock_promotions
 
 _UNPAID_KINDS: frozenset[EventKind] = frozenset({"declined", "expired"})
 
@@ -48,6 +49,8 @@ async def apply(database: Database, event: Event, terms: RefundTerms) -> tuple[S
     is known: then nothing changes, but what is said of a payment is kept for the day on which that is known.
     """
     async with database.begin() as connection:
+        if event.kind == "paid":
+            await lock_promotions(connection, (table.c.provider == event.provider) & named_by(event))
         rows = await _meant(connection, event)
         if not rows:
             await _keep(connection, event)
@@ -105,8 +108,12 @@ async def _apply(
     )
     if (await connection.execute(noted.on_conflict_do_nothing())).rowcount == 0:
         return None
+    decision: dict[str, Any] = {}
+    if step.outcome == "applied" and event.kind == "paid":
+        order, decision = await decide(connection, row)
+        step = apply_reversal(order, event.kind, event.amount, event.currency, event.reversal_ref, before)
     if step.outcome == "applied":
-        await _move(connection, row, step.order, event.payment_ref)
+        await _move(connection, row, step.order, event.payment_ref, decision)
     # What was taken from the wallet before the money went back is missing nowhere.
     rounds = rounds_of(before)
     if step.acts and step.order.status in REVERSED and not step.order.coins_are_back and not rounds:
@@ -133,8 +140,9 @@ def _step(row: Row[Any], event: Event, before: Sequence[Heard], *, is_contradict
     return apply_reversal(order, event.kind, event.amount, event.currency, event.reversal_ref, before)
 
 
-async def _move(connection: AsyncConnection, row: Row[Any], order: Order, payment_ref: str | None) -> None:
-    values: dict[str, Any] = {}
+async def _move(
+    connection: AsyncConnection, row: Row[Any], order: Order, payment_ref: str | None, values: dict[str, Any]
+) -> None:
     if order.status not in UNPAID and row.payment_ref is None:
         values["payment_ref"] = payment_ref
     if order.credits and row.paid_at is None:

@@ -7,14 +7,15 @@ from secrets import token_hex
 from sqlalchemy import Connection, inspect, select, text
 from sqlalchemy.dialects.postgresql import insert
 
-from livegift.domain.catalogue import DEFAULT_GIFTS, DEFAULT_PACKAGES, DEFAULT_REGION
+from livegift.domain.catalogue import DEFAULT_GIFTS, DEFAULT_PACKAGES
+from livegift.domain.prices import REGIONAL_PRICES
 from livegift.errors import ConfigError
 from livegift.event_ids import KEY_BYTES
 from livegift.ledger import tables
 from livegift.ledger.engine import Database
 
 # The newest revision in migrations/versions; a test compares the two.
-VERSION = "0013"
+VERSION = "0014"
 _PARTITIONS = "partitions"
 _EVENT_ID_KEY = "event_id_key"
 _MIGRATE_LOCK = 0x6C69766567696674  # "livegift"
@@ -83,18 +84,30 @@ def _seed(connection: Connection, partitions: Sequence[int]) -> None:
         for gift in DEFAULT_GIFTS
     ]
     packages = [{"id": p.id, "coins": p.coins, "bonus_coins": p.bonus_coins} for p in DEFAULT_PACKAGES]
-    prices = [
-        {"package_id": p.id, "region": DEFAULT_REGION, "currency": p.currency, "amount": p.amount}
-        for p in DEFAULT_PACKAGES
-    ]
     rows = [{"partition": p, "epoch": 0, "n": 0} for p in partitions]
     for table, values in (
         (tables.gift_kinds, gifts),
         (tables.coin_packages, packages),
-        (tables.package_prices, prices),
         (tables.checkpoints, rows),
     ):
         connection.execute(insert(table).values(values).on_conflict_do_nothing())
+    _seed_prices(connection)
+
+
+def _seed_prices(connection: Connection) -> None:
+    """Prices in all regions for the default packages that no operator has ever put: whoever has, has chosen where."""
+    packages, acts = tables.coin_packages, tables.operator_acts
+    touched = select(acts.c.subject).where(acts.c.act == "package.put", acts.c.subject == "package:" + packages.c.id)
+    found = connection.execute(select(packages.c.id, packages.c.coins).where(~touched.exists())).all()
+    coins = {row.id: row.coins for row in found}
+    prices = [
+        {"package_id": package.id, "region": region, "currency": currency, "amount": amount}
+        for region, (currency, amounts) in REGIONAL_PRICES.items()
+        for package, amount in zip(DEFAULT_PACKAGES, amounts, strict=True)
+        if coins.get(package.id) == package.coins
+    ]
+    if prices:
+        connection.execute(insert(tables.package_prices).values(prices).on_conflict_do_nothing())
 
 
 async def read_event_id_key(database: Database) -> bytes:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from livegift.payments.sandbox import Sandbox, SandboxPayment, State
 from tests.faults.commerce import (
     BAD,
-    PROMOTED,
     RETURNABLE,
     RETURNABLE_COINS,
     RETURNABLE_PRICE,
@@ -42,9 +41,10 @@ class Purchase:
     order: dict[str, Any] | None = None
     is_refused: bool = False
     paid: bool = False
-    declined: bool = False
     reversals: set[State] = field(default_factory=set)
     is_refund_unknown: bool = False
+    has_promotion: bool = False
+    is_credited: bool = False
     # The buyer has asked for the money, the only certain answer is that it was given. Otherwise the coins may be there
     # or the money, but never both.
     is_withdrawal_tried: bool = False
@@ -130,7 +130,6 @@ class Purchases:
         if deal.how in BAD:
             await self._deliver_bad(purchase, deal)
         elif deal.how == "declined":
-            purchase.declined = True
             await self._say(purchase, "declined", deal.web)
         elif deal.how == "page":
             purchase.paid = True
@@ -286,12 +285,15 @@ class Purchases:
             row[0]: row[1:]
             for row in await self.world.query(
                 "SELECT id, status, paid_at IS NOT NULL, coins + bonus_coins, credited_coins, "
-                "returned_coins - restored_coins FROM orders"
+                "returned_coins - restored_coins, bonus_coins, promotion_granted FROM orders"
             )
         }
         for p in self.of_key.values():
-            if p.order and p.is_withdrawal_tried and not p.is_overdraft_right and p.order["id"] in rows:
-                p.is_withdrawn = p.is_withdrawn or rows[p.order["id"]][0] == "refunded"
+            if p.order and (row := rows.get(p.order["id"])):
+                # Whether it has the promotion was decided when it was paid, and not by us.
+                p.is_credited, p.order["bonus_coins"], p.has_promotion = row[1], row[5], bool(row[6])
+                if p.is_withdrawal_tried and not p.is_overdraft_right:
+                    p.is_withdrawn = p.is_withdrawn or row[0] == "refunded"
         return [line for p in self.of_key.values() if p.order for line in unfinished(p, rows.get(p.order["id"]))]
 
     async def check(self) -> list[str]:
@@ -327,16 +329,14 @@ class Purchases:
         return wrong + list(self._promotions(known.values()))
 
     def _promotions(self, purchases: Iterable[Purchase]) -> Iterable[str]:
-        """Once for each user: an order that was declined may come to life again beside the next one."""
-        bonuses: Counter[str] = Counter()
-        declined: set[str] = set()
+        """Once for each user, whatever was declined and paid later; and nothing on top without it."""
+        uses: Counter[str] = Counter()
         for purchase in purchases:
-            if purchase.buy.package == PROMOTED and purchase.order and purchase.order["bonus_coins"]:
-                bonuses[purchase.buy.user] += 1
-            if purchase.declined:
-                declined.add(purchase.buy.user)
-        for user, count in bonuses.items():
-            if count > 1 and user not in declined:
+            uses[purchase.buy.user] += purchase.has_promotion
+            if purchase.is_credited and purchase.order and purchase.order["bonus_coins"] and not purchase.has_promotion:
+                yield f"{purchase} has a bonus without the promotion"
+        for user, count in uses.items():
+            if count > 1:
                 yield f"user {user} has had the promotion {count} times"
 
     def coins(self) -> Counter[str]:
@@ -354,7 +354,7 @@ def unfinished(purchase: Purchase, row: tuple[Any, ...] | None) -> Iterable[str]
     if row is None:
         yield f"{name}: not in the ledger"
         return
-    status, pays, total, credited, returned = row
+    status, pays, total, credited, returned, *_ = row
     if purchase.reversals or purchase.is_withdrawn:
         right = status in ("refunded", "charged_back") and (not pays or credited == returned == total)
     elif purchase.paid:

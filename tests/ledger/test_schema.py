@@ -12,10 +12,11 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 
 from livegift.domain.catalogue import DEFAULT_GIFTS, DEFAULT_PACKAGES
+from livegift.domain.prices import REGIONAL_PRICES
 from livegift.embedded import PostgresServer
 from livegift.errors import ConfigError
 from livegift.ledger import schema
-from livegift.ledger.catalogue import read_gifts, read_packages
+from livegift.ledger.catalogue import Package, Price, put_package, read_gifts, read_offers, read_prices
 from livegift.ledger.engine import Database
 from livegift.ledger.journal import read_checkpoints
 from livegift.ledger.tables import metadata
@@ -98,7 +99,9 @@ async def test_an_empty_database_gets_everything(empty: Database) -> None:
     assert await schema.migrate(empty, PARTITIONS) == schema.VERSION
     await schema.check(empty, PARTITIONS)
     assert {gift.id for gift in await read_gifts(empty)} == {gift.id for gift in DEFAULT_GIFTS}
-    assert [package.id for package in await read_packages(empty, "US")] == [package.id for package in DEFAULT_PACKAGES]
+    assert [package.id for package in (await read_prices(empty, "US")).packages] == [
+        package.id for package in DEFAULT_PACKAGES
+    ]
     assert set(await read_checkpoints(empty)) == set(range(PARTITIONS))
 
 
@@ -152,3 +155,24 @@ async def test_another_version_is_refused_with_what_to_do(database: Database) ->
 
 async def test_the_right_version_is_accepted(database: Database) -> None:
     await schema.check(database, PARTITIONS)
+
+
+async def test_prices_of_regions_come_to_a_system_that_is_there_and_change_none_of_an_operator(empty: Database) -> None:
+    await schema.migrate(empty, 8)
+    async with empty.begin() as connection:  # as it was before there were other regions
+        await connection.execute(text("DELETE FROM package_prices WHERE region <> 'US'"))
+        await connection.execute(text("UPDATE package_prices SET amount = 249 WHERE package_id = 'coins-100'"))
+        await connection.execute(text("UPDATE coin_packages SET coins = 1300 WHERE id = 'coins-1250'"))
+    await put_package(empty, Package("coins-550", 550, 0, {"US": Price(888, "USD")}), "root")
+    await schema.migrate(empty, 8)
+    prices = {package.id: package.prices for package in await read_offers(empty)}
+    assert prices["coins-100"]["US"] == Price(249, "USD")
+    assert prices["coins-100"]["DE"] == Price(219, "EUR")
+    assert prices["coins-550"] == {"US": Price(888, "USD")}, "an operator has chosen where it is sold"
+    assert set(prices["coins-1250"]) == {"US"}, "another package has other prices"
+    assert set(prices["coins-2650"]) == set(REGIONAL_PRICES)
+    for region, (currency, amounts) in REGIONAL_PRICES.items():
+        found = await read_prices(empty, region)
+        assert found.priced_region == region
+        assert {p.currency for p in found.packages} == {currency}
+        assert found.packages[-1].amount == amounts[-1]
