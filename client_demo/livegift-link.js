@@ -68,6 +68,7 @@ export class Link {
 
   /** Disconnect for good. */
   close() {
+    if (this.state === "closed") return; // a listener of that state may call it again
     this.#wanted = false;
     this.#dropSocket();
     this.#setState("closed");
@@ -94,8 +95,15 @@ export class Link {
   }
 
   #dial() {
-    const socket = new this.#options.WebSocketClass(this.#options.url, [SUBPROTOCOL]);
+    let socket;
+    try {
+      socket = new this.#options.WebSocketClass(this.#options.url, [SUBPROTOCOL]);
+    } catch (/** @type {any} */ error) {
+      return this.#stop(String(error?.message ?? error)); // an address that is none
+    }
     this.#socket = socket;
+    // `close` follows and says as much. Without a listener the sockets of `ws` would end the process.
+    socket.onerror = () => {};
     socket.onopen = () => this.send({ type: "hello", token: this.#token });
     socket.onmessage = ({ data }) => socket === this.#socket && this.#onText(data);
     socket.onclose = ({ code, reason }) => socket === this.#socket && this.#onClosed(code, reason);

@@ -20,6 +20,7 @@
  * - `events`: a `room.events`, likewise
  * - `gap`: `{room, count}`: so many events were missed for good; `count` is null when nobody can say
  * - `pulse`, `credited`: the messages
+ * - `reminder`: `{kind, percent, allowed, used}`: so much of an own spending limit is used
  * - `join.failed`: `{room, code, message, willRetry}`
  * - `pending`: `{waiting, unknown}`: gifts without an answer
  * - `gift.settled`: the GiftResult of a gift whose promise was answered `unknown`
@@ -64,11 +65,16 @@ export class LiveGift extends EventTarget {
    * @param {string} options.url of the WebSocket
    * @param {() => Promise<string>} options.getToken a fresh token of the host product; when what it throws has a true
    *   `permanent`, the client stops instead of asking again
-   * @param {typeof WebSocket} [options.WebSocketClass]
+   * @param {typeof WebSocket} [options.WebSocketClass] for runtimes that have none: Node before 22 needs the one of `ws`
    * @param {Partial<typeof import("./livegift-sends.js").SEND_LIMITS>} [options.sendLimits]
    */
   constructor({ url, getToken, WebSocketClass = globalThis.WebSocket, sendLimits }) {
     super();
+    if (typeof WebSocketClass !== "function")
+      throw new TypeError(
+        "LiveGift needs a WebSocket class, and this runtime has none (Node has one from 22 on): " +
+          'pass one, such as { WebSocketClass: WebSocket } with `import WebSocket from "ws"`',
+      );
     this.#link = new Link({
       url,
       getToken,
@@ -180,6 +186,7 @@ export class LiveGift extends EventTarget {
     "gift.result": (message) => this.#onResult(message),
     wallet: (message) => this.#onWallet(message),
     "creator.credited": (message) => this.#emit("credited", message),
+    "limit.reminder": (message) => this.#emit("reminder", message),
     error: (message) => this.#onError(message),
   };
 

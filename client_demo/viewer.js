@@ -60,6 +60,11 @@ function onSettled(settled) {
   else toast("Checked: the gift arrived, and was charged once.", "good");
 }
 
+/** @param {{kind: string, percent: number, allowed: number, used: number}} reminder */
+function showReminder({ kind, percent, allowed, used }) {
+  toast(`${percent} % of your limit for this ${kind} is used: ${formatNumber(used)} of ${formatCoins(allowed)}.`, "warn");
+}
+
 /** @param {{waiting: number, unknown: number}} pending */
 function showPending({ waiting, unknown }) {
   const parts = [];
@@ -116,6 +121,7 @@ function start() {
   });
   on("gift.settled", onSettled);
   on("pending", showPending);
+  on("reminder", showReminder);
   byId("get-coins").addEventListener("click", getCoins);
   loadGifts();
   client.join(room);
