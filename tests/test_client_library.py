@@ -66,9 +66,8 @@ def test_a_refused_connection_is_tried_again() -> None:
         const seen = [];
         client.addEventListener("state", ({ detail }) => {
           seen.push(detail.state);
-          if (seen.filter((state) => state === "waiting").length < 2) return;
-          client.close();
-          print(seen);
+          if (detail.state === "closed") print(seen);
+          else if (seen.filter((state) => state === "waiting").length === 2) client.close();
         });
         client.connect();
     """
