@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
 
+from livegift.payments.sandbox import State
+
 EVERY = 8  # other operations between two of these
 WEBS = 2
 PROMOTED = "coins-550"
@@ -11,10 +13,20 @@ PROMOTED = "coins-550"
 RETURNABLE = "cn-100"
 RETURNABLE_REGION, RETURNABLE_COINS, RETURNABLE_PRICE = "CN", 100, ("CNY", 1_400)
 PACKAGES = ("coins-100", "coins-550", PROMOTED, RETURNABLE, RETURNABLE, "coins-1250", "coins-5450")
-# Good deliveries bring the payment's event, bad ones must never do anything. 'declined' is good, and may be overtaken.
+# Good deliveries bring the payment's event, bad ones must never do anything; foreign ones are of another product.
+# 'declined' is good, and may be overtaken.
 GOOD = {"page": 5, "webhook": 3, "both webs": 2, "old secret": 2, "declined": 1}
-BAD = {"no secret of ours": 1, "a secret that is gone": 1, "too old": 1, "changed": 1, "another amount": 1}
-REVERSALS = {"admin": 3, "admin twice": 2, "refunded": 2, "disputed": 2, "all at once": 1}
+BAD = {
+    "no secret of ours": 1,
+    "a secret that is gone": 1,
+    "too old": 1,
+    "changed": 1,
+    "another amount": 1,
+    "foreign": 3,
+}
+REVERSALS = {"admin": 3, "admin twice": 2, "refunded": 2, "disputed": 2, "all at once": 1, "won": 2, "failed": 2}
+# What ends a reversal, so that the money is there again -> what began it.
+ENDS: dict[str, State] = {"dispute_won": "disputed", "refund_failed": "refunded"}
 WITHDRAWALS = {"once": 3, "both webs": 2, "all of a user": 1}
 LIMITS = (60_000, 50_000, 40_000, 30_000)  # coins per month: each is lower, as a higher one would wait for a day
 DIAMONDS = (100, 101, 500, 1_000, 5_000, 10**9)

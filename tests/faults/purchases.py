@@ -1,6 +1,9 @@
 """Orders among the faults: what the provider knows, which webhooks deliver in the end, and what became of it."""
 
 import asyncio
+import hashlib
+import hmac
+import json
 import time
 from collections import Counter
 from collections.abc import Iterable
@@ -10,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from livegift.payments.sandbox import Sandbox, SandboxPayment, State
 from tests.faults.commerce import (
     BAD,
+    ENDS,
     RETURNABLE,
     RETURNABLE_COINS,
     RETURNABLE_PRICE,
@@ -29,6 +33,13 @@ SECRETS = ("the newest secret of the sandbox provider", "the secret that was the
 GONE = ("a secret that was taken out long ago",)
 FOREIGN = ("a secret that only somebody else knows",)
 TOO_OLD_S = 3_600
+# What an event of another product says, and of what; it may have no name that we could know.
+FOREIGN_NAMES: tuple[dict[str, str], ...] = (
+    {"order_id": "shirt-1", "ref": "sbx-shirt-1"},
+    {"order_id": "ord-000000000000000000000000", "ref": "sbx-shirt-2"},
+    {},
+)
+FOREIGN_KINDS = ("paid", "declined", "refunded", "disputed", "dispute_won", "refund_failed")
 SELL_TIMEOUT_S = 30.0
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 
@@ -45,6 +56,8 @@ class Purchase:
     is_refund_unknown: bool = False
     has_promotion: bool = False
     is_credited: bool = False
+    is_touched: bool = False  # somebody has tried to have its money given back
+    came_back: str = ""  # the kind of event that ends a reversal: then the money is there again, and the coins
     # The buyer has asked for the money, the only certain answer is that it was given. Otherwise the coins may be there
     # or the money, but never both.
     is_withdrawal_tried: bool = False
@@ -53,7 +66,7 @@ class Purchase:
     @property
     def is_overdraft_right(self) -> bool:
         """Whether somebody other than the buyer has reversed it: that may take coins that are not there any more."""
-        return bool(self.reversals) or self.is_refund_unknown
+        return bool(self.reversals or self.came_back) or self.is_refund_unknown
 
     @property
     def payment(self) -> SandboxPayment:
@@ -127,7 +140,9 @@ class Purchases:
         purchase = self._some(deal.pick)
         if purchase is None:
             return
-        if deal.how in BAD:
+        if deal.how == "foreign":
+            await self._deliver_foreign(purchase, deal)
+        elif deal.how in BAD:
             await self._deliver_bad(purchase, deal)
         elif deal.how == "declined":
             await self._say(purchase, "declined", deal.web)
@@ -160,6 +175,31 @@ class Purchases:
         if 200 <= status < 300:
             self.wrong.append(f"a webhook with {deal.how} was taken: {body!r}")
 
+    async def _deliver_foreign(self, purchase: Purchase, deal: Deliver) -> None:
+        """Who sells other things on the same account hears of those, too: a refusal would be repeated for days."""
+        what = FOREIGN_NAMES[deal.pick % len(FOREIGN_NAMES)]
+        kind = FOREIGN_KINDS[deal.pick % len(FOREIGN_KINDS)]
+        payment = purchase.payment
+        event = {"order_id": "", "ref": "", **what, "amount": payment.amount, "currency": payment.currency}
+        status = await self._event({"id": f"evt-foreign-{deal.pick}", "type": kind, **event}, deal.web)
+        self.answers[f"foreign {status}"] += 1
+        if 400 <= status < 500:
+            self.wrong.append(f"an event of another product got {status}: {event}")
+
+    async def _event(self, event: dict[str, Any], web: int) -> int:
+        """Deliver any event, signed as the provider signs."""
+        body, at_s = json.dumps(event).encode(), int(time.time())
+        signature = hmac.new(SECRETS[0].encode(), b"%d." % at_s + body, hashlib.sha256).hexdigest()
+        return await self._webhook({"livegift-signature": f"t={at_s},v1={signature}"}, body, web)
+
+    async def _end(self, purchase: Purchase, web: int) -> bool:
+        """The dispute is won, or the refund has failed: the money is there again."""
+        payment, kind = purchase.payment, purchase.came_back
+        event = {"id": f"evt-{payment.ref}-{kind}", "type": kind, "order_id": payment.order_id, "ref": payment.ref}
+        status = await self._event(event | {"amount": payment.amount, "currency": payment.currency}, web)
+        self.answers[f"{kind} {status}"] += 1
+        return status == 200
+
     async def _say(self, purchase: Purchase, state: State, web: int, secrets: tuple[str, ...] = SECRETS) -> bool:
         payment = purchase.payment._replace(state=state)
         headers, body = Sandbox(secrets, None).webhook(payment, time.time())  # type: ignore[arg-type]
@@ -178,8 +218,12 @@ class Purchases:
 
     async def reverse(self, deal: Reverse) -> None:
         purchase = self._some(deal.pick)
-        if purchase is None:
+        if purchase is None or purchase.came_back:
             return
+        if deal.how in ("won", "failed"):
+            await self._reverse_for_a_while(purchase, deal)
+            return
+        purchase.is_touched = True
         acts = {
             "admin": (self._refund(purchase, deal.web),),
             "admin twice": (self._refund(purchase, 0), self._refund(purchase, 1)),
@@ -198,6 +242,15 @@ class Purchases:
         if deal.how == "all at once":
             purchase.paid = True
         await asyncio.gather(*acts[deal.how])
+
+    async def _reverse_for_a_while(self, purchase: Purchase, deal: Reverse) -> None:
+        """The sandbox has no names for disputes, so their events come in their order, but twice."""
+        if purchase.is_touched or purchase.is_withdrawal_tried:
+            return
+        purchase.paid = True  # as in `_reversed`
+        purchase.came_back = "dispute_won" if deal.how == "won" else "refund_failed"
+        if await self._say(purchase, ENDS[purchase.came_back], deal.web):
+            await asyncio.gather(*(self._end(purchase, web) for web in range(WEBS)))
 
     async def _reversed(self, purchase: Purchase, state: State, web: int) -> bool:
         # No provider says that of a payment that never was; its own word may overtake the one that it was paid.
@@ -246,6 +299,8 @@ class Purchases:
     async def give_back(self, purchase: Purchase, web: int) -> None:
         """Ask as the buyer for the money."""
         assert purchase.order is not None
+        if purchase.came_back:
+            return
         purchase.is_withdrawal_tried = True
         system, path = self.world.system, f"/v1/orders/{purchase.order['id']}/withdraw"
         token = system.token(purchase.buy.user)
@@ -273,6 +328,10 @@ class Purchases:
 
     async def _tell(self, purchase: Purchase, web: int) -> bool:
         if purchase.paid and not await self._say(purchase, "paid", web):
+            return False
+        if purchase.came_back and not (
+            await self._say(purchase, ENDS[purchase.came_back], web) and await self._end(purchase, web)
+        ):
             return False
         for state in sorted(purchase.reversals):
             if not await self._say(purchase, state, web):
