@@ -74,7 +74,7 @@ def tell_totals(results: list[Result], seconds: float) -> None:
     for name, why in {name: why for result in results for name, why in result.skipped.items()}.items():
         print(f"  {name}: skipped, {why}")
     print(f"answers: {dict(answers.most_common())}")
-    for what in ("orders", "payouts", "limits"):
+    for what in ("orders", "payouts", "limits", "taken back"):
         sums: Counter[str] = sum((Counter(result.dealt.get(what, {})) for result in results), Counter())
         print(f"{what}: {dict(sums.most_common())}")
     print(

@@ -1,7 +1,7 @@
 """What both stores say in the end, read by the harness itself, and whether it is what the model expects."""
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
@@ -34,17 +34,21 @@ async def check(run: "Run") -> Verdict:
     verdict = world.model.compare(rows)
     wrong = verdict.violations
     wrong += await _check_grants(world)
-    wrong += await _check_matches(world, rows)
+    await run.undoing.read()
+    undone = run.undoing.done
+    counted = [row for row in rows if row.event not in undone]
+    wrong += await run.undoing.check(rows)
+    wrong += await _check_matches(world, rows, undone)
     wrong += await run.purchases.check()
     wrong += await run.payouts.check()
     wrong += await run.limited.check(rows)
     wrong += await _check_balances(run, rows)
     wrong += await _check_journal(world, rows)
-    wrong += await _check_rooms(world, rows)
+    wrong += await _check_rooms(world, counted)
     for watcher in run.watchers:
         if watcher.failure is not None:
             wrong.append(f"{VIEW}a viewer could not read a frame: {watcher.failure!r}")
-        wrong += [f"{VIEW}{line}" for line in (*watcher.problems, *_check_view(watcher, rows))]
+        wrong += [f"{VIEW}{line}" for line in (*watcher.problems, *_check_view(watcher, rows, undone))]
     return verdict
 
 
@@ -70,19 +74,21 @@ async def _check_balances(run: "Run", rows: Sequence[LedgerGift]) -> list[str]:
     for row in rows:
         expected[row.user] -= row.coins
         entries[row.user] += 1
-        diamonds[row.receiver] += row.diamonds
+        diamonds[row.receiver] += row.diamonds * (row.event not in run.undoing.done)
     for user, budget, is_paid, returned in await world.query(
         "SELECT sponsor, budget_coins, partition IS NOT NULL, returned_coins FROM sponsor_matches"
     ):
         expected[user] += returned - (budget if is_paid else 0)
         entries[user] += is_paid
     expected.update(run.purchases.coins())
-    reasons = "('sponsor_return', 'order', 'bonus', 'refund', 'chargeback', 'withdrawal', 'restored')"
+    expected.update(run.undoing.coins(rows))
+    reasons = "('sponsor_return', 'order', 'bonus', 'refund', 'chargeback', 'withdrawal', 'restored', 'revocation')"
     others = f"SELECT user_id FROM transfers WHERE reason IN {reasons}"  # noqa: S608
     entries.update(user for (user,) in await world.query(others))
-    receivers = {row.event: row.receiver for row in rows}
+    receivers = {row.event: row.receiver for row in rows if row.event not in run.undoing.done}
     for partition, epoch, n, more in await world.query("SELECT partition, epoch, n, diamonds FROM gift_matches"):
-        diamonds[receivers.get(Event(partition, epoch, n), "nobody")] += more
+        if Event(partition, epoch, n) not in run.undoing.done:
+            diamonds[receivers.get(Event(partition, epoch, n), "nobody")] += more
     diamonds.subtract(await run.payouts.diamonds())
     heads = {
         user: (balance, seq)
@@ -113,8 +119,11 @@ async def _check_balances(run: "Run", rows: Sequence[LedgerGift]) -> list[str]:
     return wrong
 
 
-async def _check_matches(world: World, rows: Sequence[LedgerGift]) -> list[str]:
-    """Each match is one that was asked for, or whose terms are forgotten; it paid for what its gifts were worth."""
+async def _check_matches(world: World, rows: Sequence[LedgerGift], undone: Collection[Event]) -> list[str]:
+    """Each match is one that was asked for, or whose terms are forgotten; it paid for what its gifts were worth.
+
+    It has not paid for gifts that were taken back.
+    """
     gifts = {row.event: row for row in rows}
     asked = {match.match_id: match for match in world.model.matches.values() if match.match_id}
     used: Counter[str] = Counter()
@@ -130,7 +139,7 @@ async def _check_matches(world: World, rows: Sequence[LedgerGift]) -> list[str]:
         "SELECT partition, epoch, n, match_id, units, coins, diamonds FROM gift_matches"
     ):
         gift, (room, _, gift_id, factor, _, _) = gifts.get(Event(partition, epoch, n)), terms[match_id]
-        used[match_id] += coins
+        used[match_id] += coins * (Event(partition, epoch, n) not in undone)
         if gift is None or gift.room != room or gift_id not in (None, gift.gift_id):
             wrong.append(f"match {match_id} of {room} and {gift_id} has matched {gift}")
         elif not (0 < units <= gift.count * factor and coins * gift.count == units * gift.coins):
@@ -187,18 +196,19 @@ async def _check_rooms(world: World, rows: Sequence[LedgerGift]) -> list[str]:
     return wrong
 
 
-def _check_view(watcher: Watcher, rows: Sequence[LedgerGift]) -> list[str]:
+def _check_view(watcher: Watcher, rows: Sequence[LedgerGift], undone: Collection[Event]) -> list[str]:
     """What a viewer saw in the room's present life is booked or was revoked, and the totals are right."""
     booked = {row.event for row in rows}
+    undone = set(undone) & booked
     wrong = []
     for room, view in watcher.rooms.items():
         ghosts = view.seen.keys() - view.revoked - booked
         if ghosts:
             wrong.append(f"room {room}: a viewer saw gifts that are not booked: {sorted(map(str, ghosts))[:10]}")
-        hasty = view.revoked & booked
+        hasty = (view.revoked & booked) - undone
         if hasty:
             wrong.append(f"room {room}: gifts were revoked that are booked: {sorted(map(str, hasty))[:10]}")
-        gifts = [row for row in rows if row.room == room]
+        gifts = [row for row in rows if row.room == room and row.event not in undone]
         if view.epoch is not None and view.totals["gifts"] != len(gifts):
             wrong.append(f"room {room}: a viewer's last totals are {view.totals}, the ledger has {len(gifts)} gifts")
     return wrong

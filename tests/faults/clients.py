@@ -158,7 +158,7 @@ class Sender(Line):
         for command_id in waiting:
             self._waiting.pop(command_id, None)
         for attempt, told in zip(attempts, answers, strict=True):
-            self._model.answered(attempt, told or UNKNOWN)
+            self._model.answered(attempt, told or UNKNOWN, self.user)
         return [answer or UNKNOWN for answer in answers]
 
 

@@ -28,6 +28,7 @@ REVERSALS = {"admin": 3, "admin twice": 2, "refunded": 2, "disputed": 2, "all at
 # What ends a reversal, so that the money is there again -> what began it.
 ENDS: dict[str, State] = {"dispute_won": "disputed", "refund_failed": "refunded"}
 WITHDRAWALS = {"once": 3, "both webs": 2, "all of a user": 1}
+UNDOINGS = {"sender": 4, "both webs": 3, "operators": 2, "stranger": 1}
 LIMITS = (60_000, 50_000, 40_000, 30_000)  # coins per month: each is lower, as a higher one would wait for a day
 DIAMONDS = (100, 101, 500, 1_000, 5_000, 10**9)
 PAYOUT_ACTS = {"ask": 5, "cancel": 1, "approve": 5, "reject": 1, "batch": 3, "paid": 3, "failed": 2}
@@ -83,6 +84,15 @@ class Spree:
 
 
 @dataclass(frozen=True, slots=True)
+class Undo:
+    """A gift is taken back. `pick` chooses among those that were accepted lately."""
+
+    how: str
+    pick: int
+    web: int
+
+
+@dataclass(frozen=True, slots=True)
 class Limit:
     """The limited user sets a lower limit."""
 
@@ -102,7 +112,7 @@ class PayoutAct:
     web: int
 
 
-Deal = Buy | Deliver | Reverse | Withdraw | Spree | Limit | PayoutAct
+Deal = Buy | Deliver | Reverse | Withdraw | Spree | Undo | Limit | PayoutAct
 SPREE_GIFT, SPREE_COUNTS = "coffee", (1, 2, 5, 10)
 
 
@@ -136,6 +146,8 @@ def _deal(rng: Random, number: int, users: Sequence[str], poor: Sequence[str], c
     if choice < 0.82:
         gifts = tuple(rng.choice(SPREE_COUNTS) for _ in range(rng.randint(1, 4)))
         return Spree(f"s{number}", rng.choice(poor), rng.randint(1, 4), gifts, pick, web)
+    if choice < 0.91:
+        return Undo(_chosen(rng, UNDOINGS), pick, web)
     key = f"p{rng.randrange(number) if rng.random() < 0.1 else number}"
     at = hash_of(key)
     return PayoutAct(

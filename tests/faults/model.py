@@ -167,6 +167,7 @@ class Model:
         self.grants: dict[str, Grant] = {}
         self.matches: dict[str, Sponsored] = {}
         self.losses: list[Loss] = []
+        self.accepted: list[tuple[str, Event]] = []  # (user, event), in the order of answers
         self.answers: Counter[str] = Counter()
 
     def event_of(self, event_id: str) -> Event:
@@ -183,9 +184,11 @@ class Model:
         self.refs.setdefault((user, ref), Ref(user, ref)).attempts.append(attempt)
         return attempt
 
-    def answered(self, attempt: Attempt, answer: Answer) -> None:
+    def answered(self, attempt: Attempt, answer: Answer, user: str = "") -> None:
         """Note what came of a send."""
         attempt.answer = answer
+        if answer.kind == "accepted" and answer.event is not None:
+            self.accepted.append((user, answer.event))
         self.answers[answer.code or answer.kind] += 1
 
     def may_be_lost(self, event: Event) -> bool:

@@ -39,6 +39,7 @@ from tests.faults.commerce import (
     PayoutAct,
     Reverse,
     Spree,
+    Undo,
     Withdraw,
     make_deals,
 )
@@ -69,6 +70,7 @@ from tests.faults.patience import LONGER_MAX, NotInTimeError, Patience
 from tests.faults.payouts import Payouts
 from tests.faults.purchases import Purchases
 from tests.faults.results import Options, Result
+from tests.faults.undoing import Undoing
 from tests.faults.world import World
 
 BURST = 30  # operations that are on their way when a fault strikes
@@ -88,6 +90,7 @@ class Run:
         self.result = result
         self.purchases = Purchases(world)
         self.payouts = Payouts(world)
+        self.undoing = Undoing(world, USERS[-1])
         self.limited = Limited(world, USERS[-1], LIMITS[0])
         self.senders: dict[tuple[str, int], Sender] = {}
         self.watchers: list[Watcher] = []
@@ -285,6 +288,8 @@ class Run:
                     await self.purchases.reverse(deal)
                 case Withdraw():
                     await self.purchases.withdraw(deal)
+                case Undo():
+                    await self.undoing.undo(deal)
                 case Spree():
                     await self._spree(deal)
                 case Limit(coins, web):
@@ -391,6 +396,7 @@ async def _run_plan(world: World, stack: AsyncExitStack, options: Options, resul
         "orders": dict(run.purchases.answers),
         "payouts": dict(run.payouts.answers),
         "limits": dict(run.limited.answers),
+        "taken back": dict(run.undoing.answers),
     }
     result.poisoned, result.restarts = world.poisoned, world.restarts
     result.viewed = sum(watcher.events for watcher in run.watchers)

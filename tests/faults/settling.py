@@ -178,7 +178,13 @@ async def _finish_purchases(run: "Run") -> list[str]:
         return not await run.purchases.unfinished()
 
     late = await _in_time(finished, "orders are what they are to be", SETTLE_TIMEOUT_S)
-    return late and late + await run.purchases.unfinished()
+    late = late and late + await run.purchases.unfinished()
+
+    async def moved() -> bool:
+        return not await run.undoing.open()
+
+    undone = await _in_time(moved, "gifts that are to be taken back are", SETTLE_TIMEOUT_S)
+    return late + (undone and undone + await run.undoing.open())
 
 
 async def _settle_matches(run: "Run") -> list[str]:

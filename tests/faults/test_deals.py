@@ -7,12 +7,14 @@ from tests.faults.commerce import (
     GOOD,
     PAYOUT_ACTS,
     REVERSALS,
+    UNDOINGS,
     WITHDRAWALS,
     Buy,
     Deliver,
     PayoutAct,
     Reverse,
     Spree,
+    Undo,
     Withdraw,
     make_deals,
 )
@@ -76,6 +78,7 @@ def test_a_seed_makes_one_plan_in_which_everything_comes_up() -> None:
     assert {d.how for d in deals if isinstance(d, Reverse)} == REVERSALS.keys()
     assert {d.how for d in deals if isinstance(d, Withdraw)} == WITHDRAWALS.keys()
     assert {d.withdrawals for d in deals if isinstance(d, Spree)} == {1, 2, 3, 4}
+    assert {d.how for d in deals if isinstance(d, Undo)} == UNDOINGS.keys()
     assert {d.act for d in deals if isinstance(d, PayoutAct)} == PAYOUT_ACTS.keys()
     keys: dict[str, tuple[str, str]] = {}
     for deal in deals:

@@ -41,7 +41,7 @@ HARNESS = "harness"
 STORE_FAULT = "a fault of the store"
 # Nothing is appended to but the part that is looked at, and nobody rewrites it meanwhile.
 REDIS_SETTINGS = {"auto-aof-rewrite-percentage": "0"}
-OF_FAULTS: dict[str, object] = {"sandbox_secrets": ",".join(SECRETS), "payout_diamonds_min": 100}
+OF_FAULTS: dict[str, object] = {"sandbox_secrets": ",".join(SECRETS), "payout_diamonds_min": 100, "undo_coins_min": 1}
 Positions = Mapping[int, tuple[int, int]]
 
 
