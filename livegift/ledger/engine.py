@@ -5,7 +5,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import psycopg
-from sqlalchemy import text
+from sqlalchemy import literal, text
+from sqlalchemy.dialects.postgresql import Insert
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
@@ -26,6 +27,14 @@ _AWAY = (OperationalError, InterfaceError, PoolTimeoutError, psycopg.Operational
 
 class LedgerUnavailableError(LivegiftError):
     """PostgreSQL can't be reached, or did not answer in time. A commit's outcome is unknown."""
+
+
+async def has_inserted(connection: AsyncConnection, statement: Insert) -> bool:
+    """Execute an INSERT of one row with ON CONFLICT DO NOTHING; returns whether it was this one that wrote the row.
+
+    Its `rowcount` does not tell: where no rows come back SQLAlchemy has closed the cursor by then, and says -1.
+    """
+    return (await connection.execute(statement.returning(literal(1)))).first() is not None
 
 
 class Database:

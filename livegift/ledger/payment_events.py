@@ -12,7 +12,7 @@ from livegift.domain.orders import REVERSED, UNPAID, EventKind, Order, Outcome, 
 from livegift.domain.reversals import REINSTATING, Heard, apply_reversal, rounds_of
 from livegift.errors import RequestError
 from livegift.ledger import accounts
-from livegift.ledger.engine import Database
+from livegift.ledger.engine import Database, has_inserted
 from livegift.ledger.hold_backs import RefundTerms, hold_back
 from livegift.ledger.odd_payments import was_given_back
 from livegift.ledger.order_tables import early_events, order_events
@@ -106,7 +106,7 @@ async def _apply(
         amount=event.amount,
         currency=event.currency,
     )
-    if (await connection.execute(noted.on_conflict_do_nothing())).rowcount == 0:
+    if not await has_inserted(connection, noted.on_conflict_do_nothing()):
         return None
     decision: dict[str, Any] = {}
     if step.outcome == "applied" and event.kind == "paid":

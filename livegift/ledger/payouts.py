@@ -13,7 +13,7 @@ from livegift.domain.payouts import CURRENCY, RETURNED, BankLine, Move, Payout, 
 from livegift.errors import RequestError
 from livegift.ledger import accounts, acts
 from livegift.ledger.earnings import TAKEN_BACK, earnings_of, lock_creator
-from livegift.ledger.engine import Database
+from livegift.ledger.engine import Database, has_inserted
 from livegift.ledger.hold_backs import wrong_hold_backs
 from livegift.ledger.payout_tables import payout_accounts, payout_batches, sender_holds
 from livegift.ledger.payout_tables import payouts as table
@@ -178,7 +178,7 @@ async def make_batch(database: Database, batch_id: str, by: str, limit: int) -> 
     """Put the approved payouts (the oldest `limit`) into a batch that is sent; the same id again is the same batch."""
     async with database.begin() as connection:
         made = insert(payout_batches).values(id=batch_id, made_by=by).on_conflict_do_nothing()
-        if (await connection.execute(made)).rowcount:
+        if await has_inserted(connection, made):
             # Who moves one of them waits for the row, and finds it sent.
             chosen = (
                 select(table.c.id)

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from livegift.domain.sponsors import Act, Match, Step, end
 from livegift.errors import RequestError
 from livegift.ledger import accounts, acts, tables
-from livegift.ledger.engine import Database
+from livegift.ledger.engine import Database, has_inserted
 from livegift.ledger.sponsor_tables import UNFINISHED
 from livegift.ledger.sponsor_tables import sponsor_matches as table
 from livegift.limits import SPONSOR_MATCHES_PER_ROOM_MAX
@@ -115,7 +115,7 @@ async def insert_match(connection: AsyncConnection, new: NewMatch) -> bool:
         "status": match.status,
         "ended_at": None if match.is_open else func.now(),
     }
-    return (await connection.execute(insert(table).values(values).on_conflict_do_nothing())).rowcount == 1
+    return await has_inserted(connection, insert(table).values(values).on_conflict_do_nothing())
 
 
 async def create_match(database: Database, new: NewMatch, actor: str) -> StoredMatch:
