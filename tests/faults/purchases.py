@@ -1,16 +1,11 @@
 """Orders among the faults: what the provider knows, which webhooks deliver in the end, and what became of it."""
 
 import asyncio
-import hashlib
-import hmac
-import json
-import time
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from livegift.payments.sandbox import Sandbox, SandboxPayment, State
+from livegift.payments.sandbox import State
 from tests.faults.commerce import (
     BAD,
     ENDS,
@@ -25,71 +20,19 @@ from tests.faults.commerce import (
     Withdraw,
 )
 from tests.faults.patience import Patience, wait_patiently
+from tests.faults.provider import FORM, SECRETS, Purchase, Webhooks
 
 if TYPE_CHECKING:
     from tests.faults.world import World
-
-SECRETS = ("the newest secret of the sandbox provider", "the secret that was the newest one before")
-GONE = ("a secret that was taken out long ago",)
-FOREIGN = ("a secret that only somebody else knows",)
-TOO_OLD_S = 3_600
-# What an event of another product says, and of what; it may have no name that we could know.
-FOREIGN_NAMES: tuple[dict[str, str], ...] = (
-    {"order_id": "shirt-1", "ref": "sbx-shirt-1"},
-    {"order_id": "ord-000000000000000000000000", "ref": "sbx-shirt-2"},
-    {},
-)
-FOREIGN_KINDS = ("paid", "declined", "refunded", "disputed", "dispute_won", "refund_failed")
 SELL_TIMEOUT_S = 30.0
-FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 
 
-@dataclass(slots=True)
-class Purchase:
-    """One key. What the provider knows: whether it was paid, and how it was given back."""
-
-    buy: Buy
-    order: dict[str, Any] | None = None
-    is_refused: bool = False
-    paid: bool = False
-    reversals: set[State] = field(default_factory=set)
-    is_refund_unknown: bool = False
-    has_promotion: bool = False
-    is_credited: bool = False
-    is_touched: bool = False  # somebody has tried to have its money given back
-    came_back: str = ""  # the kind of event that ends a reversal: then the money is there again, and the coins
-    # The buyer has asked for the money, the only certain answer is that it was given. Otherwise the coins may be there
-    # or the money, but never both.
-    is_withdrawal_tried: bool = False
-    is_withdrawn: bool = False
-
-    @property
-    def is_overdraft_right(self) -> bool:
-        """Whether somebody other than the buyer has reversed it: that may take coins that are not there any more."""
-        return bool(self.reversals or self.came_back) or self.is_refund_unknown
-
-    @property
-    def payment(self) -> SandboxPayment:
-        assert self.order is not None
-        ref = self.order["checkout_url"].rpartition("/")[2]
-        return SandboxPayment(ref, self.order["id"], self.order["amount"], self.order["currency"], "open")
-
-    @property
-    def net_coins(self) -> int:
-        """What the wallet has in the end."""
-        assert self.order is not None
-        stays = self.paid and not self.reversals and not self.is_withdrawn
-        return int(self.order["coins"] + self.order["bonus_coins"]) if stays else 0
-
-
-class Purchases:
+class Purchases(Webhooks):
     """All keys. Unknown answers are asked for again in the end, and all webhooks are delivered until they are taken."""
 
     def __init__(self, world: "World") -> None:
-        self.world = world
+        super().__init__(world)
         self.of_key: dict[str, Purchase] = {}
-        self.answers: Counter[str] = Counter()
-        self.wrong: list[str] = []
 
     async def sell(self) -> None:
         """The package that buyers can give back. Raises NotInTimeError."""
@@ -141,78 +84,21 @@ class Purchases:
         if purchase is None:
             return
         if deal.how == "foreign":
-            await self._deliver_foreign(purchase, deal)
+            await self.deliver_foreign(purchase, deal)
         elif deal.how in BAD:
-            await self._deliver_bad(purchase, deal)
+            await self.deliver_bad(purchase, deal)
         elif deal.how == "declined":
-            await self._say(purchase, "declined", deal.web)
+            await self.say(purchase, "declined", deal.web)
         elif deal.how == "page":
             purchase.paid = True
             path = "/v1/payments/sandbox/checkout/" + purchase.payment.ref
-            status = await self._post(path, b"decision=pay", FORM, deal.web)
+            status = await self.post(path, b"decision=pay", FORM, deal.web)
             self.answers[f"page {status}"] += 1
         else:
             purchase.paid = True
             secrets = SECRETS[1:] if deal.how == "old secret" else SECRETS
             webs = (0, 1) if deal.how == "both webs" else (deal.web,)
-            await asyncio.gather(*(self._say(purchase, "paid", web, secrets) for web in webs))
-
-    async def _deliver_bad(self, purchase: Purchase, deal: Deliver) -> None:
-        payment = purchase.payment._replace(state="paid")
-        if deal.how == "another amount":
-            # It is signed, so it is taken, and a person has to look; it is an event of its own.
-            other = payment._replace(ref=f"{payment.ref}-{deal.pick}", amount=payment.amount * 2)
-            headers, body = Sandbox(SECRETS, None).webhook(other, time.time())  # type: ignore[arg-type]
-            self.answers[f"another amount {await self._webhook(headers, body, deal.web)}"] += 1
-            return
-        secrets = {"no secret of ours": FOREIGN, "a secret that is gone": GONE}.get(deal.how, SECRETS)
-        at = time.time() - (TOO_OLD_S if deal.how == "too old" else 0)
-        headers, body = Sandbox(secrets, None).webhook(payment, at)  # type: ignore[arg-type]
-        if deal.how == "changed":
-            body = body.replace(b'"amount":', b'"amount":1')
-        status = await self._webhook(headers, body, deal.web)
-        self.answers[f"bad {status}"] += 1
-        if 200 <= status < 300:
-            self.wrong.append(f"a webhook with {deal.how} was taken: {body!r}")
-
-    async def _deliver_foreign(self, purchase: Purchase, deal: Deliver) -> None:
-        """Who sells other things on the same account hears of those, too: a refusal would be repeated for days."""
-        what = FOREIGN_NAMES[deal.pick % len(FOREIGN_NAMES)]
-        kind = FOREIGN_KINDS[deal.pick % len(FOREIGN_KINDS)]
-        payment = purchase.payment
-        event = {"order_id": "", "ref": "", **what, "amount": payment.amount, "currency": payment.currency}
-        status = await self._event({"id": f"evt-foreign-{deal.pick}", "type": kind, **event}, deal.web)
-        self.answers[f"foreign {status}"] += 1
-        if 400 <= status < 500:
-            self.wrong.append(f"an event of another product got {status}: {event}")
-
-    async def _event(self, event: dict[str, Any], web: int) -> int:
-        """Deliver any event, signed as the provider signs."""
-        body, at_s = json.dumps(event).encode(), int(time.time())
-        signature = hmac.new(SECRETS[0].encode(), b"%d." % at_s + body, hashlib.sha256).hexdigest()
-        return await self._webhook({"livegift-signature": f"t={at_s},v1={signature}"}, body, web)
-
-    async def _end(self, purchase: Purchase, web: int) -> bool:
-        """The dispute is won, or the refund has failed: the money is there again."""
-        payment, kind = purchase.payment, purchase.came_back
-        event = {"id": f"evt-{payment.ref}-{kind}", "type": kind, "order_id": payment.order_id, "ref": payment.ref}
-        status = await self._event(event | {"amount": payment.amount, "currency": payment.currency}, web)
-        self.answers[f"{kind} {status}"] += 1
-        return status == 200
-
-    async def _say(self, purchase: Purchase, state: State, web: int, secrets: tuple[str, ...] = SECRETS) -> bool:
-        payment = purchase.payment._replace(state=state)
-        headers, body = Sandbox(secrets, None).webhook(payment, time.time())  # type: ignore[arg-type]
-        status = await self._webhook(headers, body, web)
-        self.answers[f"{state} {status}"] += 1
-        return status == 200
-
-    async def _webhook(self, headers: dict[str, str], body: bytes, web: int) -> int:
-        return await self._post("/v1/payments/sandbox/webhook", body, headers, web)
-
-    async def _post(self, path: str, body: bytes, headers: dict[str, str], web: int) -> int:
-        status, _ = await asyncio.to_thread(self.world.system.post, path, body, headers, f"web {web + 1}")
-        return status
+            await asyncio.gather(*(self.say(purchase, "paid", web, secrets) for web in webs))
 
     # --- Money goes back ----------------------------------------------------------------------------------------------
 
@@ -232,7 +118,7 @@ class Purchases:
             "all at once": (
                 self._refund(purchase, 0),
                 self._reversed(purchase, "disputed", 1),
-                self._say(purchase, "paid", 0),
+                self.say(purchase, "paid", 0),
             ),
         }
         for name, unused in acts.items():
@@ -249,14 +135,14 @@ class Purchases:
             return
         purchase.paid = True  # as in `_reversed`
         purchase.came_back = "dispute_won" if deal.how == "won" else "refund_failed"
-        if await self._say(purchase, ENDS[purchase.came_back], deal.web):
-            await asyncio.gather(*(self._end(purchase, web) for web in range(WEBS)))
+        if await self.say(purchase, ENDS[purchase.came_back], deal.web):
+            await asyncio.gather(*(self.end(purchase, web) for web in range(WEBS)))
 
     async def _reversed(self, purchase: Purchase, state: State, web: int) -> bool:
         # No provider says that of a payment that never was; its own word may overtake the one that it was paid.
         purchase.paid = True
         purchase.reversals.add(state)
-        return await self._say(purchase, state, web)
+        return await self.say(purchase, state, web)
 
     async def _refund(self, purchase: Purchase, web: int) -> bool:
         assert purchase.order is not None
@@ -293,7 +179,7 @@ class Purchases:
         if purchase.order is None:
             return None
         purchase.paid = True
-        await self._say(purchase, "paid", buy.webs[0])
+        await self.say(purchase, "paid", buy.webs[0])
         return purchase
 
     async def give_back(self, purchase: Purchase, web: int) -> None:
@@ -327,14 +213,14 @@ class Purchases:
         return late + [f"{patience}: what became of order {p.buy.key} was never taken" for p in untold]
 
     async def _tell(self, purchase: Purchase, web: int) -> bool:
-        if purchase.paid and not await self._say(purchase, "paid", web):
+        if purchase.paid and not await self.say(purchase, "paid", web):
             return False
         if purchase.came_back and not (
-            await self._say(purchase, ENDS[purchase.came_back], web) and await self._end(purchase, web)
+            await self.say(purchase, ENDS[purchase.came_back], web) and await self.end(purchase, web)
         ):
             return False
         for state in sorted(purchase.reversals):
-            if not await self._say(purchase, state, web):
+            if not await self.say(purchase, state, web):
                 return False
         return not purchase.is_refund_unknown or await self._refund(purchase, web)
 

@@ -19,7 +19,8 @@ from tests.faults.commerce import (
     make_deals,
 )
 from tests.faults.payouts import later
-from tests.faults.purchases import Purchase, unfinished
+from tests.faults.provider import Purchase
+from tests.faults.purchases import unfinished
 
 ORDER = {"id": "ord-1", "coins": 100, "bonus_coins": 5, "amount": 199, "currency": "USD"}
 

@@ -30,7 +30,7 @@ from tests.faults.ledger_server import POSTGRES_SETTINGS, LedgerServer
 from tests.faults.model import Loss, Model
 from tests.faults.patience import NotInTimeError, wait_patiently
 from tests.faults.preload import Clocks
-from tests.faults.purchases import SECRETS
+from tests.faults.provider import SECRETS
 from tests.faults.turns import Turns
 from tests.faults.ways import Way
 from tests.system import System, command, environ
