@@ -2,6 +2,8 @@
 
 import asyncio
 import gzip
+import hashlib
+import hmac
 import json
 import subprocess
 import time
@@ -13,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from livegift.payments.sandbox import SIGNATURE_HEADER
 from tests.hostile import unharmed
 from tests.system import System, command, environ
 from tests.test_orders import decide
@@ -270,3 +273,30 @@ def test_a_file_that_is_no_catalogue_changes_nothing(system: System, tmp_path: P
     assert done.returncode == 2, done.stderr
     assert said in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def say(system: System, made: dict[str, Any], kind: str) -> int:
+    """The sandbox's webhook about an order's payment."""
+    ref, at_s = made["checkout_url"].rpartition("/")[2], int(time.time())
+    event = {"id": f"evt-{ref}-{kind}", "type": kind, "order_id": made["id"], "ref": ref}
+    body = json.dumps(event | {"amount": made["amount"], "currency": made["currency"]}).encode()
+    signature = hmac.new(system.settings.sandbox_secrets.encode(), b"%d." % at_s + body, hashlib.sha256).hexdigest()
+    status, _ = system.post("/v1/payments/sandbox/webhook", body, {SIGNATURE_HEADER: f"t={at_s},v1={signature}"})
+    return status
+
+
+async def test_a_promotion_is_decided_when_a_payment_is_first_heard_of_by_its_end(system: System) -> None:
+    """The refund overtakes the payment, and then fails: then the coins are due, with what was promised or without."""
+    assert call(system, "PUT", "/v1/admin/promotions/late", {**PROMOTION, "package_id": "coins-550"})[0] == 200
+    orders = [order(system, "gus", {"package_id": "coins-550"})[1] for _ in range(2)]
+    for made in orders:
+        for kind in ("refunded", "refund_failed"):
+            assert await asyncio.to_thread(say, system, made, kind) == 200
+
+        async def is_credited(made: dict[str, Any] = made) -> bool:
+            return read(system, "gus", made)["status"] == "credited"
+
+        await wait_until(is_credited, "the coins are there")
+    assert [read(system, "gus", made)["promotion_granted"] for made in orders] == [True, False]
+    assert system.http("GET", "/v1/wallet", token=system.token("gus"))[1]["balance"] == 550 + 20 + 550
+    assert (await system.audit()).passed

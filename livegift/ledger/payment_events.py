@@ -109,7 +109,8 @@ async def _apply(
     if not await has_inserted(connection, noted.on_conflict_do_nothing()):
         return None
     decision: dict[str, Any] = {}
-    if step.outcome == "applied" and event.kind == "paid":
+    if step.outcome == "applied" and step.order.credits and not order_of(row).credits:
+        # Also where the first that was heard of the payment was its end, and that did not last.
         order, decision = await decide(connection, row)
         step = apply_reversal(order, event.kind, event.amount, event.currency, event.reversal_ref, before)
     if step.outcome == "applied":
