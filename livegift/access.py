@@ -1,8 +1,9 @@
-"""Who may do what: one table of roles and rooms, for HTTP routes and WebSocket commands alike.
+"""Who may do what, and how often: one table of roles, rooms and rates, for HTTP routes and WebSocket commands alike.
 
 What the table does not have nobody may do: a web process with a route that is missing here does not start, and a
 command without a rule is refused. `moderator` stands in no rule yet, so a token of that role may do nothing but what
 needs no token. Ownership (a creator's own room, a user's own order) is looked at where the thing itself is known.
+Each route also names its rate; what that means in requests is in `api/rates.py`. Commands are counted in `hub/`.
 """
 
 from collections.abc import Mapping
@@ -22,6 +23,17 @@ class Scope(Enum):
     ACCOUNT = "earnings and operators' acts: no token that is limited to rooms"
 
 
+class Rate(Enum):
+    """What a request costs, and whose budget pays for it."""
+
+    PROBE = "load balancers' questions: a budget of their own, so that no viewer's requests make a process look dead"
+    PLAIN = "what is at hand, or a few rows of the bearer's own"
+    QUERY = "a question to the ledger that anybody may ask or whose answer is long, and operators' entries"
+    COSTLY = "something is written, signed for or asked of a provider"
+    WEBHOOK = "providers' news, which come in bursts: a large budget of their own"
+    CONNECT = "a WebSocket, which `hub/rates.py` counts"
+
+
 @dataclass(frozen=True, slots=True)
 class Rule:
     """Roles that may do something, and where. `roles` None: anybody, with a token or without."""
@@ -33,6 +45,17 @@ class Rule:
     def is_public(self) -> bool:
         """Whether no token is asked for."""
         return self.roles is None
+
+    def at(self, rate: Rate) -> "RouteRule":
+        """Make it the rule of a route."""
+        return RouteRule(self.roles, self.scope, rate)
+
+
+@dataclass(frozen=True, slots=True)
+class RouteRule(Rule):
+    """The same with a rate, which every route has."""
+
+    rate: Rate
 
 
 def _rule(scope: Scope, *roles: Role) -> Rule:
@@ -54,78 +77,78 @@ OPERATE = _rule(Scope.ACCOUNT, "admin")
 OPERATE_ROOM = _rule(Scope.ROOM, "admin")
 
 # (method, path as the route has it). HEAD is as GET; "WS" is a WebSocket, whose commands have rules of their own.
-ROUTES: Mapping[tuple[str, str], Rule] = {
-    ("WS", "/v1/ws"): PUBLIC,
-    ("GET", "/healthz"): PUBLIC,
-    ("GET", "/readyz"): PUBLIC,
-    ("GET", "/v1/gifts"): PUBLIC,
-    ("GET", "/v1/coin-packages"): PUBLIC,
-    ("GET", "/v1/rates"): PUBLIC,
-    ("GET", "/v1/regions"): PUBLIC,
-    ("GET", "/v1/regions/{region}"): PUBLIC,
-    ("GET", "/v1/rooms"): PUBLIC,
-    ("GET", "/v1/rooms/{room}"): PUBLIC,
-    ("GET", "/v1/rooms/{room}/matches"): PUBLIC,
+ROUTES: Mapping[tuple[str, str], RouteRule] = {
+    ("WS", "/v1/ws"): PUBLIC.at(Rate.CONNECT),
+    ("GET", "/healthz"): PUBLIC.at(Rate.PROBE),
+    ("GET", "/readyz"): PUBLIC.at(Rate.PROBE),
+    ("GET", "/v1/gifts"): PUBLIC.at(Rate.QUERY),
+    ("GET", "/v1/coin-packages"): PUBLIC.at(Rate.QUERY),
+    ("GET", "/v1/rates"): PUBLIC.at(Rate.QUERY),
+    ("GET", "/v1/regions"): PUBLIC.at(Rate.PLAIN),
+    ("GET", "/v1/regions/{region}"): PUBLIC.at(Rate.PLAIN),
+    ("GET", "/v1/rooms"): PUBLIC.at(Rate.QUERY),
+    ("GET", "/v1/rooms/{room}"): PUBLIC.at(Rate.QUERY),
+    ("GET", "/v1/rooms/{room}/matches"): PUBLIC.at(Rate.QUERY),
     # Providers and payers are known by signatures and by references that nobody can guess.
-    ("POST", "/v1/payments/{provider}/webhook"): PUBLIC,
-    ("GET", "/v1/payments/sandbox/checkout/{ref}"): PUBLIC,
-    ("POST", "/v1/payments/sandbox/checkout/{ref}"): PUBLIC,
+    ("POST", "/v1/payments/{provider}/webhook"): PUBLIC.at(Rate.WEBHOOK),
+    ("GET", "/v1/payments/sandbox/checkout/{ref}"): PUBLIC.at(Rate.QUERY),
+    ("POST", "/v1/payments/sandbox/checkout/{ref}"): PUBLIC.at(Rate.COSTLY),
     # A viewer's own.
-    ("GET", "/v1/wallet"): WALLET,
-    ("GET", "/v1/wallet/history"): WALLET,
-    ("GET", "/v1/wallet/spend"): WALLET,
-    ("GET", "/v1/wallet/limits"): WALLET,
-    ("PUT", "/v1/wallet/limits"): WALLET,
-    ("GET", "/v1/orders"): WALLET,
-    ("POST", "/v1/orders"): WALLET,
-    ("GET", "/v1/orders/{order}"): WALLET,
-    ("POST", "/v1/orders/{order}/withdraw"): WALLET,
-    ("GET", "/v1/gifts/{gift_event_id}/receipt"): OWN_GIFT,
-    ("POST", "/v1/gifts/{gift_event_id}/undo"): OWN_GIFT,
+    ("GET", "/v1/wallet"): WALLET.at(Rate.PLAIN),
+    ("GET", "/v1/wallet/history"): WALLET.at(Rate.QUERY),
+    ("GET", "/v1/wallet/spend"): WALLET.at(Rate.PLAIN),
+    ("GET", "/v1/wallet/limits"): WALLET.at(Rate.PLAIN),
+    ("PUT", "/v1/wallet/limits"): WALLET.at(Rate.COSTLY),
+    ("GET", "/v1/orders"): WALLET.at(Rate.PLAIN),
+    ("POST", "/v1/orders"): WALLET.at(Rate.COSTLY),
+    ("GET", "/v1/orders/{order}"): WALLET.at(Rate.PLAIN),
+    ("POST", "/v1/orders/{order}/withdraw"): WALLET.at(Rate.COSTLY),
+    ("GET", "/v1/gifts/{gift_event_id}/receipt"): OWN_GIFT.at(Rate.PLAIN),
+    ("POST", "/v1/gifts/{gift_event_id}/undo"): OWN_GIFT.at(Rate.COSTLY),
     # A creator's.
-    ("POST", "/v1/rooms"): OPEN_ROOM,
-    ("PATCH", "/v1/rooms/{room}"): RUN_ROOM,
-    ("GET", "/v1/creator/balance"): BALANCE,
-    ("GET", "/v1/creator/payout-account"): EARNINGS,
-    ("PUT", "/v1/creator/payout-account"): EARNINGS,
-    ("GET", "/v1/creator/statement"): EARNINGS,
-    ("GET", "/v1/payouts"): EARNINGS,
-    ("POST", "/v1/payouts"): EARNINGS,
-    ("GET", "/v1/payouts/{payout}"): EARNINGS,
-    ("DELETE", "/v1/payouts/{payout}"): EARNINGS,
+    ("POST", "/v1/rooms"): OPEN_ROOM.at(Rate.COSTLY),
+    ("PATCH", "/v1/rooms/{room}"): RUN_ROOM.at(Rate.COSTLY),
+    ("GET", "/v1/creator/balance"): BALANCE.at(Rate.PLAIN),
+    ("GET", "/v1/creator/payout-account"): EARNINGS.at(Rate.PLAIN),
+    ("PUT", "/v1/creator/payout-account"): EARNINGS.at(Rate.COSTLY),
+    ("GET", "/v1/creator/statement"): EARNINGS.at(Rate.QUERY),
+    ("GET", "/v1/payouts"): EARNINGS.at(Rate.PLAIN),
+    ("POST", "/v1/payouts"): EARNINGS.at(Rate.COSTLY),
+    ("GET", "/v1/payouts/{payout}"): EARNINGS.at(Rate.PLAIN),
+    ("DELETE", "/v1/payouts/{payout}"): EARNINGS.at(Rate.COSTLY),
     # Operators.
-    ("GET", "/v1/admin/acts"): OPERATE,
-    ("GET", "/v1/admin/corrections"): OPERATE,
-    ("POST", "/v1/admin/corrections"): OPERATE,
-    ("POST", "/v1/admin/corrections/{id}/{decision}"): OPERATE,
-    ("GET", "/v1/admin/orders"): OPERATE,
-    ("POST", "/v1/admin/orders/{order}/refund"): OPERATE,
-    ("GET", "/v1/admin/odd-payments"): OPERATE,
-    ("POST", "/v1/admin/odd-payments/{provider}/{event}/{decision}"): OPERATE,
-    ("GET", "/v1/admin/payouts"): OPERATE,
-    ("POST", "/v1/admin/payouts/{payout}/approve"): OPERATE,
-    ("POST", "/v1/admin/payouts/{payout}/reject"): OPERATE,
-    ("POST", "/v1/admin/payout-batches"): OPERATE,
-    ("GET", "/v1/admin/payout-batches/{batch}"): OPERATE,
-    ("POST", "/v1/admin/payout-batches/{batch}/result"): OPERATE,
-    ("PUT", "/v1/admin/sender-holds/{user}"): OPERATE,
-    ("DELETE", "/v1/admin/sender-holds/{user}"): OPERATE,
-    ("PUT", "/v1/admin/users/{user}/freeze"): OPERATE,
-    ("DELETE", "/v1/admin/users/{user}/freeze"): OPERATE,
-    ("PUT", "/v1/admin/gifts/{gift}"): OPERATE,
-    ("GET", "/v1/admin/coin-packages"): OPERATE,
-    ("PUT", "/v1/admin/coin-packages/{package}"): OPERATE,
-    ("GET", "/v1/admin/promotions"): OPERATE,
-    ("PUT", "/v1/admin/promotions/{promotion}"): OPERATE,
-    ("GET", "/v1/admin/rooms/{room}/audit"): OPERATE_ROOM,
-    ("GET", "/v1/admin/rooms/{room}/matches"): OPERATE_ROOM,
-    ("POST", "/v1/admin/rooms/{room}/matches"): OPERATE_ROOM,
-    ("DELETE", "/v1/admin/rooms/{room}/matches/{match}"): OPERATE_ROOM,
+    ("GET", "/v1/admin/acts"): OPERATE.at(Rate.QUERY),
+    ("GET", "/v1/admin/corrections"): OPERATE.at(Rate.QUERY),
+    ("POST", "/v1/admin/corrections"): OPERATE.at(Rate.COSTLY),
+    ("POST", "/v1/admin/corrections/{id}/{decision}"): OPERATE.at(Rate.COSTLY),
+    ("GET", "/v1/admin/orders"): OPERATE.at(Rate.QUERY),
+    ("POST", "/v1/admin/orders/{order}/refund"): OPERATE.at(Rate.COSTLY),
+    ("GET", "/v1/admin/odd-payments"): OPERATE.at(Rate.QUERY),
+    ("POST", "/v1/admin/odd-payments/{provider}/{event}/{decision}"): OPERATE.at(Rate.COSTLY),
+    ("GET", "/v1/admin/payouts"): OPERATE.at(Rate.QUERY),
+    ("POST", "/v1/admin/payouts/{payout}/approve"): OPERATE.at(Rate.COSTLY),
+    ("POST", "/v1/admin/payouts/{payout}/reject"): OPERATE.at(Rate.COSTLY),
+    ("POST", "/v1/admin/payout-batches"): OPERATE.at(Rate.COSTLY),
+    ("GET", "/v1/admin/payout-batches/{batch}"): OPERATE.at(Rate.QUERY),
+    ("POST", "/v1/admin/payout-batches/{batch}/result"): OPERATE.at(Rate.COSTLY),
+    ("PUT", "/v1/admin/sender-holds/{user}"): OPERATE.at(Rate.QUERY),
+    ("DELETE", "/v1/admin/sender-holds/{user}"): OPERATE.at(Rate.QUERY),
+    ("PUT", "/v1/admin/users/{user}/freeze"): OPERATE.at(Rate.QUERY),
+    ("DELETE", "/v1/admin/users/{user}/freeze"): OPERATE.at(Rate.QUERY),
+    ("PUT", "/v1/admin/gifts/{gift}"): OPERATE.at(Rate.QUERY),
+    ("GET", "/v1/admin/coin-packages"): OPERATE.at(Rate.PLAIN),
+    ("PUT", "/v1/admin/coin-packages/{package}"): OPERATE.at(Rate.QUERY),
+    ("GET", "/v1/admin/promotions"): OPERATE.at(Rate.PLAIN),
+    ("PUT", "/v1/admin/promotions/{promotion}"): OPERATE.at(Rate.QUERY),
+    ("GET", "/v1/admin/rooms/{room}/audit"): OPERATE_ROOM.at(Rate.COSTLY),
+    ("GET", "/v1/admin/rooms/{room}/matches"): OPERATE_ROOM.at(Rate.PLAIN),
+    ("POST", "/v1/admin/rooms/{room}/matches"): OPERATE_ROOM.at(Rate.COSTLY),
+    ("DELETE", "/v1/admin/rooms/{room}/matches/{match}"): OPERATE_ROOM.at(Rate.QUERY),
     # Only `livegift dev` mounts these.
-    ("GET", "/"): PUBLIC,
-    ("GET", "/demo"): PUBLIC,
-    ("POST", "/demo/token"): PUBLIC,
-    ("POST", "/demo/coins"): PUBLIC,
+    ("GET", "/"): PUBLIC.at(Rate.PLAIN),
+    ("GET", "/demo"): PUBLIC.at(Rate.PLAIN),
+    ("POST", "/demo/token"): PUBLIC.at(Rate.COSTLY),
+    ("POST", "/demo/coins"): PUBLIC.at(Rate.COSTLY),
 }
 
 # The `type` of a client's frame.

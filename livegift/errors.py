@@ -93,6 +93,15 @@ class RequestError(LivegiftError):
         return self.kind.code
 
 
+class RateLimitedError(RequestError):
+    """Too much of something; the same request passes later."""
+
+    def __init__(self, retry_after_ms: int) -> None:
+        """`retry_after_ms`: from then on it would pass, if nothing else is sent meanwhile."""
+        self.retry_after_ms = retry_after_ms
+        super().__init__("rate_limited")
+
+
 class ConfigError(LivegiftError):
     """The settings or the state of a store do not allow a start. The message says what to change."""
 

@@ -107,6 +107,16 @@ HTTP_READ_BYTES_MAX = 1024
 HTTP_WASTED_BYTES_MAX = 64 * 1024
 REFUSAL_LOG_PERIOD_S = 10.0
 
+# HTTP requests, of an address and of a user (settings: so many a second). What routes cost is in `access.ROUTES`.
+REQUEST_BURST_S = 5  # so many seconds' requests may come at once
+QUERY_REQUEST_UNITS = 2
+COSTLY_REQUEST_UNITS = 10
+WEBHOOKS_PER_S_MAX = 500
+PROBES_PER_S_MAX = 50
+# Addresses, and users, whose budgets a process remembers: those that asked last. 10 MB when all are in use.
+RATE_BUCKETS_MAX = 20_000
+IPV6_PREFIX_BITS = 64  # of one customer, who has all addresses in it (RFC 6177)
+
 # Gifts on their way to Redis.
 GIFT_QUEUE_MAX = 20_000
 GIFT_BATCH_MAX = 512

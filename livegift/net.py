@@ -4,6 +4,7 @@ import ipaddress
 import socket
 
 from livegift.errors import ConfigError
+from livegift.limits import IPV6_PREFIX_BITS
 
 LISTEN_BACKLOG = 2048
 SEND_BUFFER_BYTES = 128 * 1024  # the kernel takes twice that, for its own bookkeeping too
@@ -18,6 +19,19 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(name).is_loopback
     except ValueError:
         return False
+
+
+def customer_of(address: str) -> str:
+    """What is counted as one: an IPv4 address, or the IPv6 network that one customer has all addresses of."""
+    if ":" not in address:
+        return address
+    try:
+        parsed = ipaddress.IPv6Address(address.partition("%")[0])
+    except ValueError:
+        return address
+    if parsed.ipv4_mapped is not None:
+        return str(parsed.ipv4_mapped)
+    return str(ipaddress.IPv6Network((parsed, IPV6_PREFIX_BITS), strict=False))
 
 
 def listen(host: str, port: int) -> socket.socket:

@@ -90,6 +90,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         int, Meta(ge=0, description="of them from one address (the one a trusted proxy names); 0 = no limit")
     ] = 1_000
     connects_per_s_max: Annotated[int, Meta(ge=0, description="new ones per second; 0 = no limit")] = 1_000
+    requests_per_s_max: Annotated[
+        int,
+        Meta(
+            ge=0,
+            description="HTTP requests per second from one address, costly ones count for more; 0 = no limit, nor one "
+            "of users",
+        ),
+    ] = 100
+    user_requests_per_s_max: Annotated[int, Meta(ge=0, description="and with one user's tokens; 0 = no limit")] = 20
     drain_s: Annotated[
         float, Meta(ge=0, le=DRAIN_WINDOW_MAX_S, description="over how long a stopping process sends viewers away")
     ] = 4.0

@@ -48,7 +48,7 @@ class Stack:
 
     def __init__(self, **settings: object) -> None:
         """`settings` differ from the defaults."""
-        self._given = {"commands_per_s_max": 0, "metrics_port": 0, **settings}
+        self._given = {"commands_per_s_max": 0, "requests_per_s_max": 0, "metrics_port": 0, **settings}
         self._undo = ExitStack()
         self._running: dict[str, subprocess.Popen[bytes]] = {}
         self._sockets: dict[str, socket.socket] = {}

@@ -120,6 +120,7 @@ COMMON: dict[str, object] = {
     "metrics_port": 0,
     "combo_timeout_ms": 1000,
     "commands_per_s_max": 0,
+    "requests_per_s_max": 0,
     "room_events_max": 0,
     "hold_h": 0,
     "sandbox_secrets": "a sandbox secret that only the tests know",

@@ -11,6 +11,7 @@ from starlette.routing import Mount, Route
 from livegift import access, wire
 from livegift.api.app import create_app
 from livegift.api.guard import guarded, methods_of
+from livegift.api.rates import RequestRates
 from livegift.identity import Role
 from livegift.settings import Settings
 from tests.hostile import unharmed
@@ -18,6 +19,7 @@ from tests.system import System
 from tests.viewer import Viewer
 from tests.waiting import wait_until
 
+NOWHERE = Settings(redis_url="redis://127.0.0.1:1", database_url="postgresql://127.0.0.1:1/none")
 ROLES: tuple[Role, ...] = get_args(Role)
 
 
@@ -29,8 +31,7 @@ def system(shared_system: System) -> Iterator[System]:
 
 def routes() -> list[tuple[str, str]]:
     """What an application with everything in it answers."""
-    nowhere = Settings(redis_url="redis://127.0.0.1:1", database_url="postgresql://127.0.0.1:1/none")
-    return [pair for route in create_app(nowhere, with_demo=True).routes for pair in methods_of(route)]
+    return [pair for route in create_app(NOWHERE, with_demo=True).routes for pair in methods_of(route)]
 
 
 # --- The table --------------------------------------------------------------------------------------------------------
@@ -47,9 +48,9 @@ async def _nothing(_: Request) -> Response:
 
 def test_a_route_without_a_rule_stops_the_start() -> None:
     with pytest.raises(RuntimeError, match="who may GET /v1/new and POST /v1/new: add a rule"):
-        guarded([Route("/v1/new", _nothing, methods=["GET", "POST"])])
+        guarded([Route("/v1/new", _nothing, methods=["GET", "POST"])], RequestRates(NOWHERE))
     with pytest.raises(RuntimeError, match="who may GET /files"):
-        guarded([Mount("/files", _nothing)])
+        guarded([Mount("/files", _nothing)], RequestRates(NOWHERE))
 
 
 def test_only_what_is_meant_to_be_public_is() -> None:

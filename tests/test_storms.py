@@ -104,7 +104,7 @@ async def test_no_more_connections_than_allowed_and_no_more_commands(narrow: Set
 
 
 def test_admission_counts_what_came_and_went() -> None:
-    admission = Admission(connections_max=5, per_address_max=2, per_s_max=0)
+    admission = Admission(connections_max=5, per_address_max=2, per_s_max=0, address_per_s_max=0)
     assert [admission.enter("a") for _ in range(3)] == [None, None, "address"]
     assert [admission.enter("b") for _ in range(2)] == [None, None]
     assert [admission.enter(address) for address in ("c", "d")] == [None, "full"]
@@ -113,5 +113,5 @@ def test_admission_counts_what_came_and_went() -> None:
     admission.leave("d")
     admission.is_draining = True
     assert admission.enter("d") == "draining"
-    at_once = Admission(connections_max=0, per_address_max=0, per_s_max=2)
+    at_once = Admission(connections_max=0, per_address_max=0, per_s_max=2, address_per_s_max=1)
     assert [at_once.enter("a") for _ in range(5)] == [None] * 4 + ["rate"]

@@ -9,6 +9,7 @@ from starlette.routing import BaseRoute, WebSocketRoute
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket
 
+from livegift.access import Rate
 from livegift.api import (
     admin,
     catalogue,
@@ -31,6 +32,7 @@ from livegift.api.context import Context
 from livegift.api.entrance import Door, Entrance, refuse_websocket
 from livegift.api.guard import guarded
 from livegift.api.problems import HANDLERS
+from livegift.api.rates import RequestRates
 from livegift.event_ids import EventIds
 from livegift.hub.hub import Hub
 from livegift.hub.wheel import Wheel
@@ -125,5 +127,7 @@ def create_app(
     ]
     if with_demo:
         routes += demo.routes()
-    app = _Application(routes=guarded(routes), lifespan=lifespan, exception_handlers=HANDLERS)
+    rates = RequestRates(settings)
+    app = _Application(routes=guarded(routes, rates), lifespan=lifespan, exception_handlers=HANDLERS)
+    app.router.default = rates.counting(app.router.default, Rate.PLAIN)  # addresses at which there is nothing
     return app.behind(Door.of(settings, is_private=is_private))

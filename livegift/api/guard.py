@@ -9,8 +9,9 @@ from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from livegift import access
-from livegift.access import Rule
+from livegift.access import RouteRule
 from livegift.api.context import IDENTITY, context_of
+from livegift.api.rates import RequestRates
 from livegift.errors import RequestError
 from livegift.identity import Identity
 
@@ -28,17 +29,21 @@ def methods_of(route: BaseRoute) -> list[tuple[str, str]]:
     return [(method, route.path) for method in sorted(set(methods) - {"HEAD"})]
 
 
-def guarded(routes: Iterable[BaseRoute]) -> list[BaseRoute]:
-    """The same routes, each behind its rules. Raises RuntimeError for one that the table does not know."""
+def guarded(routes: Iterable[BaseRoute], rates: RequestRates) -> list[BaseRoute]:
+    """The same routes, each behind its rules and its rate. Raises RuntimeError for one that the table does not know."""
     kept: list[BaseRoute] = []
     for route in routes:
         unknown = [pair for pair in methods_of(route) if pair not in access.ROUTES]
         if unknown:
             raise RuntimeError(f"access.ROUTES does not say who may {' and '.join(map(' '.join, unknown))}: add a rule")
-        if isinstance(route, Route):
+        if isinstance(route, Mount):
+            files = copy(route)
+            files.app = rates.counting(route.app, access.ROUTES["GET", route.path].rate)
+            kept.append(files)
+        elif isinstance(route, Route):
             rules = {method: access.ROUTES[method, path] for method, path in methods_of(route)}
             wrapped = copy(route)  # routes are the modules' own, and several applications may be made of them
-            wrapped.app = _Guard(route.app, rules)
+            wrapped.app = _Guard(route.app, rules, rates)
             kept.append(wrapped)
         else:
             kept.append(route)
@@ -46,8 +51,9 @@ def guarded(routes: Iterable[BaseRoute]) -> list[BaseRoute]:
 
 
 class _Guard:
-    def __init__(self, app: ASGIApp, rules: Mapping[str, Rule]) -> None:
+    def __init__(self, app: ASGIApp, rules: Mapping[str, RouteRule], rates: RequestRates) -> None:
         self._app = app
+        self._rates = rates
         self._rules = dict(rules)
         if "GET" in rules:
             self._rules["HEAD"] = rules["GET"]
@@ -56,8 +62,10 @@ class _Guard:
         rule = self._rules.get(scope["method"])
         if rule is None:
             raise HTTPException(405, headers={"Allow": ", ".join(sorted(self._rules))})
+        self._rates.spend(rule.rate, scope)
         if not rule.is_public:
             identity = _bearer(Request(scope))
+            self._rates.spend_of(identity.user, rule.rate)
             access.require(rule, identity, scope["path_params"].get("room"))
             scope[IDENTITY] = identity
         await self._app(scope, receive, send)

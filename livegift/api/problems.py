@@ -6,15 +6,15 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from livegift.errors import ERRORS, RequestError, StoreUnavailableError
+from livegift.errors import ERRORS, RateLimitedError, RequestError, StoreUnavailableError
 from livegift.ledger.engine import LedgerUnavailableError
 from livegift.payments.provider import BadSignatureError, ProviderError, ProviderRefusedError
 
 log = structlog.get_logger()
 
 
-def problem(code: str, detail: str | None = None) -> Response:
-    """The response for a code of the table."""
+def problem(code: str, detail: str | None = None, **more: object) -> Response:
+    """The response for a code of the table, with `more` members."""
     kind = ERRORS[code]
     body = {
         "type": f"urn:livegift:error:{code}",
@@ -23,6 +23,7 @@ def problem(code: str, detail: str | None = None) -> Response:
         "code": code,
         "detail": detail or kind.sentence,
         "retryable": kind.retryable,
+        **more,
     }
     headers = {"WWW-Authenticate": "Bearer"} if kind.http_status == 401 else None  # noqa: PLR2004 - RFC 9110, 11.6.1
     return Response(orjson.dumps(body), kind.http_status, headers, media_type="application/problem+json")
@@ -32,6 +33,14 @@ async def on_request_error(_: Request, error: Exception) -> Response:
     """A refusal on purpose."""
     assert isinstance(error, RequestError)  # noqa: S101 - registered for it alone
     return problem(error.code, error.detail)
+
+
+async def on_rate_limited(_: Request, error: Exception) -> Response:
+    """Too much was asked: when it may be asked again, in whole seconds too (RFC 9110, 10.2.3)."""
+    assert isinstance(error, RateLimitedError)  # noqa: S101 - registered for it alone
+    response = problem(error.code, error.detail, retry_after_ms=error.retry_after_ms)
+    response.headers["Retry-After"] = str(-(-error.retry_after_ms // 1000))
+    return response
 
 
 async def on_unavailable(request: Request, error: Exception) -> Response:
@@ -73,6 +82,7 @@ async def on_exception(request: Request, error: Exception) -> Response:
 
 
 HANDLERS = {
+    RateLimitedError: on_rate_limited,
     RequestError: on_request_error,
     StoreUnavailableError: on_unavailable,
     ProviderError: on_unavailable,

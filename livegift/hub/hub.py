@@ -70,6 +70,7 @@ class Hub:
                 connections_max=settings.connections_max,
                 per_address_max=settings.connections_per_address_max,
                 per_s_max=settings.connects_per_s_max,
+                address_per_s_max=settings.requests_per_s_max,
             ),
             connections=set(),
         )

@@ -2,7 +2,7 @@
 
 import random
 import time
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import Callable
 
 from livegift import metrics
@@ -11,7 +11,10 @@ from livegift.limits import (
     FRAME_UNITS_PER_COMMAND,
     ODD_FRAMES_BURST_MAX,
     ODD_FRAMES_PER_S_MAX,
+    RATE_BUCKETS_MAX,
+    REQUEST_BURST_S,
 )
+from livegift.net import customer_of
 
 BURST_FACTOR = 2
 
@@ -42,6 +45,36 @@ class TokenBucket:
         return max(1, int((units - self._tokens) / self._rate * 1000))
 
 
+class Buckets:
+    """A bucket for each key, such as an address. At most `most` of them, those that were asked for last.
+
+    Who was forgotten begins with a full one. That helps nobody who would have to send from as many addresses first.
+    """
+
+    def __init__(self, rate: float, burst: float, most: int = RATE_BUCKETS_MAX) -> None:
+        """All of one rate and one burst; a rate of 0 lets everything through."""
+        self._rate, self._burst, self._most = rate, burst, most
+        self._buckets: OrderedDict[str, TokenBucket] = OrderedDict()
+
+    def take(self, key: str, units: int = 1) -> int:
+        """As `TokenBucket.take`, from the bucket of `key`."""
+        if self._rate == 0:
+            return 0
+        bucket = self._buckets.get(key)
+        if bucket is None:
+            bucket = self._buckets[key] = TokenBucket(self._rate, self._burst)
+            if len(self._buckets) > self._most:
+                self._buckets.popitem(last=False)
+        else:
+            self._buckets.move_to_end(key)
+        return bucket.take(units)
+
+    @property
+    def count(self) -> int:
+        """How many there are at the moment."""
+        return len(self._buckets)
+
+
 class FrameBudget:
     """What one connection may send, whatever it says: reads, frames and their bytes; less of what carries no message.
 
@@ -70,23 +103,29 @@ class FrameBudget:
 class Admission:
     """Who may connect. A maximum of 0 is none."""
 
-    def __init__(self, *, connections_max: int, per_address_max: int, per_s_max: int) -> None:
-        """All for this process."""
+    def __init__(self, *, connections_max: int, per_address_max: int, per_s_max: int, address_per_s_max: int) -> None:
+        """All for this process. Where addresses have no limit they have no rate either: all may come through one."""
         self._connections_max = connections_max
         self._per_address_max = per_address_max
         self._bucket = TokenBucket(per_s_max)
         self._by_address: Counter[str] = Counter()
+        # All that an address may have can come back at once, as after a restart.
+        burst = max(per_address_max, REQUEST_BURST_S * address_per_s_max)
+        self._rates = Buckets(address_per_s_max if per_address_max else 0, burst)
         self._open = 0
         self.is_draining = False
 
     def enter(self, address: str) -> str | None:
         """Count a connection in, or say why it may not come."""
+        address = customer_of(address)
         if self.is_draining:
             return self._refuse("draining")
         if self._connections_max and self._open >= self._connections_max:
             return self._refuse("full")
         if self._per_address_max and self._by_address[address] >= self._per_address_max:
             return self._refuse("address")
+        if self._rates.take(address):
+            return self._refuse("address_rate")
         if self._bucket.take():
             return self._refuse("rate")
         self._open += 1
@@ -95,6 +134,7 @@ class Admission:
 
     def leave(self, address: str) -> None:
         """Count one out that has entered."""
+        address = customer_of(address)
         self._open -= 1
         self._by_address[address] -= 1
         if not self._by_address[address]:
