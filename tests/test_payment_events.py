@@ -1,14 +1,18 @@
 """Which order an event of a provider pays: none that it does not name, and what the audit says where one did."""
 
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import pytest
 from sqlalchemy import ColumnElement, and_
 
 from livegift import orders
+from livegift.domain import reversals
 from livegift.domain.orders import Order
-from livegift.ledger import payment_events
+from livegift.ledger import odd_payments, payment_events
+from livegift.ledger.catalogue import Promotion, put_promotion
 from livegift.ledger.hold_backs import RefundTerms
 from livegift.ledger.order_tables import orders as table
 from livegift.ledger.orders import NewOrder, StoredOrder, create_order, note_checkout, read_order
@@ -16,6 +20,7 @@ from livegift.ledger.payment_events import Event, apply
 from livegift.payments.provider import PaymentEvent
 from livegift.settings import Settings
 from tests.inprocess import InProcess, passes
+from tests.purchasing import Shop
 from tests.test_audit import run_audit
 from tests.waiting import wait_until
 
@@ -250,3 +255,67 @@ async def test_a_dispute_that_is_won_and_a_refund_that_fails_give_the_coins_agai
 
 async def returned_in_all(system: InProcess, coins: int) -> bool:
     return (await order_of(system, "o1")).order.returned_coins == coins
+
+
+async def test_a_dispute_that_is_won_gives_no_coins_for_money_that_was_refunded_meanwhile(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A refund and a dispute at the same time, and the dispute is heard of first; the last is the fault put back."""
+    async with InProcess(settings) as system:
+        for n in (1, 2):
+            await make(system, f"o{n}", f"ann-{n}")
+            await hear(system, replace(PAID, id=f"evt-p{n}", order_id=f"o{n}", payment_ref=f"pi_{n}", session_ref=None))
+            await credited(system, f"o{n}")
+        for n, status, code in ((1, "charged_back", 0), (2, "credited", 1)):
+            dispute = Event("stripe", f"evt-d{n}", "disputed", f"o{n}", f"pi_{n}", 999, "USD", reversal_ref=f"dp_{n}")
+            await hear(system, dispute)
+            await hear(system, replace(dispute, id=f"evt-r{n}", kind="refunded", reversal_ref=None))
+            await wait_until(partial(returned, system, f"o{n}"), "the coins are taken")
+            await hear(system, replace(dispute, id=f"evt-w{n}", kind="dispute_won"))
+            await status_is(system, f"o{n}", status)
+            assert (await run_audit(system))[0] == code
+            monkeypatch.setattr(reversals, "_is_refunded", lambda _: False)
+        _, said = await run_audit(system)
+        assert "order o2: credited, but event evt-r2 (refunded) says that its money is gone" in said
+
+
+async def test_the_refund_of_a_second_payment_does_not_count_as_the_orders_own(settings: Settings) -> None:
+    async with InProcess(settings) as system:
+        await make(system, "o1", "ann")
+        await hear(system, PAID)
+        await credited(system, "o1")
+        second = replace(PAID, id="evt-2", payment_ref="pi_2")
+        await hear(system, second)
+        await odd_payments.note_decision(system.database, "stripe", "evt-2", "refund", "root", "paid twice")
+        await hear(system, replace(second, id="evt-r", kind="refunded"))
+        dispute = Event("stripe", "evt-d", "disputed", None, "pi_1", 999, "USD", reversal_ref="dp_1")
+        await hear(system, dispute)
+        await wait_until(lambda: returned(system, "o1"), "the coins are taken")
+        await hear(system, replace(dispute, id="evt-w", kind="dispute_won"))
+        await status_is(system, "o1", "credited")
+        await passes(system)
+
+
+async def test_a_promotion_is_decided_also_where_the_coins_come_by_the_end_of_a_refund(settings: Settings) -> None:
+    """The refund has overtaken its payment, and fails: the coins come by that, within what a user may have."""
+    async with InProcess(settings) as system:
+        now = datetime.now(UTC)
+        times = now - timedelta(hours=1), now + timedelta(hours=1)
+        await put_promotion(system.database, Promotion("once", "coins-100", None, 50, *times, 1), "root")
+        shop = Shop(system)
+        made = [await shop.order("kim") for _ in range(2)]
+        for n, order in enumerate(made):
+            await said_of(system, order, "refunded", f"evt-r{n}")
+            await said_of(system, order, "paid", f"evt-p{n}")
+            await said_of(system, order, "refund_failed", f"evt-f{n}")
+            await shop.becomes(order.order.id, "credited")
+        granted = [found.promotion and found.promotion.granted for found in [await shop.read(o.order.id) for o in made]]
+        assert granted == [True, False]
+        assert (await system.wallets.read("kim")).balance == 250
+        await passes(system)
+
+
+async def said_of(system: InProcess, order: StoredOrder, kind: Any, event_id: str) -> None:
+    made = order.order
+    names = (made.id, order.provider_ref, made.amount, made.currency)
+    await hear(system, Event("sandbox", event_id, kind, *names, reversal_ref=f"re_{event_id[-1]}"))

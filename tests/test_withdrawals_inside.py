@@ -6,10 +6,12 @@ import pytest
 
 from livegift import withdrawals
 from livegift.errors import RequestError
-from livegift.payments.provider import ProviderError, ProviderRefusedError
+from livegift.orders import hear
+from livegift.payments.provider import PaymentEvent, ProviderError, ProviderRefusedError
 from livegift.settings import Settings
 from tests.inprocess import InProcess, passes
 from tests.purchasing import KEEPS, Shop
+from tests.test_audit import run_audit
 
 
 @pytest.fixture
@@ -98,6 +100,28 @@ async def test_coins_come_back_when_the_provider_refuses_for_good(
     assert await give_back(inside, order.order.id, "oda") == "refunded"
     assert await balance(inside, "oda") == 0
     await passes(inside.system)
+
+
+async def test_an_order_that_is_given_back_again_after_the_refund_has_failed(inside: Shop) -> None:
+    """Each round has coins of its own that were taken first, and the audit looks at each."""
+    system, order = inside.system, await inside.bought("vic")
+    assert await give_back(inside, order.order.id, "vic") == "refunded"
+    made = order.order
+    names = (made.id, order.provider_ref, made.amount, made.currency)
+    said = PaymentEvent("evt-failed", "refund_failed", *names, reversal_ref="re_1")
+    await hear(system.database, system.wallets, "sandbox", said, KEEPS)
+    await inside.becomes(made.id, "credited")
+    assert await balance(inside, "vic") == 100
+    await passes(system)
+    assert await give_back(inside, made.id, "vic") == "refunded"
+    assert await balance(inside, "vic") == 0
+    await passes(system)
+    async with system.database.begin() as connection:
+        later = "UPDATE order_events SET at = at - interval '1 hour' WHERE event_id = $1"
+        await connection.exec_driver_sql(later.replace("$1", f"'withdraw-{made.id}-2'"))
+    status, report = await run_audit(system)
+    assert status == 1
+    assert f"order {made.id}: its money was given back by this server, but its coins were taken only after" in report
 
 
 async def test_a_provider_that_does_not_answer_is_asked_again(inside: Shop, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -58,8 +58,15 @@ def _reinstate(order: Order, kind: EventKind, amount: int, currency: str, ref: s
             return Step(order, (), "stale")
         won = won | {ref}
         disputes.discard(None)
-    if disputes - won:
-        return Step(order, (), "mismatch")  # the money is away all the same: by another dispute
+    if disputes - won or (kind == "dispute_won" and _is_refunded(noted)):
+        return Step(order, (), "mismatch")  # the money is away all the same: by another dispute, or by a refund
     # Where the payment was heard of after its end no coins have moved yet: now they are due.
     after = replace(order, status="restoring") if order.credits else replace(order, status="paid", credits=True)
     return Step(after, ("reinstated",), "applied")
+
+
+def _is_refunded(noted: list[Heard]) -> bool:
+    """Whether the money was given back, also while a dispute had it, and that has not failed since."""
+    failed = [n for n, heard in enumerate(noted) if heard.kind == "refund_failed" and heard.outcome == "applied"]
+    since = noted[failed[-1] + 1 if failed else 0 :]
+    return any(heard.kind == "refunded" and heard.outcome in ("applied", "stale") for heard in since)

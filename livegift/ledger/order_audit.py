@@ -52,14 +52,26 @@ _STATES = text(
 # Money that went back because this server asked for it: an operator has noted that first, or the buyer's coins were
 # booked as taken first.
 _CAUSES = text(
-    "SELECT o.id, o.user_id, e.event_id = 'admin-' || o.id AS by_operator, t.balance, t.booked_at < e.at AS in_time "
+    "WITH asked AS (SELECT o.id, o.user_id, e.at, starts_with(e.event_id, 'admin-') AS by_operator, "
+    "replace(substr(e.event_id, length('withdraw-' || o.id) + 1), '-', ':') AS round "
     "FROM orders o JOIN order_events e ON e.order_id = o.id AND e.kind = 'refunded' AND e.outcome = 'applied' "
-    "AND e.event_id IN ('admin-' || o.id, 'withdraw-' || o.id) LEFT JOIN LATERAL (SELECT t.balance, b.booked_at "
-    "FROM transfers t JOIN batches b ON b.id = t.batch_id WHERE t.user_id = o.user_id AND t.reason = 'withdrawal' "
-    "AND split_part(t.ref, ':', 2) = o.id ORDER BY t.wallet_seq DESC LIMIT 1) t ON true "
-    "WHERE o.status = 'refunded' AND CASE WHEN e.event_id = 'admin-' || o.id THEN NOT EXISTS "
-    "(SELECT 1 FROM operator_acts a WHERE a.act = 'order.refund' AND a.subject = 'order:' || o.id AND a.at <= e.at) "
-    "ELSE coalesce(t.balance < 0 OR t.booked_at >= e.at, true) END ORDER BY 1 LIMIT :examples"
+    "AND (starts_with(e.event_id, 'admin-' || o.id) OR starts_with(e.event_id, 'withdraw-' || o.id))) "
+    "SELECT a.id, a.user_id, a.by_operator, t.balance FROM asked a LEFT JOIN LATERAL (SELECT t.balance, b.booked_at "
+    "FROM transfers t JOIN batches b ON b.id = t.batch_id WHERE t.user_id = a.user_id AND t.reason = 'withdrawal' "
+    "AND t.ref = 'withdrawal:' || a.id || a.round) t ON true "
+    "WHERE CASE WHEN a.by_operator THEN NOT EXISTS "
+    "(SELECT 1 FROM operator_acts p WHERE p.act = 'order.refund' AND p.subject = 'order:' || a.id AND p.at <= a.at) "
+    "ELSE coalesce(t.balance < 0 OR t.booked_at >= a.at, true) END ORDER BY 1 LIMIT :examples"
+)
+# Whose money is in the books though the provider has said that it is gone, and not that it came again.
+_GONE = text(
+    "SELECT o.id, o.status, e.event_id, e.kind FROM orders o JOIN order_events e ON e.order_id = o.id "
+    "WHERE o.status IN ('paid', 'credited', 'withdrawing', 'restoring') AND e.outcome IN ('applied', 'stale') "
+    "AND e.kind IN ('refunded', 'disputed') AND (e.payment_ref IS NULL OR e.payment_ref = o.payment_ref) "
+    "AND NOT EXISTS (SELECT 1 FROM order_events f WHERE f.order_id = o.id AND CASE e.kind "
+    "WHEN 'refunded' THEN f.kind = 'refund_failed' AND f.outcome = 'applied' AND f.at >= e.at "
+    "ELSE f.kind = 'dispute_won' AND (e.reversal_ref IS NULL OR f.reversal_ref = e.reversal_ref) END) "
+    "ORDER BY 1, 3 LIMIT :examples"
 )
 # Only money that went back without the buyer's doing may take coins that are not there.
 _OVERDRAFTS = text(
@@ -68,7 +80,7 @@ _OVERDRAFTS = text(
     "AND t.debit = 'coins:user:' || t.user_id AND t.reason NOT IN ('refund', 'chargeback') "
     "AND NOT (t.reason = 'withdrawal' AND EXISTS (SELECT 1 FROM order_events e "
     "WHERE e.order_id = split_part(t.ref, ':', 2) AND e.kind IN ('refunded', 'disputed') AND e.outcome = 'applied' "
-    "AND e.event_id <> 'withdraw-' || e.order_id)) ORDER BY 1, 2 LIMIT :examples"
+    "AND NOT starts_with(e.event_id, 'withdraw-' || e.order_id))) ORDER BY 1, 2 LIMIT :examples"
 )
 
 # The limit that held when money came counts: an operator may have changed it since. Orders from before it was kept
@@ -111,6 +123,10 @@ async def wrong_orders(connection: AsyncConnection, ref_ttl_s: int, examples: in
     wrong += [
         f"order {row.id}: its money was given back by this server, but {_cause(row.by_operator, row.balance)}"
         for row in await connection.execute(_CAUSES, limit)
+    ]
+    wrong += [
+        f"order {row.id}: {row.status}, but event {row.event_id} ({row.kind}) says that its money is gone"
+        for row in await connection.execute(_GONE, limit)
     ]
     wrong += [
         f"promotion {row.promotion_id}: user {row.user_id} has had it {row.uses} times, "

@@ -13,8 +13,9 @@ _UNPAID = text(
     "e.currency AS said_currency FROM orders o LEFT JOIN LATERAL (SELECT * FROM order_events e WHERE e.order_id = o.id "
     "AND e.kind NOT IN ('declined', 'expired') AND e.outcome = 'applied' ORDER BY e.at LIMIT 1) e ON true "
     "WHERE o.status NOT IN ('created', 'declined', 'expired') AND NOT EXISTS (SELECT 1 FROM order_events e "
-    "WHERE e.order_id = o.id AND e.outcome = 'applied' "
-    "AND (e.kind IN ('paid', 'dispute_won', 'refund_failed') OR o.paid_at IS NULL) "
+    "WHERE e.order_id = o.id AND e.outcome = 'applied' AND (e.kind = 'paid' OR o.paid_at IS NULL "
+    "OR EXISTS (SELECT 1 FROM order_events r WHERE r.order_id = o.id AND r.outcome = 'applied' "
+    "AND r.kind IN ('dispute_won', 'refund_failed') AND r.at >= e.at)) "
     f"AND e.kind NOT IN ('declined', 'expired') AND {_OWN}) ORDER BY o.id LIMIT :examples"
 )
 _OTHERS = text(

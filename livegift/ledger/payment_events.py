@@ -21,6 +21,8 @@ from livegift.ledger.orders import COLUMNS, StoredOrder, order_of, stored_order,
 from livegift.ledger.promotions import decide, lock_promotions
 
 _UNPAID_KINDS: frozenset[EventKind] = frozenset({"declined", "expired"})
+# What an order's coins may come by: its payment, or the end of what was heard of before it.
+_CREDITING: frozenset[EventKind] = frozenset({"paid", *REINSTATING})
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +51,7 @@ async def apply(database: Database, event: Event, terms: RefundTerms) -> tuple[S
     is known: then nothing changes, but what is said of a payment is kept for the day on which that is known.
     """
     async with database.begin() as connection:
-        if event.kind == "paid":
+        if event.kind in _CREDITING:
             await lock_promotions(connection, (table.c.provider == event.provider) & named_by(event))
         rows = await _meant(connection, event)
         if not rows:
@@ -85,7 +87,7 @@ async def _apply(
     connection: AsyncConnection, row: Row[Any], event: Event, terms: RefundTerms, *, is_contradictory: bool = False
 ) -> Outcome | None:
     # The order is locked: nobody else can note the same event of it at the same time.
-    before = await _heard(connection, row.id)
+    before = await _heard(connection, row)
     step = _step(row, event, before, is_contradictory=is_contradictory)
     if event.kind == "refunded" and event.payment_ref and await was_given_back(connection, row.id, event.payment_ref):
         step = Step(order_of(row), (), "stale")  # an odd payment, as an operator has decided
@@ -125,9 +127,12 @@ async def _apply(
     return step.outcome
 
 
-async def _heard(connection: AsyncConnection, order_id: str) -> list[Heard]:
-    query = select(order_events.c.kind, order_events.c.reversal_ref, order_events.c.outcome)
-    rows = await connection.execute(query.where(order_events.c.order_id == order_id).order_by(order_events.c.at))
+async def _heard(connection: AsyncConnection, row: Row[Any]) -> list[Heard]:
+    said = order_events.c
+    # The refund of another payment, which an operator had given back, says nothing of the order's own.
+    own = or_(said.kind != "refunded", said.payment_ref.is_(None), said.payment_ref == row.payment_ref)
+    query = select(said.kind, said.reversal_ref, said.outcome).where(said.order_id == row.id, own)
+    rows = await connection.execute(query.order_by(said.at))
     return [Heard(*row) for row in rows]
 
 

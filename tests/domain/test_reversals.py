@@ -74,6 +74,11 @@ def test_what_nobody_here_can_judge_is_for_a_person() -> None:
     assert disputed_meanwhile.order.status == "refunded", "the money is away all the same"
     assert World().hear(BEGUN, ("dispute_won", "dp_2"))[-1] == "stale", "another one"
     assert World().hear(BEGUN, WON, BEGUN)[-1] == "mismatch", "taken once more"
+    refunded_meanwhile = World()
+    assert refunded_meanwhile.hear(BEGUN, ("refunded", None), WON) == ["applied", "stale", "mismatch"]
+    assert refunded_meanwhile.order.status == "charged_back", "the money is away all the same"
+    failed_before = World()
+    assert failed_before.hear(("refunded", None), ("refund_failed", "re_1"), BEGUN, WON) == ["applied"] * 4
     partly = World()
     partly.hear(("refunded", None))
     assert partly.hear(("refund_failed", "re_1"), amount=500)[-1] == "partial"
