@@ -1,10 +1,16 @@
 """Faults of PostgreSQL: killed, stopped, its sessions ended, set back to an older state."""
 
 import asyncio
+from contextlib import suppress
 from random import Random
 
+import psycopg
+
 from tests.faults.kinds.registry import fault
+from tests.faults.patience import NotInTimeError, wait_patiently
 from tests.faults.world import World
+
+CAUGHT_UP_S = 10.0
 
 
 @fault("kill-postgres", "postgres", weight=2)
@@ -32,7 +38,19 @@ async def terminate_backends(world: World, rng: Random) -> None:
 @fault("set-back-postgres", "postgres", weight=2)
 async def set_back_postgres(world: World, rng: Random) -> None:
     """The ledger becomes what it was some time ago; the outboxes still have everything."""
-    async with world.ledger_stays.alone(), world.outboxes_stay:
-        await world.save_ledger()
-        await asyncio.sleep(rng.uniform(0.3, 1.5))  # so much is booked, and then is not
-        await world.put_back_ledger()
+    async with world.outboxes_stay:
+        async with world.ledger_stays.alone():
+            await world.save_ledger()
+            await asyncio.sleep(rng.uniform(0.3, 1.5))  # so much is booked, and then is not
+            before = await world.checkpoints()
+            await world.put_back_ledger()
+
+        async def caught_up() -> bool:
+            try:
+                return all((await world.checkpoints())[p] >= at for p, at in before.items())
+            except (OSError, psycopg.Error):
+                return False
+
+        # Until somebody has noticed, what was booked is trimmed as soon as memory is short, and would be missing.
+        with suppress(NotInTimeError):
+            await wait_patiently(caught_up, "the ledger has caught up", CAUGHT_UP_S)
