@@ -2,31 +2,25 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 from secrets import token_hex
 from typing import get_args
 
 import structlog
 
 from livegift import access, metrics, wire
-from livegift.domain.spending import Accepted, GiftSend, Refused
-from livegift.errors import ERRORS, Close, RequestError, StoreUnavailableError
-from livegift.event_ids import EventIds
-from livegift.hub.directory import Directory
+from livegift.errors import Close, RequestError, StoreUnavailableError
 from livegift.hub.feed import RoomFeed
-from livegift.hub.gifting import Gifting
+from livegift.hub.giving import Giving
 from livegift.hub.inbox import Work
 from livegift.hub.outlet import TOO_SLOW, Outlet
-from livegift.hub.rates import Admission, TokenBucket, spread
-from livegift.hub.rooms import RoomFeeds
+from livegift.hub.rates import TokenBucket, spread
 from livegift.hub.sender import Sender
-from livegift.hub.sessions import Sessions
-from livegift.hub.wheel import Deadline, Wheel
-from livegift.identity import Identity, Tokens
+from livegift.hub.services import Services
+from livegift.hub.wheel import Deadline
+from livegift.identity import Identity
 from livegift.limits import (
     GIFT_COUNT_MAX,
-    GIFTS_IN_FLIGHT_PER_CONNECTION_MAX,
     HELLO_ANSWER_S,
     HELLO_TIMEOUT_S,
     HELLOS_BURST_MAX,
@@ -40,61 +34,34 @@ from livegift.limits import (
     TOKEN_RENEW_TIMEOUT_S,
     WHEEL_TICK_S,
 )
-from livegift.settings import Settings
-from livegift.store.wallets import Display, Outcome, Wallets
 
 log = structlog.get_logger()
 _RULES = {kind: access.COMMANDS[wire.type_of(kind)] for kind in get_args(wire.Command)}
 
 
-@dataclass(frozen=True, slots=True)
-class Services:
-    """What every connection uses."""
-
-    settings: Settings
-    tokens: Tokens
-    event_ids: EventIds
-    wallets: Wallets
-    directory: Directory
-    gifting: Gifting
-    feeds: RoomFeeds
-    sessions: Sessions
-    wheel: Wheel
-    admission: Admission
-    connections: "set[Connection]"
-
-
-class Connection:
+class Connection(Giving):
     """State of one WebSocket. `on_text` is called with one frame after the other."""
 
     def __init__(self, services: Services, outlet: Outlet) -> None:
         """`outlet` belongs to this connection alone."""
-        self._services = services
-        self._outlet = outlet
+        super().__init__(services, outlet)
         self.tap = outlet.tap
         self.write_shared = outlet.write_shared
-        self._sender: Sender | None = None
         self._feeds: dict[str, RoomFeed] = {}
         self._bucket = TokenBucket(services.settings.commands_per_s_max)
         self._hello_bucket = TokenBucket(HELLOS_PER_S_MAX, HELLOS_BURST_MAX)
         self._join_bucket = TokenBucket(JOINS_PER_S_MAX, JOINS_BURST_MAX)
         self._user_bucket: TokenBucket | None = None
-        self._in_flight = 0
         self._deadline: Deadline | None = None
         self._slow: Deadline | None = None
         self._token_expired = False
-        self.wallet_seq = -1
         self.session_id = token_hex(8)
-        self.received = self.gifts = 0
+        self.received = 0
         self._refused = 0
         self._set_deadline(HELLO_TIMEOUT_S, self._no_hello)
         services.connections.add(self)
 
     # --- Writing ------------------------------------------------------------------------------------------------------
-
-    def write(self, payload: bytes) -> None:
-        """Write one frame of this connection's own."""
-        self._outlet.write(payload)
 
     def lag(self) -> None:
         """A frame was not written because this connection does not keep up."""
@@ -247,20 +214,6 @@ class Connection:
         self._answer(command_id, wire.error_frame("rate_limited", retry_after_ms=wait_ms, **about))
         return False
 
-    def _answer(self, command_id: wire.CommandId | None, frame: bytes) -> None:
-        self.write(wire.answering(command_id, frame))
-
-    def _error(
-        self,
-        error: RequestError,
-        command_id: wire.CommandId | None = None,
-        *,
-        ref: str | None = None,
-        room: str | None = None,
-    ) -> None:
-        fields = {name: value for name, value in (("ref", ref), ("room", room)) if value is not None}
-        self._answer(command_id, wire.error_frame(error.code, error.detail, **fields))
-
     # --- Hello --------------------------------------------------------------------------------------------------------
 
     async def hello(self, token: str, command_id: wire.CommandId | None = None) -> None:
@@ -362,72 +315,6 @@ class Connection:
             self._feeds.pop(room, None)
             feed.leave(self)
             raise
-
-    # --- Gifts --------------------------------------------------------------------------------------------------------
-
-    def _send_gift(self, command: wire.GiftSendCommand, sender: Sender) -> Work | None:
-        if self._in_flight >= GIFTS_IN_FLIGHT_PER_CONNECTION_MAX:
-            self._answer(command.id, wire.error_frame("rate_limited", ref=command.ref, outcome="unknown"))
-            return None
-        self._in_flight += 1
-        self.gifts += 1
-        prepared = sender.prepare_at_once(command)
-        if prepared is None:
-            return self._ask_and_submit(command, sender)
-        self._submit(command, *prepared)
-        return None
-
-    async def _ask_and_submit(self, command: wire.GiftSendCommand, sender: Sender) -> None:
-        self._submit(command, *await sender.prepare(command))
-
-    def _submit(self, command: wire.GiftSendCommand, gift: GiftSend, display: Display) -> None:
-        ref, command_id = command.ref, command.id
-        self._services.gifting.submit(gift, display, lambda outcome: self._on_outcome(ref, command_id, outcome))
-
-    def _on_outcome(self, ref: str, command_id: wire.CommandId | None, outcome: Outcome) -> None:
-        sender = self._sender
-        assert sender is not None  # noqa: S101 - nobody else has sent it
-        self._in_flight -= 1
-        if isinstance(outcome, Accepted):
-            self.wallet_seq = max(self.wallet_seq, outcome.wallet_seq)
-            self._answer(command_id, wire.accepted_frame(ref, outcome, self._services.event_ids))
-            if not outcome.duplicate:
-                self._services.sessions.tell_others(sender.identity.user, self, outcome.balance, outcome.wallet_seq)
-        elif isinstance(outcome, Refused):
-            more: dict[str, object] = {"shortfall": outcome.shortfall} if outcome.shortfall else {}
-            if outcome.limit is not None:
-                more["limit"] = sender.limit(outcome.limit)
-            if outcome.retry_after_ms is not None:
-                more["retry_after_ms"] = outcome.retry_after_ms
-            if outcome.code != "unavailable":  # then nobody could look at the balance
-                more["balance"] = outcome.balance
-            self._reject(ref, command_id, outcome.code, fields=more)
-        else:
-            self._answer(command_id, wire.error_frame("unavailable", ref=ref, outcome="unknown"))
-
-    def _reject(
-        self,
-        ref: str,
-        command_id: wire.CommandId | None,
-        code: str,
-        *,
-        message: str | None = None,
-        fields: Mapping[str, object] | None = None,
-    ) -> None:
-        """A rejected gift: certainly nothing was charged."""
-        known = ERRORS[code]
-        self._answer(
-            command_id,
-            wire.frame(
-                "gift.result",
-                ref=ref,
-                status="rejected",
-                code=code,
-                message=message or known.sentence,
-                retryable=known.retryable,
-                **(fields or {}),
-            ),
-        )
 
     # --- The end ------------------------------------------------------------------------------------------------------
 

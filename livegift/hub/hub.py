@@ -9,12 +9,12 @@ from starlette.websockets import WebSocket
 from livegift.errors import StoreUnavailableError
 from livegift.event_ids import EventIds
 from livegift.hub import endpoint
-from livegift.hub.connection import Services
 from livegift.hub.directory import Directory
 from livegift.hub.gifting import Gifting
 from livegift.hub.lanes import Lanes
 from livegift.hub.rates import Admission
 from livegift.hub.rooms import RoomFeeds
+from livegift.hub.services import Services
 from livegift.hub.sessions import Sessions
 from livegift.hub.subscriber import Subscriber
 from livegift.hub.wheel import Wheel

@@ -1,0 +1,39 @@
+"""What the connections of one web process share."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from livegift.event_ids import EventIds
+from livegift.hub.directory import Directory
+from livegift.hub.gifting import Gifting
+from livegift.hub.rates import Admission
+from livegift.hub.rooms import RoomFeeds
+from livegift.hub.sessions import Sessions
+from livegift.hub.wheel import Wheel
+from livegift.identity import Tokens
+from livegift.settings import Settings
+from livegift.store.wallets import Wallets
+
+
+class Drainable(Protocol):
+    """A connection, as the hub's end sees it."""
+
+    def drain(self, window_s: float) -> None:
+        """Tell when to come back, and close then."""
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What every connection uses."""
+
+    settings: Settings
+    tokens: Tokens
+    event_ids: EventIds
+    wallets: Wallets
+    directory: Directory
+    gifting: Gifting
+    feeds: RoomFeeds
+    sessions: Sessions
+    wheel: Wheel
+    admission: Admission
+    connections: set[Drainable]
