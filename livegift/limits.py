@@ -200,6 +200,10 @@ REPAIR_CHUNK = 200
 REPAIR_ENTRIES_MAX = 200_000
 FENCE_ROOMS_AT_ONCE = 500
 FENCE_ENDED_ROOMS_S = 86_400
+# Rooms of an earlier version that are converted together before a gate opens; those that have ended come later, so many
+# each time that the aggregator looks for what is to be armed.
+OLDER_ROOMS_AT_ONCE = 8
+OLDER_ENDED_ROOMS_PER_LOOK = 100
 CORRECT_ATTEMPTS_MAX = 5
 GIFTERS_PAGE = 1_000
 STREAK_LOOKBACK_ENTRIES = 10_000

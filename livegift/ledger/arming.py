@@ -67,6 +67,11 @@ _TOUCHED = text(
     f"UNION SELECT user_id FROM wallet_limits WHERE {_AFTER} "
     f"UNION SELECT user_id FROM quarantine WHERE {_AFTER} AND user_id IS NOT NULL"
 )
+# Users whose wallets were below zero once.
+_DEBTORS = text(
+    "SELECT DISTINCT user_id FROM transfers t WHERE partition = :partition AND balance < 0 AND user_id IS NOT NULL "
+    "AND EXISTS (SELECT 1 FROM checkpoints c WHERE c.partition = t.partition AND c.frozen_by_debts) ORDER BY 1"
+)
 _HEADS = text(
     "SELECT v.user_id, coalesce(h.balance, 0) AS balance, coalesce(h.seq, 0) AS seq, coalesce("
     # What an operator has said last: all of a wallet's entries are of one partition.
@@ -110,10 +115,12 @@ async def all_bases(connection: AsyncConnection) -> dict[int, dict[int, int]]:
 
 
 async def begin_epoch(connection: AsyncConnection, partition: int, at: Position) -> None:
-    """Begin the epoch of `at` at its n; the checkpoint is locked and has that n."""
+    """Begin the epoch of `at` at its n; the checkpoint is locked and has that n, debtors were thawed."""
     await connection.execute(insert(tables.epochs).values(partition=partition, epoch=at.epoch, base=at.n))
     await connection.execute(
-        update(tables.checkpoints).where(tables.checkpoints.c.partition == partition).values(epoch=at.epoch)
+        update(tables.checkpoints)
+        .where(tables.checkpoints.c.partition == partition)
+        .values(epoch=at.epoch, frozen_by_debts=False)
     )
 
 
@@ -135,6 +142,11 @@ async def touched_users(connection: AsyncConnection, partition: int, after: Posi
     """The users whose wallets the entries after a position have changed."""
     rows = await connection.execute(_TOUCHED, _behind(partition, after))
     return [row.user_id for row in rows]
+
+
+async def debtors_to_thaw(connection: AsyncConnection, partition: int) -> list[str]:
+    """The users whom an earlier version may have frozen because they were below zero; told once, see `begin_epoch`."""
+    return [row.user_id for row in await connection.execute(_DEBTORS, {"partition": partition})]
 
 
 async def heads_of(connection: AsyncConnection, users: Sequence[str]) -> AsyncIterator[list[Head]]:

@@ -15,7 +15,7 @@ from livegift.ledger import tables
 from livegift.ledger.engine import Database
 
 # The newest revision in migrations/versions; a test compares the two.
-VERSION = "0014"
+VERSION = "0015"
 _PARTITIONS = "partitions"
 _EVENT_ID_KEY = "event_id_key"
 _MIGRATE_LOCK = 0x6C69766567696674  # "livegift"

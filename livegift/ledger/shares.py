@@ -84,6 +84,12 @@ _REVOKED = text(
 _ROOMS = text(
     "SELECT id FROM rooms WHERE status = 'live' OR ended_at > now() - make_interval(secs => :ended_s) ORDER BY id"
 )
+# A room that was opened later has never been of an older form.
+_OLDER_ROOMS = text(
+    "SELECT id FROM rooms WHERE (status = 'live' OR ended_at > now() - make_interval(secs => :ended_s)) "
+    "AND created_at < (SELECT to_timestamp(value::double precision) FROM system "
+    "WHERE key = 'older_rooms_until') ORDER BY id"
+)
 _STOPPED = text("SELECT partition FROM checkpoints WHERE stopped IS NOT NULL")
 
 
@@ -122,6 +128,11 @@ def _gifter(row: Row[Any]) -> BookedGifter:
 async def active_rooms(connection: AsyncConnection, ended_s: float) -> list[str]:
     """Rooms that are live, or ended less than `ended_s` ago."""
     return [row.id for row in await connection.execute(_ROOMS, {"ended_s": ended_s})]
+
+
+async def older_rooms(connection: AsyncConnection, ended_s: float) -> list[str]:
+    """Of the rooms that are live, or ended less than `ended_s` ago, those that an earlier version may have left."""
+    return [row.id for row in await connection.execute(_OLDER_ROOMS, {"ended_s": ended_s})]
 
 
 def _upto(room: str, upto: Mapping[int, int]) -> dict[str, object]:

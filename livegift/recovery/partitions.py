@@ -71,6 +71,10 @@ def tell(prepared: Collection[Prepared], armed: int) -> None:
         log.info("partition.armed", count=armed)
 
 
+def _state(head: ledger.Head) -> WalletState:
+    return WalletState(head.user, head.balance, head.seq, head.frozen, head.limits, head.usage)
+
+
 class PartitionRecovery:
     """Arms partitions."""
 
@@ -109,6 +113,7 @@ class PartitionRecovery:
             repaired = None
             if comparison.step is not Step.ARM or broken:
                 repaired = await self._repair(connection, repair, said, checkpoint, bases, comparison, broken)
+            await self._thaw_debtors(connection, repair, partition)
             # While nobody is armed the cursor stands still.
             state = (await self._outbox.states([partition])).get(partition)
             if state is None:
@@ -177,7 +182,7 @@ class PartitionRecovery:
         await repair.forget(rows)
         await repair.forget_broken(broken)
         async for heads in ledger.heads_of(connection, users):
-            await repair.put_wallets(WalletState(h.user, h.balance, h.seq, h.frozen, h.limits, h.usage) for h in heads)
+            await repair.put_wallets(_state(head) for head in heads)
         since_ms = int((time.time() - self._settings.ref_ttl_s) * 1000)
         refs = 0
         async for booked in ledger.refs_after(connection, partition, common, since_ms):
@@ -192,6 +197,18 @@ class PartitionRecovery:
         seconds = round(time.monotonic() - started, 3)
         log.debug("partition.written", partition=partition, seconds=seconds, **asdict(repaired))
         return repaired
+
+    @staticmethod
+    async def _thaw_debtors(connection: AsyncConnection, repair: Repair, partition: int) -> None:
+        """Undo the freezes of earlier versions that no operator asked for: a wallet below zero is frozen without.
+
+        Everything is booked, and nothing changes while the partition is disarmed: the ledger's wallets are Redis'.
+        """
+        debtors = await ledger.debtors_to_thaw(connection, partition)
+        if debtors:
+            async for heads in ledger.heads_of(connection, debtors):
+                await repair.put_wallets(_state(head) for head in heads)
+            log.info("partition.debtors_thawed", partition=partition, wallets=len(debtors))
 
     async def _diverged(self, repair: Repair, partition: int, common_n: int, n: int) -> list[Row]:
         try:

@@ -13,6 +13,7 @@ from livegift.ledger import shares as ledger
 from livegift.ledger.arming import all_bases, next_room_epoch
 from livegift.ledger.engine import Database, LedgerUnavailableError
 from livegift.limits import CORRECT_ATTEMPTS_MAX, FENCE_ENDED_ROOMS_S, FENCE_ROOMS_AT_ONCE, RELAY_REWIND_ENTRIES
+from livegift.recovery.older_rooms import OlderRoomRecovery
 from livegift.store.client import Node, Store
 from livegift.store.keys import room_root
 from livegift.store.outbox import Life, Outbox
@@ -56,6 +57,7 @@ class RoomRecovery:
         self._outbox = outbox
         self._rooms = rooms
         self._database = database
+        self._older = OlderRoomRecovery(store, database)
 
     # --- Before partitions are armed ----------------------------------------------------------------------------------
 
@@ -127,6 +129,7 @@ class RoomRecovery:
                 await self._rooms.claim_gate(node, token)
                 await self._rooms.open_gate(node, token, await self.check(node))
                 log.info("rooms.gate_opened", node=node.name)
+        await self._older.convert_ended()
 
     async def close_gates(self) -> None:
         """Have the rooms of all nodes compared, whether they have started anew or not."""
@@ -165,6 +168,7 @@ class RoomRecovery:
                 lives[p] = Life(state.epoch + 1, 0)
             else:
                 raise StoreUnavailableError(f"partition {p} is to be armed or booked first", executed=False)
+        await self._older.convert_active(node)
         lives |= await self._outbox.rewind(back_to, {p: checkpoints[p].epoch for p in back_to})
         log.info("rooms.checked", node=node.name, rooms=len(mine), behind=len(behind))
         return lives

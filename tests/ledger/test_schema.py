@@ -1,12 +1,14 @@
 """The schema: made by the migrations alone, as the queries see it, and never by surprise."""
 
 from collections.abc import AsyncIterator, Iterator
-from importlib.resources import files
+from importlib.resources import as_file, files
 from uuid import uuid4
 
 import psycopg
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
@@ -19,6 +21,8 @@ from livegift.ledger import schema
 from livegift.ledger.catalogue import Package, Price, put_package, read_gifts, read_offers, read_prices
 from livegift.ledger.engine import Database
 from livegift.ledger.journal import read_checkpoints
+from livegift.ledger.schema import read_event_id_key
+from livegift.ledger.shares import older_rooms
 from livegift.ledger.tables import metadata
 from tests.conftest import PARTITIONS
 
@@ -134,6 +138,52 @@ async def test_another_number_of_partitions_is_refused(database: Database) -> No
         with pytest.raises(ConfigError, match=sentence):
             await schema.check(database, partitions)
     assert await contents(database) == before
+
+
+# As the version before migration 0011 leaves them: a room, a booked partition, revocations that are open and decided.
+OLDER_ROWS = (
+    "INSERT INTO system VALUES ('partitions', '2')",
+    "INSERT INTO users (id, name) VALUES ('bob', 'Bob')",
+    "INSERT INTO rooms (id, creator_id, title, kind, status) VALUES ('r1', 'bob', 'Bob live', 'live', 'live')",
+    "INSERT INTO checkpoints (partition, epoch, n) VALUES (0, 1, 7), (1, 0, 0)",
+    (
+        "INSERT INTO corrections (id, user_id, coins, gift_event_id, gift_partition, room, receiver, diamonds, why, "
+        "requested_by, status) SELECT s, 'ann', 5, '0-1-' || length(s), 0, 'r1', 'bob', 5, 'why', 'op', s "
+        "FROM unnest(ARRAY['requested', 'approved', 'applied']) s"
+    ),
+)
+
+
+async def test_an_older_system_notes_what_is_to_be_converted(empty: Database) -> None:
+    def to_older(connection: Connection) -> None:
+        with as_file(files("livegift.ledger") / "migrations") as folder:
+            config = Config()
+            config.set_main_option("script_location", str(folder).replace("%", "%%"))
+            config.set_main_option("path_separator", "os")
+            config.attributes["connection"] = connection
+            command.upgrade(config, "0010")
+
+    async with empty.begin() as connection:
+        await connection.run_sync(to_older)
+        for statement in OLDER_ROWS:
+            await connection.execute(text(statement))
+    for _ in range(2):
+        await schema.migrate(empty, 2)
+        async with empty.begin() as connection:
+            assert await older_rooms(connection, 1.0) == ["r1"]
+            rows = await connection.execute(text("SELECT partition FROM checkpoints WHERE frozen_by_debts"))
+            assert rows.all() == [(0,)]
+            rows = await connection.execute(text("SELECT id FROM corrections WHERE is_whole"))
+            assert rows.all() == [("requested",)], "of the others the diamonds were taken when they were approved"
+    assert await read_event_id_key(empty)
+
+
+async def test_a_new_system_has_nothing_to_convert(database: Database) -> None:
+    async with database.begin() as connection:
+        await connection.execute(text(OLDER_ROWS[1]))
+        await connection.execute(text(OLDER_ROWS[2]))
+        assert await older_rooms(connection, 1.0) == []
+        assert not await connection.scalar(text("SELECT count(*) FROM checkpoints WHERE frozen_by_debts"))
 
 
 # --- Checking ---------------------------------------------------------------------------------------------------------

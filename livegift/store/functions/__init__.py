@@ -11,7 +11,7 @@ from livegift.errors import ConfigError, StoreUnavailableError
 from livegift.store.client import Command, Node, Store
 
 # Library -> its files, which share their locals.
-LIBRARIES = {"wallets": ("wallets", "partitions"), "rooms": ("rooms", "matches"), "leases": ("leases",)}
+LIBRARIES = {"wallets": ("wallets", "partitions"), "rooms": ("rooms", "matches", "older"), "leases": ("leases",)}
 VERSION = 1
 
 

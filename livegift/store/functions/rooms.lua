@@ -201,6 +201,8 @@ local function is_due(share, epoch, n)
 end
 
 local PUBLISH_FIELDS = 14
+local KINDS = { gift = true, ['end'] = true, revoke = true }
+local MALFORMED = 'ERR expected ' .. PUBLISH_FIELDS .. ' fields per entry, as this version has them: stop the relays of earlier ones'
 
 -- Whether a relay that has begun in this life of a partition may publish.
 local function is_late(partition, epoch, generation)
@@ -232,7 +234,9 @@ local function room_publish_1(keys, argv)
   local root = keys[1]
   local state = load_state(root)
   local is_only_revoked = true
+  if (#argv - 2) % PUBLISH_FIELDS ~= 0 then return redis.error_reply(MALFORMED) end
   for i = 3, #argv, PUBLISH_FIELDS do
+    if not KINDS[argv[i + 3]] then return redis.error_reply(MALFORMED) end
     is_only_revoked = is_only_revoked and argv[i + 3] == 'revoke'
     if is_late(argv[i], tonumber(argv[i + 12]), tonumber(argv[i + 13])) then return redis.error_reply(STALE) end
   end

@@ -1,0 +1,64 @@
+"""Rooms in Redis as versions before decisions 019 and 020 have left them: without gifters, with places for ids."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from livegift.errors import StoreUnavailableError
+from livegift.limits import GIFTERS_PAGE
+from livegift.store import keys
+from livegift.store.client import Store
+from livegift.store.functions import call
+from livegift.store.rooms import Gifter
+
+
+@dataclass(frozen=True, slots=True)
+class OlderRoom:
+    """What is to be converted. `stamp` is another one after each change; `streaks` is id -> event of the open ones."""
+
+    stamp: str
+    streaks: Mapping[str, bytes]
+
+
+class OlderRooms:
+    """Finds and converts them."""
+
+    def __init__(self, store: Store) -> None:
+        """`store` is connected."""
+        self._store = store
+
+    async def find(self, rooms: Iterable[str]) -> dict[str, OlderRoom]:
+        """Those of `rooms` that are of an older form. Raises StoreUnavailableError when one can't be asked."""
+        names = list(rooms)
+        replies = await self._store.call_many([call("room_older", keys.room_root(room)) for room in names])
+        found = {}
+        for room, reply in zip(names, replies, strict=True):
+            if not isinstance(reply, list):
+                raise StoreUnavailableError(f"room {room} does not tell its form: {reply}", executed=False)
+            if reply:
+                stamp, *streaks = reply
+                pairs = zip(streaks[::2], streaks[1::2], strict=True)
+                found[room] = OlderRoom(stamp.decode(), {combo.decode(): event for combo, event in pairs})
+        return found
+
+    async def ranks(self, room: str) -> dict[str, int]:
+        """The coins of everybody who is in a room's older ranks. Raises StoreUnavailableError."""
+        root = keys.room_root(room)
+        (rows,) = await self._store.node_of(root).exchange([("ZRANGE", f"{root}:ranks", 0, -1, "WITHSCORES")])
+        if not isinstance(rows, list):
+            raise StoreUnavailableError(f"the ranks of {room} can't be read: {rows}", executed=False)
+        return {user.decode(): int(float(coins)) for user, coins in zip(rows[::2], rows[1::2], strict=True)}
+
+    async def convert(self, room: str, stamp: str, gifters: Iterable[Gifter], streaks: Mapping[str, bytes]) -> bool:
+        """Give a room its gifters and open streaks as they are now. False when it has changed since it was found.
+
+        Raises StoreUnavailableError: then look again.
+        """
+        root = keys.room_root(room)
+        rows = list(gifters)
+        for start in range(0, len(rows), GIFTERS_PAGE):
+            page = rows[start : start + GIFTERS_PAGE]
+            args = [arg for g in page for arg in (g.user, g.gifts, g.coins, g.reached_ms)]
+            if not await self._store.call(call("room_older_gifters", root, stamp, *args)):
+                return False
+        shown = [arg for pair in streaks.items() for arg in pair]
+        return bool(await self._store.call(call("room_older_end", root, stamp, *shown)))
