@@ -88,6 +88,16 @@ def books(database: Database) -> Books:
     return Books(database)
 
 
+async def test_a_held_sender_holds_what_sponsors_have_added_as_well(books: Books) -> None:
+    """A revocation takes back both, so neither may be paid out before."""
+    await books.begin()
+    await books.gift()
+    await payouts.hold_sender(books.database, "ann", "a stolen card", "root")
+    async with books.database.snapshot() as connection:
+        found = await earnings_of(connection, "cho", 0)
+    assert (found.total, found.pending, found.available) == (10 * PRICE, 10 * PRICE, 0)
+
+
 async def test_sent_and_undone_ten_times_into_a_match_moves_nothing(books: Books) -> None:
     await books.begin()
     for turn in range(10):
