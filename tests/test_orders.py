@@ -250,6 +250,28 @@ def test_payments_that_do_not_fit_wait_for_an_operator(system: System) -> None:
     assert {act["act"] for act in acts} == {"payment.refund", "payment.dismiss"}
 
 
+async def test_the_payment_of_another_order_is_given_back_as_that_order(system: System) -> None:
+    """An event names this order, and the payment that has paid another one: nobody gives that back by mistake."""
+    paid, order = buy(system, "ria", package_id="coins-100"), buy(system, "sol", package_id="coins-100")
+    decide(system, paid, "pay")
+    await becomes(system, "ria", paid, "credited")
+    sandbox = Sandbox([system.settings.sandbox_secrets], None)  # type: ignore[arg-type]
+    payment_ref = paid["checkout_url"].rpartition("/")[2]
+    event = sandbox.webhook(SandboxPayment(payment_ref, order["id"], 199, "USD", "paid"), time.time())
+    body = event[1].replace(b'"evt-', b'"evt-other-')
+    signature = sandbox._signature(system.settings.sandbox_secrets.encode(), int(time.time()), body)
+    headers = {SIGNATURE_HEADER: f"t={int(time.time())},v1={signature}"}
+    assert system.post("/v1/payments/sandbox/webhook", body, headers)[0] == 200
+    admin = system.token("root", "admin")
+    items = system.http("GET", "/v1/admin/odd-payments", token=admin)[1]["items"]
+    (odd,) = [item for item in items if item["order_id"] in (order["id"], paid["id"])]
+    path = f"/v1/admin/odd-payments/sandbox/{odd['event_id']}"
+    status, answer = system.http("POST", f"{path}/refund", {"why": "odd"}, token=admin)
+    assert (status, answer["code"]) == (409, "conflict")
+    assert paid["id"] in answer["detail"]
+    assert system.http("POST", f"{path}/dismiss", {"why": "odd"}, token=admin)[0] == 200
+
+
 async def test_a_wallet_below_zero_can_be_paid_up_a_frozen_one_buys_nothing(system: System) -> None:
     order = buy(system, "quo", package_id="coins-550")
     decide(system, order, "pay")

@@ -55,8 +55,8 @@ async def decide(request: Request) -> Response:
     row = await stored.read_odd(context.database, provider, event)
     if decision == "refund" and row.kind != "paid":
         raise RequestError("conflict", "Only a payment can be given back: dismiss this, once it is settled.")
-    if decision == "refund" and (row.payment_ref is None or row.payment_ref == row.order_payment_ref):
-        raise RequestError("conflict", "That payment is the order's own: refund the order.")
+    if decision == "refund" and (row.payment_ref is None or row.is_of is not None):
+        raise RequestError("conflict", f"That payment has paid order {row.is_of or row.order_id}: refund that.")
     await stored.note_decision(context.database, provider, event, cast("Decision", decision), operator.user, body.why)
     if decision == "refund":
         paid_at = context.providers.get(provider)

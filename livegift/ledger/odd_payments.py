@@ -20,7 +20,10 @@ Decision = Literal["refund", "dismiss"]
 
 @dataclass(frozen=True, slots=True)
 class OddPayment:
-    """An event that a provider has signed, beside what its order says. Amounts are in minor units."""
+    """An event that a provider has signed, beside what its order says. Amounts are in minor units.
+
+    `is_of` is the order, this one or another, that its payment has paid.
+    """
 
     provider: str
     event_id: str
@@ -37,10 +40,14 @@ class OddPayment:
     order_currency: str
     decision: Decision | None
     at: datetime
+    is_of: str | None
 
 
+_paid = orders.alias("paid")
+_IS_OF = select(_paid.c.id).where(_paid.c.provider == table.c.provider, _paid.c.payment_ref == table.c.payment_ref)
 _COLUMNS = (
     table,
+    _IS_OF.scalar_subquery().label("is_of"),
     orders.c.user_id,
     orders.c.status,
     orders.c.amount.label("order_amount"),
@@ -53,6 +60,7 @@ def _odd(row: Row[Any]) -> OddPayment:
     return OddPayment(
         row.provider, row.event_id, row.kind, row.outcome, row.order_id, row.user_id, row.status, row.payment_ref,
         row.amount, row.currency, row.order_payment_ref, row.order_amount, row.order_currency, row.decision, row.at,
+        row.is_of,
     )  # fmt: skip
 
 
