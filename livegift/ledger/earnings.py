@@ -47,8 +47,8 @@ _PENDING = text(
     "ON (g.partition, g.epoch, g.n) = (h.partition, h.epoch, h.n) JOIN batches b ON b.id = g.batch_id, cut "
     "WHERE h.creator = :creator AND :hold_h > 0 AND date_trunc('hour', b.booked_at) >= cut.hour) AS held_back"
 )
-# Of gifts that are old enough, from senders who are held, with what sponsors have added to them: a revocation would take
-# back both. What was revoked of them is gone anyway.
+# Of gifts that are old enough, from senders who are held, with what sponsors have added: a revocation takes back both.
+# What was revoked of them is gone anyway.
 _HELD = text(
     "SELECT coalesce(sum(g.diamonds + (SELECT coalesce(sum(m.diamonds), 0) FROM gift_matches m "
     "WHERE (m.partition, m.epoch, m.n) = (g.partition, g.epoch, g.n)) - (SELECT coalesce(sum(p.diamonds), 0) "
