@@ -47,9 +47,10 @@ async def set_back_postgres(world: World, rng: Random) -> None:
 
         async def caught_up() -> bool:
             try:
-                return all((await world.checkpoints())[p] >= at for p, at in before.items())
+                now = await world.checkpoints()
             except (OSError, psycopg.Error):
                 return False
+            return all(now[p] >= at for p, at in before.items())
 
         # Until somebody has noticed, what was booked is trimmed as soon as memory is short, and would be missing.
         with suppress(NotInTimeError):
