@@ -163,7 +163,9 @@ async def settle_decision(database: Database, correction_id: str, by: str, *, ap
         if after is before:
             return before
         change = update(table).where(table.c.id == correction_id)
-        await connection.execute(change.values(status=after.status, decided_by=after.decided_by, decided_at=func.now()))
+        # Not when the transaction began, but behind the locks: the audit asks which payouts came before.
+        values = {"status": after.status, "decided_by": after.decided_by, "decided_at": func.clock_timestamp()}
+        await connection.execute(change.values(values))
         act = "correction.approve" if approve else "correction.reject"
         await acts.note(connection, by, act, f"user:{after.user}", {"correction": after.id})
     return after

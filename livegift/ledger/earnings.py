@@ -27,7 +27,7 @@ TAKEN_BACK = (
 )
 # An hour is available when the holding period after its end is over. What was revoked is not pending any more; what
 # is about to be goes nowhere else until then.
-_PENDING = text(
+_PENDING = (
     "WITH cut AS (SELECT date_trunc('hour', now()) - make_interval(hours => :hold_h) AS hour), "  # noqa: S608 - our own text
     "young AS (SELECT e.hour, e.diamonds FROM earned_hours e, cut WHERE e.creator = :creator AND :hold_h > 0 "
     "AND e.hour >= cut.hour) "
@@ -49,7 +49,7 @@ _PENDING = text(
 )
 # Of gifts that are old enough, from senders who are held, with what sponsors have added: a revocation takes back both.
 # What was revoked of them is gone anyway.
-_HELD = text(
+_HELD = (
     "SELECT coalesce(sum(g.diamonds + (SELECT coalesce(sum(m.diamonds), 0) FROM gift_matches m "
     "WHERE (m.partition, m.epoch, m.n) = (g.partition, g.epoch, g.n)) - (SELECT coalesce(sum(p.diamonds), 0) "
     "FROM gift_hold_backs p WHERE (p.partition, p.epoch, p.n) = (g.partition, g.epoch, g.n))), 0) AS diamonds "
@@ -60,11 +60,15 @@ _HELD = text(
     "AND c.status = 'applied')"
 )
 _LOCK = text("SELECT pg_advisory_xact_lock(hashtextextended('payouts of ' || :creator, 0))")
-_ACCOUNTS = text(
+_ACCOUNTS = (
     "SELECT (SELECT balance FROM accounts WHERE name = :own) AS own, "
     "(SELECT balance FROM accounts WHERE name = :held) AS held, "
     "(SELECT coalesce(sum(diamonds), 0) FROM payouts WHERE creator = :creator AND status = 'paid') AS paid"
 )
+
+# One statement, so all of it is of one moment: a revocation that is booked between two would be gone from what
+# is pending and still be in the account, and could be asked for.
+_EARNINGS = text(f"SELECT * FROM ({_ACCOUNTS}) accounts, ({_PENDING}) young, ({_HELD}) senders")  # noqa: S608 - our own text
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +107,10 @@ async def note(connection: AsyncConnection, gifts: Iterable[GiftSent], matched: 
 
 
 async def lock_creator(connection: AsyncConnection, creator: str) -> None:
-    """Whoever may lower what `creator` has available comes one after the other; bookings only raise it."""
+    """Whoever may lower what `creator` has available comes one after the other.
+
+    Bookings only raise it: what they take back for a revocation was not available since that was approved.
+    """
     await connection.execute(_LOCK, {"creator": creator})
 
 
@@ -111,10 +118,8 @@ async def earnings_of(connection: AsyncConnection, creator: str, hold_h: int) ->
     """What `creator` has, under a holding period of `hold_h` hours."""
     where = {"creator": creator, "hold_h": hold_h}
     names = {"own": diamonds_of(creator), "held": held_of(creator), "creator": creator}
-    accounts = (await connection.execute(_ACCOUNTS, names)).one()
-    young = (await connection.execute(_PENDING, where)).one()
-    held = await connection.scalar(_HELD, where)
-    pending = int(young.earned) - int(young.revoked) - int(young.held_back) + int(young.promised) + int(held or 0)
+    found = (await connection.execute(_EARNINGS, {**where, **names})).one()
+    pending = int(found.earned) - int(found.revoked) - int(found.held_back) + int(found.promised) + int(found.diamonds)
     return Earnings(
-        int(accounts.own or 0), pending, int(accounts.held or 0), int(accounts.paid), young.next_at if pending else None
+        int(found.own or 0), pending, int(found.held or 0), int(found.paid), found.next_at if pending else None
     )

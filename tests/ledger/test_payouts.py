@@ -4,12 +4,14 @@ import asyncio
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from random import Random
+from typing import Any, cast
 
 import pytest
 from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from livegift.domain.corrections import Correction, RevokedGift
-from livegift.domain.payouts import BankLine
+from livegift.domain.payouts import BankLine, Payout
 from livegift.errors import RequestError
 from livegift.ledger import audit, corrections, payouts, statements
 from livegift.ledger.earnings import Earnings, earnings_of
@@ -89,6 +91,52 @@ async def test_what_was_revoked_is_neither_pending_nor_available(database: Datab
     for hold_h in (0, 24):
         found = await earned(database, hold_h=hold_h)
         assert (found.total, found.pending, found.available) == (0, 0, 0)
+    await passes(database)
+
+
+@pytest.mark.parametrize("hold_h", [0, 24])
+async def test_a_revocation_that_is_booked_meanwhile_makes_nothing_available(database: Database, hold_h: int) -> None:
+    """The sender undoes the gift, and the creator asks for a payout until it falls between two looks at the books."""
+    await give(database, 1_000)
+    gift = RevokedGift("3-1-2", 3, "r1", "cleo", 1_000)
+    await corrections.request(database, Correction("c1", "fan-3", 1_000, "undone", "fan-3", gift))
+    await corrections.settle_decision(database, "c1", "undo-window", approve=True)
+
+    class Interrupted:
+        """A connection behind whose first statement the revocation is booked."""
+
+        def __init__(self, connection: AsyncConnection) -> None:
+            self.connection, self.is_booked = connection, False
+
+        async def execute(self, *args: Any) -> Any:
+            answer = await self.connection.execute(*args)
+            if not self.is_booked:
+                self.is_booked = True
+                journal = Journal(3).credit("fan-3", 1_000).gift("fan-3", "cleo", 1_000).revoke(1, "c1")
+                await book(database, [journal.stretch(2)])
+            return answer
+
+        async def scalar(self, *args: Any) -> Any:
+            return (await self.execute(*args)).scalar()
+
+    async with database.begin() as connection:
+        found = await earnings_of(cast("AsyncConnection", Interrupted(connection)), "cleo", hold_h)
+    assert found.available == 0, "diamonds of a gift whose coins went back"
+    assert (await earned(database, hold_h=hold_h)).total == 0
+    await passes(database)
+    # Had it been granted, the audit would say so; who was paid before the revocation only owes it.
+    async with database.begin() as connection:
+        await payouts._post(connection, Payout("p1", "cleo", 1_000, 500))
+        await connection.execute(
+            text(
+                "INSERT INTO payouts (id, creator, diamonds, amount, currency, holder, iban) "
+                "VALUES ('p1', 'cleo', 1000, 500, 'USD', 'Cleo', 'x')"
+            )
+        )
+    async with database.snapshot() as connection:
+        assert (await payouts.wrong_payouts(connection, 20))[1] == ["account diamonds:user:cleo: -1000 diamonds"]
+    async with database.begin() as connection:
+        await connection.execute(text("UPDATE payouts SET requested_at = requested_at - interval '1 hour'"))
     await passes(database)
 
 
