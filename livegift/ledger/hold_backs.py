@@ -45,7 +45,11 @@ _CREDITED = text(
     "SELECT min(wallet_seq) FROM transfers WHERE user_id = :sender AND ref IN (:order_ref, :bonus_ref) "
     "AND reason IN ('order', 'bonus')"
 )
-_SPENDABLE = text("SELECT greatest(balance, 0) FROM wallet_heads WHERE user_id = :sender")
+# With the coins of corrections that are on their way: a gift that is being undone is paid for by nobody's diamonds.
+_SPENDABLE = text(
+    "SELECT greatest(balance + (SELECT coalesce(sum(coins), 0) FROM corrections c "
+    "WHERE c.user_id = :sender AND c.status = 'approved'), 0) FROM wallet_heads WHERE user_id = :sender"
+)
 _OF_GIFT = text(
     "SELECT coalesce(sum(diamonds), 0) FROM gift_hold_backs WHERE partition = :partition AND epoch = :epoch AND n = :n"
 )
@@ -79,7 +83,7 @@ async def hold_back(connection: AsyncConnection, order: Order, terms: RefundTerm
     credited = await connection.scalar(_CREDITED, sender | refs)
     if credited is None:
         return
-    missing = order.total_coins - min(order.total_coins, await connection.scalar(_SPENDABLE, sender) or 0)
+    missing = order.total_coins - min(order.total_coins, int(await connection.scalar(_SPENDABLE, sender) or 0))
     found = sender | {"after_seq": credited, "hold_h": terms.hold_h, "gifts_max": HELD_BACK_GIFTS_MAX}
     # Whoever may lower what a creator has comes one after the other; then what is there is read again.
     for creator in sorted({row.receiver for row in await connection.execute(_FRESH, found)}):

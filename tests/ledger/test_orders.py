@@ -133,6 +133,19 @@ async def test_creators_keep_what_they_have_by_default(books: Books) -> None:
     await passes(books.database)
 
 
+async def test_coins_of_a_gift_that_is_being_undone_are_missing_nowhere(books: Books) -> None:
+    """The money goes back while the coins of another gift are on their way to the wallet: they will pay for that."""
+    order = await books.paid("o1", "kim", 100)
+    books.journal.credit("kim", 100)
+    undone = await books.gift("kim", "bob", 100)
+    await books.gift("kim", "eve", 100)
+    wanted = await corrections.revocation_of(books.database, "c1", undone, "undone", "kim")
+    await corrections.request(books.database, wanted)
+    await corrections.settle_decision(books.database, "c1", "undo-window", approve=True)
+    await books.hear(order, "refunded", HOLDS)
+    assert (await books.earned("eve")).total == 100, "her gift was paid for"
+
+
 @pytest.mark.parametrize("kind", ["refunded", "disputed"])
 async def test_pending_diamonds_go_with_their_money_once(books: Books, kind: EventKind) -> None:
     order = await books.paid("o1", "kim")
