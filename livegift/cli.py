@@ -13,7 +13,7 @@ import structlog
 from livegift import __version__, cli_catalogue, cli_money, cli_recovery, lifeline
 from livegift.cli_options import data_option, open_settings
 from livegift.errors import LivegiftError, RequestError
-from livegift.limits import GRANT_ATTEMPTS_MAX, GRANT_COINS_MAX, GRANT_RETRY_S, USER_ID_EXPECTED
+from livegift.limits import GRANT_ATTEMPTS_MAX, GRANT_COINS_MAX, GRANT_RETRY_S, TOKEN_TTL_MAX_S, USER_ID_EXPECTED
 from livegift.net import is_loopback, listen
 from livegift.settings import DEFAULT_DATA_DIR, Settings, load_settings
 from livegift.wire import is_id, is_user_id
@@ -146,7 +146,7 @@ def migrate(data: Path) -> None:
 @click.option("--role", type=click.Choice(["viewer", "creator", "moderator", "overlay", "admin"]), default="viewer")
 @click.option("--room", type=ID, help="limits the token to this room")
 @click.option("--name", help="what others see")
-@click.option("--ttl", type=click.IntRange(1), default=3600, show_default=True, help="seconds")
+@click.option("--ttl", type=click.IntRange(1, TOKEN_TTL_MAX_S), default=3600, show_default=True, help="seconds")
 @click.option("--age-verified/--no-age-verified", default=True, show_default=True)
 @data_option
 def token(user: str, role: str, room: str | None, name: str | None, ttl: int, age_verified: bool, data: Path) -> None:  # noqa: FBT001
@@ -187,8 +187,9 @@ def _granted(data: bytes) -> Iterator[tuple[str, int, str]]:
             user, coins, ref = row["user"], row["coins"], row["ref"]
             if not (is_user_id(user) and is_id(ref)):
                 raise click.UsageError(f"line {line}: expected a user and a ref, got {user!r} and {ref!r}")
-            if not (coins.isascii() and coins.isdecimal() and 1 <= int(coins[:14]) <= GRANT_COINS_MAX):
-                raise click.UsageError(f"line {line}: expected 1 to {GRANT_COINS_MAX} coins, got {coins!r}")
+            is_number = coins.isascii() and coins.isdecimal() and len(coins) <= len(str(GRANT_COINS_MAX))
+            if not (is_number and 1 <= int(coins) <= GRANT_COINS_MAX):
+                raise click.UsageError(f"line {line}: expected 1 to {GRANT_COINS_MAX} coins, got {coins[:40]!r}")
             yield user, int(coins), ref
     except RequestError as error:
         raise click.UsageError(error.detail) from None

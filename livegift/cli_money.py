@@ -3,13 +3,14 @@
 import asyncio
 import sys
 from collections.abc import Awaitable, Callable
+from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from livegift.cli_options import data_option, open_settings
-from livegift.limits import PAYOUT_BATCH_MAX
+from livegift.limits import PAYOUT_BATCH_MAX, RECONCILE_DAYS_MAX
 
 if TYPE_CHECKING:
     from livegift.ledger.engine import Database
@@ -65,9 +66,18 @@ def import_(batch: str, by: str, path: Path, data: Path) -> None:
     click.echo(f"batch {batch}: {len(lines)} settled, {len(still_open)} open")
 
 
+class Days(click.FloatRange):
+    """A number of days: click's range lets `nan` through, which is in none."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Return it, or a usage error."""
+        days = float(super().convert(value, param, ctx))
+        return self.fail(f"expected a number of days, got {value!r}", param, ctx) if isnan(days) else days
+
+
 @click.command()
 @click.option("--provider", required=True, help="such as stripe or sandbox")
-@click.option("--days", type=click.FloatRange(min=0, min_open=True), default=7.0, show_default=True)
+@click.option("--days", type=Days(0, RECONCILE_DAYS_MAX, min_open=True), default=7.0, show_default=True)
 @data_option
 def reconcile(provider: str, days: float, data: Path) -> None:
     """Compare the provider's payments with the orders; exit code 0 when they say the same, else 1."""

@@ -37,7 +37,12 @@ def _run(data: Path, work: Work, *args: object) -> Any:
 
 
 @click.command()
-@click.option("--partition", type=click.IntRange(0), multiple=True, help="only these (default: all that take no money)")
+@click.option(
+    "--partition",
+    type=click.IntRange(0, PARTITIONS_MAX - 1),
+    multiple=True,
+    help="only these (default: all that take no money)",
+)
 @data_option
 def restore(partition: tuple[int, ...], data: Path) -> None:
     """Rebuild in Redis what it lacks, from the ledger: wallets, refs, streaks, rooms."""
@@ -79,7 +84,7 @@ def partition_list(data: Path) -> None:
 
 
 @partition.command()
-@click.argument("number", type=click.IntRange(0))
+@click.argument("number", type=click.IntRange(0, PARTITIONS_MAX - 1))
 @data_option
 def show(number: int, data: Path) -> None:
     """One partition, with its epochs."""
@@ -113,7 +118,7 @@ async def _partition_lines(settings: Any, store: Any, database: Any, number: int
 
 
 @partition.command()
-@click.argument("number", type=click.IntRange(0))
+@click.argument("number", type=click.IntRange(0, PARTITIONS_MAX - 1))
 @click.option("--reason", required=True, help="what others are to know")
 @data_option
 def stop(number: int, reason: str, data: Path) -> None:
@@ -132,7 +137,7 @@ async def _stop(settings: Any, store: Any, database: Any, number: int, reason: s
 
 
 @partition.command()
-@click.argument("number", type=click.IntRange(0))
+@click.argument("number", type=click.IntRange(0, PARTITIONS_MAX - 1))
 @data_option
 def start(number: int, data: Path) -> None:
     """Let a stopped partition go on; an aggregator compares it with the ledger and arms it."""

@@ -40,6 +40,7 @@ PATTERNS = {
 SUBJECT_LENGTH_MAX = 200
 AVATAR_URL_LENGTH_MAX = 300
 TOKEN_LENGTH_MAX = 8192
+TOKEN_TTL_MAX_S = 100 * 366 * 86_400
 TOKEN_TIME_MAX_S = 253_402_300_799  # the end of the year 9999; milliseconds are above it
 HTTP_BODY_BYTES_MAX = 64 * 1024
 PAGE_ITEMS_MAX = 100
@@ -233,6 +234,9 @@ SWEEP_WITHDRAWALS_MAX = 50
 WEBHOOK_BODY_BYTES_MAX = 256 * 1024
 WEBHOOK_AGE_MAX_S = 300
 WEBHOOK_SIGNATURES_MAX = 8
+# What a provider may name or say of a payment: ledgers keep it in a bigint and in texts without NUL.
+PAYMENT_NAME_PATTERN = r"[A-Za-z0-9._:-]{1,255}"
+PAYMENT_AMOUNT_MAX = 10**15
 FORM_BYTES_MAX = 1024
 AUTH_TIME_AHEAD_MAX_S = 60.0
 SWEEP_CORRECTIONS_S = 5.0
@@ -249,6 +253,7 @@ ROOM_AUDIT_TRIES_MAX = 5
 PROVIDER_TIMEOUT_S = 20.0
 PROVIDER_PAGE = 100
 RECONCILE_MARGIN_S = 3_600.0
+RECONCILE_DAYS_MAX = 36_500
 
 # Sponsor matches. One that ends by its time or with its room still gets what is being booked.
 SPONSOR_FACTOR_MAX = 9

@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 import h11
 import structlog
 from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from livegift import metrics, refusals
 from livegift.hub.wheel import Deadline, Wheel
@@ -99,9 +100,17 @@ class GuardedHttp(H11Protocol):
             self.expect("request", HTTP_KEEP_ALIVE_S + CLOSE_LINGER_S, self.transport.abort)
 
     def handle_websocket_upgrade(self, event: h11.Request) -> None:
-        """From here on another protocol looks after it."""
+        """From here on another protocol looks after it, unless it makes nothing of the request.
+
+        `websockets` answers no request that has a body, or headers that are too many or too long: it waits
+        for the other side to go.
+        """
         self.expect("", 0, None)
         super().handle_websocket_upgrade(event)
+        protocol = self.transport.get_protocol()
+        if isinstance(protocol, WebSocketsSansIOProtocol) and not protocol.handshake_initiated:
+            refusals.note("socket.closed", "not a handshake", address=self.address)
+            self._refuse(b"400 Bad Request")
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The socket is gone."""

@@ -47,6 +47,7 @@ TimeMs = Annotated[int, Meta(ge=0, le=10**13, description="milliseconds since th
 SUBPROTOCOL = "livegift.v1"
 _ID = re.compile(ID_PATTERN)
 _USER_ID = re.compile(USER_ID_PATTERN)
+_TEXT = re.compile(TEXT_PATTERN)
 T = TypeVar("T")
 
 
@@ -199,6 +200,11 @@ def is_id(text: str) -> bool:
 def is_user_id(text: str) -> bool:
     """Whether `text` may be a user's id: the host product gives them, so more is taken than in other ids."""
     return _USER_ID.match(text) is not None
+
+
+def is_text(text: str) -> bool:
+    """Whether `text` has no control characters: of those the ledger can't keep NUL, and not even look for it."""
+    return _TEXT.match(text) is not None
 
 
 # --- Events -----------------------------------------------------------------------------------------------------------

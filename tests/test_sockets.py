@@ -55,6 +55,30 @@ async def test_half_a_request_ends_in_time(system: System) -> None:
     assert "no body in time" in system.log("web 1")
 
 
+_HANDSHAKE = (
+    b"/v1/ws HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+    b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
+)
+
+
+@pytest.mark.parametrize(
+    "request_bytes",
+    [
+        b"GET " + _HANDSHAKE + b"Content-Length: 2\r\n\r\n{}",
+        b"GET " + _HANDSHAKE + b"Content-Length: 2\r\n\r\n",
+        b"GET " + _HANDSHAKE + b"Transfer-Encoding: chunked\r\n\r\n",
+        b"POST " + _HANDSHAKE + b"\r\n",
+        b"GET " + _HANDSHAKE + b"X: y\r\n" * 200 + b"\r\n",
+        b"GET " + _HANDSHAKE + b"X: " + b"y" * 9_000 + b"\r\n\r\n",
+    ],
+    ids=["body", "promised body", "chunks", "method", "many headers", "long header"],
+)
+async def test_an_upgrade_that_is_no_handshake_is_refused_at_once(system: System, request_bytes: bytes) -> None:
+    """The library for WebSockets says nothing to it and waits, for as long as the other side likes."""
+    async with asyncio.timeout(HTTP_HEADERS_TIMEOUT_S):
+        assert (await until_closed(system, request_bytes)).startswith(b"HTTP/1.1 4")
+
+
 async def test_a_body_that_goes_on_after_its_answer_has_an_end(system: System) -> None:
     head = b"POST /v1/gifts HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
     chunk = b"1000\r\n" + b"x" * 0x1000 + b"\r\n"

@@ -40,7 +40,7 @@ async def list_acts(request: Request) -> Response:
     if cursor and not (cursor.isascii() and cursor.isdecimal() and len(cursor) <= len(str(2**53))):
         raise RequestError("invalid", "cursor: expected the next_cursor of a page before")
     subject = request.query_params.get("subject")
-    if subject is not None and not 0 < len(subject) <= SUBJECT_LENGTH_MAX:
+    if subject is not None and not (0 < len(subject) <= SUBJECT_LENGTH_MAX and wire.is_text(subject)):
         raise RequestError("invalid", f"subject: expected 1 to {SUBJECT_LENGTH_MAX} characters such as user:ann")
     context = context_of(request)
     found = await read_acts(context.database, subject, int(cursor) if cursor else None, limit + 1)

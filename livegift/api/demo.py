@@ -51,7 +51,9 @@ class SecureHeaders:
                 message["headers"] = [*message["headers"], *SECURITY_HEADERS]
             await send(message)
 
-        await self._app(scope, receive, send_with_headers)
+        # Pages are small and sent whole (RFC 9110, 14.2): Starlette refuses an odd Range in words of its own.
+        headers = [header for header in scope["headers"] if header[0] != b"range"]
+        await self._app({**scope, "headers": headers}, receive, send_with_headers)
 
 
 async def token(request: Request) -> Response:

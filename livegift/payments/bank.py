@@ -5,8 +5,9 @@ import io
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
-from livegift import tabular
+from livegift import tabular, wire
 from livegift.domain.payouts import BankLine, Order
+from livegift.domain.texts import visible
 from livegift.errors import RequestError
 from livegift.limits import PAYOUT_BATCH_MAX, WHY_LENGTH_MAX
 
@@ -54,6 +55,6 @@ class ManualBank:
     @staticmethod
     def _line(number: int, row: Mapping[str, str]) -> BankLine:
         payout_id, status, why = (row[column] for column in ManualBank.RESULT_COLUMNS)
-        if status not in ("paid", "failed") or not payout_id or len(why) > WHY_LENGTH_MAX:
+        if status not in ("paid", "failed") or not wire.is_id(payout_id) or len(why) > WHY_LENGTH_MAX:
             raise RequestError("invalid", f"line {number}: expected a payout, paid or failed, and a short reason")
-        return BankLine(payout_id, status == "paid", why or None)
+        return BankLine(payout_id, status == "paid", visible(why, WHY_LENGTH_MAX) or None)

@@ -1,11 +1,16 @@
 """What livegift needs of a payment provider."""
 
+import re
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
 from livegift.domain.orders import EventKind, Payment
 from livegift.errors import LivegiftError
+from livegift.limits import PAYMENT_AMOUNT_MAX, PAYMENT_NAME_PATTERN
+
+_NAME = re.compile(PAYMENT_NAME_PATTERN)
+_CURRENCY = re.compile(r"[A-Z]{3}\??|\?")
 
 
 class ProviderError(LivegiftError):
@@ -21,6 +26,11 @@ class ProviderRefusedError(ProviderError):
 
 class BadSignatureError(LivegiftError):
     """A webhook that was not signed with one of our secrets, or too long ago. Names neither."""
+
+
+def is_name(text: str) -> bool:
+    """Whether it can be a name that a provider gives."""
+    return _NAME.fullmatch(text) is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +58,8 @@ class PaymentEvent:
     """A verified webhook. `id` is the same whenever it is delivered; `amount` is what was paid or given back in all.
 
     The order is named by `order_id` (only where we have written it there ourselves), by the provider's name of its
-    checkout (`session_ref`) or of its payment (`payment_ref`). `reversal_ref` names a dispute or a refund.
+    checkout (`session_ref`) or of its payment (`payment_ref`). `reversal_ref` names a dispute or a refund. A currency
+    ends with `?` where the amount is none of that currency, so that it fits no order.
     """
 
     id: str
@@ -59,6 +70,16 @@ class PaymentEvent:
     currency: str
     session_ref: str | None = None
     reversal_ref: str | None = None
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for what no ledger can keep, however well it is signed."""
+        names = (self.id, self.order_id, self.payment_ref, self.session_ref, self.reversal_ref)
+        if not all(name is None or is_name(name) for name in names):
+            raise ValueError("expected names of 1 to 255 of A-Z a-z 0-9 . _ : -")
+        if not 0 <= self.amount <= PAYMENT_AMOUNT_MAX:
+            raise ValueError(f"expected an amount of 0 to {PAYMENT_AMOUNT_MAX} minor units")
+        if not _CURRENCY.fullmatch(self.currency):
+            raise ValueError("expected a currency of three capital letters")
 
 
 class Provider(Protocol):

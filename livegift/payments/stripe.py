@@ -23,6 +23,7 @@ from livegift.payments.provider import (
     PaymentEvent,
     ProviderError,
     ProviderRefusedError,
+    is_name,
 )
 
 SIGNATURE_HEADER = "stripe-signature"
@@ -32,7 +33,6 @@ _SESSIONS: dict[str, EventKind] = {
     "checkout.session.async_payment_failed": "declined",
     "checkout.session.expired": "expired",
 }
-_NAME = re.compile(r"[A-Za-z0-9._:-]{1,255}")
 _REFUNDS = ("refund.failed", "refund.updated", "charge.refund.updated")
 T = TypeVar("T")
 
@@ -142,6 +142,8 @@ class Stripe:
     def _verify(self, header: str, body: bytes) -> None:
         if header.count(",") > WEBHOOK_SIGNATURES_MAX:
             raise BadSignatureError(f"expected a header {SIGNATURE_HEADER} with at most {WEBHOOK_SIGNATURES_MAX} parts")
+        if not header.isascii():  # the library's comparison raises TypeError
+            raise BadSignatureError(f"expected a header {SIGNATURE_HEADER} in ASCII")
         for secret in self._secrets:
             try:
                 stripe.WebhookSignature.verify_header(body, header, secret, WEBHOOK_AGE_MAX_S)
@@ -154,15 +156,16 @@ class Stripe:
 def _money(amount: object, currency: object) -> tuple[int, str]:
     """Minor units and currency of ISO 4217. What is no amount of ours stays as it is: it fits no order."""
     code = str(currency or "").upper()
+    units = int(str(amount or 0))
     try:
-        return from_stripe(int(str(amount or 0)), code), code
+        return from_stripe(units, code), code
     except CurrencyError:
-        return int(str(amount or 0)), f"{code}?"
+        return units, f"{code}?" if re.fullmatch("[A-Z]{3}", code) else "?"
 
 
 def _name(value: object) -> str | None:
     """What can be a name of ours or Stripe's; anything else names nothing."""
-    return value if isinstance(value, str) and _NAME.fullmatch(value) else None
+    return value if isinstance(value, str) and is_name(value) else None
 
 
 def _event(event_id: str, kind: str, found: Mapping[str, Any]) -> PaymentEvent | None:

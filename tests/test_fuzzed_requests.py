@@ -1,0 +1,175 @@
+"""Requests that were changed at random, of every role, to every route: no 5xx, no traceback, nobody else's data.
+
+LIVEGIFT_FUZZ_REQUESTS says how many (40,000 is a thorough run); LIVEGIFT_FUZZ_SEED repeats one.
+"""
+
+import asyncio
+import json
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from livegift import access
+from livegift.embedded import RedisServer
+from livegift.settings import Settings
+from tests.conftest import COMMON, emptied, migrated, new_database
+from tests.fuzzing.fuzzer import Fuzzer, Tally
+from tests.fuzzing.roles import CARL, HOLDER, IBAN, VERA, WHY, Asker, askers
+from tests.fuzzing.routes import FILES, REQUESTS
+from tests.hostile import unharmed
+from tests.system import System
+from tests.test_access import routes
+from tests.viewer import Viewer
+from tests.waiting import wait_until
+
+# Read before the fixture that takes the settings out of the environment.
+REQUESTS_COUNT = int(os.environ.get("LIVEGIFT_FUZZ_REQUESTS", "3000"))
+SEED = os.environ.get("LIVEGIFT_FUZZ_SEED", "1")
+STREAMS = 4
+ROUND = 400
+# Of all requests, at least this share has to reach what a route does; a rate that answers the rest hides faults.
+THROUGH_MIN, LIMITED_MAX = 0.2, 0.1
+# An event that was signed, of another amount than the order's: the log is to call somebody.
+EXPECTED_EVENTS = {"orders.needs_a_person"}
+
+
+@pytest.fixture(scope="module")
+def shared_system(
+    redis_server: RedisServer, template_database: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[System]:
+    """As `livegift dev` has it, payouts of a few diamonds included."""
+    with new_database(template_database) as url:
+        own = {**COMMON, "payout_diamonds_min": 10, "reauth_amount": 0, "limit_raise_delay_s": 1}
+        settings = migrated(Settings(redis_url=emptied(redis_server), database_url=url, **own))
+        with System(settings, tmp_path_factory.mktemp("fuzzed") / "logs") as running:
+            running.with_demo = True
+            yield running.start()
+
+
+@pytest.fixture
+def system(shared_system: System) -> Iterator[System]:
+    with unharmed(shared_system) as running:
+        yield running
+
+
+def test_the_fuzzer_knows_every_route_and_every_role_there_is() -> None:
+    assert sorted(REQUESTS) == sorted(access.ROUTES) == sorted(set(routes()))
+    assert FILES not in REQUESTS
+
+
+async def ask(system: System, method: str, path: str, body: object = None, **options: Any) -> Any:
+    status, answer = await asyncio.to_thread(system.http, method, path, body, **options)
+    assert status < 300, (method, path, answer)
+    return answer
+
+
+async def private_things(system: System) -> list[str]:
+    """What vera and carl have, and nobody else may see: an anonymous gift, an order, an account, a payout, a note."""
+    vera, carl = system.token(VERA), system.token(CARL, "creator")
+    await asyncio.to_thread(system.open_room, "carls", CARL)
+    await system.grant({VERA: 60_000}, "private")
+    async with Viewer(system.address(), vera) as viewer:
+        for _ in range(3):
+            assert (await viewer.gift("carls", "balloon", anonymous=True))["status"] == "accepted"
+    order = await ask(system, "POST", "/v1/orders", {"package_id": "coins-550"}, token=vera)
+    await ask(system, "PUT", "/v1/creator/payout-account", {"holder": HOLDER, "iban": IBAN}, token=carl)
+
+    def has_earned() -> bool:
+        return bool(system.http("GET", "/v1/creator/balance", token=carl)[1]["diamonds_available"] >= 1_500)
+
+    await wait_until(has_earned, "the gifts are booked")
+    payout = await ask(system, "POST", "/v1/payouts", {"diamonds": 1_000}, token=carl)
+    await ask(
+        system,
+        "POST",
+        "/v1/admin/corrections",
+        {"why": WHY, "user": VERA, "coins": 5},
+        token=system.token("root", "admin"),
+    )
+    ref = order["checkout_url"].rpartition("/")[2]
+    return [VERA, HOLDER, f"{IBAN[:4]}…".encode().decode("latin-1"), WHY, order["id"], ref, payout["id"]]
+
+
+async def gifts(system: System, number: int) -> list[str]:
+    room, found = f"round-{number}", []
+    await asyncio.to_thread(system.open_room, room, "bob")
+    await system.grant({"ann": 10_000, f"giver-{number}": 100_000}, room)
+    for user in ("ann", f"giver-{number}"):
+        async with Viewer(system.address(), system.token(user, region="eu")) as viewer:
+            for gift_id, count, anonymous in (("rose", 3, False), ("fireworks", 1, False), ("fireworks", 1, True)):
+                said = await viewer.gift(room, gift_id, count=count, anonymous=anonymous)
+                if said["status"] == "accepted":  # some freeze ann's wallet, or limit it
+                    found.append(said["gift_event_id"])
+    return found
+
+
+async def payout_at_the_bank(system: System, number: int) -> list[str]:
+    """One of bob's, if he has enough left, in a batch whose result may come."""
+    bob, root, rita = system.token("bob", "creator"), system.token("root", "admin"), system.token("rita", "admin")
+    account = {"holder": "Bob Smith", "iban": "DE89370400440532013000"}
+    await ask(system, "PUT", "/v1/creator/payout-account", account, token=bob)
+
+    def asked() -> Any:
+        status, body = system.http("POST", "/v1/payouts", {"diamonds": 50}, token=bob, key=f"sent-{number}")
+        return body if status == 201 else None
+
+    made = await asyncio.to_thread(asked)
+    if made is None:
+        return []
+    await ask(system, "POST", f"/v1/admin/payouts/{made['id']}/approve", token=rita)
+    await ask(system, "POST", "/v1/admin/payout-batches", {"id": f"sent-{number}"}, token=root)
+    return [made["id"]]
+
+
+def errors(system: System) -> list[str]:
+    """Lines of any process that tell of a mistake."""
+    found = []
+    for name in system.processes:
+        for line in system.log(name).splitlines():
+            try:
+                said = json.loads(line)
+            except ValueError:
+                said = {"level": "error"}  # what is no line of the log is a traceback, or a library's complaint
+            is_error = said.get("level") in ("error", "critical") and said.get("event") not in EXPECTED_EVENTS
+            if is_error or "exc_info" in line or "exception" in said:
+                found.append(f"{name}: {line[:2_000]}")
+    return found
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(7_200)
+async def test_requests_that_were_changed_at_random(system: System) -> None:
+    for room, creator in (("r2", "bob"), ("r3", "cid")):
+        await asyncio.to_thread(system.open_room, room, creator)
+    private, tally = await private_things(system), Tally()
+    everybody: list[Asker] = askers(system)
+    fuzzers = [Fuzzer(system.address(), f"{SEED}-{n}", everybody, private, tally) for n in range(STREAMS)]
+    rounds = max(1, REQUESTS_COUNT // (ROUND * STREAMS))
+    for number in range(rounds):
+        events, payouts = await gifts(system, number), await payout_at_the_bank(system, number)
+        for fuzzer in fuzzers:
+            fuzzer.pools["gift_event_id"] = [*fuzzer.pools.get("gift_event_id", [])[-20:], *events]
+            fuzzer.pools.setdefault("sent payout", []).extend(payouts)
+            fuzzer.pools["batch"].append(f"sent-{number}")
+        share = REQUESTS_COUNT // (rounds * STREAMS)
+        await asyncio.gather(*(asyncio.to_thread(fuzzer.run, share) for fuzzer in fuzzers))
+    for fuzzer in fuzzers:
+        fuzzer.close()
+    print(f"{tally.requests} requests, seed {SEED}: {dict(sorted(tally.statuses.items()))}")
+    print(f"codes {dict(tally.codes.most_common())}")
+    for (method, path), counts in sorted(tally.by_route.items(), key=lambda pair: pair[0][1]):
+        print(f"  {method:6} {path:60} {dict(sorted(counts.items()))}")
+    assert tally.faults == [], f"{len(tally.faults)} faults:\n" + "\n".join(tally.faults[:40])
+    assert errors(system) == [], "\n".join(errors(system)[:10])
+    through = sum(count for status, count in tally.statuses.items() if status < 400)
+    assert through > THROUGH_MIN * tally.requests
+    assert tally.statuses[429] < LIMITED_MAX * tally.requests
+    assert {status for status, _ in await _ready(system)} == {200}
+    report = await system.audit()
+    assert report.passed, report.to_text()
+
+
+async def _ready(system: System) -> list[tuple[int, Any]]:
+    return [await asyncio.to_thread(system.http, "GET", path) for path in ("/healthz", "/readyz")]
