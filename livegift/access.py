@@ -1,9 +1,9 @@
-"""Who may do what, and how often: one table of roles, rooms and rates, for HTTP routes and WebSocket commands alike.
+"""Who may do what, and how often: one table of roles, rooms and rates, for both HTTP routes and WebSocket commands.
 
-What the table does not have nobody may do: a web process with a route that is missing here does not start, and a
-command without a rule is refused. `moderator` stands in no rule yet, so a token of that role may do nothing but what
-needs no token. Ownership (a creator's own room, a user's own order) is looked at where the thing itself is known.
-Each route also names its rate; what that means in requests is in `api/rates.py`. Commands are counted in `hub/`.
+Nobody may do what is not in the table: a web process with a route that is missing here does not start, and a command
+without a rule is refused. `moderator` is in no rule yet, so a token of that role may only do what needs no token.
+Ownership (a creator's own room, a user's own order) is checked where the thing itself is known.
+Each route also names its rate; `api/rates.py` says what that means in requests. Commands are counted in `hub/`.
 """
 
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ from livegift.identity import Identity, Role
 
 
 class Scope(Enum):
-    """What a token that is limited to rooms (claim `rooms`) may do where a rule has its role."""
+    """What a token that is limited to rooms (claim `rooms`) may do under a rule that allows its role."""
 
     ROOM = "the room in the path or the command has to be one of its rooms"
     FOUND = "the same, but the room is known later: whoever finds it calls `require_room`"
@@ -36,7 +36,7 @@ class Rate(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """Roles that may do something, and where. `roles` None: anybody, with a token or without."""
+    """The roles that may do something, and where. `roles` None means anybody, with or without a token."""
 
     roles: frozenset[Role] | None
     scope: Scope
@@ -47,13 +47,13 @@ class Rule:
         return self.roles is None
 
     def at(self, rate: Rate) -> "RouteRule":
-        """Make it the rule of a route."""
+        """Return the route's entry with this rule."""
         return RouteRule(self.roles, self.scope, rate)
 
 
 @dataclass(frozen=True, slots=True)
 class RouteRule(Rule):
-    """The same with a rate, which every route has."""
+    """Return the same with a rate, which every route has."""
 
     rate: Rate
 
@@ -76,7 +76,7 @@ EARNINGS = _rule(Scope.ACCOUNT, "creator")
 OPERATE = _rule(Scope.ACCOUNT, "admin")
 OPERATE_ROOM = _rule(Scope.ROOM, "admin")
 
-# (method, path as the route has it). HEAD is as GET; "WS" is a WebSocket, whose commands have rules of their own.
+# (method, path as in the route). HEAD counts as GET; "WS" is a WebSocket, whose commands have rules of their own.
 ROUTES: Mapping[tuple[str, str], RouteRule] = {
     ("WS", "/v1/ws"): PUBLIC.at(Rate.CONNECT),
     ("GET", "/healthz"): PUBLIC.at(Rate.PROBE),

@@ -37,10 +37,10 @@ T = TypeVar("T")
 
 
 class _Shown(Struct, frozen=True, forbid_unknown_fields=True):
-    """A body with texts that people are to see."""
+    """A body with texts that people will see."""
 
     def __post_init__(self) -> None:
-        """Raise ValueError, which msgspec tells as its own, for a text that would show as nothing."""
+        """Raise ValueError, which msgspec reports as its own, for a text that would be invisible."""
         for field in ("title", "name", "sponsor_name", "holder"):
             text = getattr(self, field, None)
             if text is not None and not visible(text, len(text)):
@@ -148,7 +148,7 @@ class GiftBody(_Shown, frozen=True, forbid_unknown_fields=True):
 
 
 class CatalogueGift(Struct, frozen=True):
-    """One gift of a file for `livegift gifts load`; what is left out has a default, what is unknown is passed over.
+    """One gift of a file for `livegift gifts load`; missing fields have defaults, unknown ones are ignored.
 
     A gift without a name is called after its id; it earns its price in diamonds; it makes streaks below
     STREAKABLE_COINS_MAX; its tier follows its price.
@@ -214,7 +214,7 @@ class PackageBody(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class PromotionBody(Struct, frozen=True, forbid_unknown_fields=True):
-    """`PUT /v1/admin/promotions/{promotion}`: bonus coins on a package or per cent off its price, or both, for a time.
+    """`PUT /v1/admin/promotions/{promotion}`: for some time, bonus coins on a package, a percentage off, or both.
 
     `per_user_max` 0: no limit.
     """

@@ -37,7 +37,7 @@ ID = Id()
 
 
 class UserId(click.ParamType[str]):
-    """A user's id, as tokens have it."""
+    """A user's id, as in tokens."""
 
     name = "user"
 
@@ -109,7 +109,7 @@ def web(fd: int | None, demo: bool, data: Path) -> None:  # noqa: FBT001 - click
         supervisor.start(children)
         supervisor.run()
     finally:
-        sock.close()  # while the children send viewers away, who comes is another start's, or nobody's
+        sock.close()  # while the children disconnect viewers, new connections go to another start's process, if any
         supervisor.stop()
 
 

@@ -1,4 +1,4 @@
-"""The operator's commands for what can be sent."""
+"""The operator's commands for the catalogue of gifts."""
 
 import asyncio
 import getpass
@@ -13,7 +13,7 @@ from livegift.limits import CATALOGUE_FILE_BYTES_MAX
 
 @click.group()
 def gifts() -> None:
-    """Keep the catalogue of gifts."""
+    """Manage the catalogue of gifts."""
 
 
 @gifts.command()
@@ -21,7 +21,7 @@ def gifts() -> None:
 @click.option("--by", help="who does this, for the log of operators' acts  [default: this machine's user]")
 @data_option
 def load(path: Path, by: str | None, data: Path) -> None:
-    """Add the gifts of a JSON file, or change those that are there; all of them or none.
+    """Add the gifts of a JSON file, or change existing ones; all of them or none.
 
     The file is a list of {id, coins, name?, icon?, diamond_count?, streakable?, tier?}.
     """

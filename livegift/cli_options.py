@@ -22,7 +22,7 @@ data_option = click.option(
 def open_settings(data: Path, *, of_process: bool = False) -> Settings:
     """Return the settings, with logs as they say. Raises ConfigError.
 
-    `of_process`: of one that runs for long. Its log says where the settings come from; a command's output need not.
+    `of_process`: for a long-running process, whose log says where the settings come from; a command's output need not.
     """
     settings = load_settings(data)
     logs.configure(settings.log_format, "cli", settings.log_level)

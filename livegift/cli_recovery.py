@@ -57,7 +57,7 @@ def restore(partition: tuple[int, ...], data: Path) -> None:
 @click.option("--json", "as_json", is_flag=True, help="machine-readable")
 @data_option
 def doctor(url: str | None, as_json: bool, data: Path) -> None:  # noqa: FBT001 - click's flag
-    """Look at every part of the whole; exit code 0 when all are well, else 1."""
+    """Check every part of the system; exit code 0 when all are well, else 1."""
     from livegift.doctor import examine
 
     settings = open_settings(data)
@@ -233,7 +233,7 @@ async def _drop(settings: Any, store: Any, database: Any, partition: int, positi
 @click.argument("name")
 @data_option
 def event(name: str, data: Path) -> None:
-    """Tell the place in the journal of an event that clients know as NAME, or how they know a place such as 7-1-42."""
+    """Print the journal place of an event's id NAME, or the id of a place such as 7-1-42."""
     click.echo(_run(data, _event, name))
 
 

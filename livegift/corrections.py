@@ -29,7 +29,7 @@ async def decide(database: Database, wallets: Wallets, correction_id: str, by: s
     The decision is durable when this returns; what could not be moved now the aggregator's sweep moves.
     """
     decided = await stored.settle_decision(database, correction_id, by, approve=approve)
-    # Not whose: the id of one who has undone an anonymous gift tells which it was.
+    # Without the user: the id of somebody who undid an anonymous gift would reveal who sent it.
     log.info("corrections.decided", correction=decided.id, status=decided.status)
     if decided.status != "approved":
         return decided

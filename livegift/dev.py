@@ -1,6 +1,6 @@
 """`livegift dev`: the whole system on one machine, with nothing installed.
 
-It says in a few lines what it does, and the address last. What the processes log is in files in the data folder.
+It prints a few lines about what it does, the address last. The processes' logs are files in the data folder.
 """
 
 import asyncio
@@ -90,7 +90,7 @@ class _Stores:
         self._servers[name].stop()
 
     def poll(self) -> None:
-        """Start a server again that has died, on the port it had, and keep the logs small."""
+        """Restart a server that has died, on the same port, and keep the logs small."""
         for name, server in list(self._servers.items()):
             bound_log(server.log)
             if server.poll() is None or time.monotonic() < self._not_before.get(name, 0.0):
@@ -104,9 +104,9 @@ class _Stores:
 
 
 def dev_secrets(environ: Mapping[str, str], kept: Mapping[str, str]) -> dict[str, str]:
-    """The secrets that are given, were `kept` in the data folder, or are made now.
+    """The secrets that were given, that were `kept` in the data folder, or that are made now.
 
-    The sandbox gives coins for nothing: beside Stripe it gets none, so it is off.
+    The sandbox gives coins for nothing: beside Stripe it gets no secret, so it is off.
     """
     names = ["LIVEGIFT_JWT_SECRET"]
     if not environ.get("LIVEGIFT_STRIPE_API_KEY"):

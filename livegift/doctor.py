@@ -1,4 +1,4 @@
-"""`livegift doctor`: every part of the whole, and what to do about one that is not well."""
+"""`livegift doctor`: the health of every part, and what to do about one that is not well."""
 
 import asyncio
 import urllib.error
@@ -20,9 +20,9 @@ from livegift.vitals import Vital, examine_workers
 
 
 async def examine(settings: Settings, url: str) -> list[Vital]:
-    """Return each part and how it is; `url` is where web processes answer, empty: they are not asked.
+    """Return the health of each part. `url` is where web processes answer; when empty, they are not asked.
 
-    Nothing is raised: what can't be asked is not well.
+    Nothing is raised: a part that can't be asked is not well.
     """
     database = Database(settings.database_url)
     try:
@@ -100,7 +100,7 @@ def _web(url: str) -> str:
     if not url.startswith(("http://", "https://")):
         raise LivegiftError(f"{url}: expected an http:// or https:// address")
     try:
-        with urllib.request.urlopen(  # noqa: S310 - the scheme was looked at
+        with urllib.request.urlopen(  # noqa: S310 - the scheme was checked
             f"{url.rstrip('/')}/readyz", timeout=DOCTOR_TIMEOUT_S
         ) as answer:
             return f"{url} answers {answer.read(1_000).decode(errors='replace')}"

@@ -97,7 +97,7 @@ class RateLimitedError(RequestError):
     """Too much of something; the same request passes later."""
 
     def __init__(self, retry_after_ms: int) -> None:
-        """`retry_after_ms`: from then on it would pass, if nothing else is sent meanwhile."""
+        """`retry_after_ms`: after that time the request passes, if nothing else is sent meanwhile."""
         self.retry_after_ms = retry_after_ms
         super().__init__("rate_limited")
 

@@ -1,4 +1,4 @@
-"""Who is it: JSON Web Tokens (RFC 7519) that the host product signs. The one place that reads their claims."""
+"""Identities: JSON Web Tokens (RFC 7519) that the host product signs. The one place that reads their claims."""
 
 import json
 import re
@@ -27,7 +27,7 @@ Role = Literal["viewer", "creator", "moderator", "overlay", "admin"]
 ALGORITHM = "HS256"
 _USER_ID = re.compile(USER_ID_PATTERN)
 _TIMES = ("exp", "nbf", "auth_time")
-# Hosts send them empty where they know nothing.
+# Hosts leave them empty when they don't know.
 _MAY_BE_EMPTY = ("name", "avatar_url", "region")
 
 
@@ -83,9 +83,9 @@ class Tokens:
         issuers: Sequence[str] = (),
         leeway_s: float = 0.0,
     ) -> None:
-        """`secret` is the HS256 key shared with the host product; `former_secrets` are taken while it is replaced.
+        """`secret` is the HS256 key shared with the host product; `former_secrets` are valid while it is replaced.
 
-        Without `audiences` or `issuers` the claims `aud` and `iss` are not looked at. Raises ConfigError when the
+        Without `audiences` or `issuers` the claims `aud` and `iss` are not checked. Raises ConfigError when the
         secret is empty.
         """
         if not secret:
@@ -127,7 +127,7 @@ class Tokens:
         raise _refused("The token is not valid: Signature verification failed.")
 
     def sign(self, user: str, role: str = "viewer", *, ttl_s: int = 3600, **claims: object) -> str:
-        """A token for `user` that `verify` takes; further claims as they are, None left out."""
+        """Return a token for `user` that `verify` accepts; further claims are added as they are, None is left out."""
         given = {name: value for name, value in claims.items() if value is not None}
         terms = {"aud": self._audiences[:1], "iss": self._issuers[:1]}
         ours = {name: values[0] for name, values in terms.items() if values}
@@ -152,7 +152,7 @@ def _refused(detail: str) -> RequestError:
 
 
 def _claims(payload: bytes) -> dict[str, object]:
-    """The claims as JSON has them, None as if they were not there."""
+    """The claims as in the JSON, without those that are null."""
     try:
         claims = json.loads(payload.decode())
     except (ValueError, RecursionError):
@@ -166,7 +166,7 @@ def _time(claims: Mapping[str, object], name: str) -> float | None:
     value = claims.get(name)
     if value is None:
         return None
-    # Compared before it is converted: JSON has whole numbers of any size. NaN is not in the range either.
+    # Compared before it is converted: JSON allows integers of any size. NaN is not in the range either.
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= TOKEN_TIME_MAX_S:
         raise _refused(f"{name}: expected seconds since the epoch, at most {TOKEN_TIME_MAX_S}")
     return float(value)
@@ -201,6 +201,6 @@ def _identity(claims: Mapping[str, object]) -> Identity:
             f"{where.strip('`')}: {what}" if where else f"A claim of the token is not valid: {what}"
         ) from None
     if identity.role == "overlay" and (identity.rooms is None or len(identity.rooms) != 1):
-        # It stands in addresses, which people show.
+        # It is part of addresses, which streams show.
         raise _refused("rooms: expected exactly one room in an overlay's token")
     return identity

@@ -4,7 +4,7 @@
 ID_LENGTH_MAX = 64
 # `$` alone also matches before a line's end; written so that Python's and JSON Schema's regular expressions agree.
 ID_PATTERN = r"^[A-Za-z0-9._:-]{1,64}$(?!\n)"
-# Users' ids are the host product's, such as `auth0|…` or an address of mail (decision 023).
+# Users' ids are the host product's, such as `auth0|…` or an e-mail address (decision 023).
 USER_ID_PATTERN = r"^[A-Za-z0-9._:-][A-Za-z0-9._:@|+~='-]{0,127}$(?!\n)"
 USER_ID_EXPECTED = "1 to 128 of A-Z a-z 0-9 . _ : - @ | + ~ = ' (the first none of the last six)"
 TEXT_PATTERN = r"^[^\u0000-\u001f\u007f-\u009f]*$(?!\n)"
@@ -49,7 +49,7 @@ CATALOGUE_PRICES_MAX = 300  # regions of one package
 # A connection.
 HELLO_TIMEOUT_S = 5.0
 HELLO_ANSWER_S = 4.0
-# Of one connection: a signature to check and a wallet to read each; a snapshot and what was missed each.
+# Per connection: the first costs a signature check and a wallet read, the second a snapshot and what was missed.
 HELLOS_PER_S_MAX = 0.2
 HELLOS_BURST_MAX = 5
 JOINS_PER_S_MAX = 4
@@ -64,7 +64,7 @@ CONNECTION_BUFFER_BYTES_MAX = 1024 * 1024
 CONNECTION_BUFFER_FRAMES_MAX = 2_000
 COMMANDS_WAITING_PER_CONNECTION_MAX = 32
 REFUSED_IN_A_ROW_MAX = 200
-# A command is a read and a frame, and then some: large ones and those that are refused are within the budget as well.
+# A command is a read and a frame, and some more: large and refused ones have to fit into the budget as well.
 FRAME_UNITS_PER_COMMAND = 8
 FRAME_UNIT_BYTES = 1024
 FRAMES_PER_TURN_MAX = 64
@@ -90,7 +90,7 @@ METRICS_REQUESTS_MAX = 8
 METRICS_REQUEST_S = 5.0
 PORT_MAX = 65_535
 METRICS_PORTS_MAX = 64  # that are tried, from the one that is set
-# How old an entry may be that is not published or booked, before the process that should have done it counts as late.
+# An entry that waits longer than this to be published or booked makes the process that should have done it late.
 RELAY_LATE_S = 5.0
 UNBOOKED_LATE_S = 15.0
 DOCTOR_TIMEOUT_S = 5.0
@@ -114,7 +114,7 @@ QUERY_REQUEST_UNITS = 2
 COSTLY_REQUEST_UNITS = 10
 WEBHOOKS_PER_S_MAX = 500
 PROBES_PER_S_MAX = 50
-# Addresses, and users, whose budgets a process remembers: those that asked last. 10 MB when all are in use.
+# Addresses, and users, whose budgets a process remembers: the most recent ones. 10 MB when all are in use.
 RATE_BUCKETS_MAX = 20_000
 IPV6_PREFIX_BITS = 64  # of one customer, who has all addresses in it (RFC 6177)
 
@@ -157,7 +157,7 @@ DIRECTORY_DETAILS_MAX = 10_000
 # How old a copy may become while the ledger is away.
 DIRECTORY_STALE_MAX_S = 3_600.0
 
-# Places in journals: this much room they have in the ids of events.
+# Places in journals have this much room in the ids of events.
 PARTITIONS_MAX = 1_024
 EPOCH_MAX = 2**32 - 1
 N_MAX = 2**48 - 1
@@ -169,7 +169,7 @@ RELAY_PACE_S = 0.004
 RELAY_EVENTS_PER_PUBLISH_MAX = 200
 RELAY_PUBLISH_DEADLINE_S = 2.0
 RELAY_RETRY_S = 0.2
-# When an anonymous gift was sent is told to the second, and within one its place among others is a matter of chance.
+# The time of an anonymous gift is shown to the second, and within a second the order of gifts is random.
 ANONYMOUS_TIME_MS = 1_000
 RELAY_CURSOR_S = 0.25
 RELAY_ROOMS_PER_EXCHANGE_MAX = 200
@@ -226,7 +226,7 @@ REINSTATE_WAIT_S = 5.0
 REINSTATE_POLL_S = 0.2
 SWEEP_ORDERS_S = 5.0
 SWEEP_ORDERS_MAX = 100
-# Money goes back once the coins that were taken are booked: so long the buyer waits for it, then the sweep does it.
+# Money goes back once the coins that were taken are booked: the buyer waits this long for it, then the sweep does it.
 WITHDRAWAL_WAIT_S = 5.0
 WITHDRAWAL_POLL_S = 0.05
 SWEEP_WITHDRAWALS_S = 5.0

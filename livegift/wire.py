@@ -55,9 +55,9 @@ T = TypeVar("T")
 
 
 class Identified(Struct, frozen=True, kw_only=True):
-    """What every command may carry: an `id` of the client's, which its answer or error carries back as it is.
+    """What every command may carry: an `id` chosen by the client, which its answer or error returns unchanged.
 
-    It says which answer is whose and nothing more: it is no part of a gift's payload.
+    It only matches answers to commands; it is not part of a gift's payload.
     """
 
     id: CommandId | None = None
@@ -107,7 +107,7 @@ _COMMANDS: msgspec.json.Decoder[Command] = msgspec.json.Decoder(Command)
 
 
 def type_of(kind: type[Struct]) -> str:
-    """The `type` that frames of a command have."""
+    """The `type` of a command's frames."""
     return str(kind.__struct_config__.tag)
 
 
@@ -116,7 +116,7 @@ class BadFrameError(Exception):
 
 
 class BadCommandError(RequestError):
-    """A JSON object that is no valid command. `ref` and `id` are there when they could be read."""
+    """A JSON object that is not a valid command. `ref` and `id` are set when they could be read."""
 
     def __init__(self, detail: str, kind: str, ref: str | None, command_id: CommandId | None) -> None:
         """`kind` is the command's type as far as it could be read."""
@@ -243,7 +243,7 @@ def gift_public(gift: GiftKind, *, with_icon: bool) -> dict[str, object]:
 
 
 def shown_ms(ts_ms: int, *, anonymous: bool) -> int:
-    """When a gift was sent, as others see it. Gifts of one partition often have the very same millisecond."""
+    """The time at which a gift was sent, as others see it. Gifts of one partition often share a millisecond."""
     return ts_ms - ts_ms % ANONYMOUS_TIME_MS if anonymous else ts_ms
 
 

@@ -1,6 +1,6 @@
 """A thousand viewers who come back to one room at once: how long until the last sees it again, and what that costs.
 
-livegift's viewers say where they have stopped and get what they have missed; the peers' join their room anew, which is
+livegift's viewers say where they have stopped and get what they have missed; the peers' join their room again, which is
 what they offer. Every viewer connects at the same moment; each server has the admission limits of its defaults lifted.
 """
 

@@ -3,7 +3,7 @@
 The rate is kept whether answers come or not, and latency counts from the moment at which a gift was meant to be sent.
 SIGTERM ends the sending. What got no final answer is then repeated under its ref, as a client does; with `--verify`
 also what was accepted: `duplicate` says that the gift is still there, `accepted` that it was lost meanwhile (and is
-sent anew by the repeat). Writes one JSON object to `--out`, times on the machine's monotonic clock.
+sent again by the repeat). Writes one JSON object to `--out`, times on the machine's monotonic clock.
 """
 
 import argparse

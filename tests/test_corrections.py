@@ -1,4 +1,4 @@
-"""Corrections with four eyes and the proof of a room, over HTTP on real processes."""
+"""Corrections under dual control and a room's audit, over HTTP on real processes."""
 
 import asyncio
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Users whose ids are what identity providers give: separators and addresses of mail go the whole way."""
+"""Users whose ids are what identity providers give: separators and e-mail addresses work all the way."""
 
 from urllib.parse import quote
 

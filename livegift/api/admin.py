@@ -1,4 +1,4 @@
-"""What operators do by hand, each act noted: corrections and revocations with four eyes, the proof of a room."""
+"""What operators do by hand, with an audit trail: corrections and revocations under dual control, a room's audit."""
 
 from secrets import token_hex
 from typing import cast, get_args

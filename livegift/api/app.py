@@ -58,9 +58,9 @@ class _Application(Starlette):
     """Viewers go to the hub without what requests pass through: each layer would wait with them, for hours."""
 
     def behind(self, door: Door) -> Self:
-        """The same application, which serves what `door` lets in."""
+        """The same application, serving only what `door` lets in."""
         self.door, self.entrance = door, Entrance(super().__call__, door)
-        self.router.redirect_slashes = False  # it would answer with an address made of the Host header
+        self.router.redirect_slashes = False  # it would answer with an address made from the Host header
         return self
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -129,5 +129,5 @@ def create_app(
         routes += demo.routes()
     rates = RequestRates(settings)
     app = _Application(routes=guarded(routes, rates), lifespan=lifespan, exception_handlers=HANDLERS)
-    app.router.default = rates.counting(app.router.default, Rate.PLAIN)  # addresses at which there is nothing
+    app.router.default = rates.counting(app.router.default, Rate.PLAIN)  # unknown paths
     return app.behind(Door.of(settings, is_private=is_private))

@@ -43,11 +43,11 @@ async def gifts(request: Request) -> Response:
 
 
 async def _prices_of(request: Request, identity: Identity | None = None) -> PriceList:
-    """The prices of the region that is asked for; who has one in the token buys there."""
+    """The prices of the requested region; a region in the token goes first, as that is where its user buys."""
     region = request.query_params.get("region", DEFAULT_REGION)
     if identity is not None and identity.region is not None:
         region = identity.region
-    if not wire.is_id(region):  # what can't be a region is nothing to ask the database
+    if not wire.is_id(region):  # what can't be a region is not worth a query
         region = DEFAULT_REGION
     return await read_prices(context_of(request).database, region, identity.user if identity else None)
 

@@ -65,12 +65,12 @@ def cacheable_json(request: Request, body: object) -> Response:
 
 
 def identity_of(request: Request) -> Identity:
-    """Who is asking: the guard has let them in by the rule of this route, which must not be a public one."""
+    """Return who is asking. The guard has let them in by this route's rule, which must not be a public one."""
     return cast("Identity", request.scope[IDENTITY])
 
 
 def identity_if_any(request: Request, rule: Rule) -> Identity | None:
-    """Who is asking a public route, where they say so with a valid token that `rule` knows; else None."""
+    """Return who is asking a public route, or None without a valid token that `rule` allows."""
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer":
         return None
@@ -107,7 +107,7 @@ def room_id_of(request: Request) -> str:
 def gift_event_of(request: Request) -> tuple[str, str]:
     """The gift in the path: its event's id, and its place `<partition>-<epoch>-<n>`.
 
-    Raises RequestError('not_found') for what is no id of this system, without a look at the ledger.
+    Raises RequestError('not_found') for anything that is not an id of this system, without asking the ledger.
     """
     public = str(request.path_params["gift_event_id"])
     place = context_of(request).event_ids.place(public)
@@ -117,7 +117,7 @@ def gift_event_of(request: Request) -> tuple[str, str]:
 
 
 def public_ref(ids: EventIds, ref: str) -> str:
-    """What a transfer belongs to, as people may see it: undone gifts were noted under their place at first."""
+    """What a transfer belongs to, as clients may see it: earlier versions noted undone gifts under their place."""
     return _UNDONE_PLACE.sub(lambda found: f"undo:{ids.of(found[1])}", ref)
 
 

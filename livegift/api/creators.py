@@ -100,7 +100,7 @@ def _public_key(key: str, ids: EventIds) -> str:
 
 
 def _key_of(cursor: str, ids: EventIds) -> str:
-    """The inverse. Raises ValueError for what can't be one."""
+    """The inverse. Raises ValueError for anything that can't be a key."""
     at, _, entry = cursor.rpartition(".")
     if not entry or entry.isdecimal():
         return cursor

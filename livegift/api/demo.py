@@ -15,7 +15,7 @@ from livegift.api.context import body_of, context_of, json_response
 from livegift.errors import ConfigError, RequestError
 from livegift.grants import grant_coins
 
-# No inline script or style, nothing from elsewhere but pictures; a page can't be framed by others.
+# No inline script or style, nothing but pictures from elsewhere; other pages can't frame these.
 SECURITY_HEADERS = [
     (
         b"content-security-policy",

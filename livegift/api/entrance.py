@@ -1,4 +1,4 @@
-"""What requests pass before any route: whose pages may ask, under which name of this server, headers for browsers."""
+"""What requests pass before any route: checks of Origin and Host, and the headers for browsers."""
 
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
@@ -14,7 +14,7 @@ from livegift.limits import PREFLIGHT_AGE_MAX_S
 from livegift.net import is_loopback
 from livegift.settings import Settings, secrets_of
 
-# Answers are data, not pages: nothing in them is run, framed or taken for another type. Pages bring their own.
+# Answers are data, not pages: nothing in them is run, framed or sniffed as another type. Pages set their own.
 HEADERS = {
     "x-content-type-options": "nosniff",
     "referrer-policy": "no-referrer",
@@ -29,8 +29,8 @@ RESPONSE_HEADERS = ("ETag", "Location", "Retry-After", "WWW-Authenticate")
 class Door:
     """Which requests are let in.
 
-    With `is_private` (`livegift dev`) only those that this machine makes to itself: a page from elsewhere can send
-    requests here too, also under a name of its own that it lets point here (DNS rebinding).
+    With `is_private` (`livegift dev`) only those from this machine under its own names: a page from elsewhere can send
+    requests here too, even under a name of its own that it points here (DNS rebinding).
     """
 
     origins: frozenset[str] = field(default_factory=frozenset)
@@ -43,13 +43,13 @@ class Door:
         return cls(frozenset(secrets_of(settings.allowed_origins)), settings.public_url, is_private)
 
     def refusal(self, scope: Scope) -> str | None:
-        """Why a request or a WebSocket is not let in, or None."""
+        """Return why a request or a WebSocket is not let in, or None."""
         headers = Headers(scope=scope)
         host, origin = headers.get("host", ""), headers.get("origin")
         if self.is_private and not self._is_ours(f"http://{host}"):
             return "The Host header names neither this machine nor LIVEGIFT_PUBLIC_URL."
         if origin is None or origin in self.origins:
-            return None  # no browser, or a page that the operator has named
+            return None  # not a browser, or a page that the operator has listed
         if self.is_private:
             is_let_in = self._is_ours(origin)
         else:
@@ -80,7 +80,7 @@ class Entrance:
     """An application behind its door."""
 
     def __init__(self, app: ASGIApp, door: Door) -> None:
-        """`app` answers what the door lets in."""
+        """`app` answers the requests that the door lets in."""
         self._door = door
         self._app = app
         if door.origins:

@@ -1,4 +1,4 @@
-"""The one place that lets requests in: each route is wrapped in what `access.ROUTES` says of it."""
+"""The one place that admits requests: each route is wrapped in the rule that `access.ROUTES` has for it."""
 
 from collections.abc import Iterable, Mapping
 from copy import copy
@@ -30,7 +30,7 @@ def methods_of(route: BaseRoute) -> list[tuple[str, str]]:
 
 
 def guarded(routes: Iterable[BaseRoute], rates: RequestRates) -> list[BaseRoute]:
-    """The same routes, each behind its rules and its rate. Raises RuntimeError for one that the table does not know."""
+    """Return the same routes, each behind its rules and rate. Raises RuntimeError for one that is not in the table."""
     kept: list[BaseRoute] = []
     for route in routes:
         unknown = [pair for pair in methods_of(route) if pair not in access.ROUTES]
@@ -72,7 +72,7 @@ class _Guard:
 
 
 def _bearer(request: Request) -> Identity:
-    """Who is asking. Raises RequestError('unauthenticated' or 'token_expired')."""
+    """Return who is asking. Raises RequestError('unauthenticated' or 'token_expired')."""
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not token:
         raise RequestError("unauthenticated", "Expected a header `Authorization: Bearer <token>`.")

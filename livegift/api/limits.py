@@ -82,7 +82,7 @@ class WalletLimits(HTTPEndpoint):
         return json_response(_public(found, identity, int(time.time() * 1000)))
 
     async def put(self, request: Request) -> Response:
-        """All three anew. What is lower counts at once, what is higher waits."""
+        """Replace all three. Lower limits take effect at once, higher ones wait."""
         identity = identity_of(request)
         body = await body_of(request, bodies.LimitsBody)
         context = context_of(request)
@@ -98,7 +98,7 @@ class WalletLimits(HTTPEndpoint):
 
 
 def _is_there(limits: Limits, wanted: Caps) -> bool:
-    """Whether that is what was asked for last: asking again must not make it wait anew."""
+    """Whether that is what was asked for last: asking again must not restart the wait."""
     return limits.version > 0 and wanted == (limits.pending if limits.pending_ms else limits.own)
 
 

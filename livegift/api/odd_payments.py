@@ -42,7 +42,7 @@ async def list_undecided(request: Request) -> Response:
 
 
 async def decide(request: Request) -> Response:
-    """`POST /v1/admin/odd-payments/{provider}/{event}/{decision}` `{why}`: refund or dismiss; again is harmless.
+    """`POST /v1/admin/odd-payments/{provider}/{event}/{decision}` `{why}`: refund or dismiss; repeating it is harmless.
 
     `refund` has the provider give that payment back, which was booked for no order; `dismiss` notes that it was settled
     by hand. A payment that an order was credited for is given back as that order.

@@ -26,7 +26,7 @@ from livegift.withdrawals import withdraw
 
 
 def _promotion(found: StoredOrder) -> dict[str, object]:
-    """Before and after: what the promotion has added or taken off, or would have."""
+    """Before and after: what the promotion adds or takes off, or would have."""
     order, promotion = found.order, found.promotion
     offered = promotion.offered if promotion else None
     bonus_before = order.bonus_coins if offered is None else offered.bonus_coins - offered.promotion_coins
@@ -47,7 +47,7 @@ def _public(found: StoredOrder) -> dict[str, object]:
         "package_id": found.package_id,
         "coins": order.coins,
         "bonus_coins": order.bonus_coins,
-        # Taken once, and given again because the money came again: a refund failed, or a dispute was won.
+        # Taken once, and given back because the money came again: a refund failed, or a dispute was won.
         "restored_coins": order.restored_coins,
         "amount": order.amount,
         "currency": order.currency,
@@ -72,7 +72,7 @@ def _region_of(identity: Identity, asked: str | None) -> str:
 def _require_fresh(identity: Identity, order: Order, settings: Settings) -> None:
     """Raise RequestError('reauthentication_required') for a large purchase without a fresh sign-in.
 
-    What is large is told in US dollars: the operator's rates go first, then those that are known approximately.
+    What counts as large is set in US cents: the operator's rates go first, then the table's approximate ones.
     """
     try:
         worth_usd_micros = usd_micros_of(order.amount, order.currency, settings.usd_micros_per_unit)
@@ -91,7 +91,7 @@ def _require_fresh(identity: Identity, order: Order, settings: Settings) -> None
 
 
 def _own_address(request: Request) -> str:
-    """Where this process listens. Never what the Host header says: whoever sends it would choose where others pay."""
+    """The address at which this process listens, never the Host header: its sender would choose where others pay."""
     host, port = request.scope["server"]
     return f"{request.url.scheme}://{f'[{host}]' if ':' in host else host}:{port}"
 

@@ -33,7 +33,7 @@ async def _receive(context: Context, name: str, headers: Mapping[str, str], body
 async def webhook(request: Request) -> Response:
     """`POST /v1/payments/{provider}/webhook`: 200 once the event is durable, however often it comes.
 
-    Also for what is none of ours: an account may sell other things, and a provider turns off an endpoint that refuses.
+    Foreign events get 200 too: an account may sell other things, and providers disable an endpoint that refuses.
     """
     body = await raw_body_of(request, WEBHOOK_BODY_BYTES_MAX)
     await _receive(context_of(request), str(request.path_params["provider"]), request.headers, body)

@@ -36,7 +36,7 @@ async def on_request_error(_: Request, error: Exception) -> Response:
 
 
 async def on_rate_limited(_: Request, error: Exception) -> Response:
-    """Too much was asked: when it may be asked again, in whole seconds too (RFC 9110, 10.2.3)."""
+    """A rate was exceeded: say when to try again, in whole seconds too (RFC 9110, 10.2.3)."""
     assert isinstance(error, RateLimitedError)  # noqa: S101 - registered for it alone
     response = problem(error.code, error.detail, retry_after_ms=error.retry_after_ms)
     response.headers["Retry-After"] = str(-(-error.retry_after_ms // 1000))
@@ -50,7 +50,7 @@ async def on_unavailable(request: Request, error: Exception) -> Response:
 
 
 async def on_refused_payment(request: Request, error: Exception) -> Response:
-    """A provider that will never take it: the same again is refused again."""
+    """The provider refuses for good: the same request would be refused again."""
     log.error("api.payment_refused", path=request.url.path, error=str(error))
     return problem("payment_refused", str(error))
 
@@ -71,12 +71,12 @@ async def on_http_exception(_: Request, error: Exception) -> Response:
 
 
 async def on_disconnect(_: Request, __: Exception) -> Response:
-    """Whoever asked has gone, or was too slow, before the body was complete: nobody reads this."""
+    """The client left, or was too slow, before the body was complete: nobody reads this response."""
     return problem("invalid", "The request's body did not come to its end.")
 
 
 async def on_exception(request: Request, error: Exception) -> Response:
-    """A mistake of ours: logged with its traceback, told without."""
+    """An internal error: the log has its traceback, the response does not."""
     log.error("api.failed", path=request.url.path, exc_info=error)
     return problem("internal")
 

@@ -45,21 +45,21 @@ class RequestRates:
         self._own = {Rate.PROBE: _buckets(PROBES_PER_S_MAX), Rate.WEBHOOK: _buckets(WEBHOOKS_PER_S_MAX)}
 
     def spend(self, rate: Rate, scope: Scope) -> None:
-        """Count a request of whoever asks, before anything else is looked at. Raises RateLimitedError."""
-        # The address that a trusted proxy names is here already: uvicorn has put it in.
+        """Count a request for its address, before anything else is checked. Raises RateLimitedError."""
+        # Behind a trusted proxy uvicorn has already replaced the proxy's address by the client's.
         address = scope["client"][0] if scope.get("client") else ""
         wait_ms = self._own.get(rate, self._requests).take(customer_of(address), UNITS[rate])
         if wait_ms:
             _refuse(rate.name.lower() if rate in self._own else "address", wait_ms, address=address)
 
     def spend_of(self, user: str, rate: Rate) -> None:
-        """Count it for the user of its token as well. Raises RateLimitedError."""
+        """Count it for its token's user as well. Raises RateLimitedError."""
         wait_ms = self._users.take(user, UNITS[rate])
         if wait_ms:
             _refuse("user", wait_ms, user=user)
 
     def counting(self, app: ASGIApp, rate: Rate) -> ASGIApp:
-        """`app`, every request to which is counted."""
+        """Return `app` with every request to it counted."""
 
         async def counted(scope: Scope, receive: Receive, send: Send) -> None:
             if scope["type"] == "http":

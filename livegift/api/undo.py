@@ -1,4 +1,4 @@
-"""Taking a dear gift back, where the viewer's region gives some time for that."""
+"""Undoing an expensive gift, where the viewer's region allows some time for that."""
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -10,7 +10,7 @@ from livegift.domain.regions import region_of
 
 
 async def undo_gift(request: Request) -> Response:
-    """`POST /v1/gifts/{gift_event_id}/undo`: the coins come back, and the gift counts nowhere any more."""
+    """`POST /v1/gifts/{gift_event_id}/undo`: the coins come back, and the gift no longer counts anywhere."""
     identity = identity_of(request)
     event_id, place = gift_event_of(request)
     context = context_of(request)

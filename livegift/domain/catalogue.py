@@ -38,7 +38,7 @@ class CoinPackage:
 
     @property
     def total_coins(self) -> int:
-        """All coins that it gives."""
+        """All coins that it gives, bonus included."""
         return self.coins + self.bonus_coins + self.promotion_coins
 
     @property
@@ -52,14 +52,14 @@ DIAMONDS_PER_COIN = 1
 USD_MICROS_PER_DIAMOND = 5_000
 DEFAULT_REGION = "US"
 
-# What a gift gets whose catalogue does not say: gifts at this price and above are single moments, tiers begin at these.
+# Defaults where the catalogue does not say: from this price up gifts are not streakable, and tiers begin at these.
 DEFAULT_ICON = "🎁"
 STREAKABLE_COINS_MAX = 500
 _TIERS_FROM_COINS = ((5_000, 3), (500, 2))
 
 
 def tier_of(coins: int) -> int:
-    """Return how large (1 to 3) a gift of that price is shown."""
+    """Return how prominently (1 to 3) a gift of that price is shown."""
     return next((tier for least, tier in _TIERS_FROM_COINS if coins >= least), 1)
 
 

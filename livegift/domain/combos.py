@@ -15,7 +15,7 @@ class StreakKey(NamedTuple):
 
     @property
     def text(self) -> str:
-        """The one line that stands for it. Users' ids may have a '|', which stands there as '!', which no id has."""
+        """Its key as one line. Users' ids may contain '|', which is written as '!' there; no id contains '!'."""
         to, user = self.to.replace("|", "!"), self.user.replace("|", "!")
         return f"{self.room}|{self.gift_id}|{to}|{int(self.anonymous)}|{user}"
 
@@ -42,7 +42,7 @@ def extend(streak: Streak | None, event_id: str, count: int, now_ms: int, timeou
 
 
 def less(streak: Streak, combo_id: str, count: int) -> Streak:
-    """The streak after `count` gifts of the streak `combo_id` were revoked; another one stays as it is."""
+    """Return the streak without `count` revoked gifts of the streak `combo_id`; any other streak is unchanged."""
     if streak.combo_id != combo_id:
         return streak
     return replace(streak, repeat_count=max(streak.repeat_count - count, 0))

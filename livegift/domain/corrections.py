@@ -15,9 +15,9 @@ Status = Literal["requested", "approved", "applied", "rejected", "refused"]
 
 
 class RevokedGift(NamedTuple):
-    """The gift that a revocation undoes. `id` is its event's, `partition` the one that has booked it.
+    """The gift that a revocation undoes. `id` is its event's, `partition` the one that booked it.
 
-    `diamonds` are those that the creator still has of it: less what was held back for a refund.
+    `diamonds` are those that the creator still has from it: less what was held back for a refund.
     """
 
     id: str

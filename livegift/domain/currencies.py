@@ -1,7 +1,7 @@
-"""Currencies as data: decimals, what one unit is worth, the steps of prices, what card payments take at least.
+"""Currencies as data: decimals, what one unit is worth, price steps, the least that a card payment can be.
 
 Decimals are those of ISO 4217. Rates are approximate (November 2026), good enough to tell a small purchase from a large
-one and to stay above a provider's least amount; no money is ever converted by them.
+one and to stay above a provider's minimum charge; no money is ever converted by them.
 """
 
 from collections.abc import Mapping
@@ -11,13 +11,13 @@ from livegift.errors import LivegiftError
 
 MICROS = 1_000_000
 USD_MICROS_PER_CENT = 10_000
-# Stripe takes half a US dollar at least, in the currency that a merchant is paid out in, and converts by its own rates
-# of the day: what is charged in another currency stays above it by this much.
+# Stripe's minimum is half a US dollar, in the currency that a merchant is paid out in, at its own rates of the day.
+# With this as our minimum, a charge in another currency stays above it.
 _LEAST_USD_MICROS = 575_000
 
 
 class CurrencyError(LivegiftError):
-    """A currency that nobody here knows, or an amount that can't be charged in it. The message says which can."""
+    """An unknown currency, or an amount that can't be charged in it. The message says what can."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class Currency:
 
     `usd_micros` is about what one unit is worth, in millionths of a US dollar. Amounts are in minor units everywhere:
     an amount that is charged is a multiple of `charge_step`, a price that looks right one of `price_step`.
-    `stripe_digits` is how many decimals Stripe's amounts have, where they are others than ISO's.
+    `stripe_digits` is how many decimals Stripe's amounts have, where that differs from ISO's.
     """
 
     code: str
@@ -58,17 +58,17 @@ XOF 1770 XPF 9740
 """
 _THREE = "BHD 2652500 IQD 763 JOD 1410400 KWD 3258000 LYD 183000 OMR 2600800 TND 340000"
 
-# Coins of less are not in use: prices go by whole units, or by more of them.
+# Smaller coins are not in use: prices are multiples of one unit, or of more.
 _PRICE_STEPS = {
     **dict.fromkeys(("HUF", "TWD", "IDR", "COP", "MGA", "INR", "RUB", "CZK", "KZT", "PKR", "LKR", "NGN"), 100),
     **dict.fromkeys(("ARS", "CRC", "KES", "TZS", "UZS", "MMK", "KHR", "LAK", "MNT", "LBP", "THB", "PHP"), 100),
     **dict.fromkeys(("KRW", "CLP", "XAF", "XOF", "XPF", "UGX"), 10),
     "VND": 100,
 }
-# Where Stripe counts otherwise than ISO 4217 does (its page on currencies, "special cases" and the list without
+# Where Stripe's decimals differ from ISO 4217's (its page on currencies, "special cases" and the list without
 # decimals): ISK and UGX have two decimals that are 0, MGA has none.
 _STRIPE_DIGITS = {"ISK": 2, "UGX": 2, "MGA": 0}
-# Stripe's own table of least charges, in ISO's minor units, where it is above about half a US dollar's worth or the
+# Stripe's own table of minimum charges, in ISO's minor units, where it is above about half a US dollar's worth or the
 # currency is what merchants are paid in.
 _STRIPE_LEAST = {
     "USD": 50, "AED": 200, "AUD": 50, "BGN": 100, "BRL": 50, "CAD": 50, "CHF": 50, "CZK": 1_500, "DKK": 250, "EUR": 50,
@@ -108,7 +108,7 @@ def currency_of(code: str) -> Currency:
 
 
 def minor_digits(code: str) -> int:
-    """How many decimals an amount has; two where nobody knows."""
+    """How many decimals an amount has; two for an unknown currency."""
     found = CURRENCIES.get(code)
     return 2 if found is None else found.minor_digits
 
@@ -121,7 +121,7 @@ def check_price(amount: int, code: str) -> None:
 
 
 def round_up(amount: int, step: int) -> int:
-    """The least multiple of `step` that is not below `amount`."""
+    """The smallest multiple of `step` that is not below `amount`."""
     return -(-amount // step) * step
 
 
@@ -140,13 +140,13 @@ def usd_micros_of(amount: int, code: str, usd_micros_per_unit: Mapping[str, int]
 
 
 def amount_of_usd(usd_micros: int, code: str) -> int:
-    """About what is worth `usd_micros`, in minor units of the currency, rounded up. Raises CurrencyError."""
+    """About as much as `usd_micros`, in minor units of the currency, rounded up. Raises CurrencyError."""
     found = currency_of(code)
     return -(-usd_micros * _ten(found.minor_digits) // found.usd_micros)
 
 
 def charge_amount_min(code: str) -> int:
-    """The least that card payments take in the currency, in minor units, with two digits. Raises CurrencyError."""
+    """The minimum card payment in the currency, in minor units, with two significant digits. Raises CurrencyError."""
     found = currency_of(code)
     if code == "USD":
         return _STRIPE_LEAST[code]
@@ -155,14 +155,14 @@ def charge_amount_min(code: str) -> int:
 
 
 def to_stripe(amount: int, code: str) -> int:
-    """What Stripe calls `amount` minor units. Raises CurrencyError for what it can't charge."""
+    """`amount` minor units as Stripe counts them. Raises CurrencyError for what it can't charge."""
     check_price(amount, code)
     found = currency_of(code)
     return amount * found.stripe_step // _ten(found.minor_digits - found.stripe_digits)
 
 
 def from_stripe(amount: int, code: str) -> int:
-    """The minor units of an amount of Stripe's. Raises CurrencyError for one that has none."""
+    """An amount of Stripe's in minor units. Raises CurrencyError when it is not a whole number of them."""
     found = currency_of(code)
     whole, rest = divmod(amount * _ten(found.minor_digits - found.stripe_digits), found.stripe_step)
     if rest:

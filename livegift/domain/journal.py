@@ -49,7 +49,7 @@ class StreakEnded(Struct, frozen=True, array_like=True, tag="streak_end"):
 
 
 class GiftRevoked(Struct, frozen=True, array_like=True):
-    """The gift that a revocation takes back, as it was sent: what its room does not count any more."""
+    """The gift that a revocation takes back, as it was sent: what its room no longer counts."""
 
     event_id: str
     room: str
@@ -65,7 +65,7 @@ class GiftRevoked(Struct, frozen=True, array_like=True):
 class WalletChanged(Struct, frozen=True, array_like=True, tag="change"):
     """A credit (`delta` > 0) or a correction (any `delta`) of a wallet, with the reason that names its other leg.
 
-    With `revokes` it gives back what a gift has cost, and the gift counts nowhere from here on.
+    With `revokes` it gives back what a gift has cost, and from here on the gift counts nowhere.
     """
 
     user: str

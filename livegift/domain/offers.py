@@ -1,4 +1,4 @@
-"""What coins cost somebody: whose prices hold in a region, and what a promotion adds to a package or takes off.
+"""What coins cost a buyer: whose prices apply in a region, and what a promotion adds to a package or takes off.
 
 A promotion is offered when the price list or an order is made, and decided when the money comes: see
 `granted` and `decided`. See docs/decisions/021.
@@ -22,14 +22,14 @@ def region_name(region: str) -> str:
 
 
 def priced_regions(region: str) -> tuple[str, ...]:
-    """Whose prices hold in `region`, the first that has any: its own, its currency's, those of `DEFAULT_REGION`."""
+    """The region whose prices apply in `region`: the first that has any of itself, its currency's, `DEFAULT_REGION`."""
     name = region_name(region)
     return tuple(dict.fromkeys((name, _PRICED_AS.get(name, name), DEFAULT_REGION)))
 
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What a promotion gives: coins on top of a package, and per cent off its price."""
+    """What a promotion gives: coins on top of a package, and a percentage off its price."""
 
     id: str
     bonus_coins: int
@@ -37,7 +37,7 @@ class Terms:
 
 
 def lowered(amount: int, currency: str, percent_off: int) -> int:
-    """A price with `percent_off`, rounded down to the currency's step, but to what cards can be charged at least."""
+    """A price with `percent_off`, rounded down to the currency's step, but not below what cards can be charged."""
     try:
         step, least = currency_of(currency).price_step, charge_amount_min(currency)
     except CurrencyError:
@@ -58,7 +58,7 @@ def with_terms(package: CoinPackage, terms: Terms) -> CoinPackage:
 
 
 def best(package: CoinPackage, running: Iterable[Terms]) -> CoinPackage:
-    """`package` under the promotion that gives most coins for the money; as it is when there is none."""
+    """`package` under the promotion that gives the most coins for the money; unchanged when there is none."""
     found = package
     for terms in running:
         other = with_terms(package, terms)
@@ -76,11 +76,11 @@ def _is_better(one: CoinPackage, other: CoinPackage) -> bool:
 
 
 def granted(status: Status, *, used: int, per_user_max: int, runs_now: bool, ran_then: bool) -> bool:
-    """Whether an order that was made under a promotion has it when its money comes.
+    """Whether an order that was made under a promotion gets it when its money comes.
 
-    Somebody who is still at the checkout has it though it ended meanwhile (`ran_then`: when the order was made). An
-    order that was declined or has expired is decided anew: only a promotion that `runs_now` counts. Either way at most
-    `per_user_max` (0: no limit) paid orders of one user have it, of which there are `used`.
+    An order at an open checkout gets it even when it ended meanwhile (`ran_then`: it ran when the order was made). An
+    order that was declined or has expired is decided again: only a promotion that `runs_now` counts. Either way at
+    most `per_user_max` (0: no limit) paid orders of one user get it; `used` of them have it so far.
     """
     in_time = runs_now or (status == "created" and ran_then)
     return in_time and (not per_user_max or used < per_user_max)

@@ -21,9 +21,9 @@ Status = Literal[
 ]
 EventKind = Literal["paid", "declined", "expired", "refunded", "disputed", "refund_failed", "dispute_won"]
 Act = Literal["sale", "refund", "chargeback", "reinstated"]
-# What came of an event: 'stale' changes nothing because something later is known, 'mismatch' has another amount,
+# The outcome of an event: 'stale' changes nothing because something later is known, 'mismatch' has another amount,
 # currency or payment than the order, 'partial' gives back only a part, 'duplicate' is a second payment: the last three
-# are for a person.
+# need an operator.
 Outcome = Literal["applied", "stale", "mismatch", "partial", "duplicate"]
 FOR_A_PERSON: frozenset[Outcome] = frozenset({"mismatch", "partial", "duplicate"})
 
@@ -63,12 +63,12 @@ class Order:
 
     @property
     def taken_coins(self) -> int:
-        """What has been taken back and not given again, as far as it is booked."""
+        """The coins taken back and not given again, as far as that is booked."""
         return self.returned_coins - self.restored_coins
 
     @property
     def round_suffix(self) -> str:
-        """What tells this round of giving the order back from those before it, in names that are used once."""
+        """What distinguishes this round of giving the order back from earlier ones, in names that are used once."""
         round_ = self.restored_coins // self.total_coins
         return f"-{round_ + 1}" if round_ else ""
 
@@ -127,8 +127,8 @@ def apply_event(order: Order, kind: EventKind, amount: int, currency: str) -> St
 def entry_booked(order: Order, delta: int, reason: str) -> Order:
     """`order` after the ledger has booked one of its wallet's entries: credited once all of them are there.
 
-    What is booked has happened: a withdrawal whose coins were taken after all goes on, though somebody was told before
-    that they were not there.
+    What is booked has happened: a withdrawal whose coins were taken after all goes on, even if the buyer was told
+    earlier that they were not there.
     """
     if delta < 0:
         taken = replace(order, returned_coins=order.returned_coins - delta)
@@ -159,9 +159,9 @@ def credit_steps(order: Order) -> tuple[WalletStep, ...]:
 
 
 def return_steps(order: Order) -> tuple[WalletStep, ...]:
-    """What takes the coins back, or gives back what was taken too much.
+    """The steps that take the coins back, or give back what was taken in excess.
 
-    It comes after all `credit_steps`, so that a credit on its way can't come later. Each round of taking and giving
+    They come after all `credit_steps`, so that a credit on its way can't come later. Each round of taking and giving
     again has refs of its own.
     """
     wanted = order.total_coins if order.status in (*REVERSED, "withdrawing") else 0
@@ -181,7 +181,7 @@ def _ref(reason: str, order: Order, round_: int) -> str:
 
 
 def order_id_of(ref: str) -> str:
-    """The order of a wallet step's ref. Ids of orders have no colons."""
+    """The id of the order in a wallet step's ref. Ids of orders have no colons."""
     return ref.partition(":")[2].partition(":")[0]
 
 
@@ -189,7 +189,7 @@ def order_id_of(ref: str) -> str:
 
 
 def begin_withdrawal(order: Order) -> Order:
-    """`order` while its coins are taken; again is harmless.
+    """`order` while its coins are taken; repeating it is harmless.
 
     Raises RequestError('order_not_paid', or 'conflict' while the coins of a refused one are on their way back).
     """
@@ -203,7 +203,7 @@ def begin_withdrawal(order: Order) -> Order:
 
 
 def coins_refused(order: Order) -> Order:
-    """`order` as it was, because its coins are not in the wallet any more."""
+    """`order` as it was, because its coins are no longer in the wallet."""
     if order.status != "withdrawing" or order.coins_are_back:
         return order
     complete = order.credited_coins >= order.total_coins
@@ -211,7 +211,7 @@ def coins_refused(order: Order) -> Order:
 
 
 def money_refused(order: Order) -> Order:
-    """`order` when the provider has refused for good to give the money back: the coins are due again."""
+    """`order` after the provider has refused for good to give the money back: the coins are due again."""
     return replace(order, status="restoring") if order.status == "withdrawing" and order.coins_are_back else order
 
 

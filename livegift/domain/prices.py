@@ -1,6 +1,6 @@
-"""What the default packages cost where: an operator's starting point, in minor units of each region's currency.
+"""Prices of the default packages by region: an operator's starting point, in minor units of each region's currency.
 
-Prices of regions whose prices are shown with tax have it in them. Each is a multiple of its currency's `price_step`.
+Where prices are shown with tax, it is included. Each price is a multiple of its currency's `price_step`.
 """
 
 from collections.abc import Mapping

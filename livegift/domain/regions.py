@@ -75,7 +75,7 @@ def region_of(country: str | None) -> Region:
 
 
 def require_time_zones() -> None:
-    """Raise ConfigError for a machine without the time zones' data: limits and their days need it."""
+    """Raise ConfigError on a machine without time-zone data: limits need it for their days."""
     for region in REGIONS.values():
         try:
             ZoneInfo(region.time_zone)

@@ -1,7 +1,7 @@
-"""Money that goes back, and comes again: disputes that are won, refunds that fail after they were made.
+"""Money that went back and came again: disputes that are won, refunds that fail after they were made.
 
-A dispute or refund has a name at the provider, by which its beginning and its end belong together in whatever order
-they are heard. Its end gives back what it took: the money in the books, and the coins (the order is `restoring`).
+A dispute or refund has a name at the provider, which ties its beginning to its end, in whatever order the two arrive.
+Its end gives back what it took: the money in the books, and the coins (the order is `restoring`).
 """
 
 from collections.abc import Iterable
@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from livegift.domain.orders import EventKind, Order, Outcome, Status, Step, apply_event
 
-# What ends a reversal -> the status that it ends.
+# The event that ends a reversal -> the status that it ends.
 REINSTATING: dict[EventKind, Status] = {"dispute_won": "charged_back", "refund_failed": "refunded"}
 
 
@@ -30,12 +30,12 @@ def rounds_of(before: Iterable[Heard]) -> int:
 def apply_reversal(
     order: Order, kind: EventKind, amount: int, currency: str, ref: str | None, before: Iterable[Heard]
 ) -> Step:
-    """As `apply_event`, for events that belong to a dispute or refund with the name `ref`."""
+    """Like `apply_event`, for events that belong to a dispute or refund with the name `ref`."""
     noted = list(before)
     if kind in REINSTATING:
         return _reinstate(order, kind, amount, currency, ref, noted)
     if kind == "disputed" and ref and ("dispute_won", ref) in {heard[:2] for heard in noted}:
-        # Its end has overtaken its beginning; or money that had come again is taken once more: a person has to look.
+        # Its end has overtaken its beginning; or money that had come again is taken once more: an operator decides.
         began = any(heard[:2] == ("disputed", ref) for heard in noted)
         return Step(order, (), "mismatch" if began else "stale")
     return apply_event(order, kind, amount, currency)
@@ -49,7 +49,7 @@ def _reinstate(order: Order, kind: EventKind, amount: int, currency: str, ref: s
     if amount < order.amount:
         return Step(order, (), "partial")
     if order.status != REINSTATING[kind]:
-        # Another reversal came first; a refund that fails although nothing was given back is for a person.
+        # Another reversal came first; a refund that fails although nothing was given back is for an operator.
         return Step(order, (), "stale" if kind == "dispute_won" else "mismatch")
     disputes = {heard.ref for heard in noted if heard.kind == "disputed"}
     won = {heard.ref for heard in noted if heard.kind == "dispute_won"}
@@ -66,7 +66,7 @@ def _reinstate(order: Order, kind: EventKind, amount: int, currency: str, ref: s
 
 
 def _is_refunded(noted: list[Heard]) -> bool:
-    """Whether the money was given back, also while a dispute had it, and that has not failed since."""
+    """Whether the money was given back (even while a dispute had it), and that has not failed since."""
     failed = [n for n, heard in enumerate(noted) if heard.kind == "refund_failed" and heard.outcome == "applied"]
     since = noted[failed[-1] + 1 if failed else 0 :]
     return any(heard.kind == "refunded" and heard.outcome in ("applied", "stale") for heard in since)

@@ -53,7 +53,7 @@ class GiftSend(Struct, frozen=True):
 class Change:
     """A credit or a correction: `delta` coins, signed. Only `overdraw` may lead below zero.
 
-    One that `revokes` a gift of the user takes it out of its streak as well, where that still goes on.
+    One that `revokes` a gift of the user also takes it out of its streak, if that is still open.
     """
 
     user: str
@@ -129,7 +129,7 @@ class Remembered:
 
 @dataclass(frozen=True, slots=True)
 class Wallet:
-    """Spendable coins. `seq` counts the changes, without holes. `frozen` is an operator's word."""
+    """Spendable coins. `seq` counts the changes without gaps. `frozen` is set by operators only."""
 
     balance: int = 0
     seq: int = 0
@@ -140,7 +140,7 @@ class Wallet:
 
     @property
     def is_frozen(self) -> bool:
-        """Whether it sends nothing: below zero as well, until that is paid up."""
+        """Whether it can't send: frozen, or below zero until that is paid up."""
         return self.frozen or self.balance < 0
 
 

@@ -180,10 +180,10 @@ def taken_back_legs(added: Matched, partition: int, creator: str) -> tuple[Trans
 
 
 def take_back(match: Match, added: Matched, revocation: str) -> Step:
-    """A gift was revoked: what was added to it is in the budget again, or due to the sponsor when the match is over.
+    """Apply that a gift was revoked: what was added to it is in the budget again, or due to the sponsor.
 
-    Where the sponsor has got too much back already (see `give_back`), this makes good the operator's loss first. The
-    transfers of `taken_back_legs` are the caller's. Raises ValueError for more than the match has used.
+    Where the sponsor has got too much back already (see `give_back`), this covers the operator's loss first. The
+    caller makes the transfers of `taken_back_legs`. Raises ValueError for more than the match has used.
     """
     if added.coins > match.used_coins or added.diamonds > match.used_diamonds:
         raise ValueError(f"match {match.id}: {added} can't be taken back, only {match.used_coins} coins were used")

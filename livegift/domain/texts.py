@@ -1,9 +1,9 @@
-"""Texts as people paste them: what of them can be seen, and what a spreadsheet would make of them."""
+"""Texts as people paste them: which parts are visible, and what a spreadsheet would make of them."""
 
 import re
 import unicodedata
 
-# Letters (by their category) that are drawn as nothing: the fillers of Hangul, the empty pattern of Braille.
+# Characters whose category says letter or symbol, but which show nothing: Hangul's fillers, Braille's empty pattern.
 _DRAWN_AS_NOTHING = frozenset("\u115f\u1160\u3164\uffa0\u2800")
 # Joiners and variation selectors hold emoji and some scripts together; all other format characters are invisible
 # or turn the direction of the text around them.
@@ -30,7 +30,7 @@ def _is_visible(char: str) -> bool:
 def visible(text: str, length_max: int) -> str:
     """Return `text` as it can be shown, in at most `length_max` characters; empty when nothing would be seen.
 
-    Control characters, halves of characters and what turns the direction of text are left out, spaces put together.
+    Control characters, halves of characters and direction marks are left out; runs of spaces become one.
     """
     kept = "".join(char for char in _SPACE.sub(" ", text) if _is_kept(char)).strip()[:length_max].strip()
     return kept if any(map(_is_visible, kept)) else ""
@@ -39,7 +39,7 @@ def visible(text: str, length_max: int) -> str:
 def is_changed_by_spreadsheets(text: str) -> bool:
     """Whether a spreadsheet that opens a CSV file would take `text` for a formula, a number, a date or a truth value.
 
-    What begins with a letter is text, months apart.
+    What begins with a letter is text, except for months.
     """
     if not text:
         return False
@@ -52,6 +52,6 @@ def marked(text: str) -> str:
 
 
 def unmarked(text: str) -> str:
-    """Return what `marked` was called with, also for a file that was never marked."""
+    """Return what `marked` was called with; unmarked text is returned unchanged."""
     bare = text.removeprefix(TEXT_MARK)
     return bare if is_changed_by_spreadsheets(bare) else text

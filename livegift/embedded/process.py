@@ -30,7 +30,7 @@ SIGNAL_REPEAT_S = 0.25
 PROBE_TIMEOUT_S = 10.0  # `--version` and the like
 PORT_ATTEMPTS_MAX = 5
 PORT_MAX = 65_535
-LOG_BYTES_MAX = 16 * 1024 * 1024  # a longer log is put aside, one generation is kept
+LOG_BYTES_MAX = 16 * 1024 * 1024  # a longer log is rotated, one generation is kept
 LOG_TAIL_LINES = 15
 
 Source = Literal["path", "wheel"]
@@ -63,7 +63,7 @@ def try_run(command: Sequence[str | Path], timeout_s: float) -> tuple[bool, str]
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             env=_environment(),
-            start_new_session=True,  # Ctrl-C in a terminal is for us: what has begun is finished, then we stop
+            start_new_session=True,  # Ctrl-C in a terminal is for us: we finish what has begun, then stop
             timeout=timeout_s,
             check=False,
         )
@@ -117,9 +117,9 @@ def write_private(path: Path, text: str) -> None:
 
 
 def bound_log(log: Path, bytes_max: int = LOG_BYTES_MAX) -> None:
-    """Put a log aside that has grown beyond `bytes_max`, as `<name>.1`, which replaces an earlier one.
+    """Rotate a log that has grown beyond `bytes_max` to `<name>.1`, which replaces an earlier one.
 
-    Who appends to it need not know, and goes on at its new beginning. Lines that are written meanwhile may be lost.
+    Processes that append to it need not know, and go on at its new beginning. Lines written meanwhile may be lost.
     """
     if log.exists() and log.stat().st_size > bytes_max:
         shutil.copyfile(log, log.with_name(log.name + ".1"))

@@ -135,7 +135,7 @@ def _mend(binary: Path, data_dir: Path) -> None:
     """Cut an append-only file that ends in the middle of a command, as a power failure leaves it, to what is whole.
 
     Redis would do that by itself (`aof-load-truncated yes`), but within a transaction it leaves the beginning of it in
-    the file, which the start after the next one runs as if it were whole. `redis-check-aof` cuts the transaction off.
+    the file, which the restart after the next one runs as if it were whole. `redis-check-aof` cuts the transaction off.
     Any redis-server is that program, too, under its name.
     """
     manifest = data_dir / "redis" / "appendonlydir" / "appendonly.aof.manifest"

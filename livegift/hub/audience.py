@@ -1,4 +1,4 @@
-"""Who looks on at a room, and what each of them has got."""
+"""A room's viewers, and what each of them has got."""
 
 from collections.abc import Collection
 
@@ -56,7 +56,7 @@ class Audience:
         viewer.lag()
 
     def take_behind(self, viewer: Viewer) -> Known | None:
-        """What a viewer who did not keep up has got; it is to be admitted anew."""
+        """What a viewer who did not keep up has got; it has to be admitted again."""
         return self._behind.pop(viewer, None)
 
     def ahead_of(self, seq: int) -> set[Viewer]:

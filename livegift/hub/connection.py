@@ -124,7 +124,7 @@ class Connection(Giving):
             return None
         try:
             work = self._run(command, self._sender)
-        except Exception:  # a fault of ours: it is told, so that nobody waits for ever
+        except Exception:  # an internal error: it is answered, so that nobody waits for ever
             log.exception("connection.command_failed")
             self._on_fault(command)
             return None
@@ -196,7 +196,7 @@ class Connection(Giving):
         costly: TokenBucket | None = None,
         room: str | None = None,
     ) -> bool:
-        """Count one command, and one of its own kind where that is `costly`; answer it when that is too much."""
+        """Count a command, a costly one also in the budget of its kind; answer it when that is too much."""
         wait_ms = self._bucket.take() or (self._user_bucket.take() if self._user_bucket else 0)
         if wait_ms == 0 and costly is not None:
             wait_ms = costly.take()
@@ -210,7 +210,7 @@ class Connection(Giving):
         # Not a rejection, which would say that nothing was charged: nobody has looked whether this ref was accepted.
         about = {} if ref is None else {"ref": ref, "outcome": "unknown"}
         if room is not None:
-            about["room"] = room  # else nobody who joins several knows which one to ask for again
+            about["room"] = room  # otherwise a client that joins several can't tell which one to retry
         self._answer(command_id, wire.error_frame("rate_limited", retry_after_ms=wait_ms, **about))
         return False
 
@@ -227,7 +227,7 @@ class Connection(Giving):
             is_known = error.code == "forbidden"
             self._outlet.close(Close.FORBIDDEN if is_known else Close.UNAUTHENTICATED, error.detail[:100])
             return
-        # Overlays' tokens are in addresses that people show: no wallet for them.
+        # Overlays' tokens are in addresses that streams show: no wallet for them.
         has_wallet = access.may(access.WALLET, identity)
         if self._sender is not None:
             before = self._sender.identity

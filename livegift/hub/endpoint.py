@@ -45,7 +45,7 @@ async def serve(websocket: WebSocket, services: Services) -> None:
             await _serve_plain(websocket, services, address)
     finally:
         if isinstance(direct, DirectProtocol):
-            direct.when_gone(gone)  # it counts until its socket is free
+            direct.when_gone(gone)  # it counts until its socket is closed
         else:
             gone()
 

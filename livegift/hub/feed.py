@@ -70,7 +70,7 @@ class RoomFeed:
         self._target = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self._serving = self._catching_up = False
-        self._over: wire.SnapshotHeader | None = None  # everybody is about to get this state anew
+        self._over: wire.SnapshotHeader | None = None  # everybody is about to get this new state
 
     def _start(self, name: str, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work, name=f"{name} {self.room}")
@@ -86,7 +86,7 @@ class RoomFeed:
 
     @property
     def is_idle(self) -> bool:
-        """Whether nobody looks on or is about to."""
+        """Whether the room has no viewers, and none are joining."""
         return not self.present and not self._joiners and not self._serving
 
     @property
@@ -143,7 +143,7 @@ class RoomFeed:
             self._target = 0
 
     def _start_over(self, header: wire.SnapshotHeader) -> None:
-        """The log does not reach back, or the room began anew: everybody gets the state as it is now."""
+        """The log does not reach back, or the room has restarted: everybody gets the current state."""
         log.warning(
             "room.gap",
             room=self.room,

@@ -29,7 +29,7 @@ class Viewer(Protocol):
 
 
 class Known(NamedTuple):
-    """What a viewer has got of a room, and the `id` of the join that has no answer yet, if it had one."""
+    """What a viewer has got of a room, and the `id` of the join that is not answered yet, if it had one."""
 
     epoch: int | None
     seq: int | None

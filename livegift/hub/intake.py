@@ -1,7 +1,7 @@
-"""What a client sends, on the direct way: whole frames, so many a turn of the loop, within a budget.
+"""What a client sends, on the direct way: whole frames, a limited number per turn of the loop, within a budget.
 
 Text goes to the listener at once, pings are answered here, `websockets`' parser gets every other frame. Reading stops
-while the other side does not read itself, and while more waits than should.
+while the other side does not read, and while too much waits to be handled.
 """
 
 from typing import Any, ClassVar, Protocol
@@ -31,13 +31,13 @@ from livegift.limits import (
     ODD_READ_BYTES_MAX,
 )
 
-# Why nothing is read at the moment: there is nobody to read for, commands wait, the other side does not read, there
-# is more than one turn of the loop may take.
+# Why nothing is read at the moment: there is no listener, commands wait, the other side does not read, there is more
+# than one turn of the loop may take.
 EARLY, COMMANDS, FULL, TURN = 1, 2, 4, 8
 
 
 class Listener(Protocol):
-    """Who attaches to a connection. Called from the event loop's callbacks, so none of it may block or raise."""
+    """The listener of a connection. Called from the event loop's callbacks, so none of it may block or raise."""
 
     def on_text(self, text: str) -> None:
         """A text message has come."""
@@ -49,7 +49,7 @@ class Listener(Protocol):
         """What was written has gone out, after `is_full`."""
 
     def on_flood(self, why: str) -> None:
-        """More comes than a connection may send; the listener closes it."""
+        """The connection sends more than it may; the listener closes it."""
 
 
 class Intake(WebSocketsSansIOProtocol):
@@ -70,14 +70,14 @@ class Intake(WebSocketsSansIOProtocol):
         self._awaits_pong = False
         self._discarded_bytes = 0
 
-    # --- What the writing side does -----------------------------------------------------------------------------------
+    # --- Used by the writing side -----------------------------------------------------------------------------------
 
     def close_now(self, code: int, reason: str) -> None:
         """Say goodbye."""
         raise NotImplementedError
 
     def _answer_ping(self) -> None:
-        """Answer the newest ping, if there is one and room for that."""
+        """Answer the newest ping, if there is one and the buffer has room."""
         raise NotImplementedError
 
     # --- Going on and waiting -----------------------------------------------------------------------------------------
@@ -148,7 +148,7 @@ class Intake(WebSocketsSansIOProtocol):
             self._flooded("more frames came than any client sends")
 
     def _keep(self, data: bytes, at: int, end: int | None, frames: int) -> None:
-        """The beginning of a frame, which waits for its end if that may come."""
+        """Keep the beginning of a frame until its end comes, if the frame is allowed."""
         if end is not None and end - at > self.config.ws_max_size + HEADER_BYTES_MAX:
             self._parse(data[at:])  # which refuses it before all of it has come
             return
@@ -157,10 +157,10 @@ class Intake(WebSocketsSansIOProtocol):
             self._flooded("frames come in too many pieces")
 
     def _take_other(self, data: bytes, at: int, end: int) -> None:
-        """Anything but a plain text message: pings and pongs are seen to here, `websockets` gets the rest."""
+        """Handle anything but a plain text message: pings and pongs here, `websockets` gets the rest."""
         is_pong = is_control(data, at, PONG)
         if is_pong and self._awaits_pong:
-            self._awaits_pong = False  # `_heard` is all that it says
+            self._awaits_pong = False  # a pong says nothing beyond `_heard`
         elif not carries_message(data[at]) and not self._budget.spend_odd():
             self._flooded("too many pings or pieces of messages came")
         elif is_control(data, at, PING):
@@ -169,7 +169,7 @@ class Intake(WebSocketsSansIOProtocol):
             self._parse(data[at:end])
 
     def _parse(self, data: bytes) -> None:
-        """Let uvicorn and `websockets` see to it, whose answers go through the transport."""
+        """Leave it to uvicorn and `websockets`, whose answers go through the transport."""
         super().data_received(data)
 
     def _flooded(self, why: str) -> None:
@@ -185,12 +185,12 @@ class Intake(WebSocketsSansIOProtocol):
         try:
             text = unmasked(data, at, end).decode()
         except UnicodeDecodeError:
-            self._parse(data[at:end])  # which knows what to say to that
+            self._parse(data[at:end])  # which knows the right answer
             return
         listener.on_text(text)
 
     def _discard(self, data: bytes) -> None:
-        """After our close frame nothing matters but the other side's, and little is read until then."""
+        """After our close frame only the other side's close frame matters, and little is read until it comes."""
         self._discarded_bytes += len(data)
         data, self._rest = (self._rest + data)[:CLOSE_DISCARD_BYTES_MAX], b""
         at = 0
@@ -205,7 +205,7 @@ class Intake(WebSocketsSansIOProtocol):
             self._read_or_not()
 
     def handle_cont(self, event: Frame) -> None:
-        """A piece of a message, of which there may be only so many."""
+        """Count a piece of a message, whose number is limited."""
         if len(self.frames) < FRAGMENTS_PER_MESSAGE_MAX:
             super().handle_cont(event)
         elif not self.close_sent:

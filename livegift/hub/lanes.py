@@ -1,4 +1,4 @@
-"""What a viewer is shown of a rush: the dear gifts all, of the others as many as the eye can follow.
+"""What a viewer is shown of a rush: every expensive gift, and as many of the others as the eye can follow.
 
 Lane 1 is always shown: ends of streaks, gifts from a set value up, revocations, the room's state, matches. In lane 2,
 the other gifts, those of one streak become one event when there are more than the room's cap, and then the cheapest

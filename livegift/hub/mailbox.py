@@ -1,4 +1,4 @@
-"""In the place of what uvicorn's own `receive` and `send` wait for, once a connection goes the direct way."""
+"""Stand-ins for what uvicorn's own `receive` and `send` wait for, once a connection goes the direct way."""
 
 import asyncio
 
@@ -6,7 +6,7 @@ from uvicorn._types import ASGIReceiveEvent
 
 
 class Mailbox:
-    """What an idle connection needs of an `asyncio.Queue`, which has four deques of 700 bytes: one reader, the end."""
+    """The part of an `asyncio.Queue` that an idle connection needs, without its four deques of 700 bytes."""
 
     __slots__ = ("_messages", "_reader")
 
@@ -33,7 +33,7 @@ class Mailbox:
 
 
 class NoFlowControl:
-    """In the place of the event that uvicorn's own `send` waits for, which is not used any more."""
+    """A stand-in for the event that uvicorn's own `send` waits for, which is no longer used."""
 
     __slots__ = ()
 

@@ -140,7 +140,7 @@ class DirectProtocol(Intake):
         self._end(code, reason)
 
     def _end(self, code: int, reason: str) -> None:
-        """Send the close frame that `websockets` has made, and take nothing more but the other side's."""
+        """Send the close frame that `websockets` has made; from then on accept only the other side's."""
         self.tap.send(b"".join(self.conn.data_to_send()))
         self.close_sent = True
         self.tap.shut()
@@ -149,7 +149,7 @@ class DirectProtocol(Intake):
         self._rest, self._holds = b"", 0
         self._read_or_not()
         # To close while something is unread would reset the connection, and the other side might never see the code.
-        # So it is told that nothing follows, and closes itself; without a timer uvicorn would close at once.
+        # So we send the end of the stream, and the other side closes; without a timer uvicorn would close at once.
         self.close_timer = self.loop.call_later(CLOSE_LINGER_S, self.transport.abort)
         if self.transport.can_write_eof():
             self.transport.write_eof()
@@ -200,7 +200,7 @@ class DirectProtocol(Intake):
             return  # there is a timer
         before, self._left_bytes = self._left_bytes, self.buffered_bytes
         if not self._heard and self._left_bytes >= before:
-            # No pong to the last ping, nor does it take what it was sent: nobody is there to take a close frame.
+            # It answered no ping and reads nothing of what was sent: nobody is there to read a close frame.
             self.transport.abort()
             return
         self._heard = False
@@ -216,13 +216,13 @@ class DirectProtocol(Intake):
         self._open_tap()
 
     def _answer_ping(self) -> None:
-        """RFC 6455, 5.5.3: of several pings the newest may be answered alone; once there is room for that."""
+        """Answer the newest ping once there is room: of several, only that one has to be (RFC 6455, 5.5.3)."""
         if self._asked is not None and not self.is_full and self.is_open:
             self.tap.send(pong_frame(self._asked))
             self._asked = None
 
     def handle_parser_exception(self) -> None:
-        """What came is against the protocol's rules."""
+        """What came breaks the protocol's rules."""
         close = self.conn.close_sent
         if close is not None and not self.close_sent:
             self._flush()  # answers to what came before it

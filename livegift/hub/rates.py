@@ -33,7 +33,7 @@ class TokenBucket:
         self._at = clock()
 
     def take(self, units: int = 1) -> int:
-        """0 when so many may pass, else in how many milliseconds they may (if the burst is not less than that)."""
+        """Return 0 when so many may pass now, else the milliseconds until they may (if the burst is large enough)."""
         if self._rate == 0:
             return 0
         now = self._clock()
@@ -46,9 +46,9 @@ class TokenBucket:
 
 
 class Buckets:
-    """A bucket for each key, such as an address. At most `most` of them, those that were asked for last.
+    """A bucket for each key, such as an address. At most `most` are kept, the most recently used ones.
 
-    Who was forgotten begins with a full one. That helps nobody who would have to send from as many addresses first.
+    A forgotten key begins with a full bucket. To exploit that, one would have to send from as many addresses first.
     """
 
     def __init__(self, rate: float, burst: float, most: int = RATE_BUCKETS_MAX) -> None:
@@ -57,7 +57,7 @@ class Buckets:
         self._buckets: OrderedDict[str, TokenBucket] = OrderedDict()
 
     def take(self, key: str, units: int = 1) -> int:
-        """As `TokenBucket.take`, from the bucket of `key`."""
+        """Like `TokenBucket.take`, from the bucket of `key`."""
         if self._rate == 0:
             return 0
         bucket = self._buckets.get(key)
@@ -76,16 +76,16 @@ class Buckets:
 
 
 class FrameBudget:
-    """What one connection may send, whatever it says: reads, frames and their bytes; less of what carries no message.
+    """What one connection may send, whatever it contains: reads, frames, bytes; less of what carries no message.
 
     Clients of this server send whole messages, a few a second. Control frames, fragments and bytes that come one by
-    one cost more than they say, and reach no rate of commands.
+    one cost more than they carry, and don't count as commands.
     """
 
     __slots__ = ("_all", "_odd")
 
     def __init__(self, commands_per_s_max: int) -> None:
-        """By the rate of commands; 0 leaves only the limit of what carries no message."""
+        """Derive the budget from the rate of commands; 0 leaves only the limit on what carries no message."""
         self._all = TokenBucket(FRAME_UNITS_PER_COMMAND * commands_per_s_max)
         self._odd: TokenBucket | None = None
 
@@ -104,7 +104,7 @@ class Admission:
     """Who may connect. A maximum of 0 is none."""
 
     def __init__(self, *, connections_max: int, per_address_max: int, per_s_max: int, address_per_s_max: int) -> None:
-        """All for this process. Where addresses have no limit they have no rate either: all may come through one."""
+        """The rates of this process. Addresses without a limit have no rate either: all clients may share one."""
         self._connections_max = connections_max
         self._per_address_max = per_address_max
         self._bucket = TokenBucket(per_s_max)

@@ -48,7 +48,7 @@ class Sender:
         return self._prepared(command, room, verdict)
 
     def limit(self, limit: Exceeded) -> dict[str, object]:
-        """Which limit it was, and when it begins anew."""
+        """Which limit it was, and when it resets."""
         now = self._windows
         ends = {} if now is None else {"day": now.day_ends_ms, "month": now.month_ends_ms}
         return {**limit._asdict(), "resets_ms": ends.get(limit.kind)}
@@ -92,7 +92,7 @@ class Sender:
         return gift, Display(user_json, self._directory.details(to, to_name, kind), message)
 
     def _windows_now(self) -> Windows:
-        """Day and month of this viewer; looked up anew when the day is over."""
+        """Day and month of this viewer; looked up again when the day is over."""
         now_ms = int(time.time() * 1000)
         found = self._windows
         if found is None or now_ms >= found.day_ends_ms:

@@ -16,10 +16,10 @@ from livegift.store.wallets import Wallets
 
 
 class Drainable(Protocol):
-    """A connection, as the hub's end sees it."""
+    """A connection, as the hub sees it when it stops."""
 
     def drain(self, window_s: float) -> None:
-        """Tell when to come back, and close then."""
+        """Say when to come back, then close."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -106,7 +106,7 @@ class Sessions:
             self._resync(root)
 
     def _resync(self, root: str) -> None:
-        """The partition was armed anew, or messages were missed: compare what its users here were told."""
+        """The partition was armed again, or messages were missed: compare what its users here were told."""
         if root not in self._resyncing:
             task = self._resyncing[root] = asyncio.create_task(self._compare(root), name=f"resync {root}")
             task.add_done_callback(lambda _: self._resyncing.pop(root, None))

@@ -145,7 +145,7 @@ async def touched_users(connection: AsyncConnection, partition: int, after: Posi
 
 
 async def debtors_to_thaw(connection: AsyncConnection, partition: int) -> list[str]:
-    """The users whom an earlier version may have frozen because they were below zero; told once, see `begin_epoch`."""
+    """Users whom an earlier version may have frozen for being below zero; returned only once, see `begin_epoch`."""
     return [row.user_id for row in await connection.execute(_DEBTORS, {"partition": partition})]
 
 
@@ -226,7 +226,7 @@ async def forget_streak_ends(database: Database, before_ms: int) -> None:
 
 
 async def next_room_epoch(database: Database) -> int:
-    """A number above all before, for the rooms of a node that has started anew.
+    """A number above all before, for the rooms of a node that has restarted.
 
     The clock only helps a ledger that was set back not to give a number twice; in between rooms count on by themselves.
     """

@@ -37,9 +37,9 @@ class Package:
 
 @dataclass(frozen=True, slots=True)
 class Promotion:
-    """Bonus coins on a package, or per cent off its price, from `starts_at` until `ends_at`.
+    """Bonus coins on a package, or a percentage off its price, from `starts_at` until `ends_at`.
 
-    Everywhere without a `region`, 0 uses: no limit.
+    Without a `region` it holds everywhere; `per_user_max` 0 means no limit.
     """
 
     id: str
@@ -70,7 +70,7 @@ async def read_gifts(database: Database) -> list[GiftKind]:
 class PriceList:
     """What is sold in a region, smallest first, each package with the best promotion that runs now.
 
-    `priced_region` is the region whose prices those are, None when nothing is sold.
+    `priced_region` is the region whose prices apply, None when nothing is sold.
     """
 
     region: str
@@ -79,7 +79,7 @@ class PriceList:
 
 
 async def read_prices(database: Database, region: str, user: str | None = None) -> PriceList:
-    """What coins cost in `region`; for `user` without the promotions that were used up."""
+    """What coins cost in `region`; for `user`, without the promotions that this user has used up."""
     packages, prices = tables.coin_packages, tables.package_prices
     names = priced_regions(region)
     query = (
@@ -103,7 +103,7 @@ async def read_prices(database: Database, region: str, user: str | None = None) 
 
 
 async def _running(connection: AsyncConnection, region: str, user: str | None) -> dict[str, list[Terms]]:
-    """The promotions that run in `region` now, by package; for `user` those of which something is left."""
+    """The promotions that run in `region` now, by package; for `user`, only those that are not used up."""
     query = select(promotions).where(
         promotions.c.region.is_(None) | (promotions.c.region == region),
         promotions.c.starts_at <= func.now(),
@@ -156,7 +156,7 @@ async def _put_gift(connection: AsyncConnection, kind: GiftKind, *, active: bool
 
 
 async def put_package(database: Database, package: Package, actor: str) -> None:
-    """Add a package or change it, with all its prices anew."""
+    """Add a package or change it; its prices are all replaced."""
     packages, prices = tables.coin_packages, tables.package_prices
     values = {"coins": package.coins, "bonus_coins": package.bonus_coins, "active": package.active}
     rows = [

@@ -1,4 +1,4 @@
-"""Rooms of versions before decisions 019 and 020: their ranks are made anew from the ledger, once."""
+"""Rooms left by versions before decisions 019 and 020: their ranks are rebuilt from the ledger, once."""
 
 import asyncio
 import re
@@ -37,7 +37,7 @@ _OLDER_EVENT = re.compile(
 
 
 def with_public_ids(event: bytes, ids: EventIds) -> bytes:
-    """A gift's event as it is shown since decision 020; one that is so already stays as it is."""
+    """A gift's event as it is shown since decision 020; unchanged when it has that form already."""
     found = _OLDER_EVENT.match(event)
     if found is None:
         return event
@@ -77,7 +77,7 @@ class OlderRoomRecovery:
             self._ended = rest + await self._convert(some)
 
     async def _convert(self, names: Sequence[str]) -> list[str]:
-        """Convert those of the rooms that are older; returns those that have to wait."""
+        """Convert those of the rooms that have an older form; returns those that have to wait."""
         late: list[str] = []
         turns = asyncio.Semaphore(OLDER_ROOMS_AT_ONCE)
         key: bytes | None = None

@@ -121,7 +121,7 @@ class RoomRecovery:
     # --- Before a node's rooms publish --------------------------------------------------------------------------------
 
     async def open_gates(self) -> None:
-        """Open the gate of each node that has started anew. Raises StoreUnavailableError, LedgerUnavailableError."""
+        """Open the gate of each node that has restarted. Raises StoreUnavailableError, LedgerUnavailableError."""
         for node in self._store.nodes:
             if not await self._rooms.gate(node):
                 await settle_file(node)
@@ -132,7 +132,7 @@ class RoomRecovery:
         await self._older.convert_ended()
 
     async def close_gates(self) -> None:
-        """Have the rooms of all nodes compared, whether they have started anew or not."""
+        """Have the rooms of all nodes compared, whether they have restarted or not."""
         for node in self._store.nodes:
             await self._rooms.close_gate(node)
 
@@ -164,7 +164,7 @@ class RoomRecovery:
                 n = await self._reach(p, state.reach_n, behind, at, bases.get(p, {}))
                 back_to[p] = position_at(n, bases.get(p, {}))
             elif state is not None and p in stopped:
-                # Nothing of it counts before it is armed anew, and then the rooms are looked at.
+                # Nothing of it counts before it is armed again, and then the rooms are compared.
                 lives[p] = Life(state.epoch + 1, 0)
             else:
                 raise StoreUnavailableError(f"partition {p} is to be armed or booked first", executed=False)

@@ -270,7 +270,7 @@ class Store:
         return self._nodes[name]
 
     async def refresh(self) -> None:
-        """Learn a cluster's layout anew (at most once a second). Raises StoreUnavailableError."""
+        """Refresh a cluster's layout (at most once a second). Raises StoreUnavailableError."""
         now = asyncio.get_running_loop().time()
         if not self.is_cluster or now - self._refreshed_at < REFRESH_PERIOD_S:
             return

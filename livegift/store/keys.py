@@ -95,7 +95,7 @@ def room_gifters(room: str) -> str:
 
 
 def partition_channel(root: str) -> str:
-    """The channel that says when a partition was armed anew: wallets may have another balance since."""
+    """The channel that says when a partition was armed again: wallets may have another balance since."""
     return f"{root}:armed"
 
 

@@ -1,4 +1,4 @@
-"""Rooms in Redis: what was published, how it stands, who looks on."""
+"""Rooms in Redis: what was published, totals and ranks, viewers."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -80,7 +80,7 @@ class Share:
 class Gifter:
     """What a user has given in a room: gifts that count, and the coins of those that were not anonymous.
 
-    `reached_ms` is when the last of those was sent (0: none). Of equals who was there first stands first.
+    `reached_ms` is when the last of those was sent (0: none). Equals are ranked by who got there first.
     """
 
     user: str
@@ -100,7 +100,7 @@ class Totals:
 
 
 def revoked_gift(event_id: str, combo_id: str, count: int) -> bytes:
-    """What a revocation has as `body`: the gift's event and its streak as clients know them, and how many it was."""
+    """The `body` of a revocation: the ids of the gift's event and streak as clients know them, and its count."""
     return f"{event_id} {combo_id} {count}".encode()
 
 
@@ -259,7 +259,7 @@ class Rooms:
         return None if revoked < 0 else revoked
 
     async def gifters(self, room: str) -> dict[str, Gifter]:
-        """Everybody who is a gifter of a room, and was one all the while this takes. Raises StoreUnavailableError."""
+        """Everybody who is a gifter of a room for as long as this takes. Raises StoreUnavailableError."""
         root = keys.room_root(room)
         found: dict[str, Gifter] = {}
         cursor = b"0"

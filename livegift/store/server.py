@@ -30,10 +30,10 @@ async def memory_share(node: Node) -> float:
 
 
 async def settle_file(node: Node) -> None:
-    """Have a node that has just started write its append-only file anew, if it may have loaded a torn one.
+    """Have a node that has just started rewrite its append-only file, if it may have loaded a torn one.
 
     With `aof-load-truncated yes` Redis (7 and 8) cuts a file that ends within a transaction after the last whole
-    command and leaves the transaction open: the start after the next one runs its beginning as if it were whole. With
+    command and leaves the transaction open: the restart after the next one runs its beginning as if it were whole. With
     `no` it refuses to start on such a file, and `redis-check-aof --fix` cuts it in the right place.
     Raises StoreUnavailableError.
     """

@@ -1,6 +1,6 @@
 """One connection that sends all it can, again and again: `python -m loadtests.clients.flood ADDRESS KIND SECONDS`.
 
-Closed, it connects anew. Prints how often that was, how many bytes it got rid of, and the close codes, as JSON.
+When closed it connects again. Prints as JSON how often that was, how many bytes were sent, and the close codes.
 """
 
 import json

@@ -19,7 +19,7 @@ _UNFINISHED = (
 
 
 def upgrade() -> None:
-    """Add the columns, widen the check, and build the partial index anew."""
+    """Add the columns, widen the check, and rebuild the partial index."""
     op.add_column("orders", sa.Column("restored_coins", sa.BigInteger(), nullable=False, server_default=sa.text("0")))
     op.add_column("orders", sa.Column("withdrawn", sa.Boolean(), nullable=False, server_default=sa.text("false")))
     op.drop_constraint(op.f("ck_orders_status"), "orders")
