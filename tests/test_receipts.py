@@ -74,5 +74,5 @@ def test_prices_in_money_and_what_reaches_the_creator(system: System) -> None:
     assert (gifts["confetti"]["amount"], gifts["confetti"]["currency"]) == (199, "USD")
     assert gifts["rose"]["amount"] == 2, "1.99 cents, rounded up"
     rates = system.http("GET", "/v1/rates")[1]
-    package = next(p for p in rates["packages"] if p["id"] == "coins-100")
+    package = next(p for p in rates["packages"] if (p["id"], p["region"]) == ("coins-100", "US"))
     assert (package["payout_usd_micros"], package["creator_share_ppm"]) == (500_000, 251_256)

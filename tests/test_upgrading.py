@@ -76,7 +76,8 @@ async def make_older(system: InProcess, room: str) -> None:
 
 
 async def upgrade(system: InProcess) -> None:
-    """What migrating leaves for the aggregator: marks in the ledger, functions without any memory."""
+    """What migrating leaves for the aggregator, which starts later: marks in the ledger, functions without memory."""
+    await system.stop("aggregator")
     async with system.database.begin() as connection:
         await connection.execute(text("UPDATE checkpoints SET frozen_by_debts = true"))
         stamp = "INSERT INTO system VALUES ('older_rooms_until', extract(epoch FROM now())::text)"
@@ -84,6 +85,7 @@ async def upgrade(system: InProcess) -> None:
     for node in system.store.nodes:
         for library in LIBRARIES:
             await node.commands.execute_command("FUNCTION LOAD", "REPLACE", source(library))
+    system.start_aggregator()
     await armed_again(system)
 
     async def open_again() -> bool:
@@ -150,8 +152,6 @@ async def test_rooms_that_ended_long_ago_come_after_the_gates(running: InProcess
     await running.store.call_plain(root, ("PEXPIRE", f"{root}:state", 10**7))
     async with running.database.begin() as connection:
         await connection.execute(text("UPDATE rooms SET status = 'ended', ended_at = now() - interval '9 days'"))
-    await running.stop("aggregator")
-    running.start_aggregator()
     await upgrade(running)
 
     async def converted() -> bool:

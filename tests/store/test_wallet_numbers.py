@@ -166,7 +166,7 @@ def test_a_debt_is_exact_to_the_coin_and_has_a_floor(client: redis.Redis) -> Non
         assert isinstance(outcome, Accepted)
         assert (outcome.coins, outcome.balance) == (delta, balance)
     assert live.change(Change("ann", "d", "aa", -1, "refund", overdraw=True)) == Refused("invalid", -AMOUNT_MAX)
-    assert live.wallet("ann") == (-AMOUNT_MAX, 3, True)
+    assert live.wallet("ann") == (-AMOUNT_MAX, 3, False)  # a debt freezes nothing: it is told by the balance
     again = live.change(Change("ann", "a", "aa", -AMOUNT_MAX, "refund", overdraw=True))
     assert again == Accepted("7-1-1", -AMOUNT_MAX, -AMOUNT_MAX, 3, duplicate=True)
 
