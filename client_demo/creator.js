@@ -52,7 +52,7 @@ async function refreshBalance() {
   }
 }
 
-/** What a revoked gift had earned goes when the ledger books it, a moment after the room is told. @param {any} event */
+/** A revoked gift's diamonds go when the ledger books it, a moment after the room hears of it. @param {any} event */
 function onRevoked(event) {
   streaks.revoke(event);
   setTimeout(refreshBalanceSoon, BOOKED_MS);

@@ -10,7 +10,7 @@
  * @property {any} gift
  * @property {number} count cumulative in the streak
  * @property {boolean} ended
- * @property {boolean} revoked no gift of it counts any more; `count` is what was struck out
+ * @property {boolean} revoked none of its gifts counts any more; `count` is what was struck out
  * @property {string} message
  * @property {HTMLElement} node
  */
@@ -24,7 +24,7 @@ const RENDER_MS = 90;
 /** When more rows than this change at once, motion would only blur them. */
 const MOVING_ROWS_MAX = 6;
 const ANNOUNCE_MS = 6_000;
-/** So many ids of revoked gifts are kept: one that is told twice is taken out once. */
+/** How many ids of revoked gifts are kept, so that one that is announced twice is taken out once. */
 const REVOKED_MAX = 500;
 
 /** Speaks for those who do not see the feed: a summary now and then instead of every gift. */
@@ -88,8 +88,8 @@ export class GiftFeed {
     // A streak's end carries nothing of its own: without its row there is nothing to end.
     if (!known && event.count === 0 && event.repeat_end) return;
     const row = known ?? this.#add(combo_id, event);
-    // Events come in their order, and the server's count is without what was revoked: the latest is right. The end of a
-    // streak of which nothing is left strikes nothing in again.
+    // Events come in order, and the server's count leaves out what was revoked: the latest is right. The end of a streak
+    // of which nothing is left does not bring a struck-out row back.
     const count = event.repeat_count ?? event.count ?? 1;
     if (count > 0) [row.count, row.revoked] = [count, false];
     row.ended = row.revoked || Boolean(event.repeat_end);
@@ -114,7 +114,7 @@ export class GiftFeed {
   }
 
   /**
-   * Takes a gift that does not count any more out of its row, and strikes the row out when nothing is left of it.
+   * Takes a gift that no longer counts out of its row, and strikes the row out when nothing is left of it.
    *
    * @param {any} event a `gift.revoked`
    */

@@ -99,7 +99,7 @@ export class Link {
     try {
       socket = new this.#options.WebSocketClass(this.#options.url, [SUBPROTOCOL]);
     } catch (/** @type {any} */ error) {
-      return this.#stop(String(error?.message ?? error)); // an address that is none
+      return this.#stop(String(error?.message ?? error)); // not a valid address
     }
     this.#socket = socket;
     // `close` follows and says as much. Without a listener the sockets of `ws` would end the process.

@@ -147,7 +147,7 @@ export class SendQueue {
   /** @param {any} message @returns {Entry|undefined} */
   #entryOf(message) {
     if (message.id !== undefined) return this.#entries.get(message.id);
-    // A server of before there were ids says the `ref` alone.
+    // A server from before there were ids sends only the `ref`.
     return [...this.#entries.values()].find((entry) => entry.command.ref === message.ref);
   }
 

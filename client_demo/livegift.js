@@ -20,7 +20,7 @@
  * - `events`: a `room.events`, likewise
  * - `gap`: `{room, count}`: so many events were missed for good; `count` is null when nobody can say
  * - `pulse`, `credited`: the messages
- * - `reminder`: `{kind, percent, allowed, used}`: so much of an own spending limit is used
+ * - `reminder`: `{kind, percent, allowed, used}`: `percent` of one of the viewer's spending limits is used
  * - `join.failed`: `{room, code, message, willRetry}`
  * - `pending`: `{waiting, unknown}`: gifts without an answer
  * - `gift.settled`: the GiftResult of a gift whose promise was answered `unknown`

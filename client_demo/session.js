@@ -56,7 +56,7 @@ export function pageParams(userPrefix) {
   query.set("user", user);
   history.replaceState(null, "", `${location.pathname}?${query}`);
   const wrong = [room, user].find((id) => !ID.test(id));
-  const problem = wrong && `“${wrong}” is no valid name: use 1 to 64 letters, digits or . _ : -`;
+  const problem = wrong && `“${wrong}” is not a valid name: use 1 to 64 letters, digits or . _ : -`;
   return { room, user, name: query.get("name") ?? undefined, title: query.get("title") ?? undefined, problem };
 }
 

@@ -140,8 +140,8 @@ export function avatar(user) {
 const NO_ICON = "🎁";
 
 /**
- * A gift's icon: an emoji as text, or a picture by its address, for which the gift's first letter stands in while it is
- * not there. Pictures are asked for when they come into sight, without saying which page they are for.
+ * A gift's icon: an emoji as text, or a picture by its address. The gift's first letter stands in until the picture is
+ * loaded. Pictures are loaded when they come into sight, without a referrer.
  *
  * @param {any} gift
  * @param {string} className

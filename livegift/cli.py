@@ -70,7 +70,7 @@ def cli() -> None:
 @click.option(
     "--open-to-network",
     is_flag=True,
-    help="allow a --host that others reach: they get tokens of any viewer or creator, and coins, for the asking",
+    help="allow a --host that others reach: they can get tokens of any viewer or creator, and free coins",
 )
 def dev(host: str, port: int, data: Path, web: int, demo: bool, open_to_network: bool) -> None:  # noqa: FBT001 - click's flags
     """Run everything on this machine, with private servers."""

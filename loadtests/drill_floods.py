@@ -1,4 +1,4 @@
-"""What one connection that sends all it can costs everybody else: a viewer's gifts beside it, and the memory."""
+"""What a connection that sends all it can costs everybody else: another viewer's gifts, CPU and memory."""
 
 import asyncio
 import time
@@ -19,7 +19,7 @@ Run = dict[str, Any]
 
 
 def floods(seconds: float) -> Result:
-    """One kind after the other, each for `seconds`, with the limits that operators get when they set nothing."""
+    """Run one kind after the other, each for `seconds`, with the default limits."""
     with Stack(commands_per_s_max=50) as stack:
         for name in ("aggregator", "relay", "web"):
             stack.start(name)

@@ -1,4 +1,4 @@
-"""A recorded evening through real sockets: what was sent, what was seen and what is booked have to be the same.
+"""Replay a recorded evening through real sockets: what was sent, seen and booked has to be the same.
 
     python -m loadtests.replay --catalogue gifts.json --log gifts.jsonl [--speed 20]
 
@@ -38,7 +38,7 @@ SETTLE_S = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Send:
-    """One send that the recording stands for: `count` more gifts of a streak, `at_s` after the first of the room."""
+    """One send taken from the recording: `count` more gifts of a streak, `at_s` after the room's first."""
 
     room: str
     user: str
@@ -73,7 +73,7 @@ class Seen:
 
 
 def sends_of(lines: Sequence[str]) -> list[Send]:
-    """Return what was sent, room by room in the order of time: each message adds what is new in its streak."""
+    """Return the sends, room by room and ordered by time: each message adds what is new in its streak."""
     messages = sorted((json.loads(line) for line in lines if line.strip()), key=lambda m: (m["ts"], m["repeat_count"]))
     first_s: dict[str, float] = {}
     counted: Counter[tuple[str, str, int]] = Counter()
@@ -146,7 +146,7 @@ async def _play_room(stack: Stack, sends: Sequence[Send], speed: float) -> tuple
         async with asyncio.timeout(SETTLE_S):
             while seen.coins < coins or set(seen.streaks) != set(seen.ends):
                 await asyncio.sleep(0.05)
-        await asyncio.sleep(1.0)  # what would come twice comes now
+        await asyncio.sleep(1.0)  # time for duplicates to arrive
         await watching.close()
         await watcher
     return coins, seen

@@ -170,7 +170,7 @@ async def all_rooms(connection: AsyncConnection) -> dict[str, str]:
 async def room_sums(
     connection: AsyncConnection, watermarks: Mapping[str, Mapping[int, Position]]
 ) -> dict[str, tuple[int, int, int]]:
-    """Gifts, coins and diamonds of each room up to its watermarks, without those that were revoked up to there."""
+    """Gifts, coins and diamonds of each room up to its watermarks, without gifts revoked up to the same point."""
     flat = [(room, p, at) for room, marks in watermarks.items() for p, at in marks.items()]
     parameters = {
         "rooms": [room for room, _, _ in flat],
@@ -189,7 +189,7 @@ async def last_gifts(connection: AsyncConnection, until: Mapping[int, int]) -> d
 
 
 async def taken_below_zero(connection: AsyncConnection, users: Iterable[str]) -> set[str]:
-    """Those of `users` whose coins were taken, by money that went back, although they were not there."""
+    """Those of `users` from whom money that went back took coins that were not there."""
     rows = await connection.execute(_BELOW, {"users": list(users)})
     return {row.user_id for row in rows}
 

@@ -30,7 +30,7 @@ _POSTED = text(
     "WHERE coalesce(e.diamonds, 0) <> coalesce(p.diamonds, 0) OR coalesce(e.coins, 0) <> coalesce(p.coins, 0) "
     "ORDER BY 1 LIMIT :examples"
 )
-# Rooms are compared without what these rows say; each is of an applied revocation, and says what its gift was.
+# Rooms are compared without the gifts in these rows; each belongs to an applied revocation, and copies its gift.
 _ROWS = text(
     "SELECT coalesce(c.id, r.correction_id) AS id, c.gift_event_id AS gift, coalesce(r.entries, 0) AS entries "
     "FROM corrections c FULL JOIN (SELECT correction_id, count(*) AS entries, "
@@ -50,7 +50,7 @@ _LATE = text(
 
 
 async def wrong_corrections(connection: AsyncConnection, ref_ttl_s: int) -> tuple[int, list[str]]:
-    """How many corrections there are, and what of each is not as its status says."""
+    """The number of corrections, and where each differs from what its status says."""
     examples = {"examples": EXAMPLES_MAX}
     wrong = [
         f"correction {row.id}: {row.entries or 0} entries of {row.coins or 0} coins in all, "

@@ -83,12 +83,12 @@ def _gift_query(event_id: str) -> Select[Any]:
 
 
 async def revocation_of(database: Database, correction_id: str, event_id: str, why: str, by: str) -> Correction:
-    """What undoes a gift, as it is booked. Raises RequestError('not_found')."""
+    """Return the correction that undoes a booked gift. Raises RequestError('not_found')."""
     query = _gift_query(event_id)
     async with database.begin() as connection:
         row = (await connection.execute(query)).one_or_none()
     if row is None:
-        # Not its place, which tells whose it may be.
+        # Without its place, which hints at its sender.
         raise RequestError("not_found", "No such gift is booked; one that was just sent takes a second.")
     gift = RevokedGift(event_id, row.partition, row.room, row.receiver, row.diamonds)
     return Correction(correction_id, row.sender, row.coins, why, by, gift)
@@ -103,9 +103,9 @@ async def is_younger(database: Database, event_id: str, age_s: int) -> bool:
 
 
 async def request(database: Database, wanted: Correction) -> Correction:
-    """Note what is asked for; the same again is the same.
+    """Note the requested correction; repeating the same request changes nothing.
 
-    Raises RequestError('conflict') for an id or a gift that has another one.
+    Raises RequestError('conflict') when its id or its gift has another one.
     """
     async with database.begin() as connection:
         if wanted.gift is not None:
@@ -115,7 +115,7 @@ async def request(database: Database, wanted: Correction) -> Correction:
 
 
 async def _less_held_back(connection: AsyncConnection, gift: RevokedGift) -> RevokedGift:
-    """The gift with the diamonds that its creator still has of it. None is held back once it is to be revoked."""
+    """The gift with the diamonds that its creator still has from it. Once it is to be revoked, none is held back."""
     partition, at = gift_position(gift.id)
     return gift._replace(diamonds=gift.diamonds - await held_back_of(connection, partition, at.epoch, at.n))
 
@@ -163,7 +163,7 @@ async def settle_decision(database: Database, correction_id: str, by: str, *, ap
         if after is before:
             return before
         change = update(table).where(table.c.id == correction_id)
-        # Not when the transaction began, but behind the locks: the audit asks which payouts came before.
+        # The time behind the locks, not the transaction's: the audit asks which payouts came before.
         values = {"status": after.status, "decided_by": after.decided_by, "decided_at": func.clock_timestamp()}
         await connection.execute(change.values(values))
         act = "correction.approve" if approve else "correction.reject"
@@ -180,7 +180,7 @@ async def mark_refused(database: Database, correction: Correction) -> Correction
 
 
 async def revoked_gift(database: Database, revocation: Correction) -> GiftRevoked | None:
-    """The gift of a revocation as the journal is to name it; None where the room keeps it (see the table)."""
+    """The gift of a revocation as the journal has to name it; None where the room keeps it (see the table)."""
     if revocation.gift is None:
         return None
     whole = select(table.c.id).where(table.c.id == revocation.id, table.c.is_whole)
@@ -197,7 +197,7 @@ async def revoked_gift(database: Database, revocation: Correction) -> GiftRevoke
 async def mark_booked(
     connection: AsyncConnection, entries: Sequence[tuple[int, Position, WalletChanged]]
 ) -> list[Correction]:
-    """Note in the transaction that books them that corrections are applied; once for each.
+    """Mark corrections as applied, each once, in the transaction that books them.
 
     Returns the revocations among them, whose other legs are to be posted with `post`. One that a ledger which was set
     back does not know any more is written again, as the journal has it.

@@ -25,8 +25,8 @@ TAKEN_BACK = (
     "c.diamonds + CASE WHEN c.is_whole THEN coalesce((SELECT sum(m.diamonds) FROM gift_matches m "
     "WHERE (m.partition, m.epoch, m.n) = (g.partition, g.epoch, g.n)), 0) ELSE 0 END"
 )
-# An hour is available when the holding period after its end is over. What was revoked is not pending any more; what
-# is about to be goes nowhere else until then.
+# An hour is available when the holding period after its end is over. What was revoked is no longer pending; what an
+# approved revocation will take is not available either.
 _PENDING = (
     "WITH cut AS (SELECT date_trunc('hour', now()) - make_interval(hours => :hold_h) AS hour), "  # noqa: S608 - our own text
     "young AS (SELECT e.hour, e.diamonds FROM earned_hours e, cut WHERE e.creator = :creator AND :hold_h > 0 "
@@ -47,7 +47,7 @@ _PENDING = (
     "ON (g.partition, g.epoch, g.n) = (h.partition, h.epoch, h.n) JOIN batches b ON b.id = g.batch_id, cut "
     "WHERE h.creator = :creator AND :hold_h > 0 AND date_trunc('hour', b.booked_at) >= cut.hour) AS held_back"
 )
-# Of gifts that are old enough, from senders who are held, with what sponsors have added: a revocation takes back both.
+# Diamonds from gifts of held senders that are old enough, with what sponsors have added: a revocation takes back both.
 # What was revoked of them is gone anyway.
 _HELD = (
     "SELECT coalesce(sum(g.diamonds + (SELECT coalesce(sum(m.diamonds), 0) FROM gift_matches m "
@@ -66,8 +66,8 @@ _ACCOUNTS = (
     "(SELECT coalesce(sum(diamonds), 0) FROM payouts WHERE creator = :creator AND status = 'paid') AS paid"
 )
 
-# One statement, so all of it is of one moment: a revocation that is booked between two would be gone from what
-# is pending and still be in the account, and could be asked for.
+# One statement, so all figures are of one moment. A revocation that is booked between two statements would be gone from
+# what is pending but still be in the account, so that a payout could be asked for it.
 _EARNINGS = text(f"SELECT * FROM ({_ACCOUNTS}) accounts, ({_PENDING}) young, ({_HELD}) senders")  # noqa: S608 - our own text
 
 
@@ -107,9 +107,9 @@ async def note(connection: AsyncConnection, gifts: Iterable[GiftSent], matched: 
 
 
 async def lock_creator(connection: AsyncConnection, creator: str) -> None:
-    """Whoever may lower what `creator` has available comes one after the other.
+    """Serialize everything that may lower what `creator` has available.
 
-    Bookings only raise it: what they take back for a revocation was not available since that was approved.
+    Bookings only raise it: what they take back for a revocation has not been available since that was approved.
     """
     await connection.execute(_LOCK, {"creator": creator})
 

@@ -32,7 +32,7 @@ class LedgerUnavailableError(LivegiftError):
 async def has_inserted(connection: AsyncConnection, statement: Insert) -> bool:
     """Execute an INSERT of one row with ON CONFLICT DO NOTHING; returns whether it was this one that wrote the row.
 
-    Its `rowcount` does not tell: where no rows come back SQLAlchemy has closed the cursor by then, and says -1.
+    `rowcount` can't be used: where no rows come back SQLAlchemy has closed the cursor by then, and says -1.
     """
     return (await connection.execute(statement.returning(literal(1)))).first() is not None
 

@@ -45,7 +45,7 @@ _CREDITED = text(
     "SELECT min(wallet_seq) FROM transfers WHERE user_id = :sender AND ref IN (:order_ref, :bonus_ref) "
     "AND reason IN ('order', 'bonus')"
 )
-# With the coins of corrections that are on their way: a gift that is being undone is paid for by nobody's diamonds.
+# With the coins of corrections that are on their way: no diamonds are held back for a gift that is being undone.
 _SPENDABLE = text(
     "SELECT greatest(balance + (SELECT coalesce(sum(coins), 0) FROM corrections c "
     "WHERE c.user_id = :sender AND c.status = 'approved'), 0) FROM wallet_heads WHERE user_id = :sender"

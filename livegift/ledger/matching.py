@@ -60,7 +60,7 @@ _ADD = text(
 
 @dataclass(slots=True)
 class MatchedBatch:
-    """What matches have added to a batch: transfers for the accounts, diamonds by creator, and what has changed.
+    """What matches have added to a batch: transfers for the accounts, diamonds by creator, and the changed matches.
 
     `taken_back` has for each revocation the transfers of what they had added to its gift; they are not in `transfers`.
     """

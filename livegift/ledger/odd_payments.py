@@ -20,7 +20,7 @@ Decision = Literal["refund", "dismiss"]
 
 @dataclass(frozen=True, slots=True)
 class OddPayment:
-    """An event that a provider has signed, beside what its order says. Amounts are in minor units.
+    """An event signed by a provider, next to what its order says. Amounts are in minor units.
 
     `is_of` is the order, this one or another, that its payment has paid.
     """
@@ -65,7 +65,7 @@ def _odd(row: Row[Any]) -> OddPayment:
 
 
 async def list_odd(database: Database, after: str, limit: int) -> list[OddPayment]:
-    """Those that nobody has decided, the oldest first, after the event `after`."""
+    """Undecided ones, the oldest first, after the event `after`."""
     query = select(*_COLUMNS).join(orders, orders.c.id == table.c.order_id).where(text(f"({UNDECIDED})"))
     if after:
         last = select(table.c.at, table.c.event_id).where(table.c.event_id == after).limit(1)

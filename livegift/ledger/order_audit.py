@@ -1,12 +1,12 @@
-"""What the audit asks the ledger about orders: entries, money, and why either went back."""
+"""What the audit checks about orders in the ledger: entries, money, and why either went back."""
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 _IDS_MAX = 5  # named in one sentence
 
-# What an order's counters say must have been booked, beside what is there. Coins are taken for several reasons, but
-# only as often as they were given again, and once more.
+# What must have been booked by an order's counters, next to what was. Coins may be taken for several reasons, but at
+# most once more than they were given back.
 _ENTRIES = text(
     "WITH booked AS (SELECT CASE WHEN reason IN ('refund', 'chargeback', 'withdrawal') THEN 'taken' ELSE reason END "
     "AS what, split_part(substring(ref FROM length(reason) + 2), ':', 1) AS id, user_id, count(*) AS entries, "
@@ -22,7 +22,7 @@ _ENTRIES = text(
     "e.entries AS expected_entries, b.coins, b.entries FROM expected e FULL JOIN booked b USING (id, what, user_id) "
     "WHERE e.coins IS DISTINCT FROM b.coins OR e.entries IS DISTINCT FROM b.entries ORDER BY 1, 2 LIMIT :examples"
 )
-# What was given back and came again is even.
+# What was given back and came again cancels out.
 _MONEY = text(
     "WITH posted AS (SELECT split_part(ref, ':', 1) AS id, CASE reason WHEN 'sale' THEN 'sale' ELSE 'given back' END "
     "AS reason, asset, sum(CASE reason WHEN 'reinstated' THEN -amount ELSE amount END) AS amount FROM postings "
@@ -34,7 +34,7 @@ _MONEY = text(
     "FROM expected e FULL JOIN posted p ON p.id = e.id AND p.reason = e.reason AND p.asset = e.currency "
     "WHERE coalesce(e.amount, 0) <> coalesce(p.amount, 0) ORDER BY 1, 2 LIMIT :examples"
 )
-# Money that came again, by an event that says so: as often.
+# Money came again exactly as often as an event says so.
 _REINSTATED = text(
     "WITH posted AS (SELECT split_part(ref, ':', 1) AS id, count(*) AS times FROM postings WHERE reason = 'reinstated' "
     "GROUP BY 1), heard AS (SELECT order_id AS id, count(*) AS times FROM order_events WHERE outcome = 'applied' "
@@ -63,7 +63,7 @@ _CAUSES = text(
     "(SELECT 1 FROM operator_acts p WHERE p.act = 'order.refund' AND p.subject = 'order:' || a.id AND p.at <= a.at) "
     "ELSE coalesce(t.balance < 0 OR t.booked_at >= a.at, true) END ORDER BY 1 LIMIT :examples"
 )
-# Whose money is in the books though the provider has said that it is gone, and not that it came again.
+# Orders whose money is in the books although the provider said that it is gone, and not that it came again.
 _GONE = text(
     "SELECT o.id, o.status, e.event_id, e.kind FROM orders o JOIN order_events e ON e.order_id = o.id "
     "WHERE o.status IN ('paid', 'credited', 'withdrawing', 'restoring') AND e.outcome IN ('applied', 'stale') "
@@ -101,7 +101,7 @@ _WRONG_OFFERS = text(
 
 
 async def wrong_orders(connection: AsyncConnection, ref_ttl_s: int, examples: int) -> tuple[int, list[str]]:
-    """The number of orders, and each whose entries or money are not what its status says, or went back for nothing."""
+    """The number of orders, and those whose entries or money contradict their status or went back without a reason."""
     limit = {"examples": examples}
     wrong = [
         f"order {row.id}: {row.entries or 0} entries '{row.what}' of {row.coins or 0} coins in all, "

@@ -182,7 +182,7 @@ async def list_orders(database: Database, user: str, after: str, limit: int) -> 
 async def write_order(
     connection: AsyncConnection, row: Row[Any], order: Order, more: Mapping[str, Any] | None = None
 ) -> None:
-    """Write what has changed of an order whose row is locked, with the times that follow from its status."""
+    """Write the changes of an order whose row is locked, with the times that follow from its status."""
     values: dict[str, Any] = {
         "status": order.status,
         "coins": order.coins,
@@ -241,7 +241,7 @@ async def unfinished_orders(
 
 
 async def open_withdrawals(database: Database, older_than_s: float, limit: int) -> list[StoredOrder]:
-    """Withdrawals that some time after they were asked for are not through, the longest waiting first."""
+    """Withdrawals that are not finished some time after they were asked for, the longest waiting first."""
     query = (
         select(*COLUMNS)
         .where(
@@ -257,7 +257,7 @@ async def open_withdrawals(database: Database, older_than_s: float, limit: int) 
 
 
 async def move_order(database: Database, order_id: str, step: Callable[[Order], Order]) -> StoredOrder | None:
-    """Move an order that is locked by a pure function, which may raise; None when there is none."""
+    """Lock an order and move it by a pure function, which may raise; None when there is no such order."""
     query = select(*COLUMNS).where(table.c.id == order_id)
     async with database.begin() as connection:
         row = (await connection.execute(query.with_for_update(of=table))).one_or_none()

@@ -1,4 +1,4 @@
-"""What the audit asks about payments: whether each order was paid by a payment of its own."""
+"""What the audit checks about payments: each order was paid by a payment of its own."""
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection

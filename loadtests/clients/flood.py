@@ -21,7 +21,7 @@ UPGRADE = (
 )
 HEADERS = b"GET /v1/gifts HTTP/1.1\r\nHost: x\r\n"
 CHUNKED = b"POST /v1/gifts HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
-# What begins a connection, and what is sent after it without an end.
+# What begins a connection, and what is then sent without end.
 KINDS = {
     "pings": (UPGRADE, client_frame(b"", PING)),
     "fragments": (UPGRADE, b"\x00\x80\x00\x00\x00\x00"),
@@ -61,7 +61,7 @@ def flood(address: tuple[str, int], kind: str, until: float) -> tuple[int, str]:
 
 
 def _code(answer: bytes) -> str:
-    """Of the close frame or the response at the end of what came."""
+    """The code of the close frame or the response at the end of what came."""
     at = answer.rfind(bytes([CLOSE]))
     if answer.startswith(b"HTTP/1.1 "):
         return answer[9:12].decode()
