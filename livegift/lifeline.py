@@ -1,6 +1,6 @@
-"""Ends a process with the one that started it, on systems whose kernel does not do that by itself.
+"""End a process together with the one that started it, on systems whose kernel can't do that.
 
-The parent holds the one end of a pipe and never writes; its children inherit the other. However the parent dies, the
+The parent holds one end of a pipe and never writes; its children inherit the other. However the parent dies, the
 children read the end of the file. `livegift.embedded.process.dies_with_parent` is the kernel's way, where there is one.
 """
 
@@ -13,15 +13,15 @@ VARIABLE = "LIVEGIFT_LIFELINE_FD"
 
 
 class Lifeline:
-    """The parent's end: what holds on to it dies with this process."""
+    """The parent's end of the pipe: children that watch it die with this process."""
 
     def __init__(self) -> None:
-        """`fd` is to be inherited by the children, together with `environ`."""
+        """The children have to inherit `fd`, together with `environ`."""
         self.fd, self._ours = os.pipe()
 
     @property
     def environ(self) -> dict[str, str]:
-        """What tells a child of its end."""
+        """The environment that tells a child about its end of the pipe."""
         return {VARIABLE: str(self.fd)}
 
 
@@ -30,7 +30,7 @@ def _end() -> None:
 
 
 def hold(end: Callable[[], None] = _end) -> None:
-    """Call `end` when the parent dies that gave us a lifeline; do nothing when none did."""
+    """Call `end` when the parent that gave us a lifeline dies; do nothing when none did."""
     fd = os.environ.pop(VARIABLE, "")  # our own children hold on to us
     if fd.isdecimal():
         Thread(target=_watch, args=(int(fd), end), name="lifeline", daemon=True).start()

@@ -55,7 +55,7 @@ PARTITIONS_STOPPED = Gauge("livegift_partitions_stopped", "Partitions that wait 
 def serve(port: int, host: str) -> None:
     """Serve the metrics of this process on `port` or, where another process has it, on the next one that is free.
 
-    So the processes of one machine can share a setting. 0 serves none; none that is free is logged, not fatal.
+    So the processes of one machine can share a setting. Port 0 serves none; finding no free port is logged, not fatal.
     """
     if port == 0:
         return

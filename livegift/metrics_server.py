@@ -1,4 +1,4 @@
-"""A small HTTP server for metrics that nobody can fill up: few requests at a time, each with a deadline."""
+"""A small HTTP server for metrics that nobody can exhaust: few requests at a time, each with a deadline."""
 
 import socket
 from contextlib import suppress
@@ -30,7 +30,7 @@ class _Handler(WSGIRequestHandler):
             self.connection.shutdown(socket.SHUT_RDWR)
 
     def log_message(self, *_: Any) -> None:
-        """Requests for metrics are no news."""
+        """Don't log requests for metrics."""
 
 
 class _Server(ThreadingMixIn, WSGIServer):
@@ -43,7 +43,7 @@ class _Server(ThreadingMixIn, WSGIServer):
         super().__init__(address, _Handler)
 
     def server_bind(self) -> None:
-        """Without asking the name service for a name of this machine, which may take long."""
+        """Bind without looking up this machine's name, which may take long."""
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self.socket.bind(self.server_address)
         self.server_address = self.socket.getsockname()

@@ -22,7 +22,7 @@ def is_loopback(host: str) -> bool:
 
 
 def customer_of(address: str) -> str:
-    """What is counted as one: an IPv4 address, or the IPv6 network that one customer has all addresses of."""
+    """What counts as one address: an IPv4 address, or the IPv6 network whose addresses all belong to one customer."""
     if ":" not in address:
         return address
     try:

@@ -148,7 +148,7 @@ async def place(database: Database, provider: Provider, new: NewOrder, base_url:
 
 
 async def hear(database: Database, wallets: Wallets, provider: str, event: PaymentEvent, terms: RefundTerms) -> None:
-    """Apply a verified event, then move the coins. One that is about no order of ours is counted and changes nothing.
+    """Apply a verified event, then move the coins. One that is not about our orders is counted and changes nothing.
 
     The event is durable when this returns; coins that could not be moved now are moved by the aggregator's sweep.
     """
@@ -244,7 +244,7 @@ async def _take(wallets: Wallets, order: Order, step: WalletStep) -> bool:
         payload_hash(step.reason, order.id, order.user, step.delta),
         step.delta,
         step.reason,
-        # What the buyer himself gives back has to be there; money that went back otherwise takes the coins anyhow.
+        # A buyer's own withdrawal needs the coins to be there; money that went back otherwise takes the coins anyhow.
         overdraw=step.delta < 0 and order.status in REVERSED,
     )
     outcome = await wallets.change(change)

@@ -34,7 +34,7 @@ class DurableReader:
         self._outbox = outbox
         self._barrier = barrier
         self._readings: deque[Reading] = deque()
-        # Up to where each partition was read: what is through and not booked yet is not to be read again.
+        # How far each partition was read: what was read and is not booked yet must not be read again.
         self._ends: dict[int, Position] = {}
         self._free: list[Link] = []
 

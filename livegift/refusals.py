@@ -1,4 +1,4 @@
-"""What was refused or closed because of a limit: counted each time, logged now and then: no flood fills the log."""
+"""What was refused or closed because of a limit: always counted, but logged rarely, so that no flood fills the log."""
 
 import time
 

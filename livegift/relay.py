@@ -98,9 +98,9 @@ def publication(partition: int, row: Row, life: Life, ids: EventIds) -> tuple[st
 
 
 def in_turn(found: Mapping[int, Sequence[Row]]) -> Iterable[tuple[int, Row]]:
-    """What was read together: each partition's entries in their order, those of one second otherwise by chance.
+    """Merge what was read together: each partition's entries in their order, but those of one second mixed randomly.
 
-    Partition after partition, the events around an anonymous gift would tell from which one it comes.
+    Partition after partition, the events around an anonymous gift would reveal its partition.
     """
     if len(found) == 1:
         return ((partition, row) for partition, rows in found.items() for row in rows)
@@ -273,7 +273,7 @@ class Relay(Worker):
             self._ids = EventIds(state.event_id_key)
 
     async def _event_ids(self, partitions: Iterable[int]) -> EventIds:
-        """How events are named: what is in a journal was written after its partition was armed, which tells.
+        """Return the mapping of event ids. Arming stores its key, and a partition has no entries before it is armed.
 
         Raises StoreUnavailableError.
         """
@@ -336,7 +336,7 @@ class Relay(Worker):
             await link.close()
 
     def _hand_out(self, cursors: Mapping[int, Position], found: dict[int, list[Row]], ids: EventIds) -> None:
-        # Else it was lost, or begun again while this was read.
+        # Otherwise it was lost, or begun again while this was read.
         mine = {p: rows for p, rows in found.items() if self._read.get(p) == cursors[p]}
         for partition, row in in_turn(mine):
             if isinstance(row.entry, GiftSent) and not row.entry.repeat_end:

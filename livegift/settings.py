@@ -216,7 +216,7 @@ def load_settings(data_dir: Path | None = None, environ: Mapping[str, str] | Non
 
 
 def _check_proxies(settings: Settings) -> None:
-    """Raise ConfigError for what is no network: nobody would be believed, and nothing would say so."""
+    """Raise ConfigError for anything that is not a network: no proxy would be trusted, and nothing would say so."""
     for network in secrets_of(settings.trusted_proxies):
         try:
             if network != "*":
@@ -241,7 +241,7 @@ def _check_payments(settings: Settings) -> None:
 
 
 def _check_origins(settings: Settings) -> None:
-    """Raise ConfigError for what no browser would ever send as an Origin."""
+    """Raise ConfigError for anything that no browser would send as an Origin."""
     for origin in secrets_of(settings.allowed_origins):
         if not re.fullmatch(r"https?://[a-z0-9.:\[\]-]+", origin):
             raise ConfigError(

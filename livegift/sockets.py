@@ -1,8 +1,8 @@
 """The sockets of one web process: as many as its descriptors allow, and none that only waits.
 
-uvicorn has no deadline for half a request, and its connections end when the other side does. Here a request has to come
-in time, headers and body, and an answer has to be taken. When there are as many sockets as there may be, the one that
-has waited longest without a request makes room; if there is none, the new one is refused and the old ones stay.
+uvicorn has no deadline for incomplete requests, and its connections end only when the other side's do. Here a request's
+headers and body have to come in time, and its answer has to be read in time. When no more sockets are allowed, the one
+that has waited longest without a request is closed; if there is none, the new one is refused and the old ones stay.
 """
 
 import asyncio
@@ -34,7 +34,7 @@ log = structlog.get_logger()
 
 
 def sockets_max() -> int:
-    """Raise the limit of descriptors as far as the system lets us; return how many of them sockets may take."""
+    """Raise the descriptor limit as far as the system allows; return how many of them sockets may take."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = FILES_WANTED if hard == resource.RLIM_INFINITY else min(hard, FILES_WANTED)
     if soft < wanted:
@@ -44,7 +44,7 @@ def sockets_max() -> int:
 
 
 def connections_max(wanted: int, sockets: int) -> int:
-    """How many WebSockets there may be: `wanted` (0: no limit), and some sockets less than there are."""
+    """How many WebSockets there may be: at most `wanted` (0: no limit), and fewer than `sockets`."""
     most = max(1, int(sockets * (1 - SOCKETS_FOR_HTTP_SHARE)))
     if wanted > most:
         log.warning("web.few_descriptors", sockets_max=sockets, connections_max=most, wanted=wanted)
@@ -69,7 +69,7 @@ class GuardedHttp(H11Protocol):
     # --- What uvicorn calls -------------------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Take it if there may be one more."""
+        """Accept it if one more is allowed."""
         super().connection_made(transport)
         metrics.SOCKETS.set(len(self.connections))
         if len(self.connections) > self.sockets_max and not self._make_room():
@@ -79,7 +79,7 @@ class GuardedHttp(H11Protocol):
         self.expect("headers", HTTP_HEADERS_TIMEOUT_S, self._too_late)
 
     def data_received(self, data: bytes) -> None:
-        """Bytes have come: so many are looked at in one turn of the loop."""
+        """Parse a limited number of bytes in one turn of the loop."""
         if self._rest or len(data) > HTTP_READ_BYTES_MAX:
             if not self._rest:
                 self.transport.pause_reading()
@@ -89,7 +89,7 @@ class GuardedHttp(H11Protocol):
         self._take(data)
 
     def on_response_complete(self) -> None:
-        """The answer is written; the other side has to take it, and to ask again or go."""
+        """The answer is written; the other side has to read it, then send another request or leave."""
         super().on_response_complete()
         if self.transport.is_closing():
             self.expect("end", CLOSE_LINGER_S, self.transport.abort)
@@ -119,10 +119,10 @@ class GuardedHttp(H11Protocol):
         super().connection_lost(exc)
         metrics.SOCKETS.set(len(self.connections))
 
-    # --- What may not go on for ever ----------------------------------------------------------------------------------
+    # --- Deadlines ----------------------------------------------------------------------------------
 
     def expect(self, what: str, within_s: float, otherwise: Callable[[], None] | None) -> None:
-        """From now on `what` is to come in time."""
+        """From now on `what` has a deadline."""
         if what != "request":
             self.waiting.pop(self, None)
         if what == "headers":
@@ -163,7 +163,7 @@ class GuardedHttp(H11Protocol):
             self.expect("answer", HTTP_ANSWER_TIMEOUT_S, self.transport.abort)
 
     def _count_wasted(self, size: int) -> None:
-        """A body that goes on when its answer is written is read for a while, so that the answer arrives."""
+        """Read a body that goes on after its answer is written for a while, so that the answer arrives."""
         if self.cycle.response_complete:
             self._wasted_bytes += size
             if self._wasted_bytes > HTTP_WASTED_BYTES_MAX:
@@ -172,7 +172,7 @@ class GuardedHttp(H11Protocol):
 
     @property
     def address(self) -> str:
-        """The other side's, as TCP knows it."""
+        """The other side's address, as TCP knows it."""
         return self.client[0] if self.client else ""
 
     def _too_late(self) -> None:
@@ -204,5 +204,5 @@ class GuardedHttp(H11Protocol):
 
 
 def http_class(wheel: Wheel, most: int) -> type[asyncio.Protocol]:
-    """The class for uvicorn's `http`: so many sockets, WebSockets included."""
+    """Return the class for uvicorn's `http`, limited to so many sockets, WebSockets included."""
     return type("HttpProtocol", (GuardedHttp,), {"wheel": wheel, "sockets_max": most, "waiting": {}})

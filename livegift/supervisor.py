@@ -53,7 +53,7 @@ class Child:
             )
 
     def last_words(self) -> str:
-        """Return where its log is and how it ends, as the end of a sentence; empty without a log."""
+        """Return where its log is and its last line, as the end of a sentence; empty without a log."""
         if self.log is None:
             return ""
         with self.log.open("rb") as file:
@@ -100,7 +100,7 @@ class Supervisor:
             time.sleep(POLL_S)
 
     def poll(self) -> None:
-        """Start again what has died, after a short delay, and keep the logs small."""
+        """Restart what has died, after a short delay, and keep the logs small."""
         now = time.monotonic()
         for child in self._children:
             if child.process is not None and child.process.poll() is not None:

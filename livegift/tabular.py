@@ -1,4 +1,4 @@
-"""Tables in files that people keep in spreadsheets: read as those save them, written so that those change nothing."""
+"""Tables for spreadsheets: read in the forms that they save, written so that opening them changes nothing."""
 
 import csv
 import io

@@ -1,4 +1,4 @@
-"""Whether the whole lives: the workers by their heartbeats, and by the age of what waits for them."""
+"""The health of the workers: by their heartbeats, and by the age of what waits for them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from livegift.limits import LATE_PARTITIONS_MAX, RELAY_LATE_S, UNBOOKED_LATE_S
 from livegift.store.leases import live_workers
 from livegift.store.outbox import Outbox, PartitionState
 
-# Role, the cursor that it moves, what it does to entries, and how old one may be that it has not done it to.
+# Role, the cursor that it moves, what it does to entries, and how long one may wait for it.
 _READERS = (
     ("relay", "relayed", "published", RELAY_LATE_S),
     ("aggregator", "booked", "booked", UNBOOKED_LATE_S),
@@ -17,7 +17,7 @@ _READERS = (
 
 @dataclass(frozen=True, slots=True)
 class Vital:
-    """A part of the whole and how it is, in a sentence."""
+    """A part of the system and its health, in a sentence."""
 
     part: str
     is_well: bool
@@ -25,7 +25,7 @@ class Vital:
 
 
 async def examine_workers(outbox: Outbox, states: Mapping[int, PartitionState]) -> list[Vital]:
-    """Return how relays and aggregators are: one that hangs is told by what waits for it.
+    """Return the health of relays and aggregators: one that hangs shows by what waits for it.
 
     `states` are of the partitions that answered. Raises StoreUnavailableError.
     """
@@ -33,7 +33,7 @@ async def examine_workers(outbox: Outbox, states: Mapping[int, PartitionState]) 
     for role, cursor, done, late_s in _READERS:
         alive = await live_workers(outbox.store, role)
         behind = {p: waiting for p, state in states.items() if (waiting := _behind(state, getattr(state, cursor)))}
-        # The oldest entry is where most are waiting, or nearly so.
+        # The oldest entry is where most are waiting, or close to it.
         most = sorted(behind, key=behind.__getitem__, reverse=True)[:LATE_PARTITIONS_MAX]
         ages_s = [age_s for p in most if (age_s := await outbox.age_after_s(p, getattr(states[p], cursor))) is not None]
         age_s = max(ages_s, default=0.0)

@@ -1,9 +1,9 @@
-"""A buyer gives an order back: the coins are taken first, in Redis and without overdraw, and only then the money goes.
+"""A buyer withdraws an order: the coins are taken first, in Redis and without overdraw, and only then the money goes.
 
-Each step can be repeated by anybody. An order that is `withdrawing` and whose coins are not booked as taken has them
-taken, or, where they are not there any more, is what it was before. Once they are booked the provider is asked for the
-money: what is booked is on disk, so no crash of Redis can give coins back whose money is gone. Where the provider
-refuses for good the order is `restoring` and the coins come back. See docs/decisions/021.
+Each step may be repeated by any process. When an order is `withdrawing` and its coins are not booked as taken, they are
+taken; if they are gone, the order becomes what it was before. Once they are booked the provider is asked to return the
+money: what is booked is on disk, so no crash of Redis can give coins back whose money is gone. When the provider
+refuses for good, the order is `restoring` and the coins come back. See docs/decisions/021.
 """
 
 import asyncio
@@ -39,7 +39,7 @@ async def withdraw(
     user: str,
     terms: RefundTerms,
 ) -> StoredOrder:
-    """Give an order back at the buyer's own wish, within the region's time for that and before its coins are spent.
+    """Withdraw an order for its buyer, within the region's cooling-off period and before its coins are spent.
 
     Returns the order: refunded, or still withdrawing when that takes longer (the sweep goes on with it), or restoring
     when the provider has refused. Raises RequestError('not_found', 'order_not_paid', 'too_late', 'wallet_frozen',
@@ -69,7 +69,7 @@ async def withdraw(
 
 
 async def _check(wallets: Wallets, providers: Mapping[str, Provider], found: StoredOrder) -> None:
-    """What is looked at before anything moves."""
+    """Check what has to hold before anything moves."""
     cooling_off_h = region_of(found.region).cooling_off_h
     if found.paid_age_s is not None and found.paid_age_s > cooling_off_h * 3_600:
         raise RequestError("too_late", f"Orders of this region can be given back within {cooling_off_h} h.")
@@ -85,16 +85,16 @@ async def _moved(database: Database, found: StoredOrder, *, begin: bool = False)
 
 
 async def _take(database: Database, wallets: Wallets, found: StoredOrder) -> StoredOrder:
-    """Take the coins, unless they are; raises RequestError('too_late') when they are not there.
+    """Take the coins, unless they are taken; raises RequestError('too_late') when they are not there.
 
-    Raises StoreUnavailableError: whether they were taken is told by the booking, or by the next try.
+    Raises StoreUnavailableError: then the booking, or the next try, shows whether they were taken.
     """
     if found.order.status != "withdrawing" or found.order.coins_are_back:
         return found
     try:
         await settle(wallets, found)
     except RequestError:
-        # Unless another try has found them meanwhile: then that is booked soon, and the order goes on.
+        # Unless another try has taken them meanwhile: then that is booked soon, and the order goes on.
         await _moved(database, found)
         raise
     return found
@@ -103,7 +103,7 @@ async def _take(database: Database, wallets: Wallets, found: StoredOrder) -> Sto
 async def _pay(
     database: Database, wallets: Wallets, providers: Mapping[str, Provider], found: StoredOrder, terms: RefundTerms
 ) -> StoredOrder:
-    """Have the money given back for coins that are booked as taken. Raises ProviderError: then repeat it."""
+    """Have the money returned for coins that are booked as taken. Raises ProviderError: then repeat it."""
     order = found.order
     if order.status == "withdrawing" and order.coins_are_back:
         provider = providers.get(order.provider)
@@ -126,9 +126,9 @@ async def _pay(
 async def finish_withdrawals(
     database: Database, wallets: Wallets, providers: Mapping[str, Provider], terms: RefundTerms
 ) -> None:
-    """What the aggregator does from time to time: go on with withdrawals that crashes or time-outs have left.
+    """Go on with withdrawals left by crashes or time-outs; the aggregator calls this from time to time.
 
-    A provider that does not answer is asked no more in the same round.
+    A provider that does not answer is not asked again in the same round.
     """
     silent: set[str] = set()
     for found in await stored.open_withdrawals(database, SWEEP_WITHDRAWALS_S, SWEEP_WITHDRAWALS_MAX):

@@ -1,8 +1,8 @@
-"""Where a client's frames begin and end, and the few that need no parser (RFC 6455, 5.2)."""
+"""The bounds of a client's frames, and the few kinds that need no parser (RFC 6455, 5.2)."""
 
 try:
     from websockets.speedups import apply_mask
-except ImportError:  # as websockets itself does where it has no wheel
+except ImportError:  # as websockets itself does where it has no compiled extension
     from websockets.utils import apply_mask
 
 # FIN and an opcode; the mask's bit; bytes before the payload of a masked frame, by its 7-bit length.
@@ -15,7 +15,7 @@ _WHOLE_TEXT_BITS = 0x8F  # all but those that extensions use: compressed message
 
 
 def frame_end(data: bytes, at: int) -> int | None:
-    """Where the frame that begins at `at` ends; None while its header is not complete."""
+    """Return where the frame that begins at `at` ends; None while its header is incomplete."""
     if len(data) < at + 2:
         return None
     length = data[at + 1] & 0x7F

@@ -1,4 +1,4 @@
-"""What providers say of payments, applied in one transaction with its money: once, and to the order that it names."""
+"""Providers' events about payments: applied once, to the order named, in one transaction with the money."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ from livegift.ledger.orders import COLUMNS, StoredOrder, order_of, stored_order,
 from livegift.ledger.promotions import decide, lock_promotions
 
 _UNPAID_KINDS: frozenset[EventKind] = frozenset({"declined", "expired"})
-# What an order's coins may come by: its payment, or the end of what was heard of before it.
+# Events that may give an order its coins: its payment, or the end of a reversal that arrived before it.
 _CREDITING: frozenset[EventKind] = frozenset({"paid", *REINSTATING})
 
 
@@ -29,8 +29,8 @@ _CREDITING: frozenset[EventKind] = frozenset({"paid", *REINSTATING})
 class Event:
     """What a provider says about a payment: `domain.orders.apply_event` with the names that make it once.
 
-    It names an order by the order's id, by the provider's name of its checkout or of its payment; what it does not say
-    is None. `reversal_ref` is the provider's name of the dispute or refund that it is about.
+    It names an order by the order's id, or by the provider's name of its checkout or payment; what it does not name is
+    None. `reversal_ref` is the provider's name of the dispute or refund that it is about.
     """
 
     provider: str
@@ -47,8 +47,8 @@ class Event:
 async def apply(database: Database, event: Event, terms: RefundTerms) -> tuple[StoredOrder, Outcome | None] | None:
     """Apply an event in one transaction: it is noted, the order moves, its money is posted.
 
-    Returns the order after it, with None as the outcome when the event was known; None when it is about no order that
-    is known: then nothing changes, but what is said of a payment is kept for the day on which that is known.
+    Returns the order after it, with None as the outcome when the event was known; None when no known order is meant:
+    then nothing changes, but an event about a payment is kept in case that payment becomes known.
     """
     async with database.begin() as connection:
         if event.kind in _CREDITING:
@@ -65,7 +65,7 @@ async def apply(database: Database, event: Event, terms: RefundTerms) -> tuple[S
 
 
 def named_by(event: Event) -> ColumnElement[bool]:
-    """Which orders an event names. A name that it does not say is no name: it would fit all that have none."""
+    """Which orders an event names. A missing name matches nothing: else it would match all orders without one."""
     names = (
         (table.c.id, event.order_id),
         (table.c.provider_ref, event.session_ref),
@@ -112,7 +112,7 @@ async def _apply(
         return None
     decision: dict[str, Any] = {}
     if step.outcome == "applied" and step.order.credits and not order_of(row).credits:
-        # Also where the first that was heard of the payment was its end, and that did not last.
+        # Also when a reversal was the first news of the payment, and did not last.
         order, decision = await decide(connection, row)
         step = apply_reversal(order, event.kind, event.amount, event.currency, event.reversal_ref, before)
     if step.outcome == "applied":
@@ -129,7 +129,7 @@ async def _apply(
 
 async def _heard(connection: AsyncConnection, row: Row[Any]) -> list[Heard]:
     said = order_events.c
-    # The refund of another payment, which an operator had given back, says nothing of the order's own.
+    # The refund of another payment, which an operator has given back, says nothing about the order's own.
     own = or_(said.kind != "refunded", said.payment_ref.is_(None), said.payment_ref == row.payment_ref)
     query = select(said.kind, said.reversal_ref, said.outcome).where(said.order_id == row.id, own)
     rows = await connection.execute(query.order_by(said.at))
@@ -160,7 +160,7 @@ async def _move(
 
 
 async def _keep(connection: AsyncConnection, event: Event) -> None:
-    """Only what was said of a payment, and not of an order of somebody else's, can turn out to be ours."""
+    """Only an event about a payment that names no foreign order can turn out to be ours."""
     if event.kind in _UNPAID_KINDS or event.kind == "paid" or event.order_id or not event.payment_ref:
         return
     values = {
@@ -197,7 +197,7 @@ async def _apply_early(connection: AsyncConnection, order_id: str, event: Event,
 
 
 async def forget_early_events(database: Database, older_than_s: float) -> int:
-    """Drop those that turned out to be nobody's; returns how many."""
+    """Drop those whose payment never became known; returns how many."""
     age = func.make_interval(0, 0, 0, 0, 0, 0, older_than_s)
     async with database.begin() as connection:
         return (await connection.execute(delete(early_events).where(early_events.c.at < func.now() - age))).rowcount

@@ -302,8 +302,8 @@ _POSTED = text(
     "FROM expected e FULL JOIN posted p USING (id, reason, asset) "
     "WHERE e.amount IS DISTINCT FROM p.amount ORDER BY 1, 2 LIMIT :examples"
 )
-# Below zero is who has been paid for gifts that were revoked afterwards, up to those: what was about to be revoked when
-# the last payout was asked for was not available then.
+# Only creators who were paid for gifts that were revoked afterwards may be below zero, by no more than those: what was
+# about to be revoked when the last payout was asked for was not available then.
 _SIGNS = text(
     "SELECT a.name, a.balance FROM accounts a WHERE a.balance < 0 AND (a.name LIKE 'diamonds:held:%' "  # noqa: S608 - our own text
     f"OR a.name LIKE 'diamonds:user:%' AND -a.balance > (SELECT coalesce(sum({TAKEN_BACK}), 0) FROM corrections c "

@@ -15,7 +15,7 @@ log = structlog.get_logger()
 
 
 async def lock_promotions(connection: AsyncConnection, of_orders: ColumnElement[bool]) -> None:
-    """Have payments of the same promotions come one after the other: before the orders' own rows are locked."""
+    """Serialize payments under the same promotions; call it before the orders' own rows are locked."""
     used = select(orders.c.promotion_id).where(of_orders, orders.c.promotion_id.is_not(None))
     query = select(promotions.c.id).where(promotions.c.id.in_(used)).order_by(promotions.c.id)
     await connection.execute(query.with_for_update(key_share=True))
@@ -24,7 +24,7 @@ async def lock_promotions(connection: AsyncConnection, of_orders: ColumnElement[
 async def decide(connection: AsyncConnection, row: Row[Any]) -> tuple[Order, dict[str, Any]]:
     """The order of a locked row as its money is taken, with what was decided of its promotion.
 
-    The promotion is locked. Other open orders of the same user that can't have it any more say so from now on.
+    The promotion is locked. Other open orders of the same user that can no longer have it say so from now on.
     """
     order = order_of(row)
     if row.promotion_id is None or row.promotion_granted is not None:

@@ -34,7 +34,7 @@ gift_revocations = Table(
 
 
 def gift_position(event_id: str) -> tuple[int, Position]:
-    """The partition and position of a gift's event. Raises ValueError for what is no such id."""
+    """The partition and position of a gift's event. Raises ValueError for anything that is not such an id."""
     partition, _, position = event_id.partition("-")
     return int(partition), Position.parse(position)
 

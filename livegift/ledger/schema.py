@@ -54,7 +54,7 @@ async def migrate(database: Database, partitions: int) -> str:
         )
         fixed = await connection.scalar(select(tables.system.c.value).where(tables.system.c.key == _PARTITIONS))
         _check_partitions(str(fixed), partitions)
-        # Made once: another one would give every event that is booked another id.
+        # Made once: another key would change the id of every event that is booked.
         key = insert(tables.system).values(key=_EVENT_ID_KEY, value=token_hex(KEY_BYTES))
         await connection.execute(key.on_conflict_do_nothing())
         await connection.run_sync(_seed, range(partitions))
@@ -95,7 +95,7 @@ def _seed(connection: Connection, partitions: Sequence[int]) -> None:
 
 
 def _seed_prices(connection: Connection) -> None:
-    """Prices in all regions for the default packages that no operator has ever put: whoever has, has chosen where."""
+    """Add prices in all regions to default packages that no operator has ever changed: a changed one is theirs."""
     packages, acts = tables.coin_packages, tables.operator_acts
     touched = select(acts.c.subject).where(acts.c.act == "package.put", acts.c.subject == "package:" + packages.c.id)
     found = connection.execute(select(packages.c.id, packages.c.coins).where(~touched.exists())).all()

@@ -12,7 +12,7 @@ from livegift.domain.partitions import Position
 
 @dataclass(frozen=True, slots=True)
 class BookedShare:
-    """What counts of one partition in one room, up to the checkpoint: sums, and the n of the last entry of any."""
+    """One partition's share of a room, up to the checkpoint: sums of what counts, and the n of the last entry."""
 
     gifts: int
     coins: int
@@ -32,7 +32,7 @@ class BookedGifter:
 
 _CHECKPOINTS = text("SELECT partition, epoch, n FROM checkpoints")
 # An index gives the last gift of a room and partition, so that a room with a million gifts costs no more than another.
-# What was revoked last counts as well: the room is to know it.
+# The last revocation counts as well: the room has to know it.
 _LASTS = text(
     "SELECT r.room, p.partition, max(e.n) AS n FROM unnest(CAST(:rooms AS text[])) AS r(room) "
     "CROSS JOIN unnest(CAST(:partitions AS int[]), CAST(:upto AS bigint[])) AS p(partition, n) "
@@ -41,8 +41,8 @@ _LASTS = text(
     "(SELECT n FROM gift_revocations v WHERE v.room = r.room AND v.partition = p.partition "
     "AND v.n <= p.n ORDER BY n DESC LIMIT 1)) e GROUP BY 1, 2"
 )
-# What counts in a room: its gifts, those in quarantine that can be read (they were published as well), and less than
-# nothing for each that was revoked, from there on.
+# What counts in a room: its gifts, those in quarantine that can be read (they were published as well), and negative
+# amounts for each that was revoked, from there on.
 _ROOM_GIFTS = (
     "SELECT partition, n, sender, 1 AS gifts, coins, diamonds, anonymous, ts_ms FROM gifts WHERE room = :room "
     "UNION ALL SELECT partition, n, user_id, 1, -coins, diamonds, false, NULL FROM quarantine "
@@ -131,7 +131,7 @@ async def active_rooms(connection: AsyncConnection, ended_s: float) -> list[str]
 
 
 async def older_rooms(connection: AsyncConnection, ended_s: float) -> list[str]:
-    """Of the rooms that are live, or ended less than `ended_s` ago, those that an earlier version may have left."""
+    """Rooms that an earlier version may have left, live or ended less than `ended_s` ago."""
     return [row.id for row in await connection.execute(_OLDER_ROOMS, {"ended_s": ended_s})]
 
 

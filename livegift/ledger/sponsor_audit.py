@@ -5,7 +5,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from livegift.ledger.audit import EXAMPLES_MAX
 
-# Everything about each match that somebody may have a row of. What was added to gifts that were revoked is not used.
+# All figures of each match that has a row anywhere. What was added to gifts that were revoked is not used.
 _FIGURES = """
     WITH added AS (SELECT match_id AS id, sum(coins) AS coins, sum(diamonds) AS diamonds FROM gift_matches x
         WHERE NOT EXISTS (SELECT 1 FROM gift_revocations v

@@ -18,7 +18,7 @@ class ProviderError(LivegiftError):
 
 
 class ProviderRefusedError(ProviderError):
-    """The provider refused, and will refuse the same again: somebody has to decide what else is to be done.
+    """The provider refused, and will refuse the same again: somebody has to decide what to do instead.
 
     The message is shown to whoever asked; it names no internals.
     """
@@ -97,7 +97,7 @@ class Provider(Protocol):
         """The event of a webhook, None for one of no interest. Raises BadSignatureError or RequestError('invalid')."""
 
     async def refund(self, key: str, payment_ref: str | None, amount: int) -> None:
-        """Give the whole payment back, once however often it is asked for under this key: the order, and a round."""
+        """Refund the whole payment, once per key (the order and a round), however often it is called."""
 
     def payments(self, since_s: float) -> AsyncIterator[Payment]:
         """All payments that were begun since then and for which money has come."""

@@ -123,7 +123,7 @@ class Stripe:
                 return
 
     async def _is_taken(self, payment_ref: str) -> bool:
-        """Whether a dispute has the money: a charge stays marked after one was won, and by an inquiry."""
+        """Whether a dispute holds the money: a charge stays marked after one was won, and inquiries mark it too."""
         params: Any = {"payment_intent": payment_ref, "limit": PROVIDER_PAGE}
         page = await _call(lambda: self._client.v1.disputes.list(params))
         return any(_dispute("", str(dispute.status)) == "disputed" for dispute in page.data)
@@ -164,12 +164,12 @@ def _money(amount: object, currency: object) -> tuple[int, str]:
 
 
 def _name(value: object) -> str | None:
-    """What can be a name of ours or Stripe's; anything else names nothing."""
+    """Return what can be an id of ours or Stripe's; anything else counts as missing."""
     return value if isinstance(value, str) and is_name(value) else None
 
 
 def _event(event_id: str, kind: str, found: Mapping[str, Any]) -> PaymentEvent | None:
-    # `client_reference_id` is not looked at: whoever opens a payment link of another product may choose it.
+    # `client_reference_id` is ignored: whoever opens a payment link of another product may choose it.
     order_id = _name((found.get("metadata") or {}).get("order_id"))
     payment_ref = _name(found.get("payment_intent"))
     said: EventKind | None
@@ -197,7 +197,7 @@ def _event(event_id: str, kind: str, found: Mapping[str, Any]) -> PaymentEvent |
 
 
 def _dispute(kind: str, status: str) -> EventKind | None:
-    """An inquiry takes no money, nor does a dispute that was prevented; one that is won gives it back."""
+    """An inquiry takes no money, nor does a prevented dispute; a dispute that is won gives it back."""
     if kind == "charge.dispute.funds_reinstated" or status == "won":
         return "dispute_won"
     return None if status.startswith("warning_") or status == "prevented" else "disputed"

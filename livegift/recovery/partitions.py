@@ -37,7 +37,7 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Repaired:
-    """How much of a partition was put right: entries cut off and put back, broken streaks or refs, what was written."""
+    """How much of a partition was repaired: entries cut off and put back, broken streaks or refs, what was written."""
 
     diverged: int = 0
     lost: int = 0
@@ -200,7 +200,7 @@ class PartitionRecovery:
 
     @staticmethod
     async def _thaw_debtors(connection: AsyncConnection, repair: Repair, partition: int) -> None:
-        """Undo the freezes of earlier versions that no operator asked for: a wallet below zero is frozen without.
+        """Undo the freezes of earlier versions that no operator asked for: a wallet below zero can't send anyway.
 
         Everything is booked, and nothing changes while the partition is disarmed: the ledger's wallets are Redis'.
         """

@@ -1,4 +1,4 @@
-"""Rooms in Redis as versions before decisions 019 and 020 have left them: without gifters, with places for ids."""
+"""Rooms in Redis as versions before decisions 019 and 020 left them: without gifters, with places as ids."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from livegift.store.rooms import Gifter
 
 @dataclass(frozen=True, slots=True)
 class OlderRoom:
-    """What is to be converted. `stamp` is another one after each change; `streaks` is id -> event of the open ones."""
+    """A room to be converted. `stamp` differs after each change; `streaks` maps open streaks' ids to their events."""
 
     stamp: str
     streaks: Mapping[str, bytes]
@@ -27,7 +27,7 @@ class OlderRooms:
         self._store = store
 
     async def find(self, rooms: Iterable[str]) -> dict[str, OlderRoom]:
-        """Those of `rooms` that are of an older form. Raises StoreUnavailableError when one can't be asked."""
+        """Those of `rooms` that have an older form. Raises StoreUnavailableError when one can't be asked."""
         names = list(rooms)
         replies = await self._store.call_many([call("room_older", keys.room_root(room)) for room in names])
         found = {}

@@ -185,7 +185,7 @@ class Outbox:
     async def age_after_s(self, partition: int, position: Position) -> float | None:
         """Return the age in seconds, by Redis' clock, of the first entry after a position.
 
-        None when there is none, or it does not tell when it was written. Raises StoreUnavailableError.
+        None when there is none, or it does not say when it was written. Raises StoreUnavailableError.
         """
         root = self.roots[partition]
         rows = _rows(await self.store.call_plain(root, ("XRANGE", keys.outbox(root), f"({position}", "+", "COUNT", 1)))

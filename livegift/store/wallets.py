@@ -40,7 +40,7 @@ Outcome = Accepted | Refused | Unknown
 
 @dataclass(frozen=True, slots=True)
 class Balance:
-    """A wallet as it is now. `frozen`: it sends nothing, by an operator's word or because it is below zero."""
+    """A wallet as it is now. `frozen`: it can't send, because an operator froze it or because it is below zero."""
 
     balance: int = 0
     seq: int = 0

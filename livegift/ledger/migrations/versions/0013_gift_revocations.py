@@ -10,7 +10,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Add the table, and tell revocations of before apart: they took neither matches nor the room's totals back."""
+    """Add the table, and mark earlier revocations: they took back neither matches nor the room's totals."""
     op.create_table(
         "gift_revocations",
         sa.Column("partition", sa.Integer(), nullable=False),

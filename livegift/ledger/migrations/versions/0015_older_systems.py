@@ -1,4 +1,4 @@
-"""What systems of before have to be looked at for: ranks of rooms, wallets frozen by debts, open revocations."""
+"""What older systems leave to be converted: ranks of rooms, wallets frozen by debts, open revocations."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -14,7 +14,7 @@ _OLDER_ROOMS = """
     SELECT 'older_rooms_until', floor(extract(epoch FROM now()) + 86400)::bigint::text
     WHERE EXISTS (SELECT 1 FROM rooms) ON CONFLICT DO NOTHING
 """
-# Nothing of them was moved yet: whoever approves them now takes back every leg.
+# Nothing of them was moved yet: when they are approved now, every leg is taken back.
 _OPEN_REVOCATIONS = "UPDATE corrections SET is_whole = true WHERE status IN ('requested', 'rejected')"
 
 
