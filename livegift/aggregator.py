@@ -159,7 +159,7 @@ class Aggregator(Worker):
                 self._followers[node.name] = self.start(f"book {node.name}", self._follow(node))
 
     async def _follow(self, node: Node) -> None:
-        """Book what the partitions of `node` write, until it is no primary any more."""
+        """Book what the partitions of `node` write, until it is no longer a primary."""
         reader = DurableReader(node, self._outbox, self._barrier)
         booking: asyncio.Task[None] | None = None
         try:
@@ -305,7 +305,7 @@ class Aggregator(Worker):
             tell(prepared, len(armed))
 
     async def _arm_group(self, found: Sequence[Prepared | BaseException | None], armed: list[int]) -> None:
-        """Arm those that are prepared, and add them to `armed`; raises the first error of the others."""
+        """Arm those that are prepared and add them to `armed`; raises the first error of the others."""
         ready = {done.partition: done for done in found if isinstance(done, Prepared)}
         if ready:
             with metrics.ARM_SECONDS.time():

@@ -90,7 +90,7 @@ class CorrectionBody(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class LimitsBody(Struct, frozen=True, forbid_unknown_fields=True):
-    """`PUT /v1/wallet/limits`, in coins: all three anew; what is left out or null has no limit."""
+    """`PUT /v1/wallet/limits`, in coins: replaces all three; what is left out or null has no limit."""
 
     per_gift: Coins | None = None
     day: Coins | None = None

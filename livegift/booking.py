@@ -1,4 +1,4 @@
-"""Booking what cannot fail together: a batch that the ledger refuses is halved until the one bad entry stands alone."""
+"""Isolating bad entries: a batch that the ledger refuses is halved until the one bad entry is alone."""
 
 from collections.abc import AsyncIterator, Sequence
 

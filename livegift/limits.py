@@ -268,7 +268,7 @@ MATCH_NEWS_PACE_S = 0.25
 MATCHES_REFRESH_S = 10.0
 MATCHES_REFRESH_PAGE = 500
 MATCHES_SHOWN_AFTER_S = 120.0
-# What a room was told so long ago, and is not what the ledger says, is put right; earlier, news may be on their way.
+# What a room was told longer ago than this, and contradicts the ledger, is repaired; earlier, news may be on its way.
 MATCH_SETTLED_MS = 30_000
 
 # Leases. A holder renews three times before it loses one.

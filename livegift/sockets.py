@@ -100,7 +100,7 @@ class GuardedHttp(H11Protocol):
             self.expect("request", HTTP_KEEP_ALIVE_S + CLOSE_LINGER_S, self.transport.abort)
 
     def handle_websocket_upgrade(self, event: h11.Request) -> None:
-        """From here on another protocol looks after it, unless it makes nothing of the request.
+        """Hand the connection to another protocol, unless that one ignores the request.
 
         `websockets` answers no request that has a body, or headers that are too many or too long: it waits
         for the other side to go.

@@ -160,7 +160,7 @@ def public(found: StoredMatch) -> dict[str, object]:
 
 
 async def announce_match(rooms: Rooms, found: StoredMatch) -> bool:
-    """Have the room show it as it is; False when that was no news. Raises StoreUnavailableError."""
+    """Have the room show its current state; False when the room knew it. Raises StoreUnavailableError."""
     match = found.match
     if match.status not in _RANKS or not match.room:
         return False

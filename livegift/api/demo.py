@@ -57,7 +57,7 @@ class SecureHeaders:
 
 
 async def token(request: Request) -> Response:
-    """`POST /demo/token`: a token for whoever asks."""
+    """`POST /demo/token`: a token for anyone who asks."""
     body = await body_of(request, bodies.DemoToken)
     rooms = [body.room] if body.room else None
     signed = context_of(request).tokens.sign(body.user, body.role, name=body.name, rooms=rooms, age_verified=True)
@@ -65,7 +65,7 @@ async def token(request: Request) -> Response:
 
 
 async def coins(request: Request) -> Response:
-    """`POST /demo/coins`: coins for whoever asks."""
+    """`POST /demo/coins`: coins for anyone who asks."""
     body = await body_of(request, bodies.DemoCoins)
     context = context_of(request)
     if not await grant_coins(context.database, context.hub.wallets, f"demo-{token_hex(12)}", body.user, body.coins):

@@ -17,7 +17,7 @@ class Step(StrEnum):
 
     ARM = "arm"  # both sides have the same
     DRAIN = "drain"  # Redis has entries that are to be booked first
-    REPAIR = "repair"  # Redis has to be put right from the ledger
+    REPAIR = "repair"  # Redis has to be repaired from the ledger
     RESTORE = "restore"  # Redis has nothing at all: a person decides, with `livegift restore`
     STOP = "stop"  # nobody can tell which side is right
 

@@ -1,4 +1,4 @@
-"""The events of a room as they go out: one frame, built once for all who look on."""
+"""The events of a room as they go out: one frame, built once for all viewers."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

@@ -107,7 +107,7 @@ class _Lane:
         return len(self.queue) + len(self._sent)
 
     async def run(self) -> None:
-        """Send batch after batch until cancelled, or until the node is no primary any more."""
+        """Send batch after batch until cancelled, or until the node is no longer a primary."""
         try:
             while self._gifting.is_primary(self._node):
                 if self._node.breaker.is_open:

@@ -1,4 +1,4 @@
-"""Limits as booked: every version of them, and what a wallet that is put right should have."""
+"""Limits as booked: every version of them, and what a wallet that is repaired should have."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

@@ -125,7 +125,7 @@ async def balance_at(connection: AsyncConnection, creator: str, at: datetime) ->
 
 
 async def read_lines(connection: AsyncConnection, creator: str, period: Period, after: str, limit: int) -> list[Line]:
-    """The lines behind the line `after` ('' for the first). Raises ValueError for what is no key of a line."""
+    """The lines behind the line `after` ('' for the first). Raises ValueError for anything that is not a line's key."""
     where: dict[str, Any] = {
         "creator": creator,
         "account": diamonds_of(creator),

@@ -116,8 +116,8 @@ checkpoints = Table(
     Column("mark_epoch", BigInteger, nullable=False, server_default=text("0")),
     Column("mark_n", BigInteger, nullable=False, server_default=text("0")),
     _at("mark_at"),
-    # Earlier versions froze a wallet that went below zero until an operator thawed it. What they left is put right when
-    # the partition is armed for the next time.
+    # Earlier versions froze a wallet that went below zero until an operator thawed it. What they left is repaired when
+    # the partition is next armed.
     Column("frozen_by_debts", Boolean, nullable=False, server_default=text("false")),
 )
 

@@ -154,7 +154,7 @@ class Stripe:
 
 
 def _money(amount: object, currency: object) -> tuple[int, str]:
-    """Minor units and currency of ISO 4217. What is no amount of ours stays as it is: it fits no order."""
+    """Minor units and currency of ISO 4217. An amount that can't be ours stays as it is: it fits no order."""
     code = str(currency or "").upper()
     units = int(str(amount or 0))
     try:

@@ -1,4 +1,4 @@
-"""Arming: a partition takes money only after what its Redis says was compared with the ledger, and put right."""
+"""Arming: a partition takes money only after its state in Redis was compared with the ledger, and repaired."""
 
 import time
 from collections.abc import Collection, Mapping, Sequence
@@ -49,7 +49,7 @@ class Repaired:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A partition that is disarmed and right: it may be armed at `at` by who has the token."""
+    """A partition that is disarmed and correct: whoever has the token may arm it at `at`."""
 
     partition: int
     token: str

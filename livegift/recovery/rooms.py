@@ -1,4 +1,4 @@
-"""Rooms: told which branch of a journal counts, compared with the ledger, and put right partition by partition."""
+"""Rooms: told which branch of a journal counts, compared with the ledger, and repaired partition by partition."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -62,7 +62,7 @@ class RoomRecovery:
     # --- Before partitions are armed ----------------------------------------------------------------------------------
 
     async def fence(self, prepared: Mapping[int, "Prepared"]) -> None:
-        """Tell every active room where the new epochs begin; put right what is beyond, and what can't come any more."""
+        """Tell every active room where the new epochs begin; repair what is beyond, and what can no longer come."""
         fences = {p: ready.at for p, ready in prepared.items() if ready.bases}  # a first epoch supersedes nothing
         if not fences:
             return

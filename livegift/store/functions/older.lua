@@ -1,4 +1,4 @@
--- Rooms as versions before decisions 019 and 020 have left them. The third part of the library of rooms.lua, whose locals it uses.
+-- Rooms as versions before decisions 019 and 020 left them. The third part of the library of rooms.lua, whose locals it uses.
 -- Zset ':ranks': user -> coins that were not given anonymously; no hash ':gifters', no zset ':board'. In ':combos' the events name
 -- places. ':ranks' goes with the last step, so that each room is converted once. A step finds the room as it was when the first
 -- was taken, or does nothing: then somebody has published to it or corrected it since, and the ledger has to be asked again.
@@ -9,7 +9,7 @@ local function stamp_of(root)
   return (row[1] or '') .. ' ' .. (row[2] or '') .. ' ' .. (row[3] or '') .. ' ' .. (row[4] or '')
 end
 
--- Nothing when the room is of no older form; else its stamp, and then id and event of each open streak.
+-- Returns nothing when the room has no older form; else its stamp, then the id and event of each open streak.
 local function room_older_1(keys)
   local stamp = stamp_of(keys[1])
   if not stamp then return {} end

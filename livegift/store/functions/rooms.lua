@@ -5,7 +5,7 @@
 -- in all, so that one partition's share can be put right; 'f' .. partition -> its fences, '<epoch>-<base>,…' (decision 007).
 -- Hash ':gifters': user -> '<gifts> <coins> <reached ms>', gifts that count and coins that were not given anonymously, and when the
 -- last gift of those was sent. Zset ':board': the same users by coins, the member being that time counted down and the user, so
--- that of equals who was there first comes first (decision 019). The ledger knows all of it, so it can be put back.
+-- that equals are ranked by who got there first (decision 019). The ledger knows all of it, so it can be put back.
 
 -- Memory of this very process. No gate: it may have lost something, and publishes nothing before the aggregator has compared
 -- its rooms with the ledger and opened the gate with a token above all before. A room takes the token as its epoch at its
@@ -44,14 +44,14 @@ local function load_state(root)
   }
 end
 
--- Gifters are those who have given under their name: were one who gives anonymously counted, then the next sum would tell
--- whether it was somebody new, and a new name that does not change it who it was.
+-- Gifters are those who have given under their name. If anonymous ones were counted, the next sum would reveal whether it was
+-- somebody new, and a new name that does not change the sum would reveal who it was.
 local function totals_json(root, state)
   return '{"gifts":' .. int(state.gifts) .. ',"coins":' .. int(state.coins) .. ',"diamonds":' .. int(state.diamonds)
     .. ',"gifters":' .. int(redis.call('ZCOUNT', root .. ':board', '(0', '+inf')) .. '}'
 end
 
--- Where a user stands among those with as many coins: equal scores of a zset are in the order of their members.
+-- A user's rank among those with the same coins: equal scores of a zset are in the order of their members.
 local TIME_DIGITS, TIME_MAX = 15, 999999999999999  -- below 2^53
 
 local function board_member(user, reached_ms)
@@ -82,7 +82,7 @@ local function parse_gifter(row)
   return tonumber(gifts), tonumber(coins), tonumber(reached)
 end
 
--- Adds to gifters: `more` is user -> { gifts, coins, reached_ms }. Who has no gift left that counts is no gifter.
+-- Adds to gifters: `more` is user -> { gifts, coins, reached_ms }. Without a gift that counts one is not a gifter.
 local function add_to_gifters(root, more)
   local users = {}
   for user in pairs(more) do users[#users + 1] = user end
@@ -117,7 +117,7 @@ local function add_to_gifters(root, more)
   end
 end
 
--- Makes a gifter's row what it should be; without gifts: none.
+-- Sets a gifter's row to what it should be; without gifts it is removed.
 local function set_gifter(root, user, gifts, coins, reached_ms)
   local known = redis.call('HGET', root .. ':gifters', user)
   if known then
@@ -211,7 +211,7 @@ local function is_late(partition, epoch, generation)
   return epoch < floor.epoch or (epoch == floor.epoch and generation < floor.generation)
 end
 
--- A gift of a partition that the room does not count any more. `at`: what open streaks and gifters become by the call.
+-- A gift of a partition that the room no longer counts. `at`: what open streaks and gifters become by the call.
 local function take_back(root, at, item)
   local gift_id, combo_id, count = item.body:match('^(%S+) (%S+) (%d+)$')
   at.add_to(item.user, -1, item.anonymous and 0 or -item.coins, 0)
@@ -240,7 +240,7 @@ local function room_publish_1(keys, argv)
     is_only_revoked = is_only_revoked and argv[i + 3] == 'revoke'
     if is_late(argv[i], tonumber(argv[i + 12]), tonumber(argv[i + 13])) then return redis.error_reply(STALE) end
   end
-  -- A gift may be revoked long after its room has ended and is gone. One that was lost is put right from the ledger.
+  -- A gift may be revoked long after its room has ended and is gone. A room that was lost is repaired from the ledger.
   if state.is_gone then return is_only_revoked and 0 or redis.error_reply(GONE) end
   local first_seq = state.seq + 1
   local shares, touched, events = {}, {}, {}
@@ -261,7 +261,7 @@ local function room_publish_1(keys, argv)
       share = load_share(root, partition)
       shares[partition] = share
     end
-    -- What a room has nothing of can't be taken back from it.
+    -- A room that has nothing from this partition has nothing to take back.
     if is_due(share, epoch, n) and (kind ~= 'revoke' or share.gifts > 0) then
       share.epoch, share.n = epoch, n
       touched[partition] = true
