@@ -4,6 +4,7 @@ LIVEGIFT_FUZZ_REQUESTS says how many (40,000 is a thorough run); LIVEGIFT_FUZZ_S
 """
 
 import asyncio
+import http.client
 import json
 import os
 from collections.abc import Iterator
@@ -15,9 +16,9 @@ from livegift import access
 from livegift.embedded import RedisServer
 from livegift.settings import Settings
 from tests.conftest import COMMON, emptied, migrated, new_database
-from tests.fuzzing.fuzzer import Fuzzer, Tally
+from tests.fuzzing.fuzzer import JSON, Answer, Fuzzer, Request, Tally
 from tests.fuzzing.roles import CARL, HOLDER, IBAN, VERA, WHY, Asker, askers
-from tests.fuzzing.routes import FILES, REQUESTS
+from tests.fuzzing.routes import FILES, FIXED_POOLS, REQUESTS
 from tests.hostile import unharmed
 from tests.system import System
 from tests.test_access import routes
@@ -41,7 +42,7 @@ def shared_system(
 ) -> Iterator[System]:
     """As `livegift dev` has it, payouts of a few diamonds included."""
     with new_database(template_database) as url:
-        own = {**COMMON, "payout_diamonds_min": 10, "reauth_amount": 0, "limit_raise_delay_s": 1}
+        own = {**COMMON, "payout_diamonds_min": 10, "reauth_amount": 0, "limit_raise_delay_s": 0}
         settings = migrated(Settings(redis_url=emptied(redis_server), database_url=url, **own))
         with System(settings, tmp_path_factory.mktemp("fuzzed") / "logs") as running:
             running.with_demo = True
@@ -57,6 +58,34 @@ def system(shared_system: System) -> Iterator[System]:
 def test_the_fuzzer_knows_every_route_and_every_role_there_is() -> None:
     assert sorted(REQUESTS) == sorted(access.ROUTES) == sorted(set(routes()))
     assert FILES not in REQUESTS
+
+
+@pytest.mark.parametrize(
+    ("wrong", "route", "asker", "status", "kind", "content"),
+    [
+        ("a fault of the server's", "/v1/wallet", "none", 500, JSON, b'{"code":"internal","status":500}'),
+        ("expected 401", "/v1/wallet", "none", 200, "application/json", b"{}"),
+        ("expected 403", "/v1/admin/acts", "viewer", 404, JSON, b'{"code":"not_found","status":404}'),
+        ("private", "/v1/orders", "viewer", 200, "application/json", b'{"id":"secret-1"}'),
+        ("expected application/problem+json", "/v1/orders", "viewer", 400, "text/plain", b"no"),
+        ("expected a code of the table", "/v1/orders", "viewer", 400, JSON, b'{"code":"odd","status":400}'),
+        ("expected a code of the table", "/v1/orders", "viewer", 404, JSON, b'{"code":"invalid","status":400}'),
+        (None, "/v1/orders", "viewer", 400, JSON, b'{"code":"invalid","status":400}'),
+        (None, "/v1/orders", "admin", 200, "application/json", b'{"id":"secret-1"}'),
+    ],
+)
+def test_the_fuzzer_sees_what_is_wrong(
+    wrong: str | None, route: str, asker: str, status: int, kind: str, content: bytes
+) -> None:
+    fuzzer = Fuzzer("127.0.0.1:1", "1", [], ["secret-1"], Tally())
+    asking = Asker(asker, None if asker == "none" else asker)
+    headers = http.client.HTTPMessage()
+    headers["content-type"] = kind
+    said = fuzzer.wrong(
+        Request(("GET", route), asking, "GET", route, {}, None, True, None),
+        Answer(status, headers, content),
+    )
+    assert (said is None) if wrong is None else (said is not None and wrong in said)
 
 
 async def ask(system: System, method: str, path: str, body: object = None, **options: Any) -> Any:
@@ -96,11 +125,12 @@ async def gifts(system: System, number: int) -> list[str]:
     room, found = f"round-{number}", []
     await asyncio.to_thread(system.open_room, room, "bob")
     await system.grant({"ann": 10_000, f"giver-{number}": 100_000}, room)
+    await ask(system, "PUT", "/v1/wallet/limits", {}, token=system.token("ann"))  # some were set
     for user in ("ann", f"giver-{number}"):
         async with Viewer(system.address(), system.token(user, region="eu")) as viewer:
             for gift_id, count, anonymous in (("rose", 3, False), ("fireworks", 1, False), ("fireworks", 1, True)):
                 said = await viewer.gift(room, gift_id, count=count, anonymous=anonymous)
-                if said["status"] == "accepted":  # some freeze ann's wallet, or limit it
+                if said["status"] == "accepted":  # a dispute may have left ann with less than nothing
                     found.append(said["gift_event_id"])
     return found
 
@@ -150,9 +180,9 @@ async def test_requests_that_were_changed_at_random(system: System) -> None:
     for number in range(rounds):
         events, payouts = await gifts(system, number), await payout_at_the_bank(system, number)
         for fuzzer in fuzzers:
-            fuzzer.pools["gift_event_id"] = [*fuzzer.pools.get("gift_event_id", [])[-20:], *events]
-            fuzzer.pools.setdefault("sent payout", []).extend(payouts)
-            fuzzer.pools["batch"].append(f"sent-{number}")
+            fuzzer.pools["gift_event_id"] = [*fuzzer.pools.get("gift_event_id", [])[-2:], *events]
+            fuzzer.pools["sent payout"] = payouts or ["none"]
+            fuzzer.pools["batch"] = [*FIXED_POOLS["batch"], *[f"sent-{number}"] * 6]
         share = REQUESTS_COUNT // (rounds * STREAMS)
         await asyncio.gather(*(asyncio.to_thread(fuzzer.run, share) for fuzzer in fuzzers))
     for fuzzer in fuzzers:

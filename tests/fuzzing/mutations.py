@@ -41,6 +41,10 @@ QUERY_VALUES = (
     "%EF%BC%91", "99999999999.1.9", "99999999999." + "9" * 18 + "." + "9" * 19, "1.0.g" + "A" * 22,
     "1.0.1-4294967296-281474976710656", "1.1.", ".", "%27", "user%3Aann", "user%3A%00",
 )  # fmt: skip
+# What stores, and not only models, may refuse: every second odd value is one of these.
+HARD_NUMBERS = (str(2**63), str(-(2**63) - 1), str(2**31), "9" * 30, "-1", str(10**13 + 1), str(2**53 + 1), "0")
+HARD_STRINGS = ('"\\u0000"', '"a\\u0000b"', '"\\ud83c"', '"' + "x" * 501 + '"')
+HARD_TEXTS = ("%00", "a%00b", str(2**63), "9" * 30, str(2**31), "9" * 16, "%ED%A0%80")
 HEADERS: dict[str, tuple[str, ...]] = {
     "Idempotency-Key": ("", "k", "\xe9", "a b", "x" * 64, "x" * 65, "x" * 5_000, "{k}", "9" * 30),
     "If-None-Match": ("*", '"x"', 'W/"', "," * 500, "\xff", 'W/"0", *'),
@@ -82,9 +86,9 @@ def odd_value(rng: random.Random, value: object) -> object:
     """Something in the place of `value`, more often of its own kind."""
     kinds = [NUMBERS, STRINGS, OTHERS]
     if isinstance(value, int) and not isinstance(value, bool):
-        kinds += [NUMBERS] * 5
+        kinds += [NUMBERS] + [HARD_NUMBERS] * 4
     elif isinstance(value, str):
-        kinds += [STRINGS] * 4
+        kinds += [STRINGS] + [HARD_STRINGS] * 3
     how = rng.random()
     if how < 0.1:
         return [value] if how < 0.05 else {"a": value}
@@ -139,7 +143,23 @@ def text_body(rng: random.Random, template: str) -> bytes:
     data = template.encode()
     if rng.random() < 0.6:
         at = rng.randrange(len(data) + 1)
-        odd = (b"\x00", b"\xff", b'"', b",", b"\r", b"\n", b";;;", b"9" * 30, "é".encode(), b"=", b"&", b"x" * 700, b"")
+        odd = (
+            b"\x00",
+            b"\x00",
+            b"\x00",
+            b"\xff",
+            b'"',
+            b",",
+            b"\r",
+            b"\n",
+            b";;;",
+            b"9" * 30,
+            "é".encode(),
+            b"=",
+            b"&",
+            b"x" * 700,
+            b"",
+        )
         data = data[:at] + rng.choice(odd) + data[at + rng.choice((0, 0, 1, 5)) :]
     if rng.random() < 0.06:
         data = rng.choice((data.decode(errors="replace").encode("utf-16"), data * 300, b"\xff\xfe" + data, b""))
@@ -150,7 +170,11 @@ def path_part(rng: random.Random, pool: Sequence[str]) -> tuple[str, bool]:
     """A name for a path, and whether it is one of those that are meant."""
     if pool and rng.random() < 0.75:
         return quote(rng.choice(pool), safe=""), True
-    return rng.choice(PATHS), False
+    return rng.choice(rng.choice((PATHS, HARD_TEXTS))), False
+
+
+def _odd_text(rng: random.Random) -> str:
+    return rng.choice(rng.choice((QUERY_VALUES, HARD_TEXTS)))
 
 
 def query(rng: random.Random, template: dict[str, Sequence[str]]) -> str:
@@ -158,10 +182,10 @@ def query(rng: random.Random, template: dict[str, Sequence[str]]) -> str:
     pairs, oddness = [], rng.choice((0, 0, 0.2, 0.5))
     for name, values in template.items():
         if name in ("from", "to") or rng.random() < 0.6:
-            pairs.append((name, rng.choice(values) if rng.random() >= oddness else rng.choice(QUERY_VALUES)))
+            pairs.append((name, _odd_text(rng) if rng.random() < oddness else rng.choice(values)))
     if rng.random() < 0.1:
         name = rng.choice(("limit", "cursor", "region", "unknown", "", "%00", "limit", "from"))
-        pairs.append((name, rng.choice(QUERY_VALUES)))
+        pairs.append((name, _odd_text(rng)))
     return "&".join(f"{name}={value}" for name, value in pairs)
 
 
