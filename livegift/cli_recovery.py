@@ -45,7 +45,7 @@ def _run(data: Path, work: Work, *args: object) -> Any:
 )
 @data_option
 def restore(partition: tuple[int, ...], data: Path) -> None:
-    """Rebuild in Redis what it lacks, from the ledger: wallets, refs, streaks, rooms."""
+    """Rebuild what is missing in Redis from the ledger: wallets, refs, streaks, rooms."""
     from livegift.recovery.restore import restore as run_restore
 
     for line in asyncio.run(run_restore(open_settings(data), partition or None)):
@@ -72,13 +72,13 @@ def doctor(url: str | None, as_json: bool, data: Path) -> None:  # noqa: FBT001 
 
 @click.group()
 def partition() -> None:
-    """Look at partitions, stop them, let them go on."""
+    """Show partitions, stop them, start them again."""
 
 
 @partition.command(name="list")
 @data_option
 def partition_list(data: Path) -> None:
-    """Each partition in a line."""
+    """Print one line for each partition."""
     for line in _run(data, _partition_lines, None):
         click.echo(line)
 
@@ -87,7 +87,7 @@ def partition_list(data: Path) -> None:
 @click.argument("number", type=click.IntRange(0, PARTITIONS_MAX - 1))
 @data_option
 def show(number: int, data: Path) -> None:
-    """One partition, with its epochs."""
+    """Show one partition with its epochs."""
     for line in _run(data, _partition_lines, number):
         click.echo(line)
 
@@ -122,7 +122,7 @@ async def _partition_lines(settings: Any, store: Any, database: Any, number: int
 @click.option("--reason", required=True, help="what others are to know")
 @data_option
 def stop(number: int, reason: str, data: Path) -> None:
-    """Take no more money in a partition and book nothing of it."""
+    """Stop a partition: it takes no more money, and nothing of it is booked."""
     click.echo(_run(data, _stop, number, reason))
 
 

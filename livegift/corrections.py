@@ -43,7 +43,7 @@ async def decide(database: Database, wallets: Wallets, correction_id: str, by: s
 async def undo(
     database: Database, wallets: Wallets, event_id: str, by: Identity, coins_min: int, window_s: int
 ) -> Correction:
-    """Revoke a gift at its sender's own wish: once, and only a dear one that was sent just now.
+    """Revoke a gift at its sender's own wish: once, and only an expensive one that was sent just now.
 
     `event_id` is its place in the journal; the correction, which its creator sees too, has the public id. Raises
     RequestError('not_found', 'forbidden' or 'too_late').

@@ -48,10 +48,10 @@ def with_public_ids(event: bytes, ids: EventIds) -> bytes:
 
 
 class OlderRoomRecovery:
-    """Converts rooms: active ones before their node's gate opens, those that have ended long ago after that."""
+    """Converts rooms: active ones before their node's gate opens, those that ended long ago after that."""
 
     def __init__(self, store: Store, database: Database) -> None:
-        """Both of the same system."""
+        """Redis and the ledger have to be those of the same system."""
         self._store = store
         self._database = database
         self._rooms = Rooms(store)
