@@ -157,6 +157,7 @@ async def use_it_for_the_first_time(dev: Dev, address: str) -> str:
     return token
 
 
+@pytest.mark.slow
 async def test_a_demo_says_little_and_the_address_last(tmp_path: Path) -> None:
     with Dev(tmp_path / "data", "--demo") as demo:
         address = await demo.ready()

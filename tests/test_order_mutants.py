@@ -19,6 +19,8 @@ from tests.purchasing import KEEPS, Shop
 from tests.test_audit import run_audit
 from tests.waiting import wait_until
 
+pytestmark = pytest.mark.slow  # whole systems, several seconds each
+
 
 @pytest.fixture
 async def shop(settings: Settings) -> AsyncIterator[Shop]:

@@ -160,6 +160,7 @@ async def test_the_audit_names_an_order_that_a_strangers_checkout_paid(
         assert "order o1: credited by event evt-1 of stripe, which names order (none) and checkout cs_shop" in said
 
 
+@pytest.mark.slow
 async def test_the_audit_names_a_payment_that_pays_two_orders(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -257,6 +258,7 @@ async def returned_in_all(system: InProcess, coins: int) -> bool:
     return (await order_of(system, "o1")).order.returned_coins == coins
 
 
+@pytest.mark.slow
 async def test_a_dispute_that_is_won_gives_no_coins_for_money_that_was_refunded_meanwhile(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -279,6 +281,7 @@ async def test_a_dispute_that_is_won_gives_no_coins_for_money_that_was_refunded_
         assert "order o2: credited, but event evt-r2 (refunded) says that its money is gone" in said
 
 
+@pytest.mark.slow
 async def test_the_refund_of_a_second_payment_does_not_count_as_the_orders_own(settings: Settings) -> None:
     async with InProcess(settings) as system:
         await make(system, "o1", "ann")

@@ -18,6 +18,8 @@ from livegift.settings import Settings, load_settings
 from tests.system import command, environ
 from tests.waiting import wait_until
 
+pytestmark = pytest.mark.slow  # whole systems, several seconds each
+
 
 def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as sock:

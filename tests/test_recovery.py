@@ -116,6 +116,7 @@ async def test_what_the_ledger_knows_and_redis_lost_is_put_back(running: InProce
     await passes(running)
 
 
+@pytest.mark.slow
 async def test_entries_of_another_branch_are_cut_off(running: InProcess, own_redis: OwnRedis) -> None:
     """Redis goes on alone, is replaced by an older self that goes on otherwise, and comes back."""
     await send(running, range(2))

@@ -18,6 +18,8 @@ from tests.inprocess import InProcess
 from tests.test_audit import run_audit
 from tests.waiting import wait_until
 
+pytestmark = pytest.mark.slow  # whole systems, several seconds each
+
 
 @pytest.fixture
 async def matched(settings: Settings) -> AsyncIterator[InProcess]:

@@ -23,6 +23,8 @@ from tests.ledger.journals import accounts
 from tests.test_recovery import OwnRedis, nobody_books
 from tests.waiting import wait_until
 
+pytestmark = pytest.mark.slow  # whole systems, several seconds each
+
 BUDGET = 100
 COINS = 1000
 
@@ -127,7 +129,6 @@ async def test_what_was_booked_stays_when_redis_comes_back_older(running: InProc
     await passes(running)
 
 
-@pytest.mark.slow
 async def test_an_empty_redis_gets_matches_back(running: InProcess, own_redis: OwnRedis) -> None:
     await fund(running)
     await becomes(running, "active")

@@ -193,6 +193,7 @@ async def test_what_is_refused(system: System) -> None:
     assert known(system, stage.room)[0]["status"] == "active"
 
 
+@pytest.mark.slow
 async def test_a_match_ends_with_its_room(system: System) -> None:
     stage = await Stage(system).open()
     await stage.funded(budget_coins=100)

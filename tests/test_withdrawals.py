@@ -13,6 +13,8 @@ from tests.test_orders import becomes, buy, decide, wallet
 from tests.viewer import Viewer
 from tests.waiting import wait_until
 
+pytestmark = pytest.mark.slow  # whole systems, several seconds each
+
 CN_PRICE = 1_400
 
 

@@ -13,6 +13,8 @@ from tests.inprocess import InProcess, passes
 from tests.purchasing import KEEPS, Shop
 from tests.test_audit import run_audit
 
+pytestmark = pytest.mark.slow  # whole systems, several seconds each
+
 
 @pytest.fixture
 async def inside(settings: Settings) -> AsyncIterator[Shop]:
