@@ -148,3 +148,10 @@ async def test_a_part_of_a_page_that_cannot_be_is_the_whole_page(asked: str) -> 
     await SecureHeaders(Pages(directory=pages_folder(), html=True))(scope, receive, send)
     assert sent[0]["status"] == 200
     assert sum(len(message.get("body", b"")) for message in sent[1:]) == (pages_folder() / "viewer.html").stat().st_size
+
+
+def test_an_empty_name_of_a_payment_names_nothing() -> None:
+    """It is somebody else's event then, and no reason to have it delivered again and again."""
+    found = parsed(sandbox_event({"order_id": "", "ref": ""}))
+    assert found is not None
+    assert (found.order_id, found.session_ref, found.payment_ref) == (None, None, None)

@@ -123,9 +123,9 @@ class Sandbox:
         self._verify(headers.get(SIGNATURE_HEADER, ""), body, now_s)
         try:
             event = msgspec.json.decode(body, type=_Webhook)
-            return PaymentEvent(
-                event.id, event.type, event.order_id, event.ref, event.amount, event.currency, event.ref
-            )
+            # An empty name names nothing: the event is about something else that is sold with these secrets.
+            order_id, ref = event.order_id or None, event.ref or None
+            return PaymentEvent(event.id, event.type, order_id, ref, event.amount, event.currency, ref)
         except (ValueError, RecursionError):  # msgspec's are ValueErrors
             raise RequestError(
                 "invalid", "expected a sandbox event: id, type, order_id, ref, amount, currency"
