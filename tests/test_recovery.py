@@ -12,10 +12,14 @@ from livegift.domain.partitions import partition_of
 from livegift.domain.spending import Accepted, Refused
 from livegift.embedded import RedisServer, start_redis
 from livegift.errors import StoreUnavailableError
+from livegift.ledger.arming import next_room_epoch
 from livegift.ledger.journal import read_checkpoints
 from livegift.migrate import migrate
-from livegift.recovery.restore import restore
+from livegift.recovery.restore import recovery_of, restore
+from livegift.recovery.rooms import RoomRecovery
 from livegift.settings import Settings
+from livegift.store.client import Node
+from livegift.store.outbox import Life
 from livegift.store.rooms import Rooms
 from tests.conftest import COMMON
 from tests.inprocess import InProcess, armed_again, passes
@@ -175,6 +179,32 @@ async def test_an_empty_redis_is_not_believed_but_restored(
     await passes(running)
     top = orjson.loads((await Rooms(running.store).snapshot("r1")).header)["top"]
     assert top[0]["coins"] == 18 + 10
+
+
+async def test_a_gate_that_somebody_else_claims_meanwhile_is_opened_all_the_same(
+    running: InProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An aggregator and `livegift restore` compare the rooms of one node together, each claim voiding the other's."""
+    await send(running, range(1))
+    await passes(running)
+    await running.stop("aggregator")
+    rooms, check, checks = Rooms(running.store), RoomRecovery.check, 0
+
+    async def check_and_claim(self: RoomRecovery, node: Node) -> dict[int, Life]:
+        nonlocal checks
+        checks += 1
+        lives = await check(self, node)
+        if checks == 1:
+            await rooms.claim_gate(node, await next_room_epoch(running.database))
+        return lives
+
+    monkeypatch.setattr(RoomRecovery, "check", check_and_claim)
+    _, recovery = recovery_of(running.store, running.outbox, running.database, running.settings)
+    await recovery.close_gates()
+    await recovery.open_gates()
+    assert checks > len(running.store.nodes)
+    assert all([await rooms.gate(node) for node in running.store.nodes])
+    running.start_aggregator()
 
 
 async def test_a_ledger_that_was_set_back_catches_up(running: InProcess) -> None:

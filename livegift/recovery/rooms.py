@@ -1,5 +1,6 @@
 """Rooms: told which branch of a journal counts, compared with the ledger, and repaired partition by partition."""
 
+import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,14 @@ from livegift.errors import StoreUnavailableError
 from livegift.ledger import shares as ledger
 from livegift.ledger.arming import all_bases, next_room_epoch
 from livegift.ledger.engine import Database, LedgerUnavailableError
-from livegift.limits import CORRECT_ATTEMPTS_MAX, FENCE_ENDED_ROOMS_S, FENCE_ROOMS_AT_ONCE, RELAY_REWIND_ENTRIES
+from livegift.limits import (
+    CORRECT_ATTEMPTS_MAX,
+    FENCE_ENDED_ROOMS_S,
+    FENCE_ROOMS_AT_ONCE,
+    GATE_ATTEMPTS_MAX,
+    GATE_RETRY_S,
+    RELAY_REWIND_ENTRIES,
+)
 from livegift.recovery.older_rooms import OlderRoomRecovery
 from livegift.store.client import Node, Store
 from livegift.store.keys import room_root
@@ -123,13 +131,23 @@ class RoomRecovery:
     async def open_gates(self) -> None:
         """Open the gate of each node that has restarted. Raises StoreUnavailableError, LedgerUnavailableError."""
         for node in self._store.nodes:
-            if not await self._rooms.gate(node):
-                await settle_file(node)
-                token = await next_room_epoch(self._database)
-                await self._rooms.claim_gate(node, token)
-                await self._rooms.open_gate(node, token, await self.check(node))
-                log.info("rooms.gate_opened", node=node.name)
+            await self._open_gate(node)
         await self._older.convert_ended()
+
+    async def _open_gate(self, node: Node) -> None:
+        for _ in range(GATE_ATTEMPTS_MAX):
+            if await self._rooms.gate(node):
+                return
+            await settle_file(node)
+            token = await next_room_epoch(self._database)
+            await self._rooms.claim_gate(node, token)
+            if await self._rooms.open_gate(node, token, await self.check(node)):
+                log.info("rooms.gate_opened", node=node.name)
+                return
+            # An aggregator and `livegift restore`, or two aggregators, are at it together: the last claim counts.
+            log.info("rooms.gate_claimed_meanwhile", node=node.name)
+            await asyncio.sleep(GATE_RETRY_S)
+        raise StoreUnavailableError(f"the gate of {node.name} is claimed again and again by others", executed=False)
 
     async def close_gates(self) -> None:
         """Have the rooms of all nodes compared, whether they have restarted or not."""

@@ -191,15 +191,18 @@ class Rooms:
         if not isinstance(reply, bytes):
             raise StoreUnavailableError(f"the gate of {node.name} can't be claimed: {reply}")
 
-    async def open_gate(self, node: Node, token: int, lives: Mapping[int, Life]) -> None:
+    async def open_gate(self, node: Node, token: int, lives: Mapping[int, Life]) -> bool:
         """Let a node's rooms publish what relays have read in these lives of partitions or later.
 
-        Refused when somebody else has claimed the gate since, or the node's process is not the one that was claimed.
+        False when somebody else has claimed the gate since, or the node's process is not the one that was claimed.
         """
         args = [arg for partition, life in lives.items() for arg in (partition, *life)]
         (reply,) = await node.exchange([call_node("rooms_open", token, *args)])
+        if isinstance(reply, Exception) and str(reply).startswith("UNCLAIMED"):
+            return False
         if not isinstance(reply, bytes):
             raise StoreUnavailableError(f"{node.name} did not open its gate: {reply}")
+        return True
 
     async def shares(self, rooms: Iterable[str]) -> dict[str, dict[int, Share]]:
         """What each room has from each partition. Raises StoreUnavailableError when one can't be asked."""

@@ -13,7 +13,6 @@ from hypothesis import given, settings
 
 from livegift.domain.partitions import Position
 from livegift.embedded import RedisServer
-from livegift.errors import StoreUnavailableError
 from livegift.limits import ROOM_IDLE_TTL_S, TOP_GIFTERS
 from livegift.store import rooms as store_rooms
 from livegift.store.client import Store, StoreRefusedError
@@ -318,11 +317,9 @@ async def test_only_who_has_claimed_the_gate_of_this_very_process_opens_it(store
     await rooms.close_gate(node)
     for token in (7, 8):
         await rooms.claim_gate(node, token)
-    with pytest.raises(StoreUnavailableError, match="claimed by somebody else"):
-        await rooms.open_gate(node, 7, {})
+    assert not await rooms.open_gate(node, 7, {}), "claimed by somebody else"
     await rooms.close_gate(node)  # as a restart does
-    with pytest.raises(StoreUnavailableError, match="started anew"):
-        await rooms.open_gate(node, 8, {})
+    assert not await rooms.open_gate(node, 8, {}), "started anew"
     assert await rooms.gate(node) == ""
 
 
