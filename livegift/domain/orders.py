@@ -13,13 +13,13 @@ from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
 from livegift.domain.currencies import round_up
+from livegift.domain.payments import EventKind, Payment
 from livegift.domain.postings import Transfer
 from livegift.errors import RequestError
 
 Status = Literal[
     "created", "declined", "expired", "paid", "credited", "withdrawing", "restoring", "refunded", "charged_back"
 ]
-EventKind = Literal["paid", "declined", "expired", "refunded", "disputed", "refund_failed", "dispute_won"]
 Act = Literal["sale", "refund", "chargeback", "reinstated"]
 # The outcome of an event: 'stale' changes nothing because something later is known, 'mismatch' has another amount,
 # currency or payment than the order, 'partial' gives back only a part, 'duplicate' is a second payment: the last three
@@ -257,17 +257,6 @@ def shortfall_offer(coins: int, rate: Rate, amount_min: int, step: int = 1) -> R
 
 
 # --- Reconciliation ---------------------------------------------------------------------------------------------------
-
-
-class Payment(NamedTuple):
-    """What a provider says about one payment. `order_id` is None for one that is not of ours."""
-
-    order_id: str | None
-    ref: str
-    amount: int
-    currency: str
-    refunded: int = 0
-    disputed: bool = False
 
 
 def differences(orders: Mapping[str, Order], payments: Iterable[Payment]) -> list[str]:

@@ -8,7 +8,8 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import NamedTuple
 
-from livegift.domain.orders import EventKind, Order, Outcome, Status, Step, apply_event
+from livegift.domain.orders import Order, Outcome, Status, Step, apply_event
+from livegift.domain.payments import EventKind
 
 # The event that ends a reversal -> the status that it ends.
 REINSTATING: dict[EventKind, Status] = {"dispute_won": "charged_back", "refund_failed": "refunded"}

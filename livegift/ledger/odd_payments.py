@@ -8,7 +8,8 @@ from typing import Any, Literal
 from sqlalchemy import ColumnElement, Row, func, select, text, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from livegift.domain.orders import EventKind, Outcome, Status
+from livegift.domain.orders import Outcome, Status
+from livegift.domain.payments import EventKind
 from livegift.errors import RequestError
 from livegift.ledger import acts
 from livegift.ledger.engine import Database

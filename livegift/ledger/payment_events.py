@@ -8,7 +8,8 @@ from sqlalchemy import ColumnElement, Row, delete, false, func, or_, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from livegift.domain.orders import REVERSED, UNPAID, EventKind, Order, Outcome, Step, legs
+from livegift.domain.orders import REVERSED, UNPAID, Order, Outcome, Step, legs
+from livegift.domain.payments import EventKind
 from livegift.domain.reversals import REINSTATING, Heard, apply_reversal, rounds_of
 from livegift.errors import RequestError
 from livegift.ledger import accounts

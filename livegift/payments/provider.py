@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from livegift.domain.orders import EventKind, Payment
+from livegift.domain.payments import EventKind, Payment
 from livegift.errors import LivegiftError
 from livegift.limits import PAYMENT_AMOUNT_MAX, PAYMENT_NAME_PATTERN
 

@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Struct
 
 from livegift.domain.currencies import charge_amount_min, shown
-from livegift.domain.orders import EventKind, Payment
+from livegift.domain.payments import EventKind, Payment
 from livegift.errors import RequestError
 from livegift.limits import WEBHOOK_AGE_MAX_S, WEBHOOK_SIGNATURES_MAX
 from livegift.payments.provider import BadSignatureError, Checkout, CheckoutRequest, PaymentEvent

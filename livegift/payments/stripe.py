@@ -13,7 +13,7 @@ import stripe
 from stripe import _http_client as stripe_http
 
 from livegift.domain.currencies import CurrencyError, charge_amount_min, from_stripe, to_stripe
-from livegift.domain.orders import EventKind, Payment
+from livegift.domain.payments import EventKind, Payment
 from livegift.errors import RequestError
 from livegift.limits import PROVIDER_PAGE, PROVIDER_TIMEOUT_S, WEBHOOK_AGE_MAX_S, WEBHOOK_SIGNATURES_MAX
 from livegift.payments.provider import (

@@ -20,9 +20,7 @@ from livegift.domain.orders import (
     REVERSED,
     UNPAID,
     Act,
-    EventKind,
     Order,
-    Payment,
     Rate,
     apply_event,
     base_rate,
@@ -36,6 +34,7 @@ from livegift.domain.orders import (
     return_steps,
     shortfall_offer,
 )
+from livegift.domain.payments import EventKind, Payment
 from livegift.domain.postings import sums
 from livegift.errors import RequestError
 from tests.domain.operations import quick

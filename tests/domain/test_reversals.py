@@ -5,7 +5,8 @@ from itertools import permutations
 
 import pytest
 
-from livegift.domain.orders import EventKind, Order, Outcome, legs, return_steps
+from livegift.domain.orders import Order, Outcome, legs, return_steps
+from livegift.domain.payments import EventKind
 from livegift.domain.postings import Transfer
 from livegift.domain.reversals import Heard, apply_reversal, rounds_of
 

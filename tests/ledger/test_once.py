@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy.dialects.postgresql import insert
 
 import livegift
-from livegift.domain.orders import EventKind
+from livegift.domain.payments import EventKind
 from livegift.ledger import payouts
 from livegift.ledger.engine import Database, has_inserted
 from livegift.ledger.orders import read_order

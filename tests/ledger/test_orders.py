@@ -8,7 +8,8 @@ import pytest
 from sqlalchemy import text
 
 from livegift.domain.corrections import Correction
-from livegift.domain.orders import EventKind, Order, credit_steps, return_steps
+from livegift.domain.orders import Order, credit_steps, return_steps
+from livegift.domain.payments import EventKind
 from livegift.errors import RequestError
 from livegift.ledger import audit, corrections, orders, payouts
 from livegift.ledger.earnings import Earnings, earnings_of
