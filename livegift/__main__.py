@@ -1,5 +1,5 @@
 """`python -m livegift`."""
 
-from livegift.cli import main
+from livegift.cli.main import main
 
 main()

@@ -14,15 +14,15 @@ from typing import Any
 
 import psycopg
 
+from livegift.contract.wire import details_json, user_json
 from livegift.domain.catalogue import DEFAULT_GIFTS
 from livegift.domain.partitions import partition_of
 from livegift.domain.spending import Accepted, GiftSend
 from livegift.ledger.engine import Database
-from livegift.limits import GIFTS_PER_CALL_MAX
+from livegift.runtime.bounds import GIFTS_PER_CALL_MAX
 from livegift.store.client import Command, Store
 from livegift.store.keys import partition_roots
 from livegift.store.wallets import Display, batch_outcomes, gift_send, payload_hash
-from livegift.wire import details_json, user_json
 from loadtests.measure import cpu_s, tree_cpu_s
 from loadtests.processes import LoadTestError
 from loadtests.results import Result, Row

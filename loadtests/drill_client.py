@@ -18,7 +18,7 @@ from pathlib import Path
 import orjson
 import uvloop
 
-from livegift.identity import Tokens
+from livegift.runtime.identity import Tokens
 from loadtests.clients.websocket import ProtocolError, WebSocketClient, client_frame, connect, gather_some
 from loadtests.naming import creator_name, room_name, user_name
 

@@ -4,7 +4,7 @@ import time
 from contextlib import suppress
 from itertools import pairwise
 
-from livegift.errors import LivegiftError
+from livegift.contract.errors import LivegiftError
 from loadtests.drill_stack import DrillStack
 from loadtests.drill_trace import Trace
 from loadtests.processes import LoadTestError

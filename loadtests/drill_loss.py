@@ -17,7 +17,7 @@ from typing import Any
 
 import psycopg
 
-from livegift.embedded import RedisServer
+from livegift.dev.embedded import RedisServer
 from loadtests.drill_stack import AofWatch, Audit, DrillStack
 from loadtests.drill_trace import Trace
 from loadtests.processes import LoadTestError

@@ -14,7 +14,7 @@ import orjson
 import uvloop
 
 from livegift.domain.spending import Accepted
-from livegift.settings import load_settings
+from livegift.runtime.settings import load_settings
 from livegift.store.client import Store
 from livegift.store.wallets import batch_outcomes
 from loadtests.bench_aggregator import CALLS_PER_EXCHANGE, FILL_DEADLINE_S, SENDERS, gift_calls

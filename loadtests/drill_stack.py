@@ -20,10 +20,10 @@ import msgspec
 import orjson
 import redis
 
-from livegift.embedded import RedisServer, start_postgres, start_redis, start_redis_cluster
-from livegift.identity import Tokens
-from livegift.migrate import migrate
-from livegift.settings import Settings
+from livegift.dev.embedded import RedisServer, start_postgres, start_redis, start_redis_cluster
+from livegift.operations.migrate import migrate
+from livegift.runtime.identity import Tokens
+from livegift.runtime.settings import Settings
 from loadtests import processes
 from loadtests.drill_trace import Trace
 from loadtests.naming import creator_name, room_name, user_name

@@ -29,7 +29,7 @@ from locust import User, events, task
 from locust.env import Environment
 from locust.exception import StopUser
 
-from livegift.identity import Tokens
+from livegift.runtime.identity import Tokens
 from loadtests.naming import room_name, user_name
 
 CONNECT_TIMEOUT_S = 15.0

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import FrameType
 from typing import IO, Any
 
-from livegift.embedded.process import dies_with_parent
+from livegift.dev.embedded.process import dies_with_parent
 
 ROOT = Path(__file__).resolve().parent.parent
 STOP_TIMEOUT_S = 30.0  # `livegift dev` stops its children in order, which may take it 10 s each way

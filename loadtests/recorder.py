@@ -19,7 +19,7 @@ from pathlib import Path
 from struct import Struct
 from typing import Any
 
-from livegift.embedded.process import dies_with_parent
+from livegift.dev.embedded.process import dies_with_parent
 from loadtests import processes
 from loadtests.measure import pin
 from loadtests.processes import ROOT, LoadTestError

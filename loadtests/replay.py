@@ -25,10 +25,10 @@ import orjson
 import psycopg
 from websockets.asyncio.client import ClientConnection, connect
 
-from livegift.audit import audit
-from livegift.bodies import parse_catalogue
 from livegift.domain.catalogue import GiftKind
+from livegift.http.bodies import parse_catalogue
 from livegift.ledger.catalogue import put_gifts, read_gifts
+from livegift.operations.audit import audit
 from loadtests.processes import LoadTestError, exit_on_sigterm
 from loadtests.stack import Stack
 

@@ -21,7 +21,7 @@ from pathlib import Path
 from signal import SIGTERM
 from typing import Any
 
-from livegift.settings import read_env_file
+from livegift.runtime.settings import read_env_file
 from loadtests.naming import creator_name, room_name, user_name
 from loadtests.processes import ROOT, LoadTestError, exit_on_sigterm, running, start, tail
 

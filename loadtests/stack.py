@@ -20,13 +20,13 @@ from typing import Any, Self
 import msgspec
 import psycopg
 
-from livegift.embedded import start_postgres, start_redis
-from livegift.grants import grant_coins
-from livegift.identity import Tokens
+from livegift.dev.embedded import start_postgres, start_redis
+from livegift.features.grants.service import grant_coins
 from livegift.ledger.engine import Database
-from livegift.migrate import migrate
-from livegift.net import listen
-from livegift.settings import Settings
+from livegift.operations.migrate import migrate
+from livegift.runtime.identity import Tokens
+from livegift.runtime.net import listen
+from livegift.runtime.settings import Settings
 from livegift.store.client import Store
 from livegift.store.outbox import Outbox, PartitionState
 from livegift.store.wallets import Wallets

@@ -11,11 +11,11 @@ import hypothesis
 import psycopg
 import pytest
 
-from livegift.embedded import PostgresServer, RedisServer, start_postgres, start_redis, start_redis_cluster
+from livegift.dev.embedded import PostgresServer, RedisServer, start_postgres, start_redis, start_redis_cluster
 from livegift.ledger import schema
 from livegift.ledger.engine import Database
-from livegift.migrate import migrate
-from livegift.settings import Settings
+from livegift.operations.migrate import migrate
+from livegift.runtime.settings import Settings
 from livegift.store import functions
 from livegift.store.client import Store
 from livegift.store.rooms import Rooms

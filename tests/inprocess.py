@@ -8,24 +8,24 @@ from uuid import uuid4
 
 import psycopg
 
-from livegift.aggregator import Aggregator
-from livegift.audit import Report, audit
+from livegift.contract.errors import StoreUnavailableError
 from livegift.domain.allowances import NO_POLICY, Policy
 from livegift.domain.catalogue import DEFAULT_GIFTS
 from livegift.domain.partitions import partition_of
 from livegift.domain.spending import Accepted, GiftSend
-from livegift.errors import StoreUnavailableError
-from livegift.grants import grant_coins
+from livegift.features.grants.service import grant_coins
 from livegift.ledger import rooms
 from livegift.ledger.engine import Database
 from livegift.ledger.journal import read_checkpoints
-from livegift.relay import Relay
-from livegift.settings import Settings
+from livegift.operations.audit import Report, audit
+from livegift.processes.aggregator import Aggregator
+from livegift.processes.relay import Relay
+from livegift.processes.worker import Worker
+from livegift.runtime.settings import Settings
 from livegift.store.client import Store, StoreRefusedError
 from livegift.store.leases import Leases
 from livegift.store.outbox import Outbox
 from livegift.store.wallets import Display, Outcome, Unknown, Wallets, gift_send, parse_outcome
-from livegift.worker import Worker
 from tests.waiting import wait_until
 
 

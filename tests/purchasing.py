@@ -1,10 +1,10 @@
 """Buying in the test's own process: orders that are paid at the sandbox, with relay and aggregator as tasks."""
 
-from livegift.bodies import OrderBody
-from livegift.ledger.hold_backs import RefundTerms
-from livegift.ledger.orders import StoredOrder, read_order
-from livegift.ledger.sandbox import SandboxPayments
-from livegift.orders import hear, offer_of, place
+from livegift.features.earnings.clawbacks import RefundTerms
+from livegift.features.orders.queries import StoredOrder, read_order
+from livegift.features.orders.sandbox import SandboxPayments
+from livegift.features.orders.service import hear, offer_of, place
+from livegift.http.bodies import OrderBody
 from livegift.payments.provider import PaymentEvent
 from livegift.payments.sandbox import Sandbox
 from tests.inprocess import InProcess

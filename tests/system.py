@@ -16,12 +16,12 @@ from typing import Any, Self
 
 import msgspec
 
-from livegift.audit import Report, audit
-from livegift.grants import grant_coins
-from livegift.identity import tokens_of
+from livegift.features.grants.service import grant_coins
 from livegift.ledger.engine import Database
-from livegift.net import listen
-from livegift.settings import Settings
+from livegift.operations.audit import Report, audit
+from livegift.runtime.identity import tokens_of
+from livegift.runtime.net import listen
+from livegift.runtime.settings import Settings
 from livegift.store.client import Store
 from livegift.store.wallets import Wallets
 

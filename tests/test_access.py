@@ -8,12 +8,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Mount, Route
 
-from livegift import access, wire
-from livegift.api.app import create_app
-from livegift.api.guard import guarded, methods_of
-from livegift.api.rates import RequestRates
-from livegift.identity import Role
-from livegift.settings import Settings
+from livegift.contract import wire
+from livegift.http.guard import guarded, methods_of
+from livegift.http.rates import RequestRates
+from livegift.processes.app import create_app
+from livegift.runtime import access
+from livegift.runtime.identity import Role
+from livegift.runtime.settings import Settings
 from tests.hostile import unharmed
 from tests.system import System
 from tests.viewer import Viewer

@@ -13,8 +13,8 @@ from msgspec import Raw
 
 from livegift.domain.journal import GiftSent
 from livegift.domain.partitions import Position
-from livegift.limits import ANONYMOUS_TIME_MS
-from livegift.relay import in_turn
+from livegift.processes.relay import in_turn
+from livegift.runtime.bounds import ANONYMOUS_TIME_MS
 from livegift.store.outbox import Row
 from tests.conftest import PARTITIONS
 from tests.hostile import unharmed

@@ -9,14 +9,14 @@ import pytest
 import redis as redis_py
 from sqlalchemy import text
 
-from livegift.audit import Report
+from livegift.dev.embedded import RedisServer
 from livegift.domain.partitions import partition_of
-from livegift.domain.sponsors import Match
-from livegift.embedded import RedisServer
-from livegift.ledger.sponsor_audit import wrong_matches
-from livegift.ledger.sponsors import NewMatch, read_match
-from livegift.settings import Settings
-from livegift.sponsors import end_match, fund_match
+from livegift.features.sponsors.checks import wrong_matches
+from livegift.features.sponsors.queries import NewMatch, read_match
+from livegift.features.sponsors.rules import Match
+from livegift.features.sponsors.service import end_match, fund_match
+from livegift.operations.audit import Report
+from livegift.runtime.settings import Settings
 from livegift.store.keys import partition_roots, room_root, wallet
 from tests.inprocess import InProcess
 from tests.system import command, environ

@@ -10,16 +10,16 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from livegift import wire
-from livegift.api.demo import Pages, SecureHeaders, pages_folder
-from livegift.cli import cli
-from livegift.errors import RequestError
-from livegift.limits import PAYMENT_AMOUNT_MAX
-from livegift.payments.bank import ManualBank
+from livegift.cli.main import cli
+from livegift.contract import wire
+from livegift.contract.errors import RequestError
+from livegift.features.demo.routes import Pages, SecureHeaders, pages_folder
+from livegift.features.payouts.bank import ManualBank
 from livegift.payments.provider import BadSignatureError, PaymentEvent
 from livegift.payments.sandbox import SIGNATURE_HEADER, Sandbox
 from livegift.payments.stripe import SIGNATURE_HEADER as STRIPE_HEADER
 from livegift.payments.stripe import Stripe
+from livegift.runtime.bounds import PAYMENT_AMOUNT_MAX
 from tests.test_stripe import SECRETS, event, signed
 
 ODD_FIELDS: list[dict[str, object]] = [

@@ -13,13 +13,13 @@ import pytest
 from prometheus_client import REGISTRY
 from structlog.testing import capture_logs
 
+from livegift.contract.errors import StoreUnavailableError
+from livegift.dev.embedded import RedisServer, start_redis_cluster
 from livegift.domain.spending import Accepted, GiftSend
-from livegift.embedded import RedisServer, start_redis_cluster
-from livegift.errors import StoreUnavailableError
 from livegift.hub import gifting as gifting_module
 from livegift.hub.gifting import Gifting
-from livegift.limits import GIFT_BATCH_MAX, PROBE_PAUSE_MAX_S, PROBE_PAUSE_MIN_S
-from livegift.settings import Settings
+from livegift.runtime.bounds import GIFT_BATCH_MAX, PROBE_PAUSE_MAX_S, PROBE_PAUSE_MIN_S
+from livegift.runtime.settings import Settings
 from livegift.store.breaker import Breaker
 from livegift.store.client import Store
 from livegift.store.wallets import Balance, Display, Outcome, Unknown, Wallets

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from livegift import wire
-from livegift.limits import (
+from livegift.contract import wire
+from livegift.runtime.bounds import (
     COMMAND_ID_LENGTH_MAX,
     COMMAND_ID_NUMBER_MAX,
     ROOMS_PER_CONNECTION_MAX,

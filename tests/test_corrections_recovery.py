@@ -5,12 +5,12 @@ from collections.abc import AsyncIterator
 import pytest
 from sqlalchemy import text
 
-from livegift.corrections import finish_corrections
-from livegift.domain.corrections import Correction
-from livegift.ledger import corrections as stored
-from livegift.ledger.acts import read_acts
-from livegift.room_audit import audit_room
-from livegift.settings import Settings
+from livegift.features.corrections import queries as stored
+from livegift.features.corrections.rules import Correction
+from livegift.features.corrections.service import finish_corrections
+from livegift.features.rooms.audit import audit_room
+from livegift.ledger.audit_trail import read_acts
+from livegift.runtime.settings import Settings
 from livegift.store.rooms import Rooms
 from tests.inprocess import InProcess, passes
 from tests.waiting import wait_until

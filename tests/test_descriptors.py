@@ -11,8 +11,8 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
-from livegift.limits import FILES_RESERVED, SOCKETS_FOR_HTTP_SHARE
-from livegift.settings import Settings
+from livegift.runtime.bounds import FILES_RESERVED, SOCKETS_FOR_HTTP_SHARE
+from livegift.runtime.settings import Settings
 from tests.system import System
 from tests.viewer import Viewer
 from tests.waiting import wait_until

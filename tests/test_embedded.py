@@ -16,7 +16,7 @@ from redis.backoff import NoBackoff
 from redis.cluster import RedisCluster
 from redis.retry import Retry
 
-from livegift.embedded import (
+from livegift.dev.embedded import (
     EmbeddedError,
     PostgresServer,
     RedisServer,
@@ -27,14 +27,14 @@ from livegift.embedded import (
     start_redis,
     start_redis_cluster,
 )
-from livegift.embedded.process import command_line, free_ports, version_of, wait_until
+from livegift.dev.embedded.process import command_line, free_ports, version_of, wait_until
 from tests.processes import by_ps, running
 
 GONE_TIMEOUT_S = 20.0
 PARENT = """
 import sys, time
 from pathlib import Path
-from livegift.embedded import process, start_postgres, start_redis
+from livegift.dev.embedded import process, start_postgres, start_redis
 if sys.argv[2] == "without":
     process.dies_with_parent = lambda number: []
 servers = start_redis(Path(sys.argv[1])), start_postgres(Path(sys.argv[1]))

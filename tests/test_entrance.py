@@ -15,12 +15,12 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 from websockets.typing import Origin
 
-from livegift import metrics_server
-from livegift.api.entrance import Door
-from livegift.cli import cli
-from livegift.errors import ConfigError
-from livegift.limits import METRICS_REQUEST_S, METRICS_REQUESTS_MAX
-from livegift.settings import Settings, load_settings
+from livegift.cli.main import cli
+from livegift.contract.errors import ConfigError
+from livegift.http.entrance import Door
+from livegift.runtime import metrics_server
+from livegift.runtime.bounds import METRICS_REQUEST_S, METRICS_REQUESTS_MAX
+from livegift.runtime.settings import Settings, load_settings
 from tests.system import System
 from tests.waiting import wait_until
 

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from livegift.domain.partitions import Position
-from livegift.event_ids import KEY_BYTES, EventIds
-from livegift.limits import ID_PATTERN
+from livegift.runtime.bounds import ID_PATTERN
+from livegift.runtime.event_ids import KEY_BYTES, EventIds
 
 IDS = EventIds(bytes(range(KEY_BYTES)))
 OTHERS = EventIds(bytes(KEY_BYTES))

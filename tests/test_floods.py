@@ -8,15 +8,15 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from livegift.embedded import RedisServer
-from livegift.limits import (
+from livegift.dev.embedded import RedisServer
+from livegift.runtime.bounds import (
     FRAGMENTS_PER_MESSAGE_MAX,
     FRAMES_PER_TURN_MAX,
     HELLOS_BURST_MAX,
     JOINS_BURST_MAX,
     ODD_FRAMES_BURST_MAX,
 )
-from livegift.settings import Settings
+from livegift.runtime.settings import Settings
 from tests.conftest import COMMON, emptied, migrated, new_database
 from tests.hostile import unharmed
 from tests.raw import RawFrame, RawSocket, command, frame

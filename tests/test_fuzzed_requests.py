@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from livegift import access
-from livegift.embedded import RedisServer
-from livegift.settings import Settings
+from livegift.dev.embedded import RedisServer
+from livegift.runtime import access
+from livegift.runtime.settings import Settings
 from tests.conftest import COMMON, emptied, migrated, new_database
 from tests.fuzzing.fuzzer import JSON, Answer, Fuzzer, Request, Tally
 from tests.fuzzing.roles import CARL, HOLDER, IBAN, VERA, WHY, Asker, askers

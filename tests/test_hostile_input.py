@@ -12,7 +12,7 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
-from livegift import wire
+from livegift.contract import wire
 from tests.conftest import JWT_SECRET
 from tests.hostile import unharmed
 from tests.system import System

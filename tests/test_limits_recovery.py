@@ -12,7 +12,7 @@ from sqlalchemy import text
 from livegift.domain.allowances import Caps, Policy
 from livegift.domain.spending import Accepted, LimitsSet, Refused, SetLimits
 from livegift.recovery.restore import restore
-from livegift.settings import Settings
+from livegift.runtime.settings import Settings
 from tests.conftest import emptied
 from tests.inprocess import InProcess, armed_again, passes
 from tests.system import System

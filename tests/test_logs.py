@@ -8,9 +8,9 @@ import pytest
 SCRIPT = """
 import logging, sys
 import structlog
-from livegift import logs
+from livegift.runtime import logs
 logs.configure("json", "test", sys.argv[1])
-ours, theirs = structlog.get_logger("livegift.web"), logging.getLogger("stripe")
+ours, theirs = structlog.get_logger("livegift.processes.web"), logging.getLogger("stripe")
 for level in ("debug", "info", "warning", "error"):
     getattr(ours, level)(f"ours.{level}")
     getattr(theirs, level)(f"theirs.{level}")

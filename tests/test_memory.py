@@ -8,12 +8,12 @@ from uuid import uuid4
 import pytest
 import redis as redis_py
 
+from livegift.contract.errors import ConfigError
+from livegift.dev.embedded import RedisServer, start_redis
 from livegift.domain.partitions import partition_of
 from livegift.domain.spending import Accepted, Refused
-from livegift.embedded import RedisServer, start_redis
-from livegift.errors import ConfigError
-from livegift.migrate import migrate
-from livegift.settings import Settings
+from livegift.operations.migrate import migrate
+from livegift.runtime.settings import Settings
 from livegift.store.client import Store
 from livegift.store.server import check_servers, memory_share
 from livegift.store.wallets import Unknown

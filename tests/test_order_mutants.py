@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from livegift import orders, withdrawals
-from livegift.domain.orders import Order
-from livegift.ledger import payment_events, promotions
+from livegift.features.orders import payment_events, promotions, withdrawals
+from livegift.features.orders import service as orders
+from livegift.features.orders.queries import order_of
+from livegift.features.orders.rules import Order
+from livegift.features.orders.service import refund
 from livegift.ledger.catalogue import Promotion, put_promotion
-from livegift.ledger.orders import order_of
-from livegift.orders import refund
-from livegift.settings import Settings
+from livegift.runtime.settings import Settings
 from tests.inprocess import InProcess, passes
 from tests.purchasing import KEEPS, Shop
 from tests.test_audit import run_audit

@@ -8,17 +8,16 @@ from typing import Any
 import pytest
 from sqlalchemy import ColumnElement, and_
 
-from livegift import orders
-from livegift.domain import reversals
-from livegift.domain.orders import Order
-from livegift.ledger import odd_payments, payment_events
+from livegift.features.earnings.clawbacks import RefundTerms
+from livegift.features.orders import odd_payments, payment_events, reversals
+from livegift.features.orders import service as orders
+from livegift.features.orders.payment_events import Event, apply
+from livegift.features.orders.queries import NewOrder, StoredOrder, create_order, note_checkout, read_order
+from livegift.features.orders.rules import Order
+from livegift.features.orders.tables import orders as table
 from livegift.ledger.catalogue import Promotion, put_promotion
-from livegift.ledger.hold_backs import RefundTerms
-from livegift.ledger.order_tables import orders as table
-from livegift.ledger.orders import NewOrder, StoredOrder, create_order, note_checkout, read_order
-from livegift.ledger.payment_events import Event, apply
 from livegift.payments.provider import PaymentEvent
-from livegift.settings import Settings
+from livegift.runtime.settings import Settings
 from tests.inprocess import InProcess, passes
 from tests.purchasing import Shop
 from tests.test_audit import run_audit

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 import websockets
 
-from livegift.errors import ConfigError
-from livegift.net import listen
-from livegift.settings import Settings, load_settings
+from livegift.contract.errors import ConfigError
+from livegift.runtime.net import listen
+from livegift.runtime.settings import Settings, load_settings
 from tests.system import command, environ
 from tests.waiting import wait_until
 

@@ -15,7 +15,7 @@ from livegift.hub.framing import frame_end
 from livegift.hub.message import Message, text_frame
 from livegift.hub.rates import TokenBucket
 from livegift.hub.wheel import Wheel
-from livegift.limits import COMPRESS_BYTES_MIN
+from livegift.runtime.bounds import COMPRESS_BYTES_MIN
 from tests.conftest import BOTH_WAYS
 from tests.hostile import unharmed
 from tests.raw import RawSocket, command, frame

@@ -9,14 +9,14 @@ import psycopg
 import pytest
 import redis as redis_py
 
-from livegift.cli import cli
+from livegift.cli.main import cli
+from livegift.contract.errors import RequestError
+from livegift.dev.embedded import RedisServer
 from livegift.domain.partitions import Position, partition_of
-from livegift.embedded import RedisServer
-from livegift.errors import RequestError
 from livegift.ledger.journal import read_checkpoints
 from livegift.ledger.quarantine import Quarantined, list_quarantined
-from livegift.quarantine import drop, retry
-from livegift.settings import Settings
+from livegift.operations.quarantine import drop, retry
+from livegift.runtime.settings import Settings
 from tests.inprocess import InProcess
 from tests.system import environ
 from tests.waiting import wait_until
@@ -174,7 +174,7 @@ def test_commands_on_a_fresh_system(settings: Settings) -> None:
 
 
 async def test_a_partition_that_an_operator_stops_and_starts(running: InProcess) -> None:
-    from livegift.cli_recovery import _start, _stop  # noqa: PLC0415 - the commands' bodies, in this loop
+    from livegift.cli.recovery import _start, _stop  # noqa: PLC0415 - the commands' bodies, in this loop
 
     partition = partition_of("alice", running.settings.partitions)
     await _stop(running.settings, running.store, running.database, partition, "a look")

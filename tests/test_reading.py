@@ -5,9 +5,9 @@ from collections.abc import AsyncIterator
 import pytest
 
 from livegift.domain.partitions import Position, partition_of
-from livegift.ledger.stretches import Stretch
-from livegift.reading import DurableReader
-from livegift.settings import Settings
+from livegift.ledger.slices import Stretch
+from livegift.processes.reading import DurableReader
+from livegift.runtime.settings import Settings
 from tests.inprocess import InProcess
 from tests.waiting import wait_until
 

@@ -8,16 +8,16 @@ from pathlib import Path
 import orjson
 import pytest
 
+from livegift.contract.errors import StoreUnavailableError
+from livegift.dev.embedded import RedisServer, start_redis
 from livegift.domain.partitions import partition_of
 from livegift.domain.spending import Accepted, Refused
-from livegift.embedded import RedisServer, start_redis
-from livegift.errors import StoreUnavailableError
 from livegift.ledger.arming import next_room_epoch
 from livegift.ledger.journal import read_checkpoints
-from livegift.migrate import migrate
+from livegift.operations.migrate import migrate
 from livegift.recovery.restore import recovery_of, restore
 from livegift.recovery.rooms import RoomRecovery
-from livegift.settings import Settings
+from livegift.runtime.settings import Settings
 from livegift.store.client import Node
 from livegift.store.outbox import Life
 from livegift.store.rooms import Rooms
@@ -228,7 +228,7 @@ async def test_a_ledger_that_was_set_back_catches_up(running: InProcess) -> None
 @pytest.mark.slow
 async def test_wallets_and_rooms_on_different_nodes(tmp_path: Path, database_url: str) -> None:
     """What a room has published and the wallet's node then lost is revoked; what the room's node lost comes again."""
-    from livegift.embedded import start_redis_cluster  # noqa: PLC0415 - only here
+    from livegift.dev.embedded import start_redis_cluster  # noqa: PLC0415 - only here
 
     nodes = start_redis_cluster(tmp_path)
     try:

@@ -12,15 +12,15 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
-from livegift import access
-from livegift.access import Rate
-from livegift.api.rates import UNITS, RequestRates
-from livegift.embedded import RedisServer
-from livegift.errors import RateLimitedError
+from livegift.contract.errors import RateLimitedError
+from livegift.dev.embedded import RedisServer
+from livegift.http.rates import UNITS, RequestRates
 from livegift.hub.rates import Admission, Buckets
-from livegift.limits import COSTLY_REQUEST_UNITS, PROBES_PER_S_MAX, REQUEST_BURST_S, WEBHOOKS_PER_S_MAX
-from livegift.net import customer_of
-from livegift.settings import Settings
+from livegift.runtime import access
+from livegift.runtime.access import Rate
+from livegift.runtime.bounds import COSTLY_REQUEST_UNITS, PROBES_PER_S_MAX, REQUEST_BURST_S, WEBHOOKS_PER_S_MAX
+from livegift.runtime.net import customer_of
+from livegift.runtime.settings import Settings
 from tests.conftest import COMMON, emptied, migrated, new_database
 from tests.system import System
 from tests.viewer import Viewer

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from livegift.migrate import migrate
-from livegift.settings import Settings
+from livegift.operations.migrate import migrate
+from livegift.runtime.settings import Settings
 from tests.conftest import COMMON
 from tests.system import System
 from tests.test_recovery import OwnRedis

@@ -5,14 +5,15 @@ from typing import Any
 
 import pytest
 
-from livegift import relay
-from livegift.corrections import decide
 from livegift.domain.journal import WalletChanged
-from livegift.domain.sponsors import Match
-from livegift.ledger import corrections, matching
-from livegift.ledger.sponsors import NewMatch, read_match
-from livegift.settings import Settings
-from livegift.sponsors import fund_match
+from livegift.features.corrections import queries as corrections
+from livegift.features.corrections.service import decide
+from livegift.features.sponsors import booking as matching
+from livegift.features.sponsors.queries import NewMatch, read_match
+from livegift.features.sponsors.rules import Match
+from livegift.features.sponsors.service import fund_match
+from livegift.processes import relay
+from livegift.runtime.settings import Settings
 from livegift.store.outbox import Row
 from tests.inprocess import InProcess
 from tests.test_audit import run_audit

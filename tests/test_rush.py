@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from livegift.settings import Settings
+from livegift.runtime.settings import Settings
 from tests.system import System
 from tests.viewer import Viewer
 

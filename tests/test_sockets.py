@@ -5,8 +5,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from livegift import sockets
-from livegift.limits import HTTP_BODY_TIMEOUT_S, HTTP_HEADERS_TIMEOUT_S, HTTP_READ_BYTES_MAX, HTTP_WASTED_BYTES_MAX
+from livegift.http import sockets
+from livegift.runtime.bounds import (
+    HTTP_BODY_TIMEOUT_S,
+    HTTP_HEADERS_TIMEOUT_S,
+    HTTP_READ_BYTES_MAX,
+    HTTP_WASTED_BYTES_MAX,
+)
 from tests.hostile import unharmed
 from tests.system import System
 

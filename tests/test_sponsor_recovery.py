@@ -8,14 +8,14 @@ import orjson
 import pytest
 
 from livegift.domain.partitions import partition_of
-from livegift.domain.sponsors import Match
+from livegift.features.sponsors.queries import NewMatch, StoredMatch, end_match, read_match
+from livegift.features.sponsors.rules import Match
+from livegift.features.sponsors.service import end_match as end_and_return
+from livegift.features.sponsors.service import finish_matches, fund_match, refresh_matches
 from livegift.ledger.journal import read_checkpoints
-from livegift.ledger.sponsors import NewMatch, StoredMatch, end_match, read_match
-from livegift.migrate import migrate
+from livegift.operations.migrate import migrate
 from livegift.recovery.restore import restore
-from livegift.settings import Settings
-from livegift.sponsors import end_match as end_and_return
-from livegift.sponsors import finish_matches, fund_match, refresh_matches
+from livegift.runtime.settings import Settings
 from livegift.store.rooms import Rooms
 from tests.conftest import COMMON
 from tests.inprocess import InProcess, armed_again, passes

@@ -8,13 +8,13 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from livegift.embedded import PostgresServer, RedisServer
-from livegift.errors import RequestError
+from livegift.contract.errors import RequestError
+from livegift.dev.embedded import PostgresServer, RedisServer
 from livegift.hub import directory as directory_module
 from livegift.hub.directory import Directory
 from livegift.ledger import rooms
 from livegift.ledger.engine import Database
-from livegift.limits import DIRECTORY_TTL_S
+from livegift.runtime.bounds import DIRECTORY_TTL_S
 from tests.proxy import Proxy
 from tests.system import System
 from tests.viewer import Viewer

@@ -10,7 +10,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
 from livegift.hub.rates import Admission
-from livegift.settings import Settings
+from livegift.runtime.settings import Settings
 from tests.system import System
 from tests.viewer import Viewer
 from tests.waiting import wait_until

@@ -13,12 +13,12 @@ import msgspec
 import pytest
 import stripe
 
-from livegift.dev import dev_secrets
-from livegift.errors import ConfigError, RequestError
+from livegift.contract.errors import ConfigError, RequestError
+from livegift.dev.system import dev_secrets
+from livegift.features.orders.reconcile import days_ago, reconcile
 from livegift.payments.provider import BadSignatureError, CheckoutRequest, ProviderError, ProviderRefusedError
 from livegift.payments.stripe import SIGNATURE_HEADER, Stripe
-from livegift.reconcile import days_ago, reconcile
-from livegift.settings import Settings, load_settings
+from livegift.runtime.settings import Settings, load_settings
 from tests.system import System
 from tests.test_orders import becomes, buy, wallet
 from tests.waiting import wait_until

@@ -11,15 +11,16 @@ from pathlib import Path
 
 import pytest
 
-from livegift import lifeline, supervisor
-from livegift.embedded.process import bound_log
-from livegift.supervisor import Child, Supervisor
+from livegift.dev import supervisor
+from livegift.dev.embedded.process import bound_log
+from livegift.dev.supervisor import Child, Supervisor
+from livegift.runtime import lifeline
 from tests.waiting import wait_until
 
 DYING = "print('first'); raise RuntimeError('no luck')"
 KEEPER = """
 import sys, time
-from livegift import supervisor
+from livegift.dev import supervisor
 supervisor.dies_with_parent = lambda number: []  # as on a system whose kernel has no such thing
 keeper = supervisor.Supervisor(print)
 command = [sys.executable, "-c", sys.argv[1]]
@@ -28,7 +29,13 @@ keeper.start([child])
 print(child.process.pid, flush=True)
 time.sleep(600)
 """
-HELD = "import time; from livegift import lifeline; lifeline.hold(); print('holding', flush=True); time.sleep(600)"
+HELD = """
+import time
+from livegift.runtime import lifeline
+lifeline.hold()
+print('holding', flush=True)
+time.sleep(600)
+"""
 
 
 @contextmanager

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from livegift.errors import RequestError
-from livegift.tabular import read_rows, write_rows
+from livegift.contract.errors import RequestError
+from livegift.runtime.tabular import read_rows, write_rows
 
 ROWS = [{"user": "ann", "coins": "5", "ref": "r-1"}, {"user": "zoë", "coins": "7", "ref": "r-2"}]
 COLUMNS = ("user", "coins", "ref")

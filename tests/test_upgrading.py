@@ -9,13 +9,13 @@ from sqlalchemy import text
 
 from livegift.domain.partitions import partition_of
 from livegift.domain.spending import Accepted, Change, LimitsSet, SetLimits
-from livegift.event_ids import KEY_BYTES, EventIds
-from livegift.grants import grant_coins
+from livegift.features.grants.service import grant_coins
+from livegift.features.rooms.audit import audit_room
 from livegift.ledger.schema import read_event_id_key
-from livegift.migrate import migrate
+from livegift.operations.migrate import migrate
 from livegift.recovery.older_rooms import OlderRoomRecovery, with_public_ids
-from livegift.room_audit import audit_room
-from livegift.settings import Settings
+from livegift.runtime.event_ids import KEY_BYTES, EventIds
+from livegift.runtime.settings import Settings
 from livegift.store.client import Store
 from livegift.store.functions import LIBRARIES, call, source
 from livegift.store.keys import room_root

@@ -4,11 +4,11 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from livegift import withdrawals
-from livegift.errors import RequestError
-from livegift.orders import hear
+from livegift.contract.errors import RequestError
+from livegift.features.orders import withdrawals
+from livegift.features.orders.service import hear
 from livegift.payments.provider import PaymentEvent, ProviderError, ProviderRefusedError
-from livegift.settings import Settings
+from livegift.runtime.settings import Settings
 from tests.inprocess import InProcess, passes
 from tests.purchasing import KEEPS, Shop
 from tests.test_audit import run_audit
@@ -33,10 +33,10 @@ async def give_back(shop: Shop, order_id: str, user: str) -> str:
 
 @pytest.fixture(autouse=True)
 def _quick_sweeps(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("livegift.aggregator.SWEEP_WITHDRAWALS_S", 0.2)
+    monkeypatch.setattr("livegift.processes.aggregator.SWEEP_WITHDRAWALS_S", 0.2)
     monkeypatch.setattr(withdrawals, "SWEEP_WITHDRAWALS_S", 0.0)
-    monkeypatch.setattr("livegift.aggregator.SWEEP_ORDERS_S", 0.2)
-    monkeypatch.setattr("livegift.orders.SWEEP_ORDERS_S", 0.0)
+    monkeypatch.setattr("livegift.processes.aggregator.SWEEP_ORDERS_S", 0.2)
+    monkeypatch.setattr("livegift.features.orders.service.SWEEP_ORDERS_S", 0.0)
 
 
 async def balance(shop: Shop, user: str) -> int:
@@ -74,7 +74,7 @@ async def test_a_process_that_dies_after_any_step(inside: Shop, monkeypatch: pyt
         order = await inside.bought(user)
         with monkeypatch.context() as patch:
             # The sweep of this very process waits until then.
-            patch.setattr("livegift.withdrawals.SWEEP_WITHDRAWALS_S", 3_600.0)
+            patch.setattr("livegift.features.orders.withdrawals.SWEEP_WITHDRAWALS_S", 3_600.0)
             patch.setattr(withdrawals, step, dies)
             with pytest.raises(DeadError):
                 await give_back(inside, order.order.id, user)

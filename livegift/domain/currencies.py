@@ -7,7 +7,7 @@ one and to stay above a provider's minimum charge; no money is ever converted by
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from livegift.errors import LivegiftError
+from livegift.contract.errors import LivegiftError
 
 MICROS = 1_000_000
 USD_MICROS_PER_CENT = 10_000

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from livegift.contract.errors import ConfigError
 from livegift.domain.allowances import Caps, Policy
-from livegift.errors import ConfigError
 
 NO_MINORS = Caps(0, 0, 0)
 

@@ -2,10 +2,10 @@
 
 from collections.abc import Collection
 
-from livegift import metrics
 from livegift.hub.frames import Frame, Known, Viewer
 from livegift.hub.message import Message
 from livegift.hub.tap import Tap, Taps
+from livegift.runtime import metrics
 
 
 class Audience:

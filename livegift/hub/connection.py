@@ -8,8 +8,8 @@ from typing import get_args
 
 import structlog
 
-from livegift import access, metrics, wire
-from livegift.errors import Close, RequestError, StoreUnavailableError
+from livegift.contract import wire
+from livegift.contract.errors import Close, RequestError, StoreUnavailableError
 from livegift.hub.feed import RoomFeed
 from livegift.hub.giving import Giving
 from livegift.hub.inbox import Work
@@ -18,8 +18,8 @@ from livegift.hub.rates import TokenBucket, spread
 from livegift.hub.sender import Sender
 from livegift.hub.services import Services
 from livegift.hub.wheel import Deadline
-from livegift.identity import Identity
-from livegift.limits import (
+from livegift.runtime import access, metrics
+from livegift.runtime.bounds import (
     GIFT_COUNT_MAX,
     HELLO_ANSWER_S,
     HELLO_TIMEOUT_S,
@@ -34,6 +34,7 @@ from livegift.limits import (
     TOKEN_RENEW_TIMEOUT_S,
     WHEEL_TICK_S,
 )
+from livegift.runtime.identity import Identity
 
 log = structlog.get_logger()
 _RULES = {kind: access.COMMANDS[wire.type_of(kind)] for kind in get_args(wire.Command)}

@@ -13,13 +13,13 @@ from typing import Any, TypeVar, cast
 
 import structlog
 
-from livegift import wire
+from livegift.contract import wire
+from livegift.contract.errors import RequestError
 from livegift.domain.catalogue import GiftKind
-from livegift.errors import RequestError
 from livegift.ledger.catalogue import read_gifts
 from livegift.ledger.engine import Database, LedgerUnavailableError
 from livegift.ledger.rooms import Room, is_creator, read_room
-from livegift.limits import (
+from livegift.runtime.bounds import (
     CATALOGUE_REFRESH_S,
     CLOSE_TIMEOUT_S,
     DATABASE_TIMEOUT_S,

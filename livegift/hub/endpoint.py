@@ -7,15 +7,16 @@ import structlog
 from starlette.responses import Response
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from livegift import metrics, refusals, wire
-from livegift.errors import Close
+from livegift.contract import wire
+from livegift.contract.errors import Close
 from livegift.hub.connection import Connection
 from livegift.hub.inbox import Inbox
 from livegift.hub.outlet import ClosedError, DirectOutlet, QueueOutlet
 from livegift.hub.protocol import EXTENSION, DirectProtocol
 from livegift.hub.rates import spread
 from livegift.hub.services import Services
-from livegift.limits import CLOSE_TIMEOUT_S, CONNECT_RETRY_S
+from livegift.runtime import metrics, refusals
+from livegift.runtime.bounds import CLOSE_TIMEOUT_S, CONNECT_RETRY_S
 
 log = structlog.get_logger()
 

@@ -11,14 +11,14 @@ from typing import Any
 
 import structlog
 
-from livegift import wire
-from livegift.errors import RequestError, StoreUnavailableError
+from livegift.contract import wire
+from livegift.contract.errors import RequestError, StoreUnavailableError
 from livegift.hub.audience import Audience
 from livegift.hub.directory import Directory
 from livegift.hub.frames import NOTHING_KNOWN, Frame, Known, Viewer
 from livegift.hub.lanes import Lanes
 from livegift.hub.message import Message
-from livegift.limits import (
+from livegift.runtime.bounds import (
     JOIN_TIMEOUT_S,
     RECOVER_RETRY_S,
     ROOM_EARLY_MESSAGES_MAX,

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
-from livegift import wire
+from livegift.contract import wire
 from livegift.hub.lanes import Shown
 from livegift.hub.message import Message
 from livegift.hub.tap import Tap

@@ -15,11 +15,11 @@ from dataclasses import dataclass
 
 import structlog
 
-from livegift import metrics
+from livegift.contract.errors import StoreUnavailableError
 from livegift.domain.partitions import partition_of
 from livegift.domain.spending import Accepted, GiftSend, Refused
-from livegift.errors import StoreUnavailableError
-from livegift.limits import (
+from livegift.runtime import metrics
+from livegift.runtime.bounds import (
     GIFT_BATCH_MAX,
     GIFT_DEADLINE_S,
     GIFT_QUEUE_MAX,

@@ -2,14 +2,14 @@
 
 from collections.abc import Mapping
 
-from livegift import wire
+from livegift.contract import wire
+from livegift.contract.errors import ERRORS, RequestError
 from livegift.domain.spending import Accepted, GiftSend, Refused
-from livegift.errors import ERRORS, RequestError
 from livegift.hub.inbox import Work
 from livegift.hub.outlet import Outlet
 from livegift.hub.sender import Sender
 from livegift.hub.services import Services
-from livegift.limits import GIFTS_IN_FLIGHT_PER_CONNECTION_MAX
+from livegift.runtime.bounds import GIFTS_IN_FLIGHT_PER_CONNECTION_MAX
 from livegift.store.wallets import Display, Outcome
 
 

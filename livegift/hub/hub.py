@@ -6,8 +6,7 @@ from secrets import token_hex
 import structlog
 from starlette.websockets import WebSocket
 
-from livegift.errors import StoreUnavailableError
-from livegift.event_ids import EventIds
+from livegift.contract.errors import StoreUnavailableError
 from livegift.hub import endpoint
 from livegift.hub.directory import Directory
 from livegift.hub.gifting import Gifting
@@ -18,9 +17,8 @@ from livegift.hub.services import Services
 from livegift.hub.sessions import Sessions
 from livegift.hub.subscriber import Subscriber
 from livegift.hub.wheel import Wheel
-from livegift.identity import Tokens
 from livegift.ledger.engine import Database
-from livegift.limits import (
+from livegift.runtime.bounds import (
     GIFT_DEADLINE_S,
     ROOM_HEADS_POLL_S,
     ROOM_LINGER_S,
@@ -28,7 +26,9 @@ from livegift.limits import (
     USER_RATE_FACTOR,
     WHEEL_TICK_S,
 )
-from livegift.settings import Settings
+from livegift.runtime.event_ids import EventIds
+from livegift.runtime.identity import Tokens
+from livegift.runtime.settings import Settings
 from livegift.store.client import Store
 from livegift.store.rooms import Rooms
 from livegift.store.wallets import Wallets

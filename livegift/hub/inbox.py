@@ -7,7 +7,7 @@ from typing import Any
 
 import structlog
 
-from livegift.limits import COMMANDS_WAITING_PER_CONNECTION_MAX
+from livegift.runtime.bounds import COMMANDS_WAITING_PER_CONNECTION_MAX
 
 log = structlog.get_logger()
 

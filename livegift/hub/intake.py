@@ -10,7 +10,7 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 from websockets.frames import Frame
 from websockets.protocol import OPEN
 
-from livegift.errors import Close
+from livegift.contract.errors import Close
 from livegift.hub.framing import (
     CLOSE,
     HEADER_BYTES_MAX,
@@ -24,7 +24,7 @@ from livegift.hub.framing import (
     unmasked,
 )
 from livegift.hub.rates import FrameBudget
-from livegift.limits import (
+from livegift.runtime.bounds import (
     CLOSE_DISCARD_BYTES_MAX,
     FRAGMENTS_PER_MESSAGE_MAX,
     FRAMES_PER_TURN_MAX,

@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from heapq import nlargest
 from typing import NamedTuple
 
-from livegift import metrics, wire
-from livegift.wire import GiftHead, Omitted
+from livegift.contract import wire
+from livegift.contract.wire import GiftHead, Omitted
+from livegift.runtime import metrics
 
 
 class Shown(NamedTuple):

@@ -4,7 +4,7 @@ import struct
 import zlib
 from functools import cached_property
 
-from livegift.limits import COMPRESS_BYTES_MIN, COMPRESS_LEVEL
+from livegift.runtime.bounds import COMPRESS_BYTES_MIN, COMPRESS_LEVEL
 
 _TEXT, _TEXT_DEFLATED = 0x81, 0xC1  # RFC 6455, 5.2: FIN and opcode 1; with RSV1 as RFC 7692, 6 has it
 _LENGTH_7, _LENGTH_16 = 126, 65_536

@@ -5,11 +5,11 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
-from livegift.errors import Close
+from livegift.contract.errors import Close
 from livegift.hub.message import Message
 from livegift.hub.protocol import DirectProtocol
 from livegift.hub.tap import Tap
-from livegift.limits import (
+from livegift.runtime.bounds import (
     CONNECTION_BUFFER_BYTES_MAX,
     CONNECTION_BUFFER_FRAMES_MAX,
     WRITE_BUFFER_BYTES_LOW,

@@ -14,14 +14,14 @@ from websockets.exceptions import InvalidState
 from websockets.extensions.permessage_deflate import PerMessageDeflate, ServerPerMessageDeflateFactory
 from websockets.http11 import Request
 
-from livegift import metrics
 from livegift.hub.framing import pong_frame
 from livegift.hub.intake import COMMANDS, EARLY, FULL, Intake, Listener
 from livegift.hub.mailbox import Mailbox, NoFlowControl
 from livegift.hub.message import Message, text_frame
 from livegift.hub.tap import Tap, nowhere
 from livegift.hub.wheel import Deadline, Wheel
-from livegift.limits import (
+from livegift.runtime import metrics
+from livegift.runtime.bounds import (
     CLOSE_LINGER_S,
     HANDSHAKE_TIMEOUT_S,
     PING_PERIOD_S,

@@ -5,8 +5,8 @@ import time
 from collections import Counter, OrderedDict
 from collections.abc import Callable
 
-from livegift import metrics
-from livegift.limits import (
+from livegift.runtime import metrics
+from livegift.runtime.bounds import (
     FRAME_UNIT_BYTES,
     FRAME_UNITS_PER_COMMAND,
     ODD_FRAMES_BURST_MAX,
@@ -14,7 +14,7 @@ from livegift.limits import (
     RATE_BUCKETS_MAX,
     REQUEST_BURST_S,
 )
-from livegift.net import customer_of
+from livegift.runtime.net import customer_of
 
 BURST_FACTOR = 2
 

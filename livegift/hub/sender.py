@@ -2,15 +2,15 @@
 
 import time
 
-from livegift import wire
+from livegift.contract import wire
+from livegift.contract.errors import RequestError
 from livegift.domain.allowances import Exceeded
 from livegift.domain.regions import Windows, may_give, region_of, windows
 from livegift.domain.spending import GiftSend
-from livegift.errors import RequestError
 from livegift.hub.directory import Directory
-from livegift.identity import Identity
 from livegift.ledger.rooms import Room
-from livegift.settings import Settings
+from livegift.runtime.identity import Identity
+from livegift.runtime.settings import Settings
 from livegift.store.wallets import Display, payload_hash
 
 Prepared = tuple[GiftSend, Display]

@@ -3,15 +3,15 @@
 from dataclasses import dataclass
 from typing import Protocol
 
-from livegift.event_ids import EventIds
 from livegift.hub.directory import Directory
 from livegift.hub.gifting import Gifting
 from livegift.hub.rates import Admission
 from livegift.hub.rooms import RoomFeeds
 from livegift.hub.sessions import Sessions
 from livegift.hub.wheel import Wheel
-from livegift.identity import Tokens
-from livegift.settings import Settings
+from livegift.runtime.event_ids import EventIds
+from livegift.runtime.identity import Tokens
+from livegift.runtime.settings import Settings
 from livegift.store.wallets import Wallets
 
 

@@ -5,8 +5,8 @@ from typing import Protocol
 
 import structlog
 
-from livegift import wire
-from livegift.errors import StoreUnavailableError
+from livegift.contract import wire
+from livegift.contract.errors import StoreUnavailableError
 from livegift.hub.rates import TokenBucket
 from livegift.hub.subscriber import Subscriber
 from livegift.store.keys import partition_channel, user_channel

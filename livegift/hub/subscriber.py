@@ -7,8 +7,8 @@ from contextlib import suppress
 
 import structlog
 
-from livegift.errors import StoreUnavailableError
-from livegift.limits import SUBSCRIBE_TIMEOUT_S, SUBSCRIBER_RETRY_S, SUBSCRIBER_SILENCE_S
+from livegift.contract.errors import StoreUnavailableError
+from livegift.runtime.bounds import SUBSCRIBE_TIMEOUT_S, SUBSCRIBER_RETRY_S, SUBSCRIBER_SILENCE_S
 from livegift.store.client import Link, Node, Store, refused
 
 log = structlog.get_logger()

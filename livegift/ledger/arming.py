@@ -12,7 +12,7 @@ from livegift.ledger import tables
 from livegift.ledger.allowances import allowances_of
 from livegift.ledger.engine import Database
 from livegift.ledger.journal import Checkpoint, checkpoint_of
-from livegift.limits import ROOM_EPOCH_STRIDE
+from livegift.runtime.bounds import ROOM_EPOCH_STRIDE
 
 PAGE = 5_000
 

@@ -8,12 +8,13 @@ from sqlalchemy import delete, func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from livegift.contract.errors import RequestError
 from livegift.domain.catalogue import CoinPackage, GiftKind
-from livegift.domain.offers import Terms, best, priced_regions
-from livegift.errors import RequestError
-from livegift.ledger import acts, tables
+from livegift.features.orders.offers import Terms, best, priced_regions
+from livegift.features.orders.tables import orders, promotions
+from livegift.ledger import audit_trail as acts
+from livegift.ledger import tables
 from livegift.ledger.engine import Database
-from livegift.ledger.order_tables import orders, promotions
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,8 +12,8 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlch
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-from livegift.errors import LivegiftError
-from livegift.limits import (
+from livegift.contract.errors import LivegiftError
+from livegift.runtime.bounds import (
     DATABASE_POOL_MAX,
     DATABASE_TIMEOUT_S,
     SNAPSHOT_TIMEOUT_S,

@@ -10,18 +10,21 @@ from sqlalchemy.dialects.postgresql import insert as pg_insert
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from livegift.contract.errors import LivegiftError, PartitionStoppedError
 from livegift.domain.journal import Entry, GiftSent, LimitsChanged, Poison, StreakEnded, WalletChanged
 from livegift.domain.partitions import Position
 from livegift.domain.postings import Transfer, diamonds_of, suspense_of, transfers_of
-from livegift.errors import LivegiftError, PartitionStoppedError
-from livegift.ledger import accounts, allowances, corrections, earnings, orders, tables
+from livegift.features.corrections import queries as corrections
+from livegift.features.earnings import queries as earnings
+from livegift.features.orders import queries as orders
+from livegift.features.spending_limits.tables import wallet_limits
+from livegift.features.sponsors.booking import match_batch
+from livegift.features.sponsors.queries import StoredMatch
+from livegift.ledger import accounts, allowances, tables
 from livegift.ledger.engine import Database, plain
-from livegift.ledger.heads import move_heads
-from livegift.ledger.limit_tables import wallet_limits
-from livegift.ledger.matching import match_batch
 from livegift.ledger.quarantine import Quarantined, put_aside
-from livegift.ledger.sponsors import StoredMatch
-from livegift.ledger.stretches import Stretch
+from livegift.ledger.slices import Stretch
+from livegift.ledger.wallet_balances import move_heads
 
 
 class CheckpointMovedError(LivegiftError):

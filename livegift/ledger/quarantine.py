@@ -12,13 +12,13 @@ import msgspec
 from sqlalchemy import Row, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from livegift.contract.errors import PartitionStoppedError
 from livegift.domain.journal import Entry, GiftSent, Poison, wallet_step
 from livegift.domain.partitions import Position
-from livegift.errors import PartitionStoppedError
 from livegift.ledger import tables
 from livegift.ledger.engine import Database
-from livegift.ledger.stretches import Stretch
-from livegift.limits import QUARANTINE_BYTES_MAX, QUARANTINE_OPEN_MAX
+from livegift.ledger.slices import Stretch
+from livegift.runtime.bounds import QUARANTINE_BYTES_MAX, QUARANTINE_OPEN_MAX
 
 _TABLE = tables.quarantine
 _DECODER = msgspec.json.Decoder(Entry)

@@ -7,12 +7,12 @@ from secrets import token_hex
 from sqlalchemy import Connection, inspect, select, text
 from sqlalchemy.dialects.postgresql import insert
 
+from livegift.contract.errors import ConfigError
 from livegift.domain.catalogue import DEFAULT_GIFTS, DEFAULT_PACKAGES
 from livegift.domain.prices import REGIONAL_PRICES
-from livegift.errors import ConfigError
-from livegift.event_ids import KEY_BYTES
 from livegift.ledger import tables
 from livegift.ledger.engine import Database
+from livegift.runtime.event_ids import KEY_BYTES
 
 # The newest revision in migrations/versions; a test compares the two.
 VERSION = "0015"

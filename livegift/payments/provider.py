@@ -5,9 +5,9 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+from livegift.contract.errors import LivegiftError
 from livegift.domain.payments import EventKind, Payment
-from livegift.errors import LivegiftError
-from livegift.limits import PAYMENT_AMOUNT_MAX, PAYMENT_NAME_PATTERN
+from livegift.runtime.bounds import PAYMENT_AMOUNT_MAX, PAYMENT_NAME_PATTERN
 
 _NAME = re.compile(PAYMENT_NAME_PATTERN)
 _CURRENCY = re.compile(r"[A-Z]{3}\??|\?")

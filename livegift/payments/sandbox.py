@@ -13,11 +13,11 @@ from typing import Literal, NamedTuple, Protocol
 import msgspec
 from msgspec import Struct
 
+from livegift.contract.errors import RequestError
 from livegift.domain.currencies import charge_amount_min, shown
 from livegift.domain.payments import EventKind, Payment
-from livegift.errors import RequestError
-from livegift.limits import WEBHOOK_AGE_MAX_S, WEBHOOK_SIGNATURES_MAX
 from livegift.payments.provider import BadSignatureError, Checkout, CheckoutRequest, PaymentEvent
+from livegift.runtime.bounds import WEBHOOK_AGE_MAX_S, WEBHOOK_SIGNATURES_MAX
 
 SIGNATURE_HEADER = "livegift-signature"
 Decision = Literal["pay", "decline", "dispute"]

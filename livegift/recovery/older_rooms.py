@@ -6,24 +6,24 @@ from collections.abc import Iterable, Sequence
 
 import structlog
 
+from livegift.contract.errors import StoreUnavailableError
+from livegift.contract.wire import shown_ms
 from livegift.domain.partitions import partition_of
-from livegift.errors import StoreUnavailableError
-from livegift.event_ids import EventIds
-from livegift.ledger import shares as ledger
+from livegift.ledger import room_contributions as ledger
 from livegift.ledger.engine import Database
 from livegift.ledger.schema import read_event_id_key
-from livegift.limits import (
+from livegift.runtime.bounds import (
     FENCE_ENDED_ROOMS_S,
     FENCE_ROOMS_AT_ONCE,
     OLDER_ENDED_ROOMS_PER_LOOK,
     OLDER_ROOMS_AT_ONCE,
     ROOM_IDLE_TTL_S,
 )
+from livegift.runtime.event_ids import EventIds
 from livegift.store.client import Node, Store
 from livegift.store.keys import room_root
 from livegift.store.older_rooms import OlderRoom, OlderRooms
 from livegift.store.rooms import Gifter, Rooms
-from livegift.wire import shown_ms
 
 log = structlog.get_logger()
 

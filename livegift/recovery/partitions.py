@@ -7,18 +7,20 @@ from dataclasses import asdict, dataclass, fields
 import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from livegift import metrics, wire
+from livegift.contract import wire
+from livegift.contract.errors import PartitionStoppedError, StoreUnavailableError
 from livegift.domain.catalogue import GiftKind
 from livegift.domain.journal import LimitsChanged, wallet_step
 from livegift.domain.partitions import Position
 from livegift.domain.recovery import Comparison, Step, compare, position_at
-from livegift.errors import PartitionStoppedError, StoreUnavailableError
 from livegift.ledger import arming as ledger
 from livegift.ledger.catalogue import read_gifts
 from livegift.ledger.engine import Database
 from livegift.ledger.journal import Checkpoint
 from livegift.ledger.schema import read_event_id_key
-from livegift.limits import (
+from livegift.recovery.rooms import RoomRecovery
+from livegift.runtime import metrics
+from livegift.runtime.bounds import (
     OUTBOX_BACKLOG_MAX,
     REPAIR_ENTRIES_MAX,
     SNAPSHOT_TIMEOUT_S,
@@ -26,8 +28,7 @@ from livegift.limits import (
     STREAK_REOPEN_S,
     TRANSACTION_TIMEOUT_S,
 )
-from livegift.recovery.rooms import RoomRecovery
-from livegift.settings import Settings
+from livegift.runtime.settings import Settings
 from livegift.store.client import Store
 from livegift.store.outbox import Outbox, Row
 from livegift.store.repair import OpenStreak, Remembered, Repair, WalletState

@@ -2,12 +2,12 @@
 
 from collections.abc import Iterable, Sequence
 
-from livegift.errors import PartitionStoppedError
+from livegift.contract.errors import PartitionStoppedError
 from livegift.ledger.arming import set_stopped
 from livegift.ledger.engine import Database
 from livegift.recovery.partitions import PartitionRecovery, Prepared, tell
 from livegift.recovery.rooms import RoomRecovery
-from livegift.settings import Settings
+from livegift.runtime.settings import Settings
 from livegift.store import functions
 from livegift.store.client import Store
 from livegift.store.outbox import Outbox

@@ -6,14 +6,16 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from livegift import metrics, wire
+from livegift.contract import wire
+from livegift.contract.errors import StoreUnavailableError
 from livegift.domain.partitions import START, Position, partition_of
 from livegift.domain.recovery import common_end, position_at
-from livegift.errors import StoreUnavailableError
-from livegift.ledger import shares as ledger
+from livegift.ledger import room_contributions as ledger
 from livegift.ledger.arming import all_bases, next_room_epoch
 from livegift.ledger.engine import Database, LedgerUnavailableError
-from livegift.limits import (
+from livegift.recovery.older_rooms import OlderRoomRecovery
+from livegift.runtime import metrics
+from livegift.runtime.bounds import (
     CORRECT_ATTEMPTS_MAX,
     FENCE_ENDED_ROOMS_S,
     FENCE_ROOMS_AT_ONCE,
@@ -21,7 +23,6 @@ from livegift.limits import (
     GATE_RETRY_S,
     RELAY_REWIND_ENTRIES,
 )
-from livegift.recovery.older_rooms import OlderRoomRecovery
 from livegift.store.client import Node, Store
 from livegift.store.keys import room_root
 from livegift.store.outbox import Life, Outbox

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from redis.exceptions import RedisError
 
+from livegift.contract.errors import StoreUnavailableError
 from livegift.domain.allowances import Limits
-from livegift.errors import StoreUnavailableError
 from livegift.store import keys
 from livegift.store.client import Store
 from livegift.store.wallets import WALLET_FIELDS, Balance, balance_of

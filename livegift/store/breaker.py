@@ -4,7 +4,7 @@ import random
 import time
 from collections.abc import Callable
 
-from livegift.limits import PROBE_PAUSE_MAX_S, PROBE_PAUSE_MIN_S
+from livegift.runtime.bounds import PROBE_PAUSE_MAX_S, PROBE_PAUSE_MIN_S
 
 _DOUBLINGS_MAX = 30  # far beyond the cap, and no float overflows
 

@@ -25,8 +25,8 @@ from redis.exceptions import (
     ResponseError,
 )
 
-from livegift.errors import ConfigError, StoreUnavailableError
-from livegift.limits import CLUSTER_ASK_TIMEOUT_S, REDIS_CONNECT_TIMEOUT_S, REDIS_POOL_MAX, REDIS_TIMEOUT_S
+from livegift.contract.errors import ConfigError, StoreUnavailableError
+from livegift.runtime.bounds import CLUSTER_ASK_TIMEOUT_S, REDIS_CONNECT_TIMEOUT_S, REDIS_POOL_MAX, REDIS_TIMEOUT_S
 from livegift.store.breaker import Breaker
 from livegift.store.keys import slot
 from livegift.store.layout import Layout, parse_layout

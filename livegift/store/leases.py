@@ -9,8 +9,8 @@ import math
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
-from livegift.errors import StoreUnavailableError
-from livegift.limits import LEASE_TTL_MS, WORKER_TTL_MS
+from livegift.contract.errors import StoreUnavailableError
+from livegift.runtime.bounds import LEASE_TTL_MS, WORKER_TTL_MS
 from livegift.store import keys
 from livegift.store.client import Store
 from livegift.store.functions import call

@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from livegift.errors import StoreUnavailableError
-from livegift.limits import GIFTERS_PAGE
+from livegift.contract.errors import StoreUnavailableError
+from livegift.runtime.bounds import GIFTERS_PAGE
 from livegift.store import keys
 from livegift.store.client import Store
 from livegift.store.functions import call

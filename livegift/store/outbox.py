@@ -7,10 +7,10 @@ from typing import NamedTuple
 
 import msgspec
 
+from livegift.contract.errors import StoreUnavailableError
 from livegift.domain.journal import Entry
 from livegift.domain.partitions import Position
-from livegift.errors import StoreUnavailableError
-from livegift.limits import BARRIER_TIMEOUT_MS, REDIS_TIMEOUT_S
+from livegift.runtime.bounds import BARRIER_TIMEOUT_MS, REDIS_TIMEOUT_S
 from livegift.store import functions, keys
 from livegift.store.client import Command, Link, Node, Store, refused
 from livegift.store.functions import call

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
+from livegift.contract.errors import StoreUnavailableError
 from livegift.domain.allowances import NO_LIMITS, NO_USAGE, Limits, Usage
 from livegift.domain.combos import StreakKey
 from livegift.domain.journal import Entry, GiftSent, LimitsChanged, WalletChanged
 from livegift.domain.partitions import Position
-from livegift.errors import StoreUnavailableError
-from livegift.limits import REPAIR_CHUNK
+from livegift.runtime.bounds import REPAIR_CHUNK
 from livegift.store import keys
 from livegift.store.client import Store, refused
 from livegift.store.functions import call

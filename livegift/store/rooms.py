@@ -4,9 +4,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from livegift.contract.errors import StoreUnavailableError
 from livegift.domain.partitions import START, Position
-from livegift.errors import StoreUnavailableError
-from livegift.limits import (
+from livegift.runtime.bounds import (
     GIFTERS_PAGE,
     MATCH_SETTLED_MS,
     REPLAY_EVENTS_MAX,

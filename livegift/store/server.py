@@ -6,8 +6,8 @@ from typing import Any
 import structlog
 from redis.exceptions import RedisError, ResponseError
 
-from livegift.errors import ConfigError, StoreUnavailableError
-from livegift.limits import FILE_REWRITE_POLL_S, FILE_REWRITE_TIMEOUT_S
+from livegift.contract.errors import ConfigError, StoreUnavailableError
+from livegift.runtime.bounds import FILE_REWRITE_POLL_S, FILE_REWRITE_TIMEOUT_S
 from livegift.store.client import Node, Store
 
 log = structlog.get_logger()

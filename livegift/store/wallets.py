@@ -9,12 +9,12 @@ from typing import cast
 import msgspec
 from msgspec import Struct
 
+from livegift.contract.errors import StoreUnavailableError
 from livegift.domain.allowances import NO_LIMITS, NO_USAGE, Caps, Exceeded, Kind, Limits, Policy, Usage, Whose
 from livegift.domain.combos import StreakKey
 from livegift.domain.partitions import partition_of
 from livegift.domain.spending import Accepted, Change, GiftSend, LimitsSet, Refused, SetLimits
-from livegift.errors import StoreUnavailableError
-from livegift.limits import CLOCK_DIFFERENCE_MAX_MS
+from livegift.runtime.bounds import CLOCK_DIFFERENCE_MAX_MS
 from livegift.store import keys
 from livegift.store.client import Command, Store, refused
 from livegift.store.functions import call

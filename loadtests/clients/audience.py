@@ -17,7 +17,7 @@ from typing import Any
 import orjson
 import uvloop
 
-from livegift.identity import Tokens
+from livegift.runtime.identity import Tokens
 from loadtests.clients.websocket import ProtocolError, WebSocketClient, connect, gather_some
 
 RECONNECT_S = 0.1

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import orjson
 import uvloop
 
-from livegift.identity import Tokens
+from livegift.runtime.identity import Tokens
 from loadtests.clients.websocket import WebSocketClient, client_frame, connect, gather_some
 from loadtests.measure import cpu_s
 

@@ -15,7 +15,7 @@ from typing import Any
 import orjson
 import uvloop
 
-from livegift.identity import Tokens
+from livegift.runtime.identity import Tokens
 from loadtests.clients.websocket import WebSocketClient, connect, gather_some
 
 LAST_TIMEOUT_S = 10.0

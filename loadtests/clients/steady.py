@@ -15,7 +15,7 @@ from itertools import count
 import orjson
 import uvloop
 
-from livegift.identity import Tokens
+from livegift.runtime.identity import Tokens
 from loadtests.clients.websocket import ProtocolError, WebSocketClient, connect
 from loadtests.measure import percentiles
 

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from livegift.domain.corrections import Correction, RevokedGift, decide, legs
+from livegift.contract.errors import RequestError
 from livegift.domain.postings import Transfer, sums
-from livegift.errors import RequestError
+from livegift.features.corrections.rules import Correction, RevokedGift, decide, legs
 
 PEOPLE = ("ann", "bob", "cat")
 GIFT = RevokedGift("3-1-7", 3, "r1", "bob", 500)

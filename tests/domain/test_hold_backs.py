@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from livegift.domain.hold_backs import HELD_BACK, FreshGift, hold_backs, legs
+from livegift.domain.clawbacks import HELD_BACK, FreshGift, hold_backs, legs
 
 CREATORS = ("bob", "eve", "kim")
 SMALL = st.integers(0, 1_000)

@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 
 from livegift.domain.catalogue import DEFAULT_PACKAGES, CoinPackage
 from livegift.domain.currencies import CURRENCIES, charge_amount_min, currency_of
-from livegift.domain.offers import Offered, Terms, best, decided, granted, lowered, priced_regions, with_terms
-from livegift.domain.orders import Order, Status
 from livegift.domain.prices import REGIONAL_PRICES
+from livegift.features.orders.offers import Offered, Terms, best, decided, granted, lowered, priced_regions, with_terms
+from livegift.features.orders.rules import Order, Status
 from tests.domain.operations import quick
 
 amounts = st.integers(1, 10**9)

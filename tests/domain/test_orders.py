@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from livegift.contract.errors import RequestError
 from livegift.domain.currencies import (
     CURRENCIES,
     amount_of_usd,
@@ -16,7 +17,9 @@ from livegift.domain.currencies import (
     round_up,
     to_stripe,
 )
-from livegift.domain.orders import (
+from livegift.domain.payments import EventKind, Payment
+from livegift.domain.postings import sums
+from livegift.features.orders.rules import (
     REVERSED,
     UNPAID,
     Act,
@@ -34,9 +37,6 @@ from livegift.domain.orders import (
     return_steps,
     shortfall_offer,
 )
-from livegift.domain.payments import EventKind, Payment
-from livegift.domain.postings import sums
-from livegift.errors import RequestError
 from tests.domain.operations import quick
 
 NEW = Order("ord-1", "ann", 100, 20, 199, "USD", "sandbox")

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from livegift.domain.payouts import MOVES, Move, Payout, is_iban, legs, masked, move, payable
+from livegift.contract.errors import RequestError
 from livegift.domain.postings import sums
-from livegift.errors import RequestError
+from livegift.features.payouts.rules import MOVES, Move, Payout, is_iban, legs, masked, move, payable
 
 
 @given(st.integers(0, 10**13), st.integers(1, 100_000))

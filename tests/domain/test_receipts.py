@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from livegift.domain.catalogue import CoinPackage, creator_share_ppm
-from livegift.domain.receipts import CoinLot, parts_of
+from livegift.features.receipts.rules import CoinLot, parts_of
 
 LOTS = st.lists(
     st.builds(

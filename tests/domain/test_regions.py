@@ -5,8 +5,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from livegift.contract.errors import ConfigError
 from livegift.domain.regions import require_time_zones
-from livegift.errors import ConfigError
 
 
 @pytest.fixture

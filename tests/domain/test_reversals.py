@@ -5,10 +5,10 @@ from itertools import permutations
 
 import pytest
 
-from livegift.domain.orders import Order, Outcome, legs, return_steps
 from livegift.domain.payments import EventKind
 from livegift.domain.postings import Transfer
-from livegift.domain.reversals import Heard, apply_reversal, rounds_of
+from livegift.features.orders.reversals import Heard, apply_reversal, rounds_of
+from livegift.features.orders.rules import Order, Outcome, legs, return_steps
 
 PAID = Order("o1", "ann", 100, 20, 999, "USD", "stripe", "credited", credits=True, credited_coins=120)
 Said = tuple[EventKind, str | None]

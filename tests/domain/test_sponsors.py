@@ -10,7 +10,7 @@ from msgspec import Raw
 
 from livegift.domain.journal import GiftSent, WalletChanged
 from livegift.domain.postings import Transfer, sums
-from livegift.domain.sponsors import (
+from livegift.features.sponsors.rules import (
     Act,
     Match,
     Matched,

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from livegift.migrate import migrate
-from livegift.settings import Settings
+from livegift.operations.migrate import migrate
+from livegift.runtime.settings import Settings
 from tests.conftest import COMMON
 from tests.faults.small import COINS, ROOM, OwnRedis
 from tests.inprocess import InProcess

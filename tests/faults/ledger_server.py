@@ -6,7 +6,7 @@ from typing import Any
 
 import psycopg
 
-from livegift.embedded import PostgresServer, start_postgres
+from livegift.dev.embedded import PostgresServer, start_postgres
 
 # A killed server loses nothing of what the kernel has, so there is no need to wait for the disk.
 POSTGRES_SETTINGS = {"fsync": "off", "max_connections": "100"}

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from livegift.domain.catalogue import DEFAULT_GIFTS
-from livegift.event_ids import KEY_BYTES, EventIds
+from livegift.runtime.event_ids import KEY_BYTES, EventIds
 
 KINDS = {kind.id: kind for kind in DEFAULT_GIFTS}
 

@@ -5,8 +5,8 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from livegift import wire
-from livegift.domain.payouts import MOVES, RETURNED, payable
+from livegift.contract import wire
+from livegift.features.payouts.rules import MOVES, RETURNED, payable
 from tests.faults.commerce import PayoutAct
 
 if TYPE_CHECKING:

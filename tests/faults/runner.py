@@ -16,9 +16,9 @@ import psycopg
 import structlog
 from redis.exceptions import RedisError
 
-from livegift.embedded import start_postgres
-from livegift.errors import LivegiftError
-from livegift.grants import grant_coins
+from livegift.contract.errors import LivegiftError
+from livegift.dev.embedded import start_postgres
+from livegift.features.grants.service import grant_coins
 from livegift.ledger import schema
 from livegift.ledger.engine import Database
 from livegift.store.client import Store

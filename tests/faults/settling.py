@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import psycopg
 
-from livegift.audit import audit
-from livegift.errors import LivegiftError
+from livegift.contract.errors import LivegiftError
+from livegift.operations.audit import audit
 from livegift.store.keys import partition_roots, room_root
 from tests.faults.checks import check
 from tests.faults.model import Payload, Ref, Verdict

@@ -3,7 +3,7 @@
 from contextlib import closing
 from pathlib import Path
 
-from livegift.embedded import RedisServer, start_redis
+from livegift.dev.embedded import RedisServer, start_redis
 from livegift.store import keys
 from tests.faults import files
 from tests.faults.world import REDIS_SETTINGS

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from livegift.errors import StoreUnavailableError
+from livegift.contract.errors import StoreUnavailableError
 from livegift.store.wallets import Unknown
 from tests.faults import files
 from tests.faults.small import COINS, HEART, ROOM, OwnRedis, hearts

@@ -4,11 +4,11 @@ import time
 
 import pytest
 
+from livegift.contract.errors import RequestError
 from livegift.domain.money import AMOUNT_MAX, AmountError
 from livegift.domain.partitions import partition_of
 from livegift.domain.spending import Accepted, Change, GiftSend, Refused
-from livegift.errors import RequestError
-from livegift.grants import grant_coins
+from livegift.features.grants.service import grant_coins
 from livegift.store.wallets import Display, Outcome, gift_send, parse_outcome
 from tests.faults.small import ROOM
 from tests.inprocess import InProcess, passes

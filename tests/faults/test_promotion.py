@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from livegift.contract.errors import StoreUnavailableError
+from livegift.dev.embedded import RedisServer, start_redis
+from livegift.dev.embedded.process import write_private
 from livegift.domain.spending import Accepted
-from livegift.embedded import RedisServer, start_redis
-from livegift.embedded.process import write_private
-from livegift.errors import StoreUnavailableError
-from livegift.migrate import migrate
-from livegift.settings import Settings
+from livegift.operations.migrate import migrate
+from livegift.runtime.settings import Settings
 from tests.conftest import COMMON
 from tests.faults.small import COINS, HEART, ROOM, OwnRedis, hearts
 from tests.faults.ways import Way

@@ -5,7 +5,7 @@ from contextlib import AsyncExitStack
 
 import pytest
 
-from livegift.audit import Report
+from livegift.operations.audit import Report
 from tests.system import System
 from tests.viewer import Viewer
 

@@ -14,15 +14,15 @@ from typing import Self
 import msgspec
 from redis.exceptions import RedisError
 
-from livegift.embedded import RedisServer, start_postgres, start_redis
-from livegift.embedded.process import dies_with_parent, write_private
-from livegift.errors import LivegiftError
-from livegift.event_ids import EventIds
+from livegift.contract.errors import LivegiftError
+from livegift.dev.embedded import RedisServer, start_postgres, start_redis
+from livegift.dev.embedded.process import dies_with_parent, write_private
 from livegift.ledger.engine import Database
 from livegift.ledger.schema import read_event_id_key
-from livegift.migrate import migrate
+from livegift.operations.migrate import migrate
 from livegift.recovery.restore import restore
-from livegift.settings import Settings
+from livegift.runtime.event_ids import EventIds
+from livegift.runtime.settings import Settings
 from livegift.store.keys import meta, partition_roots
 from tests.conftest import COMMON
 from tests.faults.files import CurrentFolder, Sizes, last_part
@@ -70,7 +70,7 @@ class FaultySystem(System):
 
     @staticmethod
     def listen() -> object:
-        from livegift.net import listen  # noqa: PLC0415 - beside its only use
+        from livegift.runtime.net import listen  # noqa: PLC0415 - beside its only use
 
         return listen("127.0.0.1", 0)
 

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from livegift.errors import ERRORS
+from livegift.contract.errors import ERRORS
 from tests.conftest import COMMON
 from tests.fuzzing import mutations
 from tests.fuzzing.roles import Asker, rule_of

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 
 import jwt
 
-from livegift import access
-from livegift.access import Rule, Scope
+from livegift.runtime import access
+from livegift.runtime.access import Rule, Scope
 from tests.conftest import JWT_SECRET
 from tests.system import System
 

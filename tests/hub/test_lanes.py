@@ -8,7 +8,7 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from livegift import wire
+from livegift.contract import wire
 from livegift.domain.catalogue import GiftKind
 from livegift.domain.journal import GiftSent, StreakEnded
 from livegift.hub.lanes import Lanes, Shown

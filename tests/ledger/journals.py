@@ -11,7 +11,7 @@ from livegift.domain.partitions import Position, event_id
 from livegift.ledger import tables
 from livegift.ledger.arming import begin_epoch, lock_checkpoint
 from livegift.ledger.engine import Database
-from livegift.ledger.stretches import Stretch
+from livegift.ledger.slices import Stretch
 
 JSON = Raw(b"{}")
 BOOKED_TABLES = (tables.accounts, tables.gifts, tables.transfers, tables.wallet_heads, tables.checkpoints)

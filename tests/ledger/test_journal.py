@@ -6,14 +6,14 @@ from random import Random
 import pytest
 from sqlalchemy import text
 
+from livegift.contract.errors import PartitionStoppedError
 from livegift.domain.journal import GiftSent
 from livegift.domain.money import AMOUNT_MAX
 from livegift.domain.partitions import Position
-from livegift.errors import PartitionStoppedError
+from livegift.features.grants.queries import begin_grant
 from livegift.ledger import audit
 from livegift.ledger.arming import all_bases, lock_checkpoint, set_stopped
 from livegift.ledger.engine import Database, LedgerUnavailableError
-from livegift.ledger.grants import begin_grant
 from livegift.ledger.journal import (
     Booked,
     Checkpoint,
@@ -23,7 +23,7 @@ from livegift.ledger.journal import (
     book,
     read_checkpoints,
 )
-from livegift.ledger.stretches import Stretch
+from livegift.ledger.slices import Stretch
 from tests.ledger.journals import Journal, accounts, arm, assert_sums_are_zero, everything
 from tests.waiting import wait_until
 

@@ -6,14 +6,9 @@ from dataclasses import replace
 import pytest
 from sqlalchemy import event, text
 
-from livegift.booking import book_all
-from livegift.domain.sponsors import Match, account_of
-from livegift.errors import RequestError
-from livegift.ledger import audit, rooms
-from livegift.ledger.engine import Database
-from livegift.ledger.journal import CheckpointMovedError, UnbookableError, book
-from livegift.ledger.sponsor_audit import wrong_matches
-from livegift.ledger.sponsors import (
+from livegift.contract.errors import RequestError
+from livegift.features.sponsors.checks import wrong_matches
+from livegift.features.sponsors.queries import (
     NewMatch,
     active_matches,
     create_match,
@@ -24,7 +19,12 @@ from livegift.ledger.sponsors import (
     shown_matches,
     unfinished_matches,
 )
-from livegift.limits import SPONSOR_MATCHES_PER_ROOM_MAX
+from livegift.features.sponsors.rules import Match, account_of
+from livegift.ledger import audit, rooms
+from livegift.ledger.engine import Database
+from livegift.ledger.journal import CheckpointMovedError, UnbookableError, book
+from livegift.processes.booking import book_all
+from livegift.runtime.bounds import SPONSOR_MATCHES_PER_ROOM_MAX
 from tests.ledger.journals import Journal, accounts, arm
 
 MATCH = Match("m1", "r1", "brand", "rose", 1, 20, 0, None)

@@ -8,11 +8,11 @@ from sqlalchemy.dialects.postgresql import insert
 
 import livegift
 from livegift.domain.payments import EventKind
-from livegift.ledger import payouts
+from livegift.features.orders.payment_events import Event, apply
+from livegift.features.orders.queries import read_order
+from livegift.features.payouts import queries as payouts
+from livegift.features.payouts.tables import payout_batches
 from livegift.ledger.engine import Database, has_inserted
-from livegift.ledger.orders import read_order
-from livegift.ledger.payment_events import Event, apply
-from livegift.ledger.payout_tables import payout_batches
 from tests.ledger.journals import arm
 from tests.ledger.test_orders import KEEPS, Books
 from tests.ledger.test_payouts import IBAN, TERMS, give

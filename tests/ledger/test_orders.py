@@ -7,18 +7,21 @@ from random import Random
 import pytest
 from sqlalchemy import text
 
-from livegift.domain.corrections import Correction
-from livegift.domain.orders import Order, credit_steps, return_steps
+from livegift.contract.errors import RequestError
 from livegift.domain.payments import EventKind
-from livegift.errors import RequestError
-from livegift.ledger import audit, corrections, orders, payouts
-from livegift.ledger.earnings import Earnings, earnings_of
+from livegift.features.corrections import queries as corrections
+from livegift.features.corrections.rules import Correction
+from livegift.features.earnings.clawbacks import RefundTerms
+from livegift.features.earnings.queries import Earnings, earnings_of
+from livegift.features.orders import queries as orders
+from livegift.features.orders.checks import wrong_orders
+from livegift.features.orders.payment_events import Event, apply
+from livegift.features.orders.queries import NewOrder, StoredOrder
+from livegift.features.orders.rules import Order, credit_steps, return_steps
+from livegift.features.payouts import queries as payouts
+from livegift.ledger import audit
 from livegift.ledger.engine import Database
-from livegift.ledger.hold_backs import RefundTerms
 from livegift.ledger.journal import book
-from livegift.ledger.order_audit import wrong_orders
-from livegift.ledger.orders import NewOrder, StoredOrder
-from livegift.ledger.payment_events import Event, apply
 from tests.ledger.journals import Journal, accounts, arm
 
 KEEPS = RefundTerms("creator_keeps", 24)

@@ -10,16 +10,19 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from livegift.domain.corrections import Correction, RevokedGift
-from livegift.domain.payouts import BankLine, Payout
-from livegift.errors import RequestError
-from livegift.ledger import audit, corrections, payouts, statements
-from livegift.ledger.earnings import Earnings, earnings_of
+from livegift.contract.errors import RequestError
+from livegift.features.corrections import queries as corrections
+from livegift.features.corrections.rules import Correction, RevokedGift
+from livegift.features.earnings import statements
+from livegift.features.earnings.queries import Earnings, earnings_of
+from livegift.features.earnings.statements import Period
+from livegift.features.payouts import queries as payouts
+from livegift.features.payouts.queries import BankAccount, Terms
+from livegift.features.payouts.rules import BankLine, Payout
+from livegift.ledger import audit
 from livegift.ledger.engine import Database
 from livegift.ledger.journal import book
-from livegift.ledger.payouts import BankAccount, Terms
-from livegift.ledger.statements import Period
-from livegift.limits import STATEMENT_SETTLES_S
+from livegift.runtime.bounds import STATEMENT_SETTLES_S
 from tests.ledger.journals import Journal, accounts, arm
 
 TERMS = Terms(100, 1_000_000, 5_000, 0)

@@ -6,15 +6,19 @@ from dataclasses import replace
 import pytest
 from sqlalchemy import text
 
-from livegift.domain.corrections import Correction
-from livegift.domain.sponsors import Match, account_of
-from livegift.ledger import audit, corrections, matching, payouts, rooms, shares
-from livegift.ledger.correction_audit import wrong_corrections
-from livegift.ledger.earnings import earnings_of
+from livegift.features.corrections import queries as corrections
+from livegift.features.corrections.checks import wrong_corrections
+from livegift.features.corrections.rules import Correction
+from livegift.features.earnings.queries import earnings_of
+from livegift.features.payouts import queries as payouts
+from livegift.features.sponsors import booking as matching
+from livegift.features.sponsors.checks import wrong_matches
+from livegift.features.sponsors.queries import NewMatch, create_match, end_match, read_match, unfinished_matches
+from livegift.features.sponsors.rules import Match, account_of
+from livegift.ledger import audit, rooms
+from livegift.ledger import room_contributions as shares
 from livegift.ledger.engine import Database
 from livegift.ledger.journal import book
-from livegift.ledger.sponsor_audit import wrong_matches
-from livegift.ledger.sponsors import NewMatch, create_match, end_match, read_match, unfinished_matches
 from tests.ledger.journals import Journal, accounts, arm
 
 PRICE = 1_088

@@ -13,16 +13,16 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 
+from livegift.contract.errors import ConfigError
+from livegift.dev.embedded import PostgresServer
 from livegift.domain.catalogue import DEFAULT_GIFTS, DEFAULT_PACKAGES
 from livegift.domain.prices import REGIONAL_PRICES
-from livegift.embedded import PostgresServer
-from livegift.errors import ConfigError
 from livegift.ledger import schema
 from livegift.ledger.catalogue import Package, Price, put_package, read_gifts, read_offers, read_prices
 from livegift.ledger.engine import Database
 from livegift.ledger.journal import read_checkpoints
+from livegift.ledger.room_contributions import older_rooms
 from livegift.ledger.schema import read_event_id_key
-from livegift.ledger.shares import older_rooms
 from livegift.ledger.tables import metadata
 from tests.conftest import PARTITIONS
 

@@ -8,7 +8,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from livegift.embedded import RedisServer
+from livegift.dev.embedded import RedisServer
 from tests.store.live import load_functions
 
 

@@ -10,7 +10,7 @@ import redis
 from livegift.domain.journal import GiftSent, LimitsChanged, StreakEnded, WalletChanged
 from livegift.domain.partitions import Position
 from livegift.domain.spending import Change, GiftSend, Journaled, LimitsSet, Refused, SetLimits
-from livegift.event_ids import KEY_BYTES
+from livegift.runtime.event_ids import KEY_BYTES
 from livegift.store import keys
 from livegift.store.client import Command
 from livegift.store.functions import LIBRARIES, call, call_node, source

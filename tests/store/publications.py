@@ -8,7 +8,7 @@ import orjson
 from hypothesis import strategies as st
 
 from livegift.domain.partitions import Position
-from livegift.limits import TOP_GIFTERS
+from livegift.runtime.bounds import TOP_GIFTERS
 from livegift.store.outbox import Life
 from livegift.store.rooms import Publication, revoked_gift
 

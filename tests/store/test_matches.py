@@ -7,8 +7,8 @@ import orjson
 import pytest
 import redis
 
-from livegift import wire
-from livegift.limits import MATCH_SETTLED_MS, ROOM_IDLE_TTL_S
+from livegift.contract import wire
+from livegift.runtime.bounds import MATCH_SETTLED_MS, ROOM_IDLE_TTL_S
 from livegift.store.functions import call
 from tests.store.test_rooms import LiveRoom
 

@@ -11,9 +11,9 @@ import pytest
 import redis
 from hypothesis import given, settings
 
+from livegift.dev.embedded import RedisServer
 from livegift.domain.partitions import Position
-from livegift.embedded import RedisServer
-from livegift.limits import ROOM_IDLE_TTL_S, TOP_GIFTERS
+from livegift.runtime.bounds import ROOM_IDLE_TTL_S, TOP_GIFTERS
 from livegift.store import rooms as store_rooms
 from livegift.store.client import Store, StoreRefusedError
 from livegift.store.functions import call

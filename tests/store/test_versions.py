@@ -2,7 +2,7 @@
 
 from livegift.domain.partitions import Position
 from livegift.domain.spending import Accepted, GiftSend
-from livegift.event_ids import KEY_BYTES
+from livegift.runtime.event_ids import KEY_BYTES
 from livegift.store import functions
 from livegift.store.client import Store
 from livegift.store.functions import source

@@ -6,7 +6,7 @@ import pytest
 import redis
 
 from livegift.domain.spending import Accepted, Change, GiftSend, Refused
-from livegift.limits import CLOCK_DIFFERENCE_MAX_MS
+from livegift.runtime.bounds import CLOCK_DIFFERENCE_MAX_MS
 from livegift.store import keys
 from livegift.store.functions import source
 from livegift.store.wallets import Unknown, batch_outcomes, parse_outcome

@@ -7,8 +7,8 @@ import orjson
 import pytest
 import redis
 
+from livegift.dev.embedded import RedisServer
 from livegift.domain.spending import Change
-from livegift.embedded import RedisServer
 from livegift.store.keys import user_channel
 from tests.store.live import Live
 from tests.store.test_wallet_guards import gift

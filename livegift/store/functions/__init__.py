@@ -7,7 +7,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from livegift.errors import ConfigError, StoreUnavailableError
+from livegift.contract.errors import ConfigError, StoreUnavailableError
 from livegift.store.client import Command, Node, Store
 
 # Library -> its files, which share their locals.

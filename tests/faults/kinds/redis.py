@@ -4,7 +4,7 @@ import asyncio
 from contextlib import closing
 from random import Random
 
-from livegift.embedded import RedisServer
+from livegift.dev.embedded import RedisServer
 from tests.faults import files
 from tests.faults.kinds.registry import fault
 from tests.faults.world import World

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
 from random import Random
 
-from livegift.embedded import RedisServer
+from livegift.dev.embedded import RedisServer
 from tests.faults.kinds.registry import fault
 from tests.faults.world import World
 from tests.proxy import Proxy

@@ -1,0 +1,32 @@
+"""What commands share: where the settings come from."""
+
+from pathlib import Path
+
+import click
+import structlog
+
+from livegift.runtime import logs
+from livegift.runtime.settings import DEFAULT_DATA_DIR, Settings, load_settings, settings_source
+
+log = structlog.get_logger()
+
+data_option = click.option(
+    "--data",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=DEFAULT_DATA_DIR,
+    show_default=True,
+    help="folder of `livegift dev`, whose `env` file serves where the environment says nothing",
+)
+
+
+def open_settings(data: Path, *, of_process: bool = False) -> Settings:
+    """Return the settings, with logs as they say. Raises ConfigError.
+
+    `of_process`: for a long-running process, whose log says where the settings come from; a command's output need not.
+    """
+    settings = load_settings(data)
+    logs.configure(settings.log_format, "cli", settings.log_level)
+    source = settings_source(data) if of_process else None
+    if source:
+        log.info("settings.from_file", path=source)
+    return settings

@@ -1,0 +1,1 @@
+"""What crosses a boundary, typed once: messages, events, journal entries, errors."""

@@ -1,0 +1,1 @@
+"""The private system of `livegift dev`: servers, supervisor, simulated viewers."""

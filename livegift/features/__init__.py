@@ -1,0 +1,1 @@
+"""One package per feature, with everything that only this feature needs."""

@@ -1,0 +1,1 @@
+"""Gifts, coin packages, prices and promotions: what can be bought and sent."""

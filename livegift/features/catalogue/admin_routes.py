@@ -1,0 +1,133 @@
+"""What operators sell: gifts, coin packages with their prices, promotions."""
+
+from datetime import UTC, datetime
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from livegift.contract import wire
+from livegift.contract.errors import RequestError
+from livegift.domain.catalogue import GiftKind
+from livegift.domain.currencies import CurrencyError, check_price
+from livegift.http import bodies
+from livegift.http.context import body_of, context_of, identity_of, json_response, page_of
+from livegift.ledger import catalogue as stored
+from livegift.ledger.catalogue import Package, Price, Promotion
+
+
+def _id_of(request: Request, name: str) -> str:
+    given = str(request.path_params[name])
+    if not wire.is_id(given):
+        raise RequestError("invalid", f"{name}: expected 1 to 64 of A-Z a-z 0-9 . _ : -")
+    return given
+
+
+async def put_gift(request: Request) -> Response:
+    """`PUT /v1/admin/gifts/{gift}`: from now on; what was sent stays what it was."""
+    operator = identity_of(request)
+    body = await body_of(request, bodies.GiftBody)
+    kind = GiftKind(
+        _id_of(request, "gift"),
+        body.name,
+        body.coins,
+        body.diamond_count,
+        streakable=body.streakable,
+        tier=body.tier,
+        icon=body.icon,
+    )
+    await stored.put_gifts(context_of(request).database, [kind], active=body.active, actor=operator.user)
+    return json_response({**wire.gift_public(kind, with_icon=True), "active": body.active})
+
+
+def _package(package: Package) -> dict[str, object]:
+    prices = [
+        {"region": region, "amount": price.amount, "currency": price.currency}
+        for region, price in package.prices.items()
+    ]
+    return {
+        "id": package.id,
+        "coins": package.coins,
+        "bonus_coins": package.bonus_coins,
+        "prices": prices,
+        "active": package.active,
+    }
+
+
+async def list_packages(request: Request) -> Response:
+    """`GET /v1/admin/coin-packages`: all of them, sold or not."""
+    found = await stored.read_offers(context_of(request).database)
+    return json_response({"items": [_package(package) for package in found], "next_cursor": None})
+
+
+async def put_package(request: Request) -> Response:
+    """`PUT /v1/admin/coin-packages/{package}`: with all of its prices; orders that were made keep theirs."""
+    operator = identity_of(request)
+    body = await body_of(request, bodies.PackageBody)
+    prices = {price.region: Price(price.amount, price.currency) for price in body.prices}
+    if len(prices) < len(body.prices):
+        raise RequestError("invalid", "prices: expected each region once")
+    for price in body.prices:
+        try:
+            check_price(price.amount, price.currency)
+        except CurrencyError as error:
+            raise RequestError("invalid", f"prices, region {price.region}: {error}") from None
+    package = Package(_id_of(request, "package"), body.coins, body.bonus_coins, prices, body.active)
+    await stored.put_package(context_of(request).database, package, operator.user)
+    return json_response(_package(package))
+
+
+def _at(ms: int) -> datetime:
+    return datetime.fromtimestamp(ms / 1000, UTC)
+
+
+def _promotion(promotion: Promotion) -> dict[str, object]:
+    return {
+        "id": promotion.id,
+        "package_id": promotion.package_id,
+        "region": promotion.region,
+        "bonus_coins": promotion.bonus_coins,
+        "starts_ms": int(promotion.starts_at.timestamp() * 1000),
+        "ends_ms": int(promotion.ends_at.timestamp() * 1000),
+        "per_user_max": promotion.per_user_max,
+        "percent_off": promotion.percent_off,
+    }
+
+
+async def list_promotions(request: Request) -> Response:
+    """`GET /v1/admin/promotions`: past, running and to come."""
+    cursor, limit = page_of(request)
+    found = await stored.read_promotions(context_of(request).database, cursor, limit + 1)
+    next_cursor = found[limit - 1].id if len(found) > limit else None
+    return json_response({"items": [_promotion(item) for item in found[:limit]], "next_cursor": next_cursor})
+
+
+async def put_promotion(request: Request) -> Response:
+    """`PUT /v1/admin/promotions/{promotion}`: `ends_ms` in the past ends it."""
+    operator = identity_of(request)
+    body = await body_of(request, bodies.PromotionBody)
+    if body.starts_ms >= body.ends_ms:
+        raise RequestError("invalid", "ends_ms: expected a time after starts_ms")
+    if not body.bonus_coins and not body.percent_off:
+        raise RequestError("invalid", "expected bonus_coins, percent_off or both")
+    promotion = Promotion(
+        _id_of(request, "promotion"),
+        body.package_id,
+        body.region,
+        body.bonus_coins,
+        _at(body.starts_ms),
+        _at(body.ends_ms),
+        body.per_user_max,
+        body.percent_off,
+    )
+    await stored.put_promotion(context_of(request).database, promotion, operator.user)
+    return json_response(_promotion(promotion))
+
+
+ROUTES = [
+    Route("/v1/admin/gifts/{gift}", put_gift, methods=["PUT"]),
+    Route("/v1/admin/coin-packages", list_packages),
+    Route("/v1/admin/coin-packages/{package}", put_package, methods=["PUT"]),
+    Route("/v1/admin/promotions", list_promotions),
+    Route("/v1/admin/promotions/{promotion}", put_promotion, methods=["PUT"]),
+]

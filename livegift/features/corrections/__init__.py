@@ -1,0 +1,1 @@
+"""Corrections under dual control, and the undoing of gifts."""

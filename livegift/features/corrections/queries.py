@@ -1,0 +1,271 @@
+"""Corrections as stored: asked for, decided, and applied with all that they move when the coins are booked."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    DateTime,
+    Index,
+    Integer,
+    Row,
+    Select,
+    Table,
+    Text,
+    func,
+    select,
+    text,
+    update,
+)
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from livegift.contract.errors import RequestError
+from livegift.domain.journal import GiftRevoked, WalletChanged
+from livegift.domain.partitions import Position
+from livegift.domain.postings import Transfer
+from livegift.features.corrections.rules import Correction, RevokedGift, Status, decide, legs
+from livegift.features.earnings import queries as earnings
+from livegift.features.earnings.clawbacks import held_back_of
+from livegift.ledger import accounts, tables
+from livegift.ledger import audit_trail as acts
+from livegift.ledger.engine import Database
+from livegift.ledger.revocations import gift_position, note
+
+# The reasons of wallets' changes that belong to corrections; the ref is '<reason>:<correction>'.
+REASONS = frozenset({"correction", "revocation"})
+
+# A permanent row per correction: the guard against a second one. The columns from `gift_event_id` to `diamonds` are of
+# a gift that it revokes. What is not `is_whole` was asked for before decision 019: such a revocation took the gift's
+# own diamonds when it was approved, and neither what sponsors had added nor what the room counts.
+table = Table(
+    "corrections",
+    tables.metadata,
+    Column("id", Text, primary_key=True),
+    Column("user_id", Text, nullable=False, index=True),
+    Column("coins", BigInteger, nullable=False),
+    Column("why", Text, nullable=False),
+    Column("requested_by", Text, nullable=False),
+    Column("requested_at", DateTime(timezone=True), nullable=False, server_default=tables.NOW),
+    Column("decided_by", Text, nullable=True),
+    Column("decided_at", DateTime(timezone=True), nullable=True),
+    Column("status", Text, nullable=False, server_default="requested"),
+    Column("gift_event_id", Text, nullable=True),
+    Column("gift_partition", Integer, nullable=True),
+    Column("room", Text, nullable=True),
+    Column("receiver", Text, nullable=True),
+    Column("diamonds", BigInteger, nullable=True),
+    Column("is_whole", Boolean, nullable=False, server_default=text("true")),
+    CheckConstraint("status IN ('requested', 'approved', 'applied', 'rejected', 'refused')", name="status"),
+    CheckConstraint("coins <> 0", name="coins"),
+    CheckConstraint("num_nulls(gift_event_id, gift_partition, room, receiver, diamonds) IN (0, 5)", name="gift"),
+    Index("ix_corrections_gift", "gift_event_id", unique=True, postgresql_where=text("status <> 'rejected'")),
+    Index("ix_corrections_approved", "decided_at", postgresql_where=text("status = 'approved'")),
+)
+
+
+def _correction(row: Row[Any]) -> Correction:
+    gift = None
+    if row.gift_event_id is not None:
+        gift = RevokedGift(row.gift_event_id, row.gift_partition, row.room, row.receiver, row.diamonds)
+    return Correction(row.id, row.user_id, row.coins, row.why, row.requested_by, gift, row.decided_by, row.status)
+
+
+def _gift_query(event_id: str) -> Select[Any]:
+    gifts = tables.gifts
+    try:
+        partition, at = gift_position(event_id)
+    except ValueError:
+        raise RequestError("not_found", "There is no such gift.") from None
+    return select(gifts).where(gifts.c.partition == partition, gifts.c.epoch == at.epoch, gifts.c.n == at.n)
+
+
+async def revocation_of(database: Database, correction_id: str, event_id: str, why: str, by: str) -> Correction:
+    """Return the correction that undoes a booked gift. Raises RequestError('not_found')."""
+    query = _gift_query(event_id)
+    async with database.begin() as connection:
+        row = (await connection.execute(query)).one_or_none()
+    if row is None:
+        # Without its place, which hints at its sender.
+        raise RequestError("not_found", "No such gift is booked; one that was just sent takes a second.")
+    gift = RevokedGift(event_id, row.partition, row.room, row.receiver, row.diamonds)
+    return Correction(correction_id, row.sender, row.coins, why, by, gift)
+
+
+async def is_younger(database: Database, event_id: str, age_s: int) -> bool:
+    """Whether the gift was sent within the last `age_s`, by PostgreSQL's clock."""
+    now_ms = func.extract("epoch", func.clock_timestamp()) * 1000
+    query = _gift_query(event_id).where(tables.gifts.c.ts_ms >= now_ms - age_s * 1000)
+    async with database.begin() as connection:
+        return (await connection.execute(query)).one_or_none() is not None
+
+
+async def request(database: Database, wanted: Correction) -> Correction:
+    """Note the requested correction; repeating the same request changes nothing.
+
+    Raises RequestError('conflict') when its id or its gift has another one.
+    """
+    async with database.begin() as connection:
+        if wanted.gift is not None:
+            await earnings.lock_creator(connection, wanted.gift.receiver)
+            wanted = replace(wanted, gift=await _less_held_back(connection, wanted.gift))
+        return await _request(connection, wanted)
+
+
+async def _less_held_back(connection: AsyncConnection, gift: RevokedGift) -> RevokedGift:
+    """The gift with the diamonds that its creator still has from it. Once it is to be revoked, none is held back."""
+    partition, at = gift_position(gift.id)
+    return gift._replace(diamonds=gift.diamonds - await held_back_of(connection, partition, at.epoch, at.n))
+
+
+def _values(wanted: Correction) -> dict[str, object]:
+    gift = wanted.gift
+    return {
+        "id": wanted.id,
+        "user_id": wanted.user,
+        "coins": wanted.coins,
+        "why": wanted.why,
+        "requested_by": wanted.requested_by,
+        "gift_event_id": gift and gift.id,
+        "gift_partition": gift and gift.partition,
+        "room": gift and gift.room,
+        "receiver": gift and gift.receiver,
+        "diamonds": gift and gift.diamonds,
+    }
+
+
+async def _request(connection: AsyncConnection, wanted: Correction) -> Correction:
+    gift = wanted.gift
+    made = insert(table).values(_values(wanted)).on_conflict_do_nothing().returning(table.c.id)
+    if (await connection.execute(made)).first() is not None:
+        details = {"coins": wanted.coins, "why": wanted.why, "gift": gift and gift.id, "correction": wanted.id}
+        await acts.note(connection, wanted.requested_by, "correction.request", f"user:{wanted.user}", details)
+    row = (await connection.execute(select(table).where(table.c.id == wanted.id))).one_or_none()
+    if row is None or not wanted.same_as(_correction(row)):
+        raise RequestError("conflict", f"Correction {wanted.id} or one of the same gift is there, with other content.")
+    return _correction(row)
+
+
+async def settle_decision(database: Database, correction_id: str, by: str, *, approve: bool) -> Correction:
+    """Decide, once. Raises RequestError: see `domain.corrections.decide`."""
+    async with database.begin() as connection:
+        query = select(table).where(table.c.id == correction_id)
+        row = (await connection.execute(query)).one_or_none()
+        if row is None:
+            raise RequestError("not_found", f"There is no correction {correction_id}.")
+        if approve and row.receiver is not None:
+            # Before the row, as in `request`: a payout is asked for before or after it.
+            await earnings.lock_creator(connection, row.receiver)
+        before = _correction((await connection.execute(query.with_for_update())).one())
+        after = decide(before, by, approve=approve)
+        if after is before:
+            return before
+        change = update(table).where(table.c.id == correction_id)
+        # The time behind the locks, not the transaction's: the audit asks which payouts came before.
+        values = {"status": after.status, "decided_by": after.decided_by, "decided_at": func.clock_timestamp()}
+        await connection.execute(change.values(values))
+        act = "correction.approve" if approve else "correction.reject"
+        await acts.note(connection, by, act, f"user:{after.user}", {"correction": after.id})
+    return after
+
+
+async def mark_refused(database: Database, correction: Correction) -> Correction:
+    """The wallet did not have the coins; unless another try has found them meanwhile."""
+    change = update(table).where(table.c.id == correction.id, table.c.status == "approved")
+    async with database.begin() as connection:
+        await connection.execute(change.values(status="refused"))
+        return _correction((await connection.execute(select(table).where(table.c.id == correction.id))).one())
+
+
+async def revoked_gift(database: Database, revocation: Correction) -> GiftRevoked | None:
+    """The gift of a revocation as the journal has to name it; None where the room keeps it (see the table)."""
+    if revocation.gift is None:
+        return None
+    whole = select(table.c.id).where(table.c.id == revocation.id, table.c.is_whole)
+    async with database.begin() as connection:
+        if await connection.scalar(whole) is None:
+            return None
+        row = (await connection.execute(_gift_query(revocation.gift.id))).one()
+    return GiftRevoked(
+        revocation.gift.id, row.room, row.receiver, row.gift_id, row.combo_id, row._mapping["count"],  # noqa: SLF001
+        row.coins, row.diamonds, row.anonymous,
+    )  # fmt: skip
+
+
+async def mark_booked(
+    connection: AsyncConnection, entries: Sequence[tuple[int, Position, WalletChanged]]
+) -> list[Correction]:
+    """Mark corrections as applied, each once, in the transaction that books them.
+
+    Returns the revocations among them, whose other legs are to be posted with `post`. One that a ledger which was set
+    back does not know any more is written again, as the journal has it.
+    """
+    ids = {entry.ref.partition(":")[2] for _, _, entry in entries}
+    if not ids:
+        return []
+    await note(connection, entries)
+    query = select(table).where(table.c.id.in_(ids)).order_by(table.c.id).with_for_update()
+    rows = {row.id: row for row in await connection.execute(query)}
+    for _, _, entry in entries:
+        if entry.revokes is not None and entry.ref.partition(":")[2] not in rows:
+            await _write_again(connection, entry, entry.revokes)
+    rows = {row.id: row for row in await connection.execute(query)}
+    # What is booked has happened, whatever somebody has noted before.
+    await connection.execute(update(table).where(table.c.id.in_(ids)).values(status="applied"))
+    revoking = {entry.ref.partition(":")[2] for _, _, entry in entries if entry.revokes is not None}
+    return [_correction(row) for row in rows.values() if row.id in revoking and row.status != "applied"]
+
+
+async def _write_again(connection: AsyncConnection, entry: WalletChanged, gift: GiftRevoked) -> None:
+    row = (await connection.execute(_gift_query(gift.event_id))).one_or_none()
+    if row is None:
+        return  # in quarantine: the audit names the entry
+    whole = RevokedGift(gift.event_id, row.partition, row.room, row.receiver, row.diamonds)
+    known = await _less_held_back(connection, whole)
+    again = Correction(entry.ref.partition(":")[2], entry.user, entry.delta, "as the journal has it", "journal", known)
+    values = {**_values(again), "decided_by": "journal", "decided_at": func.now(), "status": "approved"}
+    await connection.execute(insert(table).values(values).on_conflict_do_nothing())
+
+
+async def post(
+    connection: AsyncConnection, revoked: Sequence[Correction], taken_back: Mapping[str, Sequence[Transfer]]
+) -> list[Transfer]:
+    """Write the postings of revocations; returns them for the accounts. `taken_back` is what sponsors had added."""
+    moves = []
+    for revocation in revoked:
+        mine = [*legs(revocation), *taken_back.get(revocation.id, ())]
+        await accounts.write(connection, revocation.reason, revocation.id, mine)
+        moves += mine
+    return moves
+
+
+async def unapplied(database: Database, older_than_s: float, younger_than_s: float, limit: int) -> list[Correction]:
+    """Approved corrections whose coins are not booked although some time has passed, oldest first.
+
+    Those older than refs are remembered are left out: see `pending_grants`.
+    """
+    query = (
+        select(table)
+        .where(
+            table.c.status == "approved",
+            table.c.decided_at < func.now() - func.make_interval(0, 0, 0, 0, 0, 0, older_than_s),
+            table.c.decided_at > func.now() - func.make_interval(0, 0, 0, 0, 0, 0, younger_than_s),
+        )
+        .order_by(table.c.decided_at)
+        .limit(limit)
+    )
+    async with database.begin() as connection:
+        return [_correction(row) for row in (await connection.execute(query)).all()]
+
+
+async def read_corrections(database: Database, status: Status | None, after: str, limit: int) -> list[Correction]:
+    """Corrections in the order of their ids, from behind `after`; of one status or of all."""
+    query = select(table).where(table.c.id > after).order_by(table.c.id).limit(limit)
+    if status is not None:
+        query = query.where(table.c.status == status)
+    async with database.begin() as connection:
+        return [_correction(row) for row in (await connection.execute(query)).all()]

@@ -1,0 +1,1 @@
+"""Tokens and free test coins for the demo pages; only `livegift dev` mounts it."""

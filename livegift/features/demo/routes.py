@@ -1,0 +1,97 @@
+"""The demo pages and what they need. Only `livegift dev` mounts this: it gives tokens and coins to anybody."""
+
+from importlib.resources import files
+from pathlib import Path
+from secrets import token_hex
+
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from livegift.contract.errors import ConfigError, RequestError
+from livegift.features.grants.service import grant_coins
+from livegift.http import bodies
+from livegift.http.context import body_of, context_of, json_response
+
+# No inline script or style, nothing but pictures from elsewhere; other pages can't frame these.
+SECURITY_HEADERS = [
+    (
+        b"content-security-policy",
+        # Gifts' pictures are the catalogue's, wherever they are kept.
+        b"default-src 'self'; img-src 'self' https:; connect-src 'self' ws: wss:; frame-ancestors 'self'",
+    ),
+    (b"cache-control", b"no-cache"),
+]
+PAGES = ("viewer", "creator")
+
+
+def pages_folder() -> Path:
+    """The static pages: beside the package in a checkout, inside it in an installed wheel."""
+    installed = Path(str(files("livegift"))) / "client_demo"
+    for folder in (installed, installed.parent.parent / "client_demo"):
+        if (folder / "index.html").is_file():
+            return folder
+    raise ConfigError(f"the demo pages are missing, expected them in {installed}: install livegift again")
+
+
+class SecureHeaders:
+    """Adds SECURITY_HEADERS to every response of an application."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        """`app` serves the pages."""
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message["headers"], *SECURITY_HEADERS]
+            await send(message)
+
+        # Pages are small and sent whole (RFC 9110, 14.2): Starlette refuses an odd Range in words of its own.
+        headers = [header for header in scope["headers"] if header[0] != b"range"]
+        await self._app({**scope, "headers": headers}, receive, send_with_headers)
+
+
+async def token(request: Request) -> Response:
+    """`POST /demo/token`: a token for anyone who asks."""
+    body = await body_of(request, bodies.DemoToken)
+    rooms = [body.room] if body.room else None
+    signed = context_of(request).tokens.sign(body.user, body.role, name=body.name, rooms=rooms, age_verified=True)
+    return json_response({"token": signed})
+
+
+async def coins(request: Request) -> Response:
+    """`POST /demo/coins`: coins for anyone who asks."""
+    body = await body_of(request, bodies.DemoCoins)
+    context = context_of(request)
+    if not await grant_coins(context.database, context.hub.wallets, f"demo-{token_hex(12)}", body.user, body.coins):
+        raise RequestError("unavailable")
+    return json_response({"coins": body.coins})
+
+
+class Pages(StaticFiles):
+    """Static files in which `/viewer` is `/viewer.html`."""
+
+    async def get_response(self, path: str, scope: Scope) -> Response:
+        """A file, or the page of that name."""
+        return await super().get_response(f"{path}.html" if path in PAGES else path, scope)
+
+
+async def root(_: Request) -> Response:
+    """`GET /`: the way to the pages."""
+    return RedirectResponse("/demo/")
+
+
+def routes() -> list[Route | Mount]:
+    """The routes of the demo. Raises ConfigError when the pages are missing."""
+    return [
+        Route("/", root),
+        Route("/demo", root),
+        Route("/demo/token", token, methods=["POST"]),
+        Route("/demo/coins", coins, methods=["POST"]),
+        Mount("/demo", SecureHeaders(Pages(directory=pages_folder(), html=True))),
+    ]

@@ -1,0 +1,1 @@
+"""What creators have earned, what is held and what is taken back."""

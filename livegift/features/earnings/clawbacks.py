@@ -1,0 +1,123 @@
+"""Diamonds that are held back because the money behind their gifts was given back: decision 016."""
+
+from dataclasses import dataclass
+
+from sqlalchemy import BigInteger, CheckConstraint, Column, Index, Integer, Table, Text, insert, text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from livegift.domain.clawbacks import FreshGift, HoldBack, RefundPolicy, hold_backs, legs
+from livegift.domain.postings import diamonds_of
+from livegift.features.earnings.queries import lock_creator
+from livegift.features.orders.rules import Order
+from livegift.ledger import accounts
+from livegift.ledger.tables import metadata
+from livegift.runtime.bounds import HELD_BACK_GIFTS_MAX
+
+# A row per gift and order that was given back; the transfers are postings ('hold_back', the order's id).
+gift_hold_backs = Table(
+    "gift_hold_backs",
+    metadata,
+    Column("partition", Integer, primary_key=True),
+    Column("epoch", BigInteger, primary_key=True),
+    Column("n", BigInteger, primary_key=True),
+    Column("order_id", Text, primary_key=True),
+    Column("creator", Text, nullable=False),
+    Column("coins", BigInteger, nullable=False),
+    Column("diamonds", BigInteger, nullable=False),
+    CheckConstraint("coins > 0 AND diamonds > 0", name="amounts"),
+    Index(None, "creator"),
+)
+
+# What the order's coins may have paid for: the sender's gifts after they were credited, as long as they are pending.
+# Gifts that are revoked, or about to be, give everything back that way.
+_FRESH = text(
+    "SELECT g.partition, g.epoch, g.n, g.receiver, g.coins - coalesce(h.coins, 0) AS coins, "
+    "g.diamonds - coalesce(h.diamonds, 0) AS diamonds FROM gifts g JOIN batches b ON b.id = g.batch_id "
+    "LEFT JOIN LATERAL (SELECT sum(coins) AS coins, sum(diamonds) AS diamonds FROM gift_hold_backs p "
+    "WHERE (p.partition, p.epoch, p.n) = (g.partition, g.epoch, g.n)) h ON true "
+    "WHERE g.sender = :sender AND g.wallet_seq > :after_seq "
+    "AND date_trunc('hour', b.booked_at) >= date_trunc('hour', now()) - make_interval(hours => :hold_h) "
+    "AND NOT EXISTS (SELECT 1 FROM corrections c WHERE c.status <> 'rejected' "
+    "AND c.gift_event_id = g.partition || '-' || g.epoch || '-' || g.n) "
+    "ORDER BY g.wallet_seq DESC LIMIT :gifts_max"
+)
+_CREDITED = text(
+    "SELECT min(wallet_seq) FROM transfers WHERE user_id = :sender AND ref IN (:order_ref, :bonus_ref) "
+    "AND reason IN ('order', 'bonus')"
+)
+# With the coins of corrections that are on their way: no diamonds are held back for a gift that is being undone.
+_SPENDABLE = text(
+    "SELECT greatest(balance + (SELECT coalesce(sum(coins), 0) FROM corrections c "
+    "WHERE c.user_id = :sender AND c.status = 'approved'), 0) FROM wallet_heads WHERE user_id = :sender"
+)
+_OF_GIFT = text(
+    "SELECT coalesce(sum(diamonds), 0) FROM gift_hold_backs WHERE partition = :partition AND epoch = :epoch AND n = :n"
+)
+_WRONG = text(
+    "WITH noted AS (SELECT creator, order_id, sum(diamonds) AS diamonds FROM gift_hold_backs GROUP BY 1, 2), "
+    "posted AS (SELECT substring(debit FROM 15) AS creator, ref AS order_id, sum(amount) AS diamonds FROM postings "
+    "WHERE reason = 'hold_back' GROUP BY 1, 2) "
+    "SELECT order_id, creator, n.diamonds AS noted, p.diamonds AS posted FROM noted n "
+    "FULL JOIN posted p USING (order_id, creator) WHERE n.diamonds IS DISTINCT FROM p.diamonds "
+    "ORDER BY 1, 2 LIMIT :examples"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class RefundTerms:
+    """Whether creators lose pending diamonds with the money, and how long diamonds are pending."""
+
+    policy: RefundPolicy
+    hold_h: int
+
+
+async def hold_back(connection: AsyncConnection, order: Order, terms: RefundTerms) -> None:
+    """Post what the reversal of `order` costs creators, in the transaction that reverses it.
+
+    Only for coins that the wallet can't give back any more, as it is booked.
+    """
+    if terms.policy == "creator_keeps" or not terms.hold_h or not order.credits:
+        return
+    sender = {"sender": order.user}
+    refs = {"order_ref": f"order:{order.id}", "bonus_ref": f"bonus:{order.id}"}
+    credited = await connection.scalar(_CREDITED, sender | refs)
+    if credited is None:
+        return
+    missing = order.total_coins - min(order.total_coins, int(await connection.scalar(_SPENDABLE, sender) or 0))
+    found = sender | {"after_seq": credited, "hold_h": terms.hold_h, "gifts_max": HELD_BACK_GIFTS_MAX}
+    # Whoever may lower what a creator has comes one after the other; then what is there is read again.
+    for creator in sorted({row.receiver for row in await connection.execute(_FRESH, found)}):
+        await lock_creator(connection, creator)
+    rows = (await connection.execute(_FRESH, found)).all()
+    has = await accounts.balances(connection, {diamonds_of(row.receiver) for row in rows})
+    gifts = [FreshGift((r.partition, r.epoch, r.n), r.receiver, int(r.coins), int(r.diamonds)) for r in rows]
+    parts = hold_backs(missing, gifts, {g.creator: has.get(diamonds_of(g.creator), 0) for g in gifts})
+    if parts:
+        await accounts.post(connection, "hold_back", order.id, legs(parts))
+        await connection.execute(insert(gift_hold_backs), [_row(order.id, part) for part in parts])
+
+
+def _row(order_id: str, part: HoldBack) -> dict[str, object]:
+    partition, epoch, n = part.event
+    return {
+        "partition": partition,
+        "epoch": epoch,
+        "n": n,
+        "order_id": order_id,
+        "creator": part.creator,
+        "coins": part.coins,
+        "diamonds": part.diamonds,
+    }
+
+
+async def held_back_of(connection: AsyncConnection, partition: int, epoch: int, n: int) -> int:
+    """The diamonds of one gift that are held back."""
+    return int(await connection.scalar(_OF_GIFT, {"partition": partition, "epoch": epoch, "n": n}) or 0)
+
+
+async def wrong_hold_backs(connection: AsyncConnection, examples: int) -> list[str]:
+    """For the audit: orders whose transfers are not what is noted of their gifts."""
+    return [
+        f"order {row.order_id}: {row.posted or 0} diamonds of {row.creator} are held back, noted are {row.noted or 0}"
+        for row in await connection.execute(_WRONG, {"examples": examples})
+    ]

@@ -1,0 +1,179 @@
+"""What creators earn: balance, statement, payouts."""
+
+from collections.abc import AsyncIterator
+from dataclasses import asdict
+from datetime import UTC, date, datetime, timedelta
+
+from starlette.endpoints import HTTPEndpoint
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+from starlette.routing import Route
+
+from livegift.contract.errors import RequestError
+from livegift.features.earnings import statements
+from livegift.features.earnings.queries import earnings_of
+from livegift.features.earnings.statements import Line, Period
+from livegift.features.payouts import queries as stored
+from livegift.features.payouts.routes import OnePayout, Payouts
+from livegift.features.payouts.rules import compact_iban, is_iban, masked
+from livegift.http import bodies
+from livegift.http.context import body_of, context_of, identity_of, json_response, page_of, public_ref
+from livegift.ledger.engine import Database
+from livegift.runtime import tabular
+from livegift.runtime.bounds import STATEMENT_DAYS_MAX, STATEMENT_PAGE_MAX
+from livegift.runtime.event_ids import EventIds
+
+LINE_COLUMNS = (
+    "at_ms", "what", "ref", "batch_id", "room", "gift_id", "count", "sender", "coins", "diamonds",
+)  # fmt: skip
+
+
+async def balance(request: Request) -> Response:
+    """`GET /v1/creator/balance`, in diamonds."""
+    identity = identity_of(request)
+    context = context_of(request)
+    async with context.database.snapshot() as connection:
+        found = await earnings_of(connection, identity.user, context.settings.hold_h)
+    return json_response(
+        {
+            "diamonds_total": found.total,
+            "diamonds_pending": found.pending,
+            "diamonds_available": found.available,
+            "diamonds_in_payout": found.in_payout,
+            "diamonds_paid": found.paid,
+            "next_available_ms": int(found.next_at.timestamp() * 1000) if found.next_at else None,
+        }
+    )
+
+
+class PayoutAccount(HTTPEndpoint):
+    """`/v1/creator/payout-account`: where the money goes. Only its ends are ever shown."""
+
+    async def get(self, request: Request) -> Response:
+        """What is known."""
+        identity = identity_of(request)
+        found = await stored.read_account(context_of(request).database, identity.user)
+        if found is None:
+            raise RequestError("not_found", "No account is known yet: PUT one.")
+        return json_response({"holder": found.holder, "iban": masked(found.iban)})
+
+    async def put(self, request: Request) -> Response:
+        """Another one from now on; payouts that were asked for keep theirs."""
+        identity = identity_of(request)
+        body = await body_of(request, bodies.PayoutAccountBody)
+        iban = compact_iban(body.iban)
+        if not is_iban(iban):
+            raise RequestError("invalid", "iban: not a complete IBAN, or its check digits do not fit")
+        await stored.write_account(context_of(request).database, identity.user, stored.BankAccount(body.holder, iban))
+        return json_response({"holder": body.holder, "iban": masked(iban)})
+
+
+# --- Statements -------------------------------------------------------------------------------------------------------
+
+
+def _period_of(request: Request) -> Period:
+    """`from` and `to` (days, UTC; `to` is not in it any more)."""
+    days = []
+    for name in ("from", "to"):
+        given = request.query_params.get(name, "")
+        try:
+            days.append(date.fromisoformat(given))
+        except ValueError:
+            raise RequestError("invalid", f"{name}: expected a day such as 2026-01-31, got {given[:20]!r}") from None
+    if not timedelta(0) < days[1] - days[0] <= timedelta(days=STATEMENT_DAYS_MAX):
+        raise RequestError("invalid", f"expected from before to, and at most {STATEMENT_DAYS_MAX} days")
+    start, end = (datetime(day.year, day.month, day.day, tzinfo=UTC) for day in days)
+    return Period(start, end)
+
+
+def _public(line: Line, ids: EventIds) -> dict[str, object]:
+    shown = asdict(line)
+    shown["at_ms"] = int(shown.pop("at").timestamp() * 1000)
+    shown["ref"] = ids.of(line.ref) if line.what in ("gift", "match") else public_ref(ids, line.ref)
+    shown["key"] = _public_key(line.key, ids)
+    return shown
+
+
+def _public_key(key: str, ids: EventIds) -> str:
+    """The key of a line without the place of a gift in it."""
+    at, _, entry = key.rpartition(".")
+    return f"{at}.{ids.of(entry)}" if "-" in entry else key
+
+
+def _key_of(cursor: str, ids: EventIds) -> str:
+    """The inverse. Raises ValueError for anything that can't be a key."""
+    at, _, entry = cursor.rpartition(".")
+    if not entry or entry.isdecimal():
+        return cursor
+    place = ids.place(entry)
+    if place is None:
+        raise ValueError("expected the key of a line")
+    return f"{at}.{place}"
+
+
+def _wants_csv(request: Request) -> bool:
+    return request.query_params.get("format") == "csv" or "text/csv" in request.headers.get("accept", "")
+
+
+async def statement(request: Request) -> Response:
+    """`GET /v1/creator/statement?from=2026-01-01&to=2026-02-01&group=line|day|room`, as JSON or CSV.
+
+    `closed`: nothing can be added to it any more. Lines come in pages in JSON, all at once as CSV.
+    """
+    identity = identity_of(request)
+    period, group = _period_of(request), request.query_params.get("group", "line")
+    if group not in ("line", "day", "room"):
+        raise RequestError("invalid", "group: expected line, day or room")
+    context = context_of(request)
+    database, ids = context.database, context.event_ids
+    if group == "line" and _wants_csv(request):
+        headers = {"Content-Disposition": 'attachment; filename="statement.csv"'}
+        return StreamingResponse(_csv_lines(database, ids, identity.user, period), 200, headers, media_type="text/csv")
+    cursor, limit = page_of(request)
+    async with database.snapshot() as connection:
+        head = {
+            "from": period.start.date().isoformat(),
+            "to": period.end.date().isoformat(),
+            "closed": await statements.is_closed(connection, period),
+            "opening_diamonds": await statements.balance_at(connection, identity.user, period.start),
+            "closing_diamonds": await statements.balance_at(connection, identity.user, period.end),
+        }
+        if group == "line":
+            try:
+                after = _key_of(cursor, ids)
+                lines = await statements.read_lines(connection, identity.user, period, after, limit + 1)
+            except ValueError:
+                raise RequestError("invalid", "cursor: expected the next_cursor of a page before") from None
+            items = [_public(line, ids) for line in lines[:limit]]
+            next_cursor = items[-1]["key"] if len(lines) > limit else None
+            return json_response({**head, "items": items, "next_cursor": next_cursor})
+        groups = [
+            asdict(g) for g in await statements.read_groups(connection, identity.user, period, by_room=group == "room")
+        ]
+    if _wants_csv(request):
+        rows = [{**row, "day": date.fromisoformat(row["day"])} if row["day"] else row for row in groups]
+        return Response(tabular.write_rows(list(rows[0]) if rows else ["day"], rows), media_type="text/csv")
+    return json_response({**head, "items": groups, "next_cursor": None})
+
+
+async def _csv_lines(database: Database, ids: EventIds, creator: str, period: Period) -> AsyncIterator[bytes]:
+    """All lines, read page after page: a closed period does not change in between."""
+    yield tabular.write_rows(LINE_COLUMNS, [])
+    after = ""
+    while True:
+        async with database.snapshot() as connection:
+            lines = await statements.read_lines(connection, creator, period, after, STATEMENT_PAGE_MAX)
+        if lines:
+            yield tabular.write_rows(LINE_COLUMNS, (_public(line, ids) for line in lines), with_head=False)
+            after = lines[-1].key
+        if len(lines) < STATEMENT_PAGE_MAX:
+            return
+
+
+ROUTES = [
+    Route("/v1/creator/balance", balance),
+    Route("/v1/creator/payout-account", PayoutAccount),
+    Route("/v1/creator/statement", statement),
+    Route("/v1/payouts", Payouts),
+    Route("/v1/payouts/{payout}", OnePayout),
+]

@@ -1,0 +1,1 @@
+"""Coins that operators give."""

@@ -1,0 +1,1 @@
+"""Coins for money: orders, payments, refunds, chargebacks and withdrawals."""

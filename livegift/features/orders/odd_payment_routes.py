@@ -1,0 +1,73 @@
+"""What operators decide about payments that do not fit their orders."""
+
+from typing import cast, get_args
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from livegift.contract import wire
+from livegift.contract.errors import RequestError
+from livegift.features.orders import odd_payments as stored
+from livegift.features.orders.odd_payments import Decision, OddPayment
+from livegift.http import bodies
+from livegift.http.context import body_of, context_of, identity_of, json_response, page_of
+
+
+def _public(row: OddPayment) -> dict[str, object]:
+    return {
+        "provider": row.provider,
+        "event_id": row.event_id,
+        "kind": row.kind,
+        "outcome": row.outcome,
+        "order_id": row.order_id,
+        "user": row.user,
+        "order_status": row.order_status,
+        "payment_ref": row.payment_ref,
+        "amount": row.amount,
+        "currency": row.currency,
+        "order_payment_ref": row.order_payment_ref,
+        "order_amount": row.order_amount,
+        "order_currency": row.order_currency,
+        "decision": row.decision,
+        "at_ms": int(row.at.timestamp() * 1000),
+    }
+
+
+async def list_undecided(request: Request) -> Response:
+    """`GET /v1/admin/odd-payments`: payments with a wrong amount or currency, parts, second payments; oldest first."""
+    cursor, limit = page_of(request)
+    found = await stored.list_odd(context_of(request).database, cursor, limit + 1)
+    next_cursor = found[limit - 1].event_id if len(found) > limit else None
+    return json_response({"items": [_public(row) for row in found[:limit]], "next_cursor": next_cursor})
+
+
+async def decide(request: Request) -> Response:
+    """`POST /v1/admin/odd-payments/{provider}/{event}/{decision}` `{why}`: refund or dismiss; repeating it is harmless.
+
+    `refund` has the provider give that payment back, which was booked for no order; `dismiss` notes that it was settled
+    by hand. A payment that an order was credited for is given back as that order.
+    """
+    operator, context = identity_of(request), context_of(request)
+    provider, event, decision = (str(request.path_params[name]) for name in ("provider", "event", "decision"))
+    if decision not in get_args(Decision) or not (wire.is_id(provider) and wire.is_id(event)):
+        raise RequestError("not_found")
+    body = await body_of(request, bodies.WhyBody)
+    row = await stored.read_odd(context.database, provider, event)
+    if decision == "refund" and row.kind != "paid":
+        raise RequestError("conflict", "Only a payment can be given back: dismiss this, once it is settled.")
+    if decision == "refund" and (row.payment_ref is None or row.is_of is not None):
+        raise RequestError("conflict", f"That payment has paid order {row.is_of or row.order_id}: refund that.")
+    await stored.note_decision(context.database, provider, event, cast("Decision", decision), operator.user, body.why)
+    if decision == "refund":
+        paid_at = context.providers.get(provider)
+        if paid_at is None:
+            raise RequestError("payments_off", f"The provider {provider} is not set up.")
+        await paid_at.refund(f"event-{event}", row.payment_ref, row.amount)
+    return json_response(_public(await stored.read_odd(context.database, provider, event)))
+
+
+ROUTES = [
+    Route("/v1/admin/odd-payments", list_undecided),
+    Route("/v1/admin/odd-payments/{provider}/{event}/{decision}", decide, methods=["POST"]),
+]

@@ -1,0 +1,89 @@
+"""Where providers tell what became of payments, and the sandbox's checkout page."""
+
+import time
+from collections.abc import Mapping
+from typing import cast, get_args
+from urllib.parse import parse_qs
+
+from starlette.endpoints import HTTPEndpoint
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+from starlette.routing import Route
+
+from livegift.contract import wire
+from livegift.contract.errors import RequestError
+from livegift.features.orders.service import hear, refund_terms_of
+from livegift.http.context import Context, context_of, json_response, raw_body_of
+from livegift.payments.sandbox import Decision, Sandbox, SandboxPayment, page, page_headers
+from livegift.runtime.bounds import FORM_BYTES_MAX, WEBHOOK_BODY_BYTES_MAX
+from livegift.runtime.metrics import PAYMENT_EVENTS
+
+
+async def _receive(context: Context, name: str, headers: Mapping[str, str], body: bytes) -> None:
+    provider = context.providers.get(name)
+    if provider is None:
+        raise RequestError("not_found", "There is no such provider here.")
+    event = provider.parse(headers, body, time.time())
+    if event is None:
+        PAYMENT_EVENTS.labels(name, "ignored").inc()
+    else:
+        await hear(context.database, context.hub.wallets, name, event, refund_terms_of(context.settings))
+
+
+async def webhook(request: Request) -> Response:
+    """`POST /v1/payments/{provider}/webhook`: 200 once the event is durable, however often it comes.
+
+    Foreign events get 200 too: an account may sell other things, and providers disable an endpoint that refuses.
+    """
+    body = await raw_body_of(request, WEBHOOK_BODY_BYTES_MAX)
+    await _receive(context_of(request), str(request.path_params["provider"]), request.headers, body)
+    return json_response({"received": True})
+
+
+async def _sandbox_payment(request: Request) -> tuple[Sandbox, SandboxPayment]:
+    sandbox = context_of(request).providers.get(Sandbox.name)
+    ref = str(request.path_params["ref"])
+    payment = await sandbox.read(ref) if isinstance(sandbox, Sandbox) and wire.is_id(ref) else None
+    if payment is None or not isinstance(sandbox, Sandbox):
+        raise RequestError("not_found", "There is no such payment.")
+    return sandbox, payment
+
+
+async def show_checkout(request: Request) -> Response:
+    """The sandbox's page."""
+    _, payment = await _sandbox_payment(request)
+    return HTMLResponse(page(payment), headers=page_headers())
+
+
+async def decide(request: Request) -> Response:
+    """The sandbox's form: `decision` is pay, decline or (once paid) dispute. It then sends its webhook.
+
+    The webhook goes the way of any other, signature and all, but not over the network: this server asks no address
+    that a request names.
+    """
+    sandbox, payment = await _sandbox_payment(request)
+    try:
+        form = parse_qs(await raw_body_of(request, FORM_BYTES_MAX), max_num_fields=8)
+    except ValueError:
+        raise RequestError("invalid", "expected a form with at most 8 fields") from None
+    given = form.get(b"decision", [b""])[0].decode("ascii", "replace")
+    if given not in get_args(Decision):
+        raise RequestError("invalid", f"decision: expected one of {', '.join(get_args(Decision))}")
+    after = await sandbox.decide(payment.ref, cast("Decision", given)) or payment
+    if after.state != "open":
+        headers, body = sandbox.webhook(after, time.time())
+        await _receive(context_of(request), sandbox.name, headers, body)
+    return HTMLResponse(page(after), headers=page_headers())
+
+
+class SandboxCheckout(HTTPEndpoint):
+    """`/v1/payments/sandbox/checkout/{ref}`."""
+
+    get = staticmethod(show_checkout)
+    post = staticmethod(decide)
+
+
+ROUTES = [
+    Route("/v1/payments/{provider}/webhook", webhook, methods=["POST"]),
+    Route("/v1/payments/sandbox/checkout/{ref}", SandboxCheckout),
+]

@@ -1,0 +1,207 @@
+"""Buying coins, and giving the money back."""
+
+import time
+from dataclasses import replace
+
+from starlette.endpoints import HTTPEndpoint
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from livegift.contract import wire
+from livegift.contract.errors import RequestError
+from livegift.domain.catalogue import DEFAULT_REGION
+from livegift.domain.currencies import USD_MICROS_PER_CENT, CurrencyError, shown, usd_micros_of
+from livegift.domain.regions import region_of
+from livegift.features.orders.offers import region_name
+from livegift.features.orders.queries import StoredOrder, list_orders, read_order
+from livegift.features.orders.rules import Order
+from livegift.features.orders.service import offer_of, place, refund, refund_terms_of
+from livegift.features.orders.withdrawals import withdraw
+from livegift.http import bodies
+from livegift.http.context import Context, body_of, context_of, identity_of, json_response, page_of
+from livegift.ledger.audit_trail import note_before
+from livegift.runtime.bounds import AUTH_TIME_AHEAD_MAX_S, ORDER_COINS_MAX
+from livegift.runtime.identity import Identity
+from livegift.runtime.settings import Settings
+
+
+def _promotion(found: StoredOrder) -> dict[str, object]:
+    """Before and after: what the promotion adds or takes off, or would have."""
+    order, promotion = found.order, found.promotion
+    offered = promotion.offered if promotion else None
+    bonus_before = order.bonus_coins if offered is None else offered.bonus_coins - offered.promotion_coins
+    return {
+        "bonus_coins_before": bonus_before,
+        "amount_before": order.amount if offered is None else offered.full_amount,
+        "promotion_id": promotion.id if promotion else None,
+        "promotion_granted": promotion.granted if promotion else None,
+    }
+
+
+def _public(found: StoredOrder) -> dict[str, object]:
+    order = found.order
+    return {
+        "id": order.id,
+        "status": order.status,
+        "checkout_url": found.checkout_url,
+        "package_id": found.package_id,
+        "coins": order.coins,
+        "bonus_coins": order.bonus_coins,
+        # Taken once, and given back because the money came again: a refund failed, or a dispute was won.
+        "restored_coins": order.restored_coins,
+        "amount": order.amount,
+        "currency": order.currency,
+        "region": found.region,
+        "priced_region": found.priced_region,
+        **_promotion(found),
+        "created_ms": int(found.created_at.timestamp() * 1000),
+        "withdrawal_notice": region_of(found.region).withdrawal_notice,
+    }
+
+
+def _region_of(identity: Identity, asked: str | None) -> str:
+    """Prices differ: who has a region in the token buys there and nowhere else."""
+    if identity.region is None:
+        return region_name(asked or DEFAULT_REGION)
+    mine = region_name(identity.region)
+    if not wire.is_id(mine) or (asked is not None and region_name(asked) != mine):
+        raise RequestError("forbidden", f"This token is for region {identity.region[:64]}.")
+    return mine
+
+
+def _require_fresh(identity: Identity, order: Order, settings: Settings) -> None:
+    """Raise RequestError('reauthentication_required') for a large purchase without a fresh sign-in.
+
+    What counts as large is set in US cents: the operator's rates go first, then the table's approximate ones.
+    """
+    try:
+        worth_usd_micros = usd_micros_of(order.amount, order.currency, settings.usd_micros_per_unit)
+    except CurrencyError as error:
+        raise RequestError("payment_refused", str(error)) from None
+    worth_max, age_max_s = settings.reauth_amount, settings.reauth_age_s
+    if not worth_max or worth_usd_micros <= worth_max * USD_MICROS_PER_CENT:
+        return
+    age_s = None if identity.auth_time is None else time.time() - identity.auth_time
+    if age_s is None or not -AUTH_TIME_AHEAD_MAX_S <= age_s <= age_max_s:
+        raise RequestError(
+            "reauthentication_required",
+            f"Purchases worth more than {shown(worth_max, 'USD')} need a token whose auth_time is at most {age_max_s} "
+            f"s ago; this one costs {shown(order.amount, order.currency)}.",
+        )
+
+
+def _own_address(request: Request) -> str:
+    """The address at which this process listens, never the Host header: its sender would choose where others pay."""
+    host, port = request.scope["server"]
+    return f"{request.url.scheme}://{f'[{host}]' if ':' in host else host}:{port}"
+
+
+async def _lacking(context: Context, user: str, shortfall: bodies.Shortfall) -> int:
+    kind = context.hub.directory.gifts.get(shortfall.gift_id)
+    if kind is None:
+        raise RequestError("gift_not_found")
+    lacking = kind.coins * shortfall.count - (await context.hub.wallets.read(user)).balance
+    if not 0 < lacking <= ORDER_COINS_MAX:
+        raise RequestError(
+            "invalid", f"shortfall: expected 1 to {ORDER_COINS_MAX} coins that are missing, not {lacking}"
+        )
+    return lacking
+
+
+async def create(request: Request) -> Response:
+    """`POST /v1/orders`: 201; the same Idempotency-Key again answers the same order."""
+    identity = identity_of(request)
+    body = await body_of(request, bodies.OrderBody)
+    key = request.headers.get("idempotency-key")
+    if key is not None and not wire.is_id(key):
+        raise RequestError("invalid", "Idempotency-Key: expected 1 to 64 of A-Z a-z 0-9 . _ : -")
+    context = context_of(request)
+    if body.provider is not None and body.provider not in context.providers:
+        raise RequestError("payments_off", f"Expected one of {', '.join(context.providers) or 'none'} as provider.")
+    provider = context.providers.get(body.provider or next(iter(context.providers), ""))
+    if provider is None:
+        raise RequestError("payments_off")
+    if (await context.hub.wallets.read(identity.user)).frozen_by_operator:
+        raise RequestError("wallet_frozen", "This wallet is frozen: coins could not be spent, so none are sold.")
+    region = _region_of(identity, body.region)
+    lacking = await _lacking(context, identity.user, body.shortfall) if body.shortfall else None
+    new = await offer_of(context.database, provider, body, identity.user, region, lacking)
+    settings = context.settings
+    _require_fresh(identity, new.order, settings)
+    base_url = settings.public_url.rstrip("/") or _own_address(request)
+    placed = await place(context.database, provider, replace(new, idempotency_key=key), base_url)
+    return json_response(_public(placed), 201, {"Location": f"/v1/orders/{placed.order.id}"})
+
+
+async def _list(request: Request, user: str) -> Response:
+    cursor, limit = page_of(request)
+    found = await list_orders(context_of(request).database, user, cursor, limit + 1)
+    next_cursor = found[limit - 1].order.id if len(found) > limit else None
+    return json_response({"items": [_public(item) for item in found[:limit]], "next_cursor": next_cursor})
+
+
+async def list_own(request: Request) -> Response:
+    """`GET /v1/orders`: one's own, the newest first."""
+    identity = identity_of(request)
+    return await _list(request, identity.user)
+
+
+async def list_of_user(request: Request) -> Response:
+    """`GET /v1/admin/orders?user=`: those of one user, for whoever helps them."""
+    user = request.query_params.get("user", "")
+    if not wire.is_user_id(user):
+        raise RequestError("invalid", "user: expected the id of a user")
+    return await _list(request, user)
+
+
+class Orders(HTTPEndpoint):
+    """`/v1/orders`."""
+
+    get = staticmethod(list_own)
+    post = staticmethod(create)
+
+
+async def read(request: Request) -> Response:
+    """`GET /v1/orders/{order}`: one's own; to others it is not there."""
+    identity = identity_of(request)
+    order_id = str(request.path_params["order"])
+    found = await read_order(context_of(request).database, order_id) if wire.is_id(order_id) else None
+    if found is None or identity.user != found.order.user:
+        raise RequestError("not_found", "You have no such order.")
+    return json_response(_public(found))
+
+
+async def withdraw_order(request: Request) -> Response:
+    """`POST /v1/orders/{order}/withdraw`: one's own, where the region has a time for that; again is harmless."""
+    identity = identity_of(request)
+    order_id = str(request.path_params["order"])
+    if not wire.is_id(order_id):
+        raise RequestError("not_found")
+    context = context_of(request)
+    terms = refund_terms_of(context.settings)
+    found = await withdraw(context.database, context.hub.wallets, context.providers, order_id, identity.user, terms)
+    return json_response(_public(found))
+
+
+async def refund_order(request: Request) -> Response:
+    """`POST /v1/admin/orders/{order}/refund`: again after a crash or a time-out is harmless."""
+    operator = identity_of(request)
+    order_id = str(request.path_params["order"])
+    if not wire.is_id(order_id):
+        raise RequestError("not_found")
+    context = context_of(request)
+    await note_before(context.database, operator.user, "order.refund", f"order:{order_id}")
+    found = await refund(
+        context.database, context.hub.wallets, context.providers, order_id, refund_terms_of(context.settings)
+    )
+    return json_response(_public(found))
+
+
+ROUTES = [
+    Route("/v1/orders", Orders),
+    Route("/v1/admin/orders", list_of_user),
+    Route("/v1/orders/{order}", read),
+    Route("/v1/orders/{order}/withdraw", withdraw_order, methods=["POST"]),
+    Route("/v1/admin/orders/{order}/refund", refund_order, methods=["POST"]),
+]

@@ -1,0 +1,1 @@
+"""Diamonds for money: creators' payouts and the bank's files."""

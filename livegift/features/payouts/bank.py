@@ -1,0 +1,61 @@
+"""Paying out: what livegift needs of a bank, and the bank that people talk to with files."""
+
+import csv
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Protocol
+
+from livegift.contract import wire
+from livegift.contract.errors import RequestError
+from livegift.domain.texts import visible
+from livegift.features.payouts.rules import BankLine, Order
+from livegift.runtime import tabular
+from livegift.runtime.bounds import PAYOUT_BATCH_MAX, WHY_LENGTH_MAX
+
+
+class Bank(Protocol):
+    """One way to pay out."""
+
+    name: str
+
+    def instructions(self, orders: Iterable[Order]) -> bytes:
+        """What is handed to the bank; the same orders, the same bytes."""
+
+    def results(self, data: bytes) -> Sequence[BankLine]:
+        """What the bank says became of them. Raises RequestError('invalid') naming the line."""
+
+
+class ManualBank:
+    """CSV out (payout, holder, iban, amount, currency), CSV in (payout, status, why; status paid or failed)."""
+
+    name = "manual"
+    COLUMNS = ("payout", "holder", "iban", "amount", "currency")
+    RESULT_COLUMNS = ("payout", "status", "why")
+
+    def instructions(self, orders: Iterable[Order]) -> bytes:
+        """See `Bank`."""
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\r\n")  # RFC 4180
+        writer.writerow(self.COLUMNS)
+        for order in orders:
+            amount = f"{order.amount // 100}.{order.amount % 100:02}"
+            writer.writerow((order.payout_id, order.holder, order.iban, amount, order.currency))
+        return text.getvalue().encode()
+
+    def results(self, data: bytes) -> list[BankLine]:
+        """See `Bank`."""
+        found: dict[str, BankLine] = {}
+        for number, row in tabular.read_rows(data, self.RESULT_COLUMNS):
+            line = self._line(number, row)
+            if found.setdefault(line.payout_id, line) != line:
+                raise RequestError("invalid", f"line {number}: another line says something else of {line.payout_id}")
+            if len(found) > PAYOUT_BATCH_MAX:
+                raise RequestError("too_large", f"expected at most {PAYOUT_BATCH_MAX} lines")
+        return list(found.values())
+
+    @staticmethod
+    def _line(number: int, row: Mapping[str, str]) -> BankLine:
+        payout_id, status, why = (row[column] for column in ManualBank.RESULT_COLUMNS)
+        if status not in ("paid", "failed") or not wire.is_id(payout_id) or len(why) > WHY_LENGTH_MAX:
+            raise RequestError("invalid", f"line {number}: expected a payout, paid or failed, and a short reason")
+        return BankLine(payout_id, status == "paid", visible(why, WHY_LENGTH_MAX) or None)

@@ -1,0 +1,112 @@
+"""What became of money, coins and diamonds: receipts, histories, spend to date."""
+
+from datetime import UTC, datetime
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from livegift.contract import wire
+from livegift.contract.errors import RequestError
+from livegift.domain.catalogue import USD_MICROS_PER_DIAMOND
+from livegift.features.receipts import queries as stored
+from livegift.features.receipts.queries import BookedGift
+from livegift.features.receipts.rules import parts_of
+from livegift.http.context import context_of, gift_event_of, identity_of, json_response, page_of, public_ref
+from livegift.runtime.access import require_room
+from livegift.runtime.identity import Identity
+
+SEQ_MAX = 2**53
+
+
+def _may_see(identity: Identity, gift: BookedGift) -> bool:
+    return identity.role == "admin" or identity.user in (gift.sender, gift.receiver)
+
+
+async def receipt(request: Request) -> Response:
+    """`GET /v1/gifts/{gift_event_id}/receipt`, for sender, receiver and operators.
+
+    Money is the sender's and the operator's to see, payouts are the receiver's and the operator's.
+    """
+    identity = identity_of(request)
+    event_id, place = gift_event_of(request)
+    context = context_of(request)
+    async with context.database.snapshot() as connection:
+        gift = await stored.booked_gift(connection, place)
+        if gift is None or not _may_see(identity, gift):
+            raise RequestError("not_found", f"You have no gift {event_id} that is booked.")
+        require_room(identity, gift.room)
+        payout = await stored.payout_of(connection, gift.receiver, gift.earned_before + gift.diamonds)
+    # Several aggregators book different partitions, so a batch and its moment narrow down who sent a gift.
+    knows_sender = identity.role == "admin" or identity.user == gift.sender or not gift.anonymous
+    body: dict[str, object] = {
+        "gift_event_id": event_id,
+        "room": gift.room,
+        "gift_id": gift.gift_id,
+        "count": gift.count,
+        "sent_ms": wire.shown_ms(gift.ts_ms, anonymous=not knows_sender),
+        "booked_ms": int(gift.booked_at.timestamp() * 1000) if knows_sender else int(gift.booked_at.timestamp()) * 1000,
+        "batch_id": gift.batch_id if knows_sender else None,
+        "revoked": gift.is_revoked,
+        "coins": gift.coins,
+        "diamonds": gift.diamonds,
+        "diamonds_usd_micros": gift.diamonds * USD_MICROS_PER_DIAMOND,
+        "available_after_h": context.settings.hold_h,
+        "receiver": gift.receiver,
+    }
+    if identity.role == "admin" or identity.user == gift.sender:
+        parts = parts_of(gift.lots, gift.spent_before, gift.coins)
+        body["paid_with"] = [
+            {
+                "coins": part.coins,
+                "from": part.reason,
+                "ref": part.ref,
+                **({"amount_micros": part.amount_micros, "currency": part.currency} if part.currency else {}),
+            }
+            for part in parts
+        ]
+    if identity.role == "admin" or identity.user == gift.receiver:
+        body["payout"] = payout and {
+            "id": payout[0],
+            "status": payout[1],
+            "ended_ms": int(payout[2].timestamp() * 1000) if payout[2] else None,
+        }
+    if knows_sender:
+        body["sender"] = gift.sender
+    return json_response(body)
+
+
+async def wallet_history(request: Request) -> Response:
+    """`GET /v1/wallet/history`: every change of the wallet, the newest first."""
+    identity = identity_of(request)
+    cursor, limit = page_of(request)
+    if cursor and not (cursor.isascii() and cursor.isdecimal() and len(cursor) < len(str(SEQ_MAX))):
+        raise RequestError("invalid", "cursor: expected the next_cursor of a page before")
+    before = int(cursor) if cursor else SEQ_MAX
+    async with context_of(request).database.snapshot() as connection:
+        found = await stored.wallet_history(connection, identity.user, before, limit + 1)
+    next_cursor = str(found[limit - 1]["wallet_seq"]) if len(found) > limit else None
+    ids = context_of(request).event_ids
+    for item in found:
+        item["ref"] = public_ref(ids, str(item["ref"]))
+        if "gift_event_id" in item:
+            item["gift_event_id"] = ids.of(str(item["gift_event_id"]))
+    return json_response({"items": found[:limit], "next_cursor": next_cursor})
+
+
+async def wallet_spend(request: Request) -> Response:
+    """`GET /v1/wallet/spend`: coins in gifts and money for coins, today, this month, this year (UTC) and in all."""
+    identity = identity_of(request)
+    now = datetime.now(UTC)
+    day = now.replace(hour=0, minute=0, second=0, microsecond=0)
+    begins = {"day_ms": day, "month_ms": day.replace(day=1), "year_ms": day.replace(month=1, day=1)}
+    since_ms = {name: int(at.timestamp() * 1000) for name, at in begins.items()}
+    async with context_of(request).database.snapshot() as connection:
+        return json_response(await stored.spend_of(connection, identity.user, since_ms))
+
+
+ROUTES = [
+    Route("/v1/gifts/{gift_event_id}/receipt", receipt),
+    Route("/v1/wallet/history", wallet_history),
+    Route("/v1/wallet/spend", wallet_spend),
+]

@@ -1,0 +1,1 @@
+"""Opening, changing, listing and auditing rooms."""

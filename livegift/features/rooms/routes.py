@@ -1,0 +1,99 @@
+"""Rooms: open, look, end."""
+
+from secrets import token_hex
+
+import orjson
+from starlette.endpoints import HTTPEndpoint
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from livegift.contract import wire
+from livegift.contract.errors import RequestError
+from livegift.features.rooms.service import announce_end, announce_opening
+from livegift.http import bodies
+from livegift.http.context import body_of, context_of, identity_of, json_response, page_of, room_id_of
+from livegift.ledger import rooms as stored
+from livegift.ledger.rooms import Room
+from livegift.runtime.access import require_room
+
+
+def _public(room: Room) -> dict[str, object]:
+    creator = {"id": room.creator_id, "name": room.creator_name}
+    return {"id": room.id, "title": room.title, "kind": room.kind, "status": room.status, "creator": creator}
+
+
+async def list_rooms(request: Request) -> Response:
+    """`GET /v1/rooms`: the live ones, by id."""
+    cursor, limit = page_of(request)
+    found = await stored.list_rooms(context_of(request).database, cursor, limit + 1)
+    page = found[:limit]
+    next_cursor = page[-1].id if len(found) > limit else None
+    return json_response({"items": [_public(room) for room in page], "next_cursor": next_cursor})
+
+
+async def open_room(request: Request) -> Response:
+    """`POST /v1/rooms`: the same id by the same creator again is the same room."""
+    identity = identity_of(request)
+    body = await body_of(request, bodies.RoomBody)
+    room_id = body.id or f"room-{token_hex(8)}"
+    require_room(identity, room_id)
+    context = context_of(request)
+    room, is_new = await stored.open_room(
+        context.database, room_id, identity.user, identity.shown_name, body.title, body.kind
+    )
+    if not is_new and (room.creator_id, room.kind) != (identity.user, body.kind):
+        raise RequestError("conflict", f"Room {room_id} exists already, with another creator or kind.")
+    context.hub.directory.forget(room_id)
+    await announce_opening(context.hub.rooms, room)
+    return json_response(_public(room), 201 if is_new else 200, {"Location": f"/v1/rooms/{room_id}"})
+
+
+async def read_room(request: Request) -> Response:
+    """`GET /v1/rooms/{room}`, with the totals as they stand."""
+    context = context_of(request)
+    room = await context.hub.directory.room(room_id_of(request))
+    if room is None:
+        raise RequestError("room_not_found")
+    snapshot = wire.SNAPSHOT_HEADER.decode((await context.hub.rooms.snapshot(room.id)).header)
+    return json_response({**_public(room), "seq": snapshot.seq, "totals": orjson.Fragment(bytes(snapshot.totals))})
+
+
+async def change_room(request: Request) -> Response:
+    """`PATCH /v1/rooms/{room}`: another title, or its end."""
+    identity = identity_of(request)
+    body = await body_of(request, bodies.RoomPatch)
+    context = context_of(request)
+    room = await stored.read_room(context.database, room_id_of(request))
+    if room is None:
+        raise RequestError("room_not_found")
+    if identity.role != "admin" and room.creator_id != identity.user:
+        raise RequestError("forbidden", "Only the room's creator can change it.")
+    if body.title is not None:
+        await stored.retitle_room(context.database, room.id, body.title)
+    if body.status == "ended":
+        await stored.end_room(context.database, room.id)
+        # Again after a crash in between: each of these happens once however often it is called.
+        await announce_end(context.hub.rooms, context.outbox, room)
+    context.hub.directory.forget(room.id)
+    changed = await stored.read_room(context.database, room.id)
+    assert changed is not None  # noqa: S101 - rooms are never deleted
+    return json_response(_public(changed))
+
+
+class AllRooms(HTTPEndpoint):
+    """`/v1/rooms`."""
+
+    get = staticmethod(list_rooms)
+    post = staticmethod(open_room)
+
+
+class OneRoom(HTTPEndpoint):
+    """`/v1/rooms/{room}`."""
+
+    get = staticmethod(read_room)
+    patch = staticmethod(change_room)
+
+
+# One route a path, so that a method that is not taken is told of all that are.
+ROUTES = [Route("/v1/rooms", AllRooms), Route("/v1/rooms/{room}", OneRoom)]

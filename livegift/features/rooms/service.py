@@ -1,0 +1,26 @@
+"""A room's opening and end, as those who watch it learn of them. Each can be repeated."""
+
+import time
+
+from livegift.contract import wire
+from livegift.ledger.rooms import Room
+from livegift.runtime.bounds import COMBO_SWEEP_MAX
+from livegift.store.outbox import Outbox
+from livegift.store.rooms import Rooms
+
+
+def _now_ms() -> int:
+    return int(time.time() * 1000)
+
+
+async def announce_opening(rooms: Rooms, room: Room) -> None:
+    """Say once that the room is live."""
+    body = wire.room_event(f"room-{room.id}-opened", _now_ms(), room.status, room.title)
+    await rooms.announce(room.id, body, "opened")
+
+
+async def announce_end(rooms: Rooms, outbox: Outbox, room: Room) -> None:
+    """End the room's open streaks, say once that it has ended, and let its keys expire some day."""
+    body = wire.room_event(f"room-{room.id}-ended", _now_ms(), "ended", room.title)
+    await rooms.announce(room.id, body, "ended", ended=True)
+    await outbox.sweep_streaks(outbox.roots, COMBO_SWEEP_MAX, room.id)

@@ -1,0 +1,1 @@
+"""Spending limits and frozen wallets."""

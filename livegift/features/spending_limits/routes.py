@@ -1,0 +1,172 @@
+"""Spending limits and freezes, and what the regions say."""
+
+import time
+from contextlib import suppress
+
+from msgspec import structs
+from starlette.endpoints import HTTPEndpoint
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from livegift.contract import wire
+from livegift.contract.errors import RequestError
+from livegift.domain.allowances import Caps, Kind, Limits, exceeded, in_force, usage_at
+from livegift.domain.regions import REGIONS, Region, region_of, windows
+from livegift.domain.spending import Refused, SetLimits
+from livegift.http import bodies
+from livegift.http.context import Context, body_of, context_of, identity_of, json_response
+from livegift.ledger.allowances import frozen_why
+from livegift.ledger.audit_trail import note_before
+from livegift.ledger.engine import LedgerUnavailableError
+from livegift.runtime.bounds import LIMITS_ATTEMPTS_MAX
+from livegift.runtime.identity import Identity
+from livegift.store.wallets import Balance
+
+KINDS: tuple[Kind, ...] = ("per_gift", "day", "month")
+
+
+def _caps(caps: Caps) -> dict[str, int | None]:
+    return caps._asdict()
+
+
+def _public(found: Balance, identity: Identity, now_ms: int) -> dict[str, object]:
+    region = region_of(identity.region)
+    here = windows(region, now_ms, identity.age)
+    own, operators = in_force(found.limits, now_ms), here.policy.caps
+    used = usage_at(found.usage, here.policy, now_ms)
+    # What is asked for is a gift of more than there is: it names the limit that counts.
+    effective = {}
+    for kind in KINDS:
+        limit = exceeded(
+            Caps(**{kind: getattr(own, kind)}),
+            here.policy._replace(caps=Caps(**{kind: getattr(operators, kind)})),
+            used,
+            2**60,
+        )
+        effective[kind] = limit and {"allowed": limit.allowed, "whose": limit.whose}
+    waits = found.limits.pending_ms > now_ms
+    return {
+        "region": region.id,
+        "version": found.limits.version,
+        "own": _caps(own),
+        "operator": _caps(operators),
+        "effective": effective,
+        "pending": _caps(found.limits.pending) if waits else None,
+        "effective_ms": found.limits.pending_ms if waits else None,
+        "used": {"day": used.day_coins, "month": used.month_coins},
+        "resets_ms": {"day": here.day_ends_ms, "month": here.month_ends_ms},
+        "frozen": found.frozen,
+    }
+
+
+async def _set(context: Context, asked: SetLimits) -> None:
+    """Change at the version that there is; another change in between is looked at first."""
+    wallets = context.hub.wallets
+    for _ in range(LIMITS_ATTEMPTS_MAX):
+        known = await wallets.read(asked.user)
+        said = await wallets.set_limits(structs.replace(asked, version=known.limits.version))
+        if not isinstance(said, Refused):
+            return
+        if said.code != "conflict":
+            raise RequestError("conflict", "The wallet is below zero: it stays frozen until that is settled.")
+    raise RequestError("conflict", "Somebody else changes this wallet's limits at the same time: try again.")
+
+
+class WalletLimits(HTTPEndpoint):
+    """`/v1/wallet/limits`."""
+
+    async def get(self, request: Request) -> Response:
+        """Own, operator's, what counts of them, what waits, what is used."""
+        identity = identity_of(request)
+        found = await context_of(request).hub.wallets.read(identity.user)
+        return json_response(_public(found, identity, int(time.time() * 1000)))
+
+    async def put(self, request: Request) -> Response:
+        """Replace all three. Lower limits take effect at once, higher ones wait."""
+        identity = identity_of(request)
+        body = await body_of(request, bodies.LimitsBody)
+        context = context_of(request)
+        wanted = Caps(body.per_gift, body.day, body.month)
+        known = await context.hub.wallets.read(identity.user)
+        if not _is_there(known.limits, wanted):
+            await _set(
+                context,
+                SetLimits(identity.user, 0, wanted, context.settings.limit_raise_delay_s * 1000, by=identity.user),
+            )
+            known = await context.hub.wallets.read(identity.user)
+        return json_response(_public(known, identity, int(time.time() * 1000)))
+
+
+def _is_there(limits: Limits, wanted: Caps) -> bool:
+    """Whether that is what was asked for last: asking again must not restart the wait."""
+    return limits.version > 0 and wanted == (limits.pending if limits.pending_ms else limits.own)
+
+
+class Freeze(HTTPEndpoint):
+    """`/v1/admin/users/{user}/freeze`: nothing can be spent from the wallet."""
+
+    async def put(self, request: Request) -> Response:
+        """Freeze, with `why`, which the user is told."""
+        return await self._freeze(request, (await body_of(request, bodies.WhyBody)).why, frozen=True)
+
+    async def delete(self, request: Request) -> Response:
+        """Thaw."""
+        return await self._freeze(request, "", frozen=False)
+
+    async def _freeze(self, request: Request, why: str, *, frozen: bool) -> Response:
+        operator, user = identity_of(request), str(request.path_params["user"])
+        if not wire.is_user_id(user):
+            raise RequestError("not_found")
+        context = context_of(request)
+        act = "wallet.freeze" if frozen else "wallet.thaw"
+        await note_before(context.database, operator.user, act, f"user:{user}", {"why": why} if why else None)
+        await _set(context, SetLimits(user, 0, None, 0, frozen, why, operator.user))
+        return json_response({"user": user, "frozen": frozen})
+
+
+async def frozen_reason(context: Context, user: str) -> str | None:
+    """Why a frozen wallet is frozen; None while the ledger has not booked it yet, or is away."""
+    with suppress(LedgerUnavailableError):
+        return await frozen_why(context.database, user)
+    return None
+
+
+# --- Regions ----------------------------------------------------------------------------------------------------------
+
+
+def _region(region: Region) -> dict[str, object]:
+    return {
+        "id": region.id,
+        "time_zone": region.time_zone,
+        "age_min": region.age_min,
+        "age_adult": region.age_adult,
+        "caps": _caps(region.caps),
+        "minor_caps": _caps(region.minor_caps),
+        "cooling_off_h": region.cooling_off_h,
+        "withdrawal_notice": region.withdrawal_notice,
+        "shows_ranks": region.shows_ranks,
+        "undo_window_s": region.undo_window_s,
+        "guardian_hold": region.guardian_hold,
+    }
+
+
+async def regions(_: Request) -> Response:
+    """`GET /v1/regions`."""
+    return json_response({"items": [_region(region) for region in REGIONS.values()], "next_cursor": None})
+
+
+async def one_region(request: Request) -> Response:
+    """`GET /v1/regions/{region}`, by its id."""
+    found = REGIONS.get(str(request.path_params["region"]))
+    if found is None:
+        raise RequestError("not_found", f"Expected one of {', '.join(REGIONS)}.")
+    return json_response(_region(found))
+
+
+ROUTES = [
+    Route("/v1/wallet/limits", WalletLimits),
+    Route("/v1/admin/users/{user}/freeze", Freeze),
+    Route("/v1/regions", regions),
+    Route("/v1/regions/{region}", one_region),
+]

@@ -1,0 +1,1 @@
+"""Sponsor matches: gifts that a sponsor multiplies."""

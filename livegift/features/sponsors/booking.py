@@ -1,0 +1,197 @@
+"""Matching gifts, and what sponsors' wallets pay and get back, in the transaction that books the journal's entries."""
+
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from sqlalchemy import ARRAY, Row, Text, any_, cast, select, text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from livegift.domain.journal import GiftSent, WalletChanged
+from livegift.domain.partitions import Position, event_id
+from livegift.domain.postings import Transfer
+from livegift.features.corrections.rules import Correction
+from livegift.features.sponsors.queries import (
+    COLUMNS,
+    NewMatch,
+    StoredMatch,
+    insert_match,
+    stored_of,
+    write_acts,
+    write_matches,
+)
+from livegift.features.sponsors.rules import (
+    FUNDED,
+    RETURNED,
+    Act,
+    Match,
+    Matched,
+    end,
+    forgotten,
+    fund,
+    give_back,
+    is_exhausted,
+    match_gifts,
+    match_id_of,
+    matched_legs,
+    take_back,
+    taken_back_legs,
+)
+from livegift.features.sponsors.tables import sponsor_matches as table
+from livegift.ledger.revocations import gift_position
+
+REASONS = frozenset({FUNDED, RETURNED})
+
+Gifts = Sequence[tuple[int, Position, GiftSent]]
+Changes = Sequence[tuple[int, Position, WalletChanged]]
+
+_ADDED = text(
+    "SELECT x.* FROM gift_matches x JOIN unnest(CAST(:partitions AS int[]), CAST(:epochs AS bigint[]), "
+    "CAST(:ns AS bigint[])) AS v(partition, epoch, n) USING (partition, epoch, n) "
+    "ORDER BY x.partition, x.epoch, x.n, x.match_id"
+)
+_ADD = text(
+    "INSERT INTO gift_matches (partition, epoch, n, match_id, units, coins, diamonds) "
+    "SELECT * FROM unnest(CAST(:partitions AS int[]), CAST(:epochs AS bigint[]), CAST(:ns AS bigint[]), "
+    "CAST(:ids AS text[]), CAST(:units AS int[]), CAST(:coins AS bigint[]), CAST(:diamonds AS bigint[]))"
+)
+
+
+@dataclass(slots=True)
+class MatchedBatch:
+    """What matches have added to a batch: transfers for the accounts, diamonds by creator, and the changed matches.
+
+    `taken_back` has for each revocation the transfers of what they had added to its gift; they are not in `transfers`.
+    """
+
+    transfers: list[Transfer] = field(default_factory=list)
+    taken_back: dict[str, list[Transfer]] = field(default_factory=dict)
+    diamonds: dict[str, int] = field(default_factory=dict)
+    changed: tuple[StoredMatch, ...] = ()
+
+
+async def match_batch(
+    connection: AsyncConnection, gifts: Gifts, changes: Changes, revoked: Sequence[Correction] = ()
+) -> MatchedBatch:
+    """Match the gifts of a batch in posted order, after what sponsors have paid and before what they got back.
+
+    Last, what was added to gifts that are `revoked` is taken back.
+
+    Matches are locked in the order of their numbers, behind checkpoints and heads and before accounts, so that no two
+    bookings wait for each other; they stay locked, so that two can't spend the same coins. Raises ValueError or
+    KeyError for an entry that can't be a match's.
+    """
+    mine = [change for change in changes if change[2].reason in REASONS]
+    if not gifts and not mine and not revoked:
+        return MatchedBatch()
+    concerned = {row.match_id for row in await _added_to(connection, revoked)}
+    before = await _lock(connection, sorted({gift.room for _, _, gift in gifts}), mine, concerned)
+    if not before and not mine:
+        return MatchedBatch()
+    after, done = {match_id: found.match for match_id, found in before.items()}, list[Act]()
+    for partition, _, entry in mine:
+        if entry.reason == FUNDED:
+            _step(after, done, entry, partition)
+    after, added = match_gifts(after.values(), (gift for _, _, gift in gifts))
+    for match_id, match in after.items():
+        if match.status == "active" and is_exhausted(match, before[match_id].cheapest_coins):
+            over = end(match, "exhausted")
+            after[match_id] = over.match
+            done += over.acts
+    for partition, _, entry in mine:
+        if entry.reason == RETURNED:
+            _step(after, done, entry, partition)
+    await _write(connection, gifts, added)
+    taken_back = _take_back(after, done, revoked, await _added_to(connection, revoked))
+    changed = [replace(before[m], match=match) for m, match in after.items() if match != before[m].match]
+    await write_matches(connection, [found.match for found in changed])
+    await write_acts(connection, done)
+    batch = MatchedBatch([move for act in done for move in act.moves], taken_back, {}, tuple(changed))
+    sums: dict[tuple[str, int, str], tuple[int, int]] = {}
+    for index, matched in added:
+        partition, _, gift = gifts[index]
+        coins, diamonds = sums.get((matched.match_id, partition, gift.to), (0, 0))
+        sums[matched.match_id, partition, gift.to] = coins + matched.coins, diamonds + matched.diamonds
+    for (match_id, partition, creator), (coins, diamonds) in sums.items():
+        batch.transfers += matched_legs(match_id, coins, diamonds, partition, creator)
+        batch.diamonds[creator] = batch.diamonds.get(creator, 0) + diamonds
+    return batch
+
+
+def _step(after: dict[str, Match], done: list[Act], entry: WalletChanged, partition: int) -> None:
+    match = after[match_id_of(entry.ref)]
+    step = fund(match, entry, partition) if entry.reason == FUNDED else give_back(match, entry)
+    after[match.id] = step.match
+    done += step.acts
+
+
+async def _added_to(connection: AsyncConnection, revoked: Sequence[Correction]) -> Sequence[Row[Any]]:
+    """The rows of what was added to the gifts of revocations, in the order in which it is taken back."""
+    if not revoked:
+        return ()
+    at = [gift_position(revocation.gift.id) for revocation in revoked if revocation.gift is not None]
+    places = {
+        "partitions": [partition for partition, _ in at],
+        "epochs": [position.epoch for _, position in at],
+        "ns": [position.n for _, position in at],
+    }
+    return (await connection.execute(_ADDED, places)).all()
+
+
+def _take_back(
+    after: dict[str, Match], done: list[Act], revoked: Sequence[Correction], rows: Sequence[Row[Any]]
+) -> dict[str, list[Transfer]]:
+    """Apply revocations to the matches; returns for each the transfers that take back what they had added."""
+    by_gift = {revocation.gift.id: revocation for revocation in revoked if revocation.gift is not None}
+    found: dict[str, list[Transfer]] = {}
+    for row in rows:
+        revocation = by_gift[event_id(row.partition, Position(row.epoch, row.n))]
+        assert revocation.gift is not None  # noqa: S101 - `by_gift` has no other
+        matched = Matched(row.match_id, row.units, row.coins, row.diamonds)
+        step = take_back(after[row.match_id], matched, revocation.id)
+        after[row.match_id] = step.match
+        done += step.acts
+        found.setdefault(revocation.id, []).extend(taken_back_legs(matched, row.partition, revocation.gift.receiver))
+    return found
+
+
+async def _lock(
+    connection: AsyncConnection, rooms: Sequence[str], mine: Changes, more: AbstractSet[str]
+) -> Mapping[str, StoredMatch]:
+    """The active matches of the rooms, those that entries are of and `more`, in the order in which they are applied."""
+    paid = {match_id_of(entry.ref) for _, _, entry in mine}
+    ids = sorted(paid | more)
+    condition = (table.c.status == "active") & (table.c.room == any_(cast(rooms, ARRAY(Text))))
+    if ids:
+        condition = condition | table.c.id.in_(ids)
+    query = select(*COLUMNS).where(condition).order_by(table.c.number).with_for_update(of=table, key_share=True)
+    found = {row.id: stored_of(row) for row in await connection.execute(query)}
+    if lost := paid - found.keys():
+        # A payment is made after its match was written: a ledger that does not know it was set back.
+        for _, _, entry in mine:
+            if entry.reason == FUNDED and match_id_of(entry.ref) in lost:
+                again = forgotten(match_id_of(entry.ref), entry.user, -entry.delta)
+                await insert_match(connection, NewMatch(again, "", "", ""))
+        query = select(*COLUMNS).where(table.c.id.in_(lost)).order_by(table.c.number)
+        rows = (await connection.execute(query.with_for_update(of=table, key_share=True))).all()
+        found |= {row.id: stored_of(row) for row in rows}
+    return found
+
+
+async def _write(connection: AsyncConnection, gifts: Gifts, added: Sequence[tuple[int, Matched]]) -> None:
+    if not added:
+        return
+    at = [gifts[index] for index, _ in added]
+    await connection.execute(
+        _ADD,
+        {
+            "partitions": [partition for partition, _, _ in at],
+            "epochs": [position.epoch for _, position, _ in at],
+            "ns": [position.n for _, position, _ in at],
+            "ids": [matched.match_id for _, matched in added],
+            "units": [matched.units for _, matched in added],
+            "coins": [matched.coins for _, matched in added],
+            "diamonds": [matched.diamonds for _, matched in added],
+        },
+    )

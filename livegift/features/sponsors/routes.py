@@ -1,0 +1,116 @@
+"""Sponsor matches: operators fund and end them, everybody sees those of a room."""
+
+import time
+from contextlib import suppress
+from hashlib import blake2b
+from secrets import token_hex
+
+from starlette.endpoints import HTTPEndpoint
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from livegift.contract import wire
+from livegift.contract.errors import RequestError, StoreUnavailableError
+from livegift.features.sponsors import queries as stored
+from livegift.features.sponsors.queries import NewMatch, StoredMatch
+from livegift.features.sponsors.rules import Match
+from livegift.features.sponsors.service import announce_match, end_match, fund_match, public
+from livegift.http import bodies
+from livegift.http.context import (
+    body_of,
+    context_of,
+    identity_of,
+    json_response,
+    page_of,
+    room_id_of,
+)
+from livegift.store.wallets import payload_hash
+
+
+def _private(found: StoredMatch) -> dict[str, object]:
+    """What operators see."""
+    match = found.match
+    shown = {**public(found), "id": match.id, "room": match.room, "status": match.status}
+    money = {"used_diamonds": match.used_diamonds, "returned_coins": match.returned_coins}
+    return {**shown, "sponsor": match.sponsor, "sponsor_name": found.sponsor_name, **money}
+
+
+def _id_of(request: Request, actor: str) -> str:
+    """The match's id: the same Idempotency-Key of the same operator is the same match."""
+    key = request.headers.get("idempotency-key")
+    if key is None:
+        return f"match-{token_hex(12)}"
+    if not wire.is_id(key):
+        raise RequestError("invalid", "Idempotency-Key: expected 1 to 64 of A-Z a-z 0-9 . _ : -")
+    return f"match-{blake2b(repr((actor, key)).encode(), digest_size=12).hexdigest()}"
+
+
+def _new_match(match_id: str, room: str, body: bodies.SponsorMatchBody) -> NewMatch:
+    now_ms = int(time.time() * 1000)
+    if body.ends_ms is not None and body.ends_ms <= max(body.starts_ms or 0, now_ms):
+        raise RequestError("invalid", "ends_ms: expected a time after starts_ms that is not over")
+    match = Match(
+        match_id, room, body.sponsor, body.gift_id, body.factor, body.budget_coins, body.starts_ms, body.ends_ms
+    )
+    return NewMatch(match, payload_hash("match", room, body), body.sponsor_name, body.title)
+
+
+async def create(request: Request) -> Response:
+    """`POST /v1/admin/rooms/{room}/matches`: 201; the same Idempotency-Key again answers the same match."""
+    identity = identity_of(request)
+    body = await body_of(request, bodies.SponsorMatchBody)
+    context = context_of(request)
+    new = _new_match(_id_of(request, identity.user), room_id_of(request), body)
+    found = await fund_match(context.database, context.hub.wallets, new, identity.user)
+    return json_response(_private(found), 201, {"Location": f"/v1/admin/rooms/{new.match.room}/matches"})
+
+
+async def list_all(request: Request) -> Response:
+    """`GET /v1/admin/rooms/{room}/matches`: all that the room ever had, the newest first."""
+    cursor, limit = page_of(request)
+    if cursor and not (cursor.isascii() and cursor.isdecimal() and len(cursor) < 19):  # noqa: PLR2004 - a bigint
+        raise RequestError("invalid", "cursor: expected the next_cursor of a page before")
+    before = int(cursor) if cursor else None
+    page = await stored.list_matches(context_of(request).database, room_id_of(request), before, limit + 1)
+    next_cursor = str(page[limit - 1].number) if len(page) > limit else None
+    return json_response({"items": [_private(found) for found in page[:limit]], "next_cursor": next_cursor})
+
+
+async def end(request: Request) -> Response:
+    """`DELETE /v1/admin/rooms/{room}/matches/{match}`: nothing is matched any more; again is harmless."""
+    identity = identity_of(request)
+    match_id = str(request.path_params["match"])
+    context = context_of(request)
+    known = await stored.read_match(context.database, match_id) if wire.is_id(match_id) else None
+    if known is None or known.match.room != room_id_of(request):
+        raise RequestError("not_found", "This room has no such match.")
+    found = await end_match(context.database, context.hub.wallets, match_id, identity.user)
+    assert found is not None  # noqa: S101 - matches are never deleted
+    with suppress(StoreUnavailableError):  # the aggregator tells the room again
+        await announce_match(context.hub.rooms, found)
+    return json_response(_private(found))
+
+
+async def list_active(request: Request) -> Response:
+    """`GET /v1/rooms/{room}/matches`: those that match gifts now, in the order in which they do."""
+    context = context_of(request)
+    room = await context.hub.directory.room(room_id_of(request))
+    if room is None:
+        raise RequestError("room_not_found")
+    found = await stored.active_matches(context.database, room.id) if room.is_live else []
+    return json_response({"items": [public(match) for match in found], "next_cursor": None})
+
+
+class RoomMatches(HTTPEndpoint):
+    """`/v1/admin/rooms/{room}/matches`."""
+
+    get = staticmethod(list_all)
+    post = staticmethod(create)
+
+
+ROUTES = [
+    Route("/v1/rooms/{room}/matches", list_active),
+    Route("/v1/admin/rooms/{room}/matches", RoomMatches),
+    Route("/v1/admin/rooms/{room}/matches/{match}", end, methods=["DELETE"]),
+]

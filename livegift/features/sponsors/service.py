@@ -1,0 +1,220 @@
+"""Sponsor matches: written in the ledger, paid in Redis, booked by the aggregator, shown in rooms; all repeatable."""
+
+import asyncio
+import time
+from collections.abc import Iterable
+
+import structlog
+
+from livegift.contract import wire
+from livegift.contract.errors import RequestError, StoreUnavailableError
+from livegift.domain.spending import Accepted, Change, Refused
+from livegift.features.sponsors import queries as stored
+from livegift.features.sponsors.queries import NewMatch, StoredMatch
+from livegift.features.sponsors.rules import FUNDED, RETURNED, funding_ref, return_ref
+from livegift.ledger.engine import Database
+from livegift.runtime.bounds import (
+    MATCHES_REFRESH_PAGE,
+    MATCHES_SHOWN_AFTER_S,
+    SPONSOR_END_GRACE_S,
+    SWEEP_MATCHES_MAX,
+    SWEEP_MATCHES_S,
+)
+from livegift.store.client import StoreRefusedError
+from livegift.store.rooms import Rooms
+from livegift.store.wallets import Wallets, payload_hash
+
+log = structlog.get_logger()
+
+# What has happened later stands higher: a room ignores what is older than what it knows.
+_RANKS = {"active": 0, "exhausted": 1, "ended": 2, "returned": 2}
+
+
+# --- Coins ------------------------------------------------------------------------------------------------------------
+
+
+async def fund_match(database: Database, wallets: Wallets, new: NewMatch, actor: str) -> StoredMatch:
+    """Write a match and have its sponsor pay; it is active once that is booked. The same id again is the same match.
+
+    Raises RequestError, or StoreUnavailableError or LedgerUnavailableError: then repeat it.
+    """
+    known = await stored.read_match(database, new.match.id)
+    if known is None and (await wallets.read(new.match.sponsor)).frozen:
+        raise RequestError("wallet_frozen", f"The wallet of {new.match.sponsor} is frozen.")
+    found = await stored.create_match(database, new, actor)
+    if found.request_hash != new.request_hash:
+        raise RequestError("ref_conflict", "This Idempotency-Key was used before with another content: use a new one.")
+    if found.match.partition is None and not found.match.is_open:
+        raise RequestError("conflict", "This match was over before its sponsor has paid: use a new Idempotency-Key.")
+    await _pay(database, wallets, found)
+    return found
+
+
+async def _pay(database: Database, wallets: Wallets, found: StoredMatch) -> bool:
+    """Take the budget from the sponsor's wallet, unless it was taken. True when it was taken by this very call.
+
+    Where there is not enough, the match is over: raises RequestError. Nothing is tried after refs are forgotten.
+    """
+    match = found.match
+    if match.status != "funding" or found.age_s >= wallets.ref_ttl_s:
+        return False
+    change = Change(
+        match.sponsor,
+        funding_ref(match.id),
+        payload_hash(FUNDED, match.id, match.sponsor, match.budget_coins),
+        -match.budget_coins,
+        FUNDED,
+    )
+    outcome = await wallets.change(change)
+    if isinstance(outcome, Accepted):
+        return not outcome.duplicate
+    await stored.end_match(database, match.id)
+    if isinstance(outcome, Refused) and outcome.code == "insufficient_coins":
+        raise RequestError(outcome.code, f"The wallet of {match.sponsor} does not have {match.budget_coins} coins.")
+    raise RequestError("conflict", f"The payment of match {match.id} was refused: {outcome}")
+
+
+async def give_back(wallets: Wallets, found: StoredMatch) -> bool:
+    """Give the sponsor's wallet what is due, once. True when it was given by this very call.
+
+    Raises StoreUnavailableError, or RequestError for what somebody has to look at.
+    """
+    match, due = found.match, found.match.due_coins
+    if not due or found.ended_age_s is None or found.ended_age_s >= wallets.ref_ttl_s:
+        return False
+    digest = payload_hash(RETURNED, match.id, match.sponsor, due)
+    outcome = await wallets.change(Change(match.sponsor, return_ref(match), digest, due, RETURNED))
+    if isinstance(outcome, Accepted):
+        return not outcome.duplicate
+    raise RequestError("conflict", f"match {match.id}: {due} coins could not be given back: {outcome}")
+
+
+async def end_match(database: Database, wallets: Wallets, match_id: str, actor: str) -> StoredMatch | None:
+    """End a match, and give back what is left. None when there is no such match.
+
+    The end is durable when this returns; coins that could not be moved now are moved by the aggregator's sweep.
+    """
+    found = await stored.end_match(database, match_id, actor)
+    if found is not None:
+        try:
+            await give_back(wallets, found)
+        except (StoreUnavailableError, RequestError) as error:
+            log.warning("match.returned_later", match=match_id, error=str(error))
+    return found
+
+
+async def finish_matches(database: Database, wallets: Wallets) -> list[StoredMatch]:
+    """What the aggregator does from time to time: payments, ends and returns that a crash or time have left.
+
+    Returns the matches that it has ended.
+    """
+    ended = []
+    for match_id in await stored.matches_to_end(database, SPONSOR_END_GRACE_S, wallets.ref_ttl_s, SWEEP_MATCHES_MAX):
+        found = await stored.end_match(database, match_id)
+        if found is not None:
+            log.info("match.ended", match=match_id, used_coins=found.match.used_coins)
+            ended.append(found)
+    after = 0
+    while page := await stored.unfinished_matches(
+        database, SWEEP_MATCHES_S, wallets.ref_ttl_s, after, SWEEP_MATCHES_MAX
+    ):
+        for found in page:
+            await _finish(database, wallets, found)
+        after = page[-1].number
+    return ended
+
+
+async def _finish(database: Database, wallets: Wallets, found: StoredMatch) -> None:
+    """One that can't be finished now holds no other up: its partition may be stopped for long."""
+    match = found.match
+    try:
+        if match.status == "funding":
+            if await _pay(database, wallets, found):
+                log.warning("match.paid_late", match=match.id)
+        elif await give_back(wallets, found):
+            log.info("match.given_back", match=match.id, coins=match.due_coins)
+    except StoreUnavailableError as error:
+        log.warning("match.finished_later", match=match.id, error=str(error))
+    except RequestError as error:
+        log.error("match.refused", match=match.id, error=str(error))
+
+
+# --- What rooms show --------------------------------------------------------------------------------------------------
+
+
+def public(found: StoredMatch) -> dict[str, object]:
+    """A match as viewers see it: absolute numbers, so that the next news heal what was lost."""
+    match = found.match
+    return {
+        "match_id": match.id,
+        "sponsor": found.sponsor_name,
+        "title": found.title,
+        "gift_id": match.gift_id,
+        "factor": match.factor,
+        "used_coins": match.used_coins,
+        "budget_coins": match.budget_coins,
+        "status": "ended" if match.status == "returned" else match.status,
+        "starts_ms": match.starts_ms,
+        "ends_ms": match.ends_ms,
+    }
+
+
+async def announce_match(rooms: Rooms, found: StoredMatch) -> bool:
+    """Have the room show its current state; False when the room knew it. Raises StoreUnavailableError."""
+    match = found.match
+    if match.status not in _RANKS or not match.room:
+        return False
+    shown = wire.dumps(public(found))
+    rank = _RANKS[match.status]
+    event = wire.match_event(f"match-{match.id}-{match.used_coins}-{rank}", int(time.time() * 1000), shown)
+    return await rooms.show_match(match.room, match.id, match.used_coins, rank, event, shown)
+
+
+async def refresh_matches(database: Database, rooms: Rooms) -> int:
+    """Tell all rooms of their matches as they are now; returns what was news to them.
+
+    A room that refuses (it has lost its state) holds no other up. Raises StoreUnavailableError when Redis does not
+    answer, LedgerUnavailableError.
+    """
+    after, news = 0, 0
+    while True:
+        page = await stored.shown_matches(database, MATCHES_SHOWN_AFTER_S, after, MATCHES_REFRESH_PAGE)
+        for found in page:
+            try:
+                news += await announce_match(rooms, found)
+            except StoreRefusedError as error:
+                log.warning("match.told_later", match=found.match.id, error=str(error))
+        if len(page) < MATCHES_REFRESH_PAGE:
+            return news
+        after = page[-1].number
+
+
+class MatchNews:
+    """The latest of each match that has changed, on its way to the rooms: booking does not wait for them."""
+
+    def __init__(self, rooms: Rooms) -> None:
+        """Nothing is told before `tell`."""
+        self._rooms = rooms
+        self._latest: dict[str, StoredMatch] = {}
+        self._there = asyncio.Event()
+
+    def add(self, changed: Iterable[StoredMatch]) -> None:
+        """These have changed; what was not told of them yet is out of date."""
+        for found in changed:
+            self._latest[found.match.id] = found
+            self._there.set()
+            match = found.match
+            if match.returned_coins > match.remaining_coins:
+                excess = match.returned_coins - match.remaining_coins
+                log.error("match.returned_too_much", match=match.id, excess_coins=excess)
+
+    async def tell(self) -> None:
+        """Wait for news, and tell the rooms. What can't be told now the next refresh tells."""
+        await self._there.wait()
+        self._there.clear()
+        latest, self._latest = self._latest, {}
+        for found in latest.values():
+            try:
+                await announce_match(self._rooms, found)
+            except StoreUnavailableError as error:
+                log.warning("match.told_later", match=found.match.id, error=str(error))

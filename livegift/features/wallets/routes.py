@@ -1,0 +1,23 @@
+"""What viewers and creators have."""
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from livegift.features.spending_limits.routes import frozen_reason
+from livegift.http.context import context_of, identity_of, json_response
+
+
+async def wallet(request: Request) -> Response:
+    """`GET /v1/wallet`: what can be spent now."""
+    user = identity_of(request).user
+    found = await context_of(request).hub.wallets.read(user)
+    body: dict[str, object] = {"balance": found.balance, "seq": found.seq, "frozen": found.frozen}
+    if found.frozen:
+        body["frozen_reason"] = await frozen_reason(context_of(request), user)
+    return json_response(body)
+
+
+ROUTES = [
+    Route("/v1/wallet", wallet),
+]

@@ -1,0 +1,79 @@
+"""Whether this process lives, and whether it can serve."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from livegift.contract.errors import StoreUnavailableError
+from livegift.http.context import Context, context_of, json_response
+from livegift.ledger.engine import LedgerUnavailableError
+from livegift.operations.vitals import examine_workers
+from livegift.runtime.bounds import READY_TIMEOUT_S
+
+Missing = dict[str, str]
+
+
+async def healthz(_: Request) -> Response:
+    """`GET /healthz`: this process answers. It asks nobody else: a restart would not bring a store back."""
+    return json_response({"status": "ok"})
+
+
+async def readyz(request: Request) -> Response:
+    """`GET /readyz`: 200 when gifts can be sent, else 503 with what is missing. Within READY_TIMEOUT_S either way.
+
+    Gifts in rooms that are known go on without PostgreSQL, a relay and an aggregator: that is `degraded`, and 200, or a
+    load balancer would end them everywhere at once.
+    """
+    in_redis, in_postgresql = await asyncio.gather(
+        _asked_once(request, "redis", _missing_in_redis), _asked_once(request, "postgresql", _missing_in_postgresql)
+    )
+    missing = in_redis | in_postgresql
+    if in_redis.keys() & {"redis", "partitions"}:
+        return json_response({"status": "unavailable", "missing": missing}, 503)
+    return json_response({"status": "degraded", "missing": missing} if missing else {"status": "ok"})
+
+
+async def _asked_once(request: Request, store: str, question: Callable[[Context], Awaitable[Missing]]) -> Missing:
+    """The answer to `question`, or that there is none yet.
+
+    A question that a store leaves hanging is not asked again before it has ended, which may take longer than its own
+    time-out (psycopg tries to cancel in the server first): so probes that come every second do not pile up.
+    """
+    state = request.app.state
+    if not hasattr(state, "health_questions"):
+        state.health_questions = {}
+    asked: dict[str, asyncio.Task[Missing]] = state.health_questions
+    if store not in asked:
+        asked[store] = asyncio.create_task(_in_time(store, question(context_of(request))), name=f"readyz {store}")
+        asked[store].add_done_callback(lambda _: asked.pop(store))
+    done, _ = await asyncio.wait({asked[store]}, timeout=READY_TIMEOUT_S)
+    return done.pop().result() if done else {store: "no answer"}
+
+
+async def _in_time(store: str, question: Awaitable[Missing]) -> Missing:
+    try:
+        async with asyncio.timeout(READY_TIMEOUT_S):
+            return await question
+    except (StoreUnavailableError, LedgerUnavailableError, TimeoutError) as error:
+        return {store: str(error) or "no answer"}
+
+
+async def _missing_in_redis(context: Context) -> Missing:
+    states = await context.outbox.states(context.outbox.roots)
+    unarmed = [p for p in context.outbox.roots if p not in states or states[p].armed_epoch == 0]
+    if not states:
+        return {"redis": "no answer"}
+    if unarmed:
+        return {"partitions": f"{len(unarmed)} of {len(context.outbox.roots)} take no money: is an aggregator up?"}
+    return {vital.part: vital.detail for vital in await examine_workers(context.outbox, states) if not vital.is_well}
+
+
+async def _missing_in_postgresql(context: Context) -> Missing:
+    await context.database.ping()
+    return {}
+
+
+ROUTES = [Route("/healthz", healthz), Route("/readyz", readyz)]

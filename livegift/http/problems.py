@@ -1,0 +1,95 @@
+"""Errors over HTTP: RFC 9457 `application/problem+json` with a `code`."""
+
+import orjson
+import structlog
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+
+from livegift.contract.errors import ERRORS, RateLimitedError, RequestError, StoreUnavailableError
+from livegift.ledger.engine import LedgerUnavailableError
+from livegift.payments.provider import BadSignatureError, ProviderError, ProviderRefusedError
+
+log = structlog.get_logger()
+
+
+def problem(code: str, detail: str | None = None, **more: object) -> Response:
+    """The response for a code of the table, with `more` members."""
+    kind = ERRORS[code]
+    body = {
+        "type": f"urn:livegift:error:{code}",
+        "title": kind.sentence,
+        "status": kind.http_status,
+        "code": code,
+        "detail": detail or kind.sentence,
+        "retryable": kind.retryable,
+        **more,
+    }
+    headers = {"WWW-Authenticate": "Bearer"} if kind.http_status == 401 else None  # noqa: PLR2004 - RFC 9110, 11.6.1
+    return Response(orjson.dumps(body), kind.http_status, headers, media_type="application/problem+json")
+
+
+async def on_request_error(_: Request, error: Exception) -> Response:
+    """A refusal on purpose."""
+    assert isinstance(error, RequestError)  # noqa: S101 - registered for it alone
+    return problem(error.code, error.detail)
+
+
+async def on_rate_limited(_: Request, error: Exception) -> Response:
+    """A rate was exceeded: say when to try again, in whole seconds too (RFC 9110, 10.2.3)."""
+    assert isinstance(error, RateLimitedError)  # noqa: S101 - registered for it alone
+    response = problem(error.code, error.detail, retry_after_ms=error.retry_after_ms)
+    response.headers["Retry-After"] = str(-(-error.retry_after_ms // 1000))
+    return response
+
+
+async def on_unavailable(request: Request, error: Exception) -> Response:
+    """A store is away."""
+    log.warning("api.unavailable", path=request.url.path, error=str(error))
+    return problem("unavailable")
+
+
+async def on_refused_payment(request: Request, error: Exception) -> Response:
+    """The provider refuses for good: the same request would be refused again."""
+    log.error("api.payment_refused", path=request.url.path, error=str(error))
+    return problem("payment_refused", str(error))
+
+
+async def on_bad_signature(request: Request, error: Exception) -> Response:
+    """A webhook that nobody we know has signed."""
+    log.warning("api.bad_signature", path=request.url.path, error=str(error))
+    return problem("bad_signature", str(error))
+
+
+async def on_http_exception(_: Request, error: Exception) -> Response:
+    """What Starlette itself refuses: unknown paths and methods."""
+    assert isinstance(error, HTTPException)  # noqa: S101 - registered for it alone
+    codes = {404: "not_found", 405: "method_not_allowed", 413: "too_large"}
+    response = problem(codes.get(error.status_code, "invalid"))
+    response.headers.update(error.headers or {})  # such as Allow: RFC 9110, 15.5.6
+    return response
+
+
+async def on_disconnect(_: Request, __: Exception) -> Response:
+    """The client left, or was too slow, before the body was complete: nobody reads this response."""
+    return problem("invalid", "The request's body did not come to its end.")
+
+
+async def on_exception(request: Request, error: Exception) -> Response:
+    """An internal error: the log has its traceback, the response does not."""
+    log.error("api.failed", path=request.url.path, exc_info=error)
+    return problem("internal")
+
+
+HANDLERS = {
+    RateLimitedError: on_rate_limited,
+    RequestError: on_request_error,
+    StoreUnavailableError: on_unavailable,
+    ProviderError: on_unavailable,
+    ProviderRefusedError: on_refused_payment,
+    BadSignatureError: on_bad_signature,
+    LedgerUnavailableError: on_unavailable,
+    HTTPException: on_http_exception,
+    ClientDisconnect: on_disconnect,
+    Exception: on_exception,
+}

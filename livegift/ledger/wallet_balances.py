@@ -1,0 +1,127 @@
+"""Wallet heads: where each wallet stands in the ledger, moved by compare-and-set, so that a fork shows at once."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import select, text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from livegift.contract.errors import PartitionStoppedError
+from livegift.domain.journal import wallet_step
+from livegift.domain.partitions import Position
+from livegift.domain.postings import Transfer, suspense_of
+from livegift.ledger import tables
+from livegift.ledger.quarantine import attribute
+from livegift.ledger.slices import Stretch
+
+
+@dataclass(slots=True)
+class _Move:
+    """How consecutive entries move one wallet: from (seq, balance) before the first to those of the last."""
+
+    partition: int
+    first: Position
+    before_seq: int
+    before_balance: int
+    epoch: int
+    seq: int
+    balance: int
+
+
+_NEW_HEADS = text(
+    "INSERT INTO wallet_heads (user_id, partition, epoch, seq, balance) "
+    "SELECT u, p, 0, 0, 0 FROM unnest(CAST(:users AS text[]), CAST(:partitions AS int[])) AS v(u, p) "
+    "ORDER BY u ON CONFLICT (user_id) DO NOTHING"
+)
+_MOVE_HEADS = text(
+    "UPDATE wallet_heads h SET epoch = v.epoch, seq = v.seq, balance = v.balance "
+    "FROM unnest(CAST(:users AS text[]), CAST(:before_seqs AS bigint[]), CAST(:before_balances AS bigint[]), "
+    "CAST(:epochs AS bigint[]), CAST(:seqs AS bigint[]), CAST(:balances AS bigint[])) "
+    "AS v(user_id, before_seq, before_balance, epoch, seq, balance) "
+    "WHERE h.user_id = v.user_id AND h.seq = v.before_seq AND h.balance = v.before_balance RETURNING h.user_id"
+)
+
+
+def _fold(stretches: Sequence[Stretch]) -> dict[str, list[_Move]]:
+    """The moves of each wallet: one, unless an entry between two of its own could not be read."""
+    moves: dict[str, list[_Move]] = {}
+    for stretch in stretches:
+        for position, entry in stretch.entries:
+            step = wallet_step(entry)
+            if step is None:
+                continue
+            known = moves.setdefault(step.user, [])
+            before_seq, before_balance = step.seq - 1, step.balance - step.delta
+            if known and (known[-1].seq, known[-1].balance) == (before_seq, before_balance):
+                move = known[-1]
+                move.epoch, move.seq, move.balance = position.epoch, step.seq, step.balance
+            else:
+                known.append(
+                    _Move(
+                        stretch.partition, position, before_seq, before_balance, position.epoch, step.seq, step.balance
+                    )
+                )
+    return moves
+
+
+async def move_heads(connection: AsyncConnection, stretches: Sequence[Stretch]) -> list[Transfer]:
+    """Move the heads of all wallets of the stretches.
+
+    Returns the transfers of entries in quarantine whose wallet has come to light. Raises PartitionStoppedError when a
+    wallet is not where the journal says it was.
+    """
+    moves = dict(sorted(_fold(stretches).items()))
+    if not moves:
+        return []
+    fresh = {user: found[0] for user, found in moves.items() if found[0].before_seq == 0}
+    await _add_heads(connection, fresh)
+    moved = await _move(connection, {user: found[0] for user, found in moves.items()})
+    transfers: list[Transfer] = []
+    for user, found in moves.items():
+        for move in found[1:] if user in moved else found:
+            transfers += await _bridge(connection, user, move)
+            if not await _move(connection, {user: move}):
+                raise AssertionError(f"the head of {user} was locked and has moved")
+    return transfers
+
+
+async def _add_heads(connection: AsyncConnection, moves: Mapping[str, _Move]) -> None:
+    if moves:
+        await connection.execute(
+            _NEW_HEADS, {"users": list(moves), "partitions": [move.partition for move in moves.values()]}
+        )
+
+
+async def _move(connection: AsyncConnection, moves: Mapping[str, _Move]) -> set[str]:
+    result = await connection.execute(
+        _MOVE_HEADS,
+        {
+            "users": list(moves),
+            "before_seqs": [move.before_seq for move in moves.values()],
+            "before_balances": [move.before_balance for move in moves.values()],
+            "epochs": [move.epoch for move in moves.values()],
+            "seqs": [move.seq for move in moves.values()],
+            "balances": [move.balance for move in moves.values()],
+        },
+    )
+    return {row.user_id for row in result}
+
+
+async def _bridge(connection: AsyncConnection, user: str, move: _Move) -> list[Transfer]:
+    """Close a gap of one seq by an entry of the partition that could not be read: it must have been this wallet's."""
+    await _add_heads(connection, {user: move})
+    heads = tables.wallet_heads
+    head = (await connection.execute(select(heads).where(heads.c.user_id == user).with_for_update())).one()
+    delta = move.before_balance - head.balance
+    is_gap = head.seq + 1 == move.before_seq
+    if not is_gap or not await attribute(connection, move.partition, move.first.n, user, move.before_seq, head, delta):
+        raise PartitionStoppedError(
+            move.partition,
+            f"entry {move.first} says wallet {user} was at seq {move.before_seq} with {move.before_balance}, "
+            f"the ledger has it at seq {head.seq} with {head.balance}",
+        )
+    before = {"user": user, "seq": move.before_seq, "balance": move.before_balance}
+    await connection.execute(
+        text("UPDATE wallet_heads SET seq = :seq, balance = :balance WHERE user_id = :user"), before
+    )
+    return list(suspense_of(user, move.partition, delta))

@@ -1,0 +1,1 @@
+"""The processes of the Procfile: web, relay and aggregator."""

@@ -1,0 +1,411 @@
+"""The aggregator: reads the same journals as the relay, books them in PostgreSQL and credits diamonds in batches.
+
+The checkpoint moves in the transaction that books, so whatever dies, each entry is booked exactly once. It also arms
+the partitions, because only the ledger knows whether a Redis is the one it was.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import structlog
+import uvloop
+
+from livegift.contract import wire
+from livegift.contract.errors import PartitionStoppedError, StoreUnavailableError
+from livegift.domain.journal import GiftSent
+from livegift.domain.partitions import Position
+from livegift.features.corrections.service import finish_corrections
+from livegift.features.grants.service import repeat_pending_grants
+from livegift.features.orders.service import finish_orders, providers_of, refund_terms_of
+from livegift.features.orders.withdrawals import finish_withdrawals
+from livegift.features.sponsors.service import MatchNews, finish_matches, refresh_matches
+from livegift.ledger import schema
+from livegift.ledger.arming import advance_marks, forget_streak_ends, set_stopped
+from livegift.ledger.engine import Database, LedgerUnavailableError
+from livegift.ledger.journal import Booked, CheckpointMovedError, read_checkpoints
+from livegift.ledger.slices import Stretch
+from livegift.processes.booking import book_all, stretch_of
+from livegift.processes.reading import DurableReader, Reading
+from livegift.processes.worker import Worker, connected, run_until_stopped, worker_name
+from livegift.recovery.partitions import Prepared, tell
+from livegift.recovery.restore import recovery_of
+from livegift.runtime import logs, metrics
+from livegift.runtime.bounds import (
+    ARM_AT_ONCE,
+    ARM_GROUP_MAX,
+    ARM_PERIOD_S,
+    BOOK_BATCH_MAX,
+    BOOK_PACE_S,
+    BOOK_RETRY_S,
+    MATCH_NEWS_PACE_S,
+    MATCHES_REFRESH_S,
+    MEMORY_PERIOD_S,
+    MEMORY_SHARE_ENOUGH,
+    MEMORY_SHARE_MAX,
+    STREAK_REOPEN_S,
+    SWEEP_CORRECTIONS_S,
+    SWEEP_GRANTS_S,
+    SWEEP_MATCHES_S,
+    SWEEP_ORDERS_S,
+    SWEEP_WITHDRAWALS_S,
+    TRIM_PERIOD_S,
+)
+from livegift.runtime.settings import Settings
+from livegift.store.client import Node, Store
+from livegift.store.leases import Leases
+from livegift.store.outbox import Outbox, Row
+from livegift.store.rooms import Rooms
+from livegift.store.server import memory_share
+from livegift.store.wallets import Wallets
+
+log = structlog.get_logger()
+
+# What a booking waits for: {fsynced here, fsynced on replicas}; None waits for nothing.
+BARRIERS: dict[str, dict[str, int] | None] = {
+    "none": None,
+    "fsync": {"local": 1, "replicas": 0},
+    "replicated": {"local": 1, "replicas": 1},
+}
+
+
+@dataclass(slots=True)
+class _Held:
+    """One partition that this process looks after."""
+
+    booked: Position
+
+
+class Aggregator(Worker):
+    """Books the journals of the partitions that this process holds."""
+
+    role = "aggregator"
+
+    def __init__(self, store: Store, leases: Leases, database: Database, settings: Settings) -> None:
+        """All for the same system."""
+        super().__init__(leases)
+        self._store = store
+        self._outbox = Outbox(store, settings.partitions)
+        self._wallets = Wallets(store, settings.partitions, settings.ref_ttl_s)
+        self._database = database
+        self._providers, self._refund_terms = providers_of(settings, database), refund_terms_of(settings)
+        self._barrier = BARRIERS[settings.durability]
+        self._keep_s = settings.outbox_keep_s
+        self._recovery, self._rooms = recovery_of(store, self._outbox, database, settings)
+        self._shows = Rooms(store)
+        self._news = MatchNews(self._shows)
+        self._matches_refreshed_s = 0.0
+        self._held: dict[int, _Held] = {}
+        self._stopped: set[int] = set()
+        self._short: dict[str, bool] = {}
+        self._followers: dict[str, asyncio.Task[None]] = {}
+
+    def side_tasks(self) -> dict[str, Coroutine[Any, Any, None]]:
+        """What runs beside the leases."""
+        sweep, stores = self._sweep, (self._database, self._wallets)
+        return {
+            "arm": self._keep_armed(),
+            "memory": self._watch_memory(),
+            "trim": self._keep_trimmed(),
+            "grants": sweep(SWEEP_GRANTS_S, "grants.sweep_failed", partial(repeat_pending_grants, *stores)),
+            "orders": sweep(SWEEP_ORDERS_S, "orders.sweep_failed", partial(finish_orders, *stores)),
+            "withdrawals": sweep(
+                SWEEP_WITHDRAWALS_S,
+                "withdrawals.sweep_failed",
+                partial(finish_withdrawals, *stores, self._providers, self._refund_terms),
+            ),
+            "corrections": sweep(SWEEP_CORRECTIONS_S, "corrections.sweep_failed", partial(finish_corrections, *stores)),
+            "matches": sweep(SWEEP_MATCHES_S, "matches.sweep_failed", self._finish_matches),
+            "match news": self._tell_of_matches(),
+        }
+
+    async def on_leases(self, won: set[int], lost: set[int]) -> None:
+        """Take over what was won from its checkpoint on, let go of what was lost, and follow each node that matters."""
+        for partition in lost:
+            self._held.pop(partition, None)
+            self._stopped.discard(partition)
+        try:
+            await self._load(won)
+        except LedgerUnavailableError as error:
+            raise StoreUnavailableError(str(error)) from error
+        self._short.clear()  # the partitions that were won have to be told, too
+        self._follow_nodes()
+
+    async def _load(self, partitions: set[int]) -> None:
+        """Read the checkpoints of `partitions`; those that are stopped are not looked after."""
+        for partition, checkpoint in (await read_checkpoints(self._database, partitions)).items():
+            if checkpoint.stopped:
+                self._note_stopped(partition, checkpoint.stopped)
+            else:
+                self._stopped.discard(partition)
+                self._held[partition] = _Held(checkpoint.position)
+
+    def _note_stopped(self, partition: int, reason: str) -> None:
+        self._held.pop(partition, None)
+        if partition not in self._stopped:
+            log.error("partition.stopped", partition=partition, reason=reason)
+        self._stopped.add(partition)
+        metrics.PARTITIONS_STOPPED.set(len(self._stopped))
+
+    # --- Booking ------------------------------------------------------------------------------------------------------
+
+    def _follow_nodes(self) -> None:
+        """Follow each node that has partitions of ours and is not followed."""
+        for node in {self._outbox.node_of(partition) for partition in self._held}:
+            if node.name not in self._followers or self._followers[node.name].done():
+                self._followers[node.name] = self.start(f"book {node.name}", self._follow(node))
+
+    async def _follow(self, node: Node) -> None:
+        """Book what the partitions of `node` write, until it is no longer a primary."""
+        reader = DurableReader(node, self._outbox, self._barrier)
+        booking: asyncio.Task[None] | None = None
+        try:
+            while node in self._store.nodes:
+                try:
+                    mine = {p: held.booked for p, held in self._held.items() if self._outbox.node_of(p) is node}
+                    await reader.read_more(mine)
+                    ready = reader.through()
+                    if booking is not None and (ready or booking.done()):
+                        await booking
+                        booking = None
+                    if ready:
+                        booking = asyncio.create_task(self._book(ready), name=f"booking {node.name}")
+                    await asyncio.sleep(BOOK_PACE_S)
+                except (StoreUnavailableError, LedgerUnavailableError, CheckpointMovedError) as error:
+                    log.warning("aggregator.retry", node=node.name, error=str(error))
+                    await reader.give_up()
+                    await self._finish(booking)
+                    booking = None
+                    await asyncio.sleep(BOOK_RETRY_S)
+                    await self._reload()
+        finally:
+            await reader.give_up()
+            await self._finish(booking)
+
+    @staticmethod
+    async def _finish(booking: asyncio.Task[None] | None) -> None:
+        """A booking that has begun may finish: stopping in the middle would only repeat it later."""
+        if booking is not None:
+            with suppress(StoreUnavailableError, LedgerUnavailableError, CheckpointMovedError):
+                await booking
+
+    async def _reload(self) -> None:
+        """Begin again from the checkpoints."""
+        with suppress(LedgerUnavailableError):
+            await self._load(set(self._held))
+
+    async def _book(self, readings: Sequence[Reading]) -> None:
+        """Book what was read, in transactions of at most BOOK_BATCH_MAX entries. A bad journal stops only itself."""
+        rows: dict[int, list[Row]] = {}
+        for reading in readings:
+            for partition, found in reading.found.items():
+                rows.setdefault(partition, []).extend(found)
+        stretches: list[Stretch] = []
+        size = 0
+        for partition, found in rows.items():
+            if stretches and size + len(found) > BOOK_BATCH_MAX:
+                await self._book_some(stretches)
+                stretches, size = [], 0
+            after = next(reading.cursors[partition] for reading in readings if partition in reading.found)
+            stretches.append(stretch_of(partition, after, found))
+            size += len(found)
+        await self._book_some(stretches)
+
+    async def _book_some(self, stretches: list[Stretch]) -> None:
+        while stretches:
+            try:
+                async for part, booked in book_all(self._database, stretches):
+                    await self._after_booking(part, booked)
+            except PartitionStoppedError as error:
+                await self._stop(error)
+                # What a part of a bisected batch has booked already is behind the checkpoints now.
+                held = {s.partition: self._held[s.partition].booked for s in stretches if s.partition in self._held}
+                stretches = [s.beyond(held[s.partition]) for s in stretches if held.get(s.partition, s.end) < s.end]
+                continue
+            return
+
+    async def _stop(self, error: PartitionStoppedError) -> None:
+        await set_stopped(self._database, error.partition, error.reason)
+        self._note_stopped(error.partition, error.reason)
+        with suppress(StoreUnavailableError):
+            await self._outbox.disarm(error.partition)
+
+    async def _after_booking(self, stretches: Sequence[Stretch], booked: Booked) -> None:
+        ends = {stretch.partition: stretch.end for stretch in stretches}
+        for partition, end in ends.items():
+            if partition in self._held:
+                self._held[partition].booked = end
+        metrics.BOOKED.inc(booked.gifts)
+        times = [entry.ts_ms for s in stretches for _, entry in s.entries[:1] if isinstance(entry, GiftSent)]
+        log.debug("aggregator.booked", batch_id=booked.batch_id, gifts=booked.gifts, oldest_ms=min(times, default=0))
+        self._news.add(booked.matches)
+        await self._outbox.advance("booked", ends)
+        for credit in booked.credits:
+            more = {"matched_diamonds": credit.matched_diamonds} if credit.matched_diamonds else {}
+            message = wire.frame(
+                "creator.credited",
+                batch_id=str(booked.batch_id),
+                diamonds=credit.diamonds,
+                balance=credit.balance,
+                **more,
+            )
+            # The diamonds are credited; that a page hears of it now is a courtesy.
+            with suppress(StoreUnavailableError):
+                await self._wallets.tell(credit.creator, message)
+
+    # --- Arming -------------------------------------------------------------------------------------------------------
+
+    async def _keep_armed(self) -> None:
+        """Arm the partitions that are not, and open the gates of rooms, for ever."""
+        while True:
+            self._follow_nodes()
+            for work in (self._arm_all, self._rooms.open_gates):
+                try:
+                    await work()
+                except (StoreUnavailableError, LedgerUnavailableError) as error:
+                    log.warning("aggregator.arming_delayed", error=str(error))
+                    with suppress(StoreUnavailableError):
+                        await self._store.refresh()
+            await asyncio.sleep(ARM_PERIOD_S)
+
+    async def _arm_all(self) -> None:
+        """Arm fresh partitions, those whose Redis is not the one it was, and those that somebody has let go on."""
+        if self._stopped:
+            with suppress(LedgerUnavailableError):
+                await self._load(set(self._stopped))
+        unarmed = await self._unarmed()
+        if unarmed:
+            await self._load(unarmed)  # another aggregator may have armed them meanwhile
+            unarmed = await self._unarmed()
+        turns = asyncio.Semaphore(ARM_AT_ONCE)
+        prepared: list[Prepared] = []
+        armed: list[int] = []
+
+        async def prepare(partition: int) -> Prepared | None:
+            async with turns:
+                try:
+                    done = await self._recovery.prepare(partition)
+                except PartitionStoppedError as error:
+                    await self._stop(error)
+                    return None
+            prepared.extend([done] if done else [])
+            return done
+
+        # In groups, so that the first take gifts again while the last are being compared.
+        waiting = sorted(unarmed)
+        try:
+            for start in range(0, len(waiting), ARM_GROUP_MAX):
+                group = waiting[start : start + ARM_GROUP_MAX]
+                found = await asyncio.gather(*(prepare(p) for p in group), return_exceptions=True)
+                await self._arm_group(found, armed)
+        finally:
+            tell(prepared, len(armed))
+
+    async def _arm_group(self, found: Sequence[Prepared | BaseException | None], armed: list[int]) -> None:
+        """Arm those that are prepared and add them to `armed`; raises the first error of the others."""
+        ready = {done.partition: done for done in found if isinstance(done, Prepared)}
+        if ready:
+            with metrics.ARM_SECONDS.time():
+                await self._recovery.arm(ready)
+            armed += ready
+            for partition in ready.keys() & self._held.keys():
+                held = self._held[partition]
+                held.booked = max(held.booked, ready[partition].at)
+            self._short.clear()  # a Redis that came back older may say of memory what was true then
+        for error in found:
+            if isinstance(error, BaseException):
+                raise error
+
+    async def _unarmed(self) -> set[int]:
+        states = await self._outbox.states(list(self._held))
+        metrics.UNBOOKED.set(sum(s.n - self._held[p].booked.n for p, s in states.items() if p in self._held))
+        mine = {p: (state, self._held[p]) for p, state in states.items() if p in self._held}
+        return {
+            p for p, (state, held) in mine.items() if state.armed_epoch != held.booked.epoch or not state.armed_epoch
+        }
+
+    # --- Housekeeping -------------------------------------------------------------------------------------------------
+
+    async def _watch_memory(self) -> None:
+        """Stop new debits of a node whose memory runs out, long before Redis refuses writes; let them go on after."""
+        while True:
+            await asyncio.sleep(MEMORY_PERIOD_S)
+            for node in self._store.nodes:
+                try:
+                    used = await memory_share(node)
+                except StoreUnavailableError:
+                    continue
+                mine = [p for p in self._held if self._outbox.node_of(p) is node]
+                before = self._short.get(node.name)
+                short = used >= (MEMORY_SHARE_ENOUGH if before else MEMORY_SHARE_MAX)
+                if short:
+                    # What both readers have may go at once, whatever the keeping time says.
+                    await self._outbox.trim({p: self._held[p].booked for p in mine})
+                if short != before:
+                    try:
+                        await self._outbox.set_short(mine, short=short)
+                    except StoreUnavailableError as error:
+                        log.warning("memory.not_told", node=node.name, error=str(error))
+                        continue  # all of them again, after the next look
+                    self._short[node.name] = short
+                    metrics.MEMORY_SHORT.labels(node.name).set(int(short))
+                if short != before and (short or before is not None):
+                    log.warning("memory.short" if short else "memory.enough", node=node.name, used=round(used, 3))
+
+    async def _keep_trimmed(self) -> None:
+        """Trim what was booked longer than the keeping time ago; the ledger has noted up to where."""
+        while True:
+            await asyncio.sleep(TRIM_PERIOD_S)
+            try:
+                upto = await advance_marks(self._database, list(self._held), self._keep_s)
+                await forget_streak_ends(self._database, int((time.time() - 2 * STREAK_REOPEN_S) * 1000))
+            except LedgerUnavailableError:
+                continue  # while it is away nothing is booked, and nothing may go
+            if upto:
+                await self._outbox.trim(upto)
+
+    @staticmethod
+    async def _sweep(period_s: float, failed_event: str, work: Callable[[], Awaitable[object]]) -> None:
+        """Finish what crashes have left, for ever; what could not be done is done the next time."""
+        while True:
+            await asyncio.sleep(period_s)
+            try:
+                await work()
+            except (StoreUnavailableError, LedgerUnavailableError) as error:
+                log.warning(failed_event, error=str(error))
+
+    async def _finish_matches(self) -> None:
+        """What crashes and time have left of sponsor matches; the rooms are told what they may have missed."""
+        self._news.add(await finish_matches(self._database, self._wallets))
+        if time.monotonic() - self._matches_refreshed_s >= MATCHES_REFRESH_S:
+            self._matches_refreshed_s = time.monotonic()
+            await refresh_matches(self._database, self._shows)
+
+    async def _tell_of_matches(self) -> None:
+        while True:
+            await self._news.tell()
+            await asyncio.sleep(MATCH_NEWS_PACE_S)
+
+
+def run_aggregator(settings: Settings) -> None:
+    """Book until SIGTERM or SIGINT."""
+
+    async def main() -> None:
+        async with connected(settings) as store:
+            database = Database(settings.database_url)
+            try:
+                await schema.check(database, settings.partitions)
+                roots = Outbox(store, settings.partitions).roots
+                leases = Leases(store, roots, Aggregator.role, worker_name())
+                aggregator = Aggregator(store, leases, database, settings)
+                await run_until_stopped(aggregator)
+            finally:
+                await database.aclose()
+
+    logs.configure(settings.log_format, Aggregator.role, settings.log_level)
+    metrics.serve(settings.metrics_port, settings.metrics_host)
+    uvloop.run(main())

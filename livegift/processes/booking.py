@@ -1,0 +1,77 @@
+"""Isolating bad entries: a batch that the ledger refuses is halved until the one bad entry is alone."""
+
+from collections.abc import AsyncIterator, Sequence
+
+import msgspec
+import structlog
+
+from livegift.contract.errors import PartitionStoppedError
+from livegift.domain.journal import Entry, Poison, WalletChanged
+from livegift.domain.partitions import Position
+from livegift.domain.postings import REASONS
+from livegift.ledger.engine import Database
+from livegift.ledger.journal import Booked, UnbookableError, book
+from livegift.ledger.slices import Stretch
+from livegift.runtime import metrics
+from livegift.store.outbox import Row
+
+log = structlog.get_logger()
+
+
+def stretch_of(partition: int, after: Position, rows: Sequence[Row]) -> Stretch:
+    """The rows as a stretch to book; what can't be understood is marked as poison."""
+    return Stretch(partition, after, tuple((row.position, _entry(row)) for row in rows))
+
+
+def _entry(row: Row) -> Entry | Poison:
+    if row.entry is None:
+        return Poison(row.raw, "its bytes are no entry that this version knows")
+    if isinstance(row.entry, WalletChanged) and row.entry.reason not in REASONS:
+        return Poison(row.raw, f"unknown reason {row.entry.reason!r}, expected one of {sorted(REASONS)}", row.entry)
+    return row.entry
+
+
+async def book_all(database: Database, stretches: Sequence[Stretch]) -> AsyncIterator[tuple[Sequence[Stretch], Booked]]:
+    """Book the stretches, in as few transactions as the ledger takes; yields each part that was committed.
+
+    An entry that is refused even alone goes to quarantine. Raises what `book` raises but UnbookableError.
+    """
+    try:
+        with metrics.BOOK_SECONDS.time():
+            booked = await book(database, stretches)
+    except UnbookableError as error:
+        log.warning("booking.refused", entries=sum(len(s.entries) for s in stretches), error=str(error))
+        for part in _halves(stretches, str(error)):
+            async for done in book_all(database, part):
+                yield done
+        return
+    _tell_of_poison(stretches)
+    yield stretches, booked
+
+
+def _halves(stretches: Sequence[Stretch], error: str) -> list[list[Stretch]]:
+    """Two smaller batches, in their order; a lone entry is marked as poison."""
+    if len(stretches) > 1:
+        middle = len(stretches) // 2
+        return [list(stretches[:middle]), list(stretches[middle:])]
+    (stretch,) = stretches
+    if len(stretch.entries) > 1:
+        middle = len(stretch.entries) // 2
+        first = Stretch(stretch.partition, stretch.after, stretch.entries[:middle])
+        return [[first], [Stretch(stretch.partition, first.end, stretch.entries[middle:])]]
+    ((position, entry),) = stretch.entries
+    if isinstance(entry, Poison) and entry.entry is None:
+        raise PartitionStoppedError(stretch.partition, f"entry {position} can't even be put into quarantine: {error}")
+    if isinstance(entry, Poison):  # then without what it says of its wallet: that shows with the wallet's next entry
+        poison = Poison(entry.raw, f"{entry.error}; {error}")
+    else:
+        poison = Poison(msgspec.json.encode(entry), error, entry)
+    return [[Stretch(stretch.partition, stretch.after, ((position, poison),))]]
+
+
+def _tell_of_poison(stretches: Sequence[Stretch]) -> None:
+    for stretch in stretches:
+        for position, entry in stretch.entries:
+            if isinstance(entry, Poison):
+                metrics.QUARANTINED.inc()
+                log.error("journal.quarantined", partition=stretch.partition, position=str(position), error=entry.error)

@@ -1,0 +1,86 @@
+"""Reading journals of one node as durable as a booking needs them: what the ledger books must not vanish from Redis."""
+
+import asyncio
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from livegift.domain.partitions import Position
+from livegift.runtime.bounds import BARRIERS_MAX, BOOK_READ_MAX, BOOK_READ_PER_PARTITION_MIN
+from livegift.store.client import Link, Node
+from livegift.store.outbox import Outbox, Row
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What was read after `cursors` on a link, which then waits for the barrier."""
+
+    link: Link
+    cursors: Mapping[int, Position]
+    found: Mapping[int, list[Row]]
+    barrier: asyncio.Task[None]
+
+
+class DurableReader:
+    """Reads on, while what was read before waits for its barrier, each on a link of its own.
+
+    A barrier takes up to a second, and whatever was read before an fsync began is through with it: waiting for one
+    barrier after the other would make the journal wait for two.
+    """
+
+    def __init__(self, node: Node, outbox: Outbox, barrier: Mapping[str, int] | None) -> None:
+        """`barrier` as for `Outbox.wait_durable`."""
+        self._node = node
+        self._outbox = outbox
+        self._barrier = barrier
+        self._readings: deque[Reading] = deque()
+        # How far each partition was read: what was read and is not booked yet must not be read again.
+        self._ends: dict[int, Position] = {}
+        self._free: list[Link] = []
+
+    async def read_more(self, booked: Mapping[int, Position]) -> None:
+        """Read what comes after the last reading, from `booked` on for partitions that had none or are further.
+
+        Partitions that are not in `booked` are forgotten: should they come back, they are read from there.
+
+        Raises StoreUnavailableError: then begin again with `give_up`.
+        """
+        self._ends = cursors = {p: max(self._ends.get(p, position), position) for p, position in booked.items()}
+        if not cursors or len(self._readings) >= BARRIERS_MAX:
+            return
+        link = self._free.pop() if self._free else await self._node.link().open()
+        try:
+            # So many in all: a backlog is booked in steps that fit into memory and show progress.
+            count = max(BOOK_READ_MAX // len(cursors), BOOK_READ_PER_PARTITION_MIN)
+            found = await self._outbox.read(link, cursors, count)
+        except BaseException:
+            await link.close()
+            raise
+        if not found:
+            self._free.append(link)
+            return
+        waiting = self._outbox.wait_durable(link, next(iter(cursors)), self._barrier)
+        self._ends = {**cursors, **{p: rows[-1].position for p, rows in found.items()}}
+        task = asyncio.create_task(waiting, name=f"barrier {self._node.name}")
+        self._readings.append(Reading(link, cursors, found, task))
+
+    def through(self) -> list[Reading]:
+        """The readings whose barriers are through, in their order. Raises StoreUnavailableError when one has failed."""
+        ready = []
+        while self._readings and self._readings[0].barrier.done():
+            reading = self._readings.popleft()
+            self._free.append(reading.link)
+            reading.barrier.result()
+            ready.append(reading)
+        return ready
+
+    async def give_up(self) -> None:
+        """Forget what was read and close all links."""
+        for reading in self._readings:
+            reading.barrier.cancel()
+        await asyncio.gather(*(reading.barrier for reading in self._readings), return_exceptions=True)
+        for link in [*self._free, *(reading.link for reading in self._readings)]:
+            await link.close()
+        self._readings.clear()
+        self._free.clear()
+        self._ends = {}

@@ -1,0 +1,424 @@
+"""The relay: reads the journals of its partitions and publishes what concerns a room to that room.
+
+Publishing twice is harmless (the rooms' watermarks), so the relay keeps nothing but a cursor for each partition: the
+last entry up to which everything is published everywhere.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Coroutine, Iterable, Mapping, Sequence
+from random import random
+from typing import Any
+
+import structlog
+import uvloop
+
+from livegift.contract import wire
+from livegift.contract.errors import StoreUnavailableError
+from livegift.domain.journal import GiftSent, StreakEnded, WalletChanged
+from livegift.domain.partitions import Position
+from livegift.processes.worker import Worker, connected, run_until_stopped, worker_name
+from livegift.runtime import logs, metrics
+from livegift.runtime.bounds import (
+    ANONYMOUS_TIME_MS,
+    COMBO_SWEEP_MAX,
+    COMBO_SWEEP_S,
+    OUTBOX_BLOCK_MS,
+    OUTBOX_READ_MAX,
+    RELAY_CURSOR_S,
+    RELAY_EVENTS_PER_PUBLISH_MAX,
+    RELAY_PACE_S,
+    RELAY_PUBLISH_DEADLINE_S,
+    RELAY_RETRY_S,
+    RELAY_ROOMS_PER_EXCHANGE_MAX,
+    RELAY_STATES_S,
+    RELAY_UNPUBLISHED_MAX,
+)
+from livegift.runtime.event_ids import EventIds
+from livegift.runtime.settings import Settings
+from livegift.store.client import Node, Store, moved, refused
+from livegift.store.keys import room_root
+from livegift.store.leases import Leases
+from livegift.store.outbox import Life, Outbox, PartitionState, Row
+from livegift.store.rooms import Publication, publish, revoked_gift
+
+log = structlog.get_logger()
+
+
+def publication(partition: int, row: Row, life: Life, ids: EventIds) -> tuple[str, Publication] | None:
+    """The room that an entry concerns and what it gets, or None for an entry that no room sees."""
+    entry = row.entry
+    if isinstance(entry, GiftSent):
+        streak = "" if entry.repeat_end else entry.combo_id
+        return entry.room, Publication(
+            partition,
+            row.position,
+            "gift",
+            coins=entry.coins,
+            diamonds=entry.diamonds,
+            user=entry.user,
+            anonymous=entry.anonymous,
+            user_json=bytes(entry.user_json),
+            combo_id=streak,
+            body=wire.gift_event(ids.at(partition, row.position), ids.of_streak(entry.combo_id), entry),
+            ts_ms=entry.ts_ms,
+            life=life,
+        )
+    if isinstance(entry, StreakEnded):
+        return entry.room, Publication(
+            partition,
+            row.position,
+            "end",
+            coins=0,
+            diamonds=0,
+            user=entry.user,
+            anonymous=entry.anonymous,
+            user_json=bytes(entry.user_json),
+            combo_id=entry.combo_id,
+            body=wire.streak_end_event(ids.at(partition, row.position), ids.of_streak(entry.combo_id), entry),
+            ts_ms=entry.ts_ms,
+            life=life,
+        )
+    if isinstance(entry, WalletChanged) and entry.revokes is not None:
+        gift = entry.revokes
+        return gift.room, Publication(
+            partition,
+            row.position,
+            "revoke",
+            coins=gift.coins,
+            diamonds=gift.diamonds,
+            user=entry.user,
+            anonymous=gift.anonymous,
+            user_json=b"",
+            combo_id=gift.combo_id,
+            body=revoked_gift(ids.of(gift.event_id), ids.of_streak(gift.combo_id), gift.count),
+            ts_ms=wire.shown_ms(entry.ts_ms, anonymous=gift.anonymous),
+            life=life,
+        )
+    return None
+
+
+def in_turn(found: Mapping[int, Sequence[Row]]) -> Iterable[tuple[int, Row]]:
+    """Merge what was read together: each partition's entries in their order, but those of one second mixed randomly.
+
+    Partition after partition, the events around an anonymous gift would reveal its partition.
+    """
+    if len(found) == 1:
+        return ((partition, row) for partition, rows in found.items() for row in rows)
+    turns = [
+        (getattr(row.entry, "ts_ms", 0) // ANONYMOUS_TIME_MS, random(), partition)  # noqa: S311 - hides, opens nothing
+        for partition, rows in found.items()
+        for row in rows
+    ]
+    turns.sort()
+    waiting = {partition: iter(rows) for partition, rows in found.items()}
+    return ((partition, next(waiting[partition])) for _, _, partition in turns)
+
+
+class Publisher:
+    """Publishes to the rooms of one node, in order, one exchange at a time: what comes meanwhile is the next batch.
+
+    A room that is refused waits on its own. Nothing overtakes within a room, because its watermark would then hide
+    what was overtaken.
+    """
+
+    def __init__(self, node: Node, store: Store) -> None:
+        """`store` tells when a room has moved to another node."""
+        self._node = node
+        self._store = store
+        self._queues: dict[str, deque[Publication]] = {}
+        self._blocked_until: dict[str, float] = {}
+        self._work = asyncio.Event()
+
+    def add(self, room: str, item: Publication) -> None:
+        """Queue one publication."""
+        self._queues.setdefault(room, deque()).append(item)
+        self._work.set()
+
+    def waiting(self) -> Iterable[Publication]:
+        """Everything not yet published."""
+        return (item for queue in self._queues.values() for item in queue)
+
+    @property
+    def size(self) -> int:
+        """How many wait."""
+        return sum(map(len, self._queues.values()))
+
+    def drop(self, partition: int) -> None:
+        """Forget what waits of a partition: it may not count any more, and is read again if it does."""
+        for room in list(self._queues):
+            kept = deque(item for item in self._queues[room] if item.partition != partition)
+            if kept:
+                self._queues[room] = kept
+            else:
+                del self._queues[room]
+        if not self._queues:
+            self._work.clear()
+
+    def take_all(self) -> dict[str, deque[Publication]]:
+        """Empty the queues, for another node's publisher."""
+        queues, self._queues = self._queues, {}
+        return queues
+
+    async def run(self, on_moved: "asyncio.Event") -> None:
+        """Publish until cancelled; sets `on_moved` when the cluster's layout has changed."""
+        link = self._node.link()
+        try:
+            while True:
+                await self._work.wait()
+                batch = self._next_batch()
+                if not batch:
+                    await asyncio.sleep(RELAY_RETRY_S)
+                    continue
+                try:
+                    if not link.is_open:
+                        link = await self._node.link().open()
+                    commands = [publish(room, items) for room, items in batch]
+                    replies = await link.exchange(commands, RELAY_PUBLISH_DEADLINE_S)
+                except StoreUnavailableError as error:
+                    log.warning("relay.publish_failed", node=self._node.name, error=str(error))
+                    await asyncio.sleep(RELAY_RETRY_S)
+                    if self._store.is_cluster:
+                        on_moved.set()
+                    continue
+                if moved(replies):
+                    on_moved.set()
+                self._settle(batch, replies)
+        finally:
+            await link.close()
+
+    def _next_batch(self) -> list[tuple[str, list[Publication]]]:
+        now = asyncio.get_running_loop().time()
+        batch = []
+        for room, queue in self._queues.items():
+            if self._blocked_until.get(room, 0.0) <= now:
+                batch.append((room, [queue[i] for i in range(min(len(queue), RELAY_EVENTS_PER_PUBLISH_MAX))]))
+                if len(batch) >= RELAY_ROOMS_PER_EXCHANGE_MAX:
+                    break
+        return batch
+
+    def _settle(self, batch: list[tuple[str, list[Publication]]], replies: list[object]) -> None:
+        for (room, items), reply in zip(batch, replies, strict=True):
+            message = refused(reply)
+            if message is not None:
+                log.warning("relay.room_refused", room=room, error=message)
+                self._blocked_until[room] = asyncio.get_running_loop().time() + RELAY_RETRY_S
+                continue
+            self._blocked_until.pop(room, None)
+            queue = self._queues.get(room)
+            if queue is None:
+                continue  # taken away meanwhile: another publisher does it again, which changes nothing
+            for item in items:
+                if queue and queue[0] is item:  # else it was dropped meanwhile
+                    queue.popleft()
+            if queue:
+                self._queues[room] = self._queues.pop(room)  # to the end of the line
+            else:
+                del self._queues[room]
+            metrics.PUBLISHED.inc(len(items))
+        if not self._queues:
+            self._work.clear()
+
+
+class Relay(Worker):
+    """Follows the journals of the partitions that this process holds."""
+
+    role = "relay"
+
+    def __init__(self, store: Store, outbox: Outbox, leases: Leases) -> None:
+        """All three for the same store."""
+        super().__init__(leases)
+        self._store = store
+        self._outbox = outbox
+        self._read: dict[int, Position] = {}
+        self._durable: dict[int, Position] = {}
+        self._lives: dict[int, Life] = {}  # in which each was read
+        self._streaks_open: set[int] = set()
+        self._publishers: dict[str, Publisher] = {}
+        self._readers: dict[tuple[int, ...], asyncio.Task[None]] = {}
+        self._moved = asyncio.Event()
+        self._ids: EventIds | None = None  # not known before any partition was armed
+
+    def side_tasks(self) -> dict[str, Coroutine[Any, Any, None]]:
+        """What runs beside the leases."""
+        return {
+            "sweep": self._sweep(),
+            "cursors": self._save_cursors(),
+            "layout": self._follow_layout(),
+            "lives": self._follow_lives(),
+        }
+
+    async def on_leases(self, won: set[int], lost: set[int]) -> None:
+        """Follow what was won from its cursor on, let go of what was lost."""
+        for partition in lost:
+            self._read.pop(partition, None)
+            self._durable.pop(partition, None)
+            self._lives.pop(partition, None)
+            self._drop(partition)
+        states = await self._outbox.states(won)
+        if won - set(states):
+            raise StoreUnavailableError(f"no state of partitions {sorted(won - set(states))}")
+        for partition, state in states.items():
+            self._begin(partition, state)
+        self._streaks_open |= won
+        wanted = set(self._outbox.units(self._read))
+        for unit in set(self._readers) - wanted:
+            self._readers.pop(unit).cancel()
+        for unit in wanted - set(self._readers):
+            self._readers[unit] = self.start(f"follow {unit[0]}", self._follow(unit))
+
+    def _begin(self, partition: int, state: PartitionState) -> None:
+        self._read[partition] = self._durable[partition] = state.relayed
+        self._lives[partition] = state.life
+        if self._ids is None and state.event_id_key:
+            self._ids = EventIds(state.event_id_key)
+
+    async def _event_ids(self, partitions: Iterable[int]) -> EventIds:
+        """Return the mapping of event ids. Arming stores its key, and a partition has no entries before it is armed.
+
+        Raises StoreUnavailableError.
+        """
+        if self._ids is None:
+            states = await self._outbox.states(partitions)
+            key = next((state.event_id_key for state in states.values() if state.event_id_key), b"")
+            if not key:
+                raise StoreUnavailableError("no partition tells the key of event ids: is an aggregator up?")
+            self._ids = EventIds(key)
+        return self._ids
+
+    def _drop(self, partition: int) -> None:
+        for publisher in self._publishers.values():
+            publisher.drop(partition)
+
+    async def _follow_lives(self) -> None:
+        """Begin a partition again whose Redis is not the one it was, or whose cursor was set back.
+
+        What was read before may not count any more. (Rooms refuse it anyway: another relay may be asleep.)
+        """
+        while True:
+            await asyncio.sleep(RELAY_STATES_S)
+            states = await self._outbox.states(list(self._read))
+            others = {p: state for p, state in states.items() if p in self._read and self._lives[p] != state.life}
+            for partition, state in others.items():
+                log.debug("relay.cursor_set", partition=partition, at=str(state.relayed), epoch=state.epoch)
+                self._drop(partition)
+                self._begin(partition, state)
+                self._streaks_open.add(partition)
+            if others:
+                log.info("relay.begins_again", count=len(others))
+
+    async def _follow(self, unit: tuple[int, ...]) -> None:
+        """Read new entries of a unit and hand them to the publishers, for ever."""
+        node = self._outbox.node_of(unit[0])
+        link = node.link()
+        count = max(OUTBOX_READ_MAX // len(unit), 64)
+        try:
+            while True:
+                try:
+                    if not link.is_open:
+                        node = self._outbox.node_of(unit[0])
+                        link = await node.link().open()
+                    cursors = {p: self._read[p] for p in unit if p in self._read}
+                    found = await self._outbox.wait(link, cursors, count, OUTBOX_BLOCK_MS)
+                    ids = await self._event_ids(found) if found else None
+                except StoreUnavailableError as error:
+                    log.warning("relay.read_failed", node=node.name, error=str(error))
+                    await link.close()
+                    await self._refresh()
+                    await asyncio.sleep(RELAY_RETRY_S)
+                    continue
+                if ids is not None:
+                    self._hand_out(cursors, found, ids)
+                    while sum(publisher.size for publisher in self._publishers.values()) > RELAY_UNPUBLISHED_MAX:
+                        await asyncio.sleep(RELAY_RETRY_S)
+                    # What comes within this pause is read together.
+                    await asyncio.sleep(RELAY_PACE_S)
+        finally:
+            await link.close()
+
+    def _hand_out(self, cursors: Mapping[int, Position], found: dict[int, list[Row]], ids: EventIds) -> None:
+        # Otherwise it was lost, or begun again while this was read.
+        mine = {p: rows for p, rows in found.items() if self._read.get(p) == cursors[p]}
+        for partition, row in in_turn(mine):
+            if isinstance(row.entry, GiftSent) and not row.entry.repeat_end:
+                self._streaks_open.add(partition)
+            if row.entry is None:
+                log.error("relay.unreadable_entry", partition=partition, position=str(row.position))
+            target = publication(partition, row, self._lives[partition], ids)
+            if target is not None:
+                self._publisher_of(target[0]).add(*target)
+        for partition, rows in mine.items():
+            self._read[partition] = rows[-1].position
+
+    def _publisher_of(self, room: str) -> Publisher:
+        node = self._store.node_of(room_root(room))
+        publisher = self._publishers.get(node.name)
+        if publisher is None:
+            publisher = self._publishers[node.name] = Publisher(node, self._store)
+            self.start(f"publish {node.name}", publisher.run(self._moved))
+        return publisher
+
+    async def _follow_layout(self) -> None:
+        """After a change of the cluster's layout each waiting room goes to the publisher of its new node."""
+        while True:
+            await self._moved.wait()
+            self._moved.clear()
+            await self._refresh()
+            waiting = [publisher.take_all() for publisher in list(self._publishers.values())]
+            for queues in waiting:
+                for room, queue in queues.items():
+                    for item in queue:
+                        self._publisher_of(room).add(room, item)
+            await asyncio.sleep(RELAY_RETRY_S)
+
+    async def _refresh(self) -> None:
+        try:
+            await self._store.refresh()
+        except StoreUnavailableError as error:
+            log.warning("relay.layout_unknown", error=str(error))
+
+    async def _save_cursors(self) -> None:
+        while True:
+            await asyncio.sleep(RELAY_CURSOR_S)
+            await self._save_cursors_once()
+
+    async def _save_cursors_once(self) -> None:
+        """Note for each partition the last entry before the first that is not published everywhere."""
+        done = dict(self._read)
+        count = 0
+        for publisher in self._publishers.values():
+            for item in publisher.waiting():
+                count += 1
+                before = Position(item.position.epoch, item.position.n - 1)
+                if item.partition in done and before < done[item.partition]:
+                    done[item.partition] = before
+        metrics.UNPUBLISHED.set(count)
+        news = {p: position for p, position in done.items() if position > self._durable.get(p, position)}
+        lives = {p: self._lives[p] for p in news}
+        for partition in await self._outbox.advance("relayed", news, lives):
+            if self._lives.get(partition) == lives[partition]:
+                self._durable[partition] = news[partition]
+
+    async def _sweep(self) -> None:
+        """End the streaks whose time is over, where any can be open."""
+        while True:
+            await asyncio.sleep(COMBO_SWEEP_S)
+            still_open = await self._outbox.sweep_streaks(self._streaks_open & set(self._read), COMBO_SWEEP_MAX)
+            self._streaks_open -= {partition for partition, count in still_open.items() if count == 0}
+
+    async def on_stop(self) -> None:
+        """Save how far it came, so that the next one begins there."""
+        await self._save_cursors_once()
+
+
+def run_relay(settings: Settings) -> None:
+    """Relay until SIGTERM or SIGINT."""
+
+    async def main() -> None:
+        async with connected(settings) as store:
+            outbox = Outbox(store, settings.partitions)
+            await run_until_stopped(Relay(store, outbox, Leases(store, outbox.roots, Relay.role, worker_name())))
+
+    logs.configure(settings.log_format, Relay.role, settings.log_level)
+    metrics.serve(settings.metrics_port, settings.metrics_host)
+    uvloop.run(main())

@@ -1,0 +1,206 @@
+"""Identities: JSON Web Tokens (RFC 7519) that the host product signs. The one place that reads their claims."""
+
+import json
+import re
+import time
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Literal
+
+import jwt
+import msgspec
+from msgspec import Meta, Struct
+
+from livegift.contract.errors import ConfigError, RequestError
+from livegift.domain.texts import visible
+from livegift.runtime.bounds import (
+    AVATAR_URL_LENGTH_MAX,
+    ID_PATTERN,
+    NAME_LENGTH_MAX,
+    TOKEN_LENGTH_MAX,
+    TOKEN_TIME_MAX_S,
+    USER_ID_EXPECTED,
+    USER_ID_PATTERN,
+)
+from livegift.runtime.settings import Settings, secrets_of
+
+Role = Literal["viewer", "creator", "moderator", "overlay", "admin"]
+ALGORITHM = "HS256"
+_USER_ID = re.compile(USER_ID_PATTERN)
+_TIMES = ("exp", "nbf", "auth_time")
+# Hosts leave them empty when they don't know.
+_MAY_BE_EMPTY = ("name", "avatar_url", "region")
+
+
+class Identity(Struct, frozen=True):
+    """The claims of a valid token. Times are seconds since the epoch.
+
+    `exp` is when it ends to be accepted, the clock's leeway included; `auth_time` is the last sign-in.
+    """
+
+    sub: str
+    exp: float
+    name: str | None = None
+    avatar_url: str | None = None
+    role: Role = "viewer"
+    rooms: list[Annotated[str, Meta(pattern=ID_PATTERN)]] | None = None
+    age_verified: bool = False
+    age: Annotated[int, Meta(ge=0, le=150)] | None = None
+    region: Annotated[str, Meta(pattern=ID_PATTERN)] | None = None
+    auth_time: float | None = None
+
+    @property
+    def user(self) -> str:
+        """The user's id."""
+        return self.sub
+
+    @property
+    def shown_name(self) -> str:
+        """What others see, without what can't be shown or stored; the id when nothing is left."""
+        return visible(self.name or "", NAME_LENGTH_MAX) or self.sub[:NAME_LENGTH_MAX]
+
+    @property
+    def shown_avatar_url(self) -> str | None:
+        """An https address of sensible length, or None."""
+        url = self.avatar_url
+        return (
+            url if url and url.isascii() and url.startswith("https://") and len(url) <= AVATAR_URL_LENGTH_MAX else None
+        )
+
+    def may_enter(self, room: str) -> bool:
+        """Whether the token is good for `room`."""
+        return self.rooms is None or room in self.rooms
+
+
+class Tokens:
+    """Verifies tokens, and signs them for development."""
+
+    def __init__(
+        self,
+        secret: str,
+        *,
+        former_secrets: Sequence[str] = (),
+        audiences: Sequence[str] = (),
+        issuers: Sequence[str] = (),
+        leeway_s: float = 0.0,
+    ) -> None:
+        """`secret` is the HS256 key shared with the host product; `former_secrets` are valid while it is replaced.
+
+        Without `audiences` or `issuers` the claims `aud` and `iss` are not checked. Raises ConfigError when the
+        secret is empty.
+        """
+        if not secret:
+            raise ConfigError("LIVEGIFT_JWT_SECRET is not set: it is the key that the host product signs tokens with")
+        self._secrets = (secret, *former_secrets)
+        self._audiences = tuple(audiences)
+        self._issuers = tuple(issuers)
+        self._leeway_s = leeway_s
+
+    def verify(self, token: str) -> Identity:
+        """The identity of a valid token. Raises RequestError 'token_expired' or 'unauthenticated', saying why."""
+        if len(token) > TOKEN_LENGTH_MAX:
+            raise RequestError("unauthenticated", f"expected a token of at most {TOKEN_LENGTH_MAX} characters")
+        claims = _claims(self._signed_payload(token))
+        now_s = time.time()
+        times = {name: _time(claims, name) for name in _TIMES}
+        exp_s, nbf_s = times["exp"], times["nbf"]
+        if exp_s is None:
+            raise _refused("exp: expected a time at which the token ends, in seconds since the epoch, got none")
+        if now_s >= exp_s + self._leeway_s:
+            raise RequestError("token_expired")
+        if nbf_s is not None and now_s < nbf_s - self._leeway_s:
+            raise _refused("nbf: the token is not valid yet: do the clocks agree?")
+        _check_member(claims, "aud", self._audiences, "LIVEGIFT_JWT_AUDIENCE")
+        _check_member(claims, "iss", self._issuers, "LIVEGIFT_JWT_ISSUER")
+        return _identity({**claims, **times, "exp": exp_s + self._leeway_s})
+
+    def _signed_payload(self, token: str) -> bytes:
+        """The payload, whose signature is good. Raises RequestError('unauthenticated')."""
+        for secret in self._secrets:
+            try:
+                payload = jwt.PyJWS().decode(token, secret, algorithms=[ALGORITHM])
+            except jwt.InvalidSignatureError:
+                continue
+            # The header is anybody's: PyJWT's own errors, and what its libraries say to bytes that are no JSON.
+            except (jwt.PyJWTError, ValueError, TypeError, AttributeError, RecursionError) as error:
+                raise _refused(f"The token is not valid: {error}.") from None
+            return bytes(payload)
+        raise _refused("The token is not valid: Signature verification failed.")
+
+    def sign(self, user: str, role: str = "viewer", *, ttl_s: int = 3600, **claims: object) -> str:
+        """Return a token for `user` that `verify` accepts; further claims are added as they are, None is left out."""
+        given = {name: value for name, value in claims.items() if value is not None}
+        terms = {"aud": self._audiences[:1], "iss": self._issuers[:1]}
+        ours = {name: values[0] for name, values in terms.items() if values}
+        payload = {"sub": user, "role": role, "exp": int(time.time()) + ttl_s, **ours, **given}
+        return jwt.encode(payload, self._secrets[0], algorithm=ALGORITHM)
+
+
+def tokens_of(settings: Settings) -> Tokens:
+    """The tokens that these settings describe. Raises ConfigError."""
+    return Tokens(
+        settings.jwt_secret,
+        former_secrets=secrets_of(settings.jwt_former_secrets),
+        audiences=secrets_of(settings.jwt_audience),
+        issuers=secrets_of(settings.jwt_issuer),
+        leeway_s=settings.jwt_leeway_s,
+    )
+
+
+def _refused(detail: str) -> RequestError:
+    # What a claim says may be quoted in it, and may be no text that can be sent.
+    return RequestError("unauthenticated", detail.encode("ascii", "backslashreplace").decode())
+
+
+def _claims(payload: bytes) -> dict[str, object]:
+    """The claims as in the JSON, without those that are null."""
+    try:
+        claims = json.loads(payload.decode())
+    except (ValueError, RecursionError):
+        raise _refused("The token is not valid: expected its claims as a JSON object in UTF-8.") from None
+    if not isinstance(claims, dict):
+        raise _refused("The token is not valid: expected its claims as a JSON object.")
+    return {name: value for name, value in claims.items() if value is not None}
+
+
+def _time(claims: Mapping[str, object], name: str) -> float | None:
+    value = claims.get(name)
+    if value is None:
+        return None
+    # Compared before it is converted: JSON allows integers of any size. NaN is not in the range either.
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= TOKEN_TIME_MAX_S:
+        raise _refused(f"{name}: expected seconds since the epoch, at most {TOKEN_TIME_MAX_S}")
+    return float(value)
+
+
+def _check_member(claims: Mapping[str, object], name: str, taken: Sequence[str], setting: str) -> None:
+    """Refuse a token that is for somebody else; `aud` may be a list."""
+    if not taken:
+        return
+    value = claims.get(name)
+    values = value if isinstance(value, list) and name == "aud" else [value]
+    if not any(isinstance(one, str) and one in taken for one in values):
+        raise _refused(f"{name}: expected one of {setting}")
+
+
+def _identity(claims: Mapping[str, object]) -> Identity:
+    sub = claims.get("sub")
+    if not isinstance(sub, str) or not _USER_ID.match(sub):
+        raise _refused(f"sub: expected {USER_ID_EXPECTED}")
+    fields = Identity.__struct_fields__
+    given = {name: claims[name] for name in fields if name in claims}
+    for name in _MAY_BE_EMPTY:
+        if given.get(name) == "":
+            del given[name]
+    try:
+        identity = msgspec.convert(given, Identity)
+    except UnicodeError:  # half a character where one of few words is expected
+        raise _refused("The token is not valid: a claim is no text.") from None
+    except msgspec.ValidationError as error:
+        what, _, where = str(error).partition(" - at `$.")
+        raise _refused(
+            f"{where.strip('`')}: {what}" if where else f"A claim of the token is not valid: {what}"
+        ) from None
+    if identity.role == "overlay" and (identity.rooms is None or len(identity.rooms) != 1):
+        # It is part of addresses, which streams show.
+        raise _refused("rooms: expected exactly one room in an overlay's token")
+    return identity

@@ -1,0 +1,49 @@
+"""Listening sockets."""
+
+import ipaddress
+import socket
+
+from livegift.contract.errors import ConfigError
+from livegift.runtime.bounds import IPV6_PREFIX_BITS
+
+LISTEN_BACKLOG = 2048
+SEND_BUFFER_BYTES = 128 * 1024  # the kernel takes twice that, for its own bookkeeping too
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a name or an address is always this machine itself."""
+    name = host.lower().strip("[]").rstrip(".")
+    if name == "localhost" or name.endswith(".localhost"):  # RFC 6761, 6.3
+        return True
+    try:
+        return ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False
+
+
+def customer_of(address: str) -> str:
+    """What counts as one address: an IPv4 address, or the IPv6 network whose addresses all belong to one customer."""
+    if ":" not in address:
+        return address
+    try:
+        parsed = ipaddress.IPv6Address(address.partition("%")[0])
+    except ValueError:
+        return address
+    if parsed.ipv4_mapped is not None:
+        return str(parsed.ipv4_mapped)
+    return str(ipaddress.IPv6Network((parsed, IPV6_PREFIX_BITS), strict=False))
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening TCP socket that processes can share. Raises ConfigError when there can be none."""
+    try:
+        sock = socket.create_server((host, port), backlog=LISTEN_BACKLOG)
+    except OSError as error:
+        raise ConfigError(
+            f"port {port} on {host} can't be used ({error.strerror or error}): stop what uses it, or choose another "
+            "with LIVEGIFT_HOST and LIVEGIFT_PORT, for `livegift dev` with --host and --port (0 takes a free one)"
+        ) from None
+    # Its connections inherit this. Left alone the kernel lets one that nobody reads from grow to several MB.
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
+    sock.set_inheritable(True)
+    return sock
