@@ -1,0 +1,30 @@
+"""The composition root: the one list of features. Removing a line and its package removes the feature."""
+
+from livegift.features.catalogue import feature as catalogue
+from livegift.features.corrections import feature as corrections
+from livegift.features.demo import feature as demo
+from livegift.features.earnings import feature as earnings
+from livegift.features.grants import feature as grants
+from livegift.features.orders import feature as orders
+from livegift.features.payouts import feature as payouts
+from livegift.features.receipts import feature as receipts
+from livegift.features.rooms import feature as rooms
+from livegift.features.slots import Feature
+from livegift.features.spending_limits import feature as spending_limits
+from livegift.features.sponsors import feature as sponsors
+from livegift.features.wallets import feature as wallets
+
+FEATURES: tuple[Feature, ...] = (
+    catalogue.FEATURE,
+    rooms.FEATURE,
+    grants.FEATURE,
+    spending_limits.FEATURE,
+    wallets.FEATURE,
+    receipts.FEATURE,
+    orders.FEATURE,
+    earnings.FEATURE,
+    payouts.FEATURE,
+    corrections.FEATURE,
+    sponsors.FEATURE,
+    demo.FEATURE,
+)

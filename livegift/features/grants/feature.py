@@ -1,0 +1,5 @@
+"""What this feature offers to the rest."""
+
+from livegift.features.slots import Feature
+
+FEATURE = Feature("grants")
