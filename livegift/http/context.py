@@ -27,7 +27,7 @@ from livegift.store.client import Store
 from livegift.store.outbox import Outbox
 
 T = TypeVar("T")
-IDENTITY = "livegift.identity"  # where a request's scope has it
+IDENTITY = "livegift.runtime.identity"  # where a request's scope has it
 _UNDONE_PLACE = re.compile(r"\bundo:(\d{1,4}-\d{1,9}-\d{1,14})$", re.ASCII)
 
 
