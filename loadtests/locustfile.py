@@ -30,7 +30,7 @@ from locust.env import Environment
 from locust.exception import StopUser
 
 from livegift.runtime.identity import Tokens
-from loadtests.naming import room_name, user_name
+from loadtests.harness.naming import room_name, user_name
 
 CONNECT_TIMEOUT_S = 15.0
 TOKEN_TTL_S = 24 * 3600

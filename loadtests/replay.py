@@ -29,8 +29,8 @@ from livegift.domain.catalogue import GiftKind
 from livegift.http.bodies import parse_catalogue
 from livegift.ledger.catalogue import put_gifts, read_gifts
 from livegift.operations.audit import audit
-from loadtests.processes import LoadTestError, exit_on_sigterm
-from loadtests.stack import Stack
+from loadtests.harness.processes import LoadTestError, exit_on_sigterm
+from loadtests.harness.stack import Stack
 
 PAUSE_MAX_S = 2.0  # however long nothing happened
 SETTLE_S = 60.0

@@ -22,8 +22,8 @@ from signal import SIGTERM
 from typing import Any
 
 from livegift.runtime.settings import read_env_file
-from loadtests.naming import creator_name, room_name, user_name
-from loadtests.processes import ROOT, LoadTestError, exit_on_sigterm, running, start, tail
+from loadtests.harness.naming import creator_name, room_name, user_name
+from loadtests.harness.processes import ROOT, LoadTestError, exit_on_sigterm, running, start, tail
 
 READY_TIMEOUT_S = 90.0
 COMMAND_TIMEOUT_S = 120.0

@@ -16,7 +16,7 @@ import uvloop
 
 from livegift.runtime.identity import Tokens
 from loadtests.clients.websocket import WebSocketClient, client_frame, connect, gather_some
-from loadtests.measure import cpu_s
+from loadtests.harness.measure import cpu_s
 
 DRAIN_TIMEOUT_S = 10.0
 HELLO_TIMEOUT_S = 10.0

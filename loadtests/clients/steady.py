@@ -17,7 +17,7 @@ import uvloop
 
 from livegift.runtime.identity import Tokens
 from loadtests.clients.websocket import ProtocolError, WebSocketClient, connect
-from loadtests.measure import percentiles
+from loadtests.harness.measure import percentiles
 
 TICK_S = 0.005
 RETRY_S = 0.2

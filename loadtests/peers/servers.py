@@ -5,14 +5,15 @@ import subprocess
 from collections.abc import Callable, Iterable
 from contextlib import closing
 from dataclasses import dataclass
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from loadtests.clients.publisher import CHANNEL, SOCKETIO_ROOM
-from loadtests.processes import ROOT, LoadTestError
-from loadtests.recorder import build
-from loadtests.stack import Stack
+from loadtests.harness.processes import LoadTestError
+from loadtests.harness.recorder import build
+from loadtests.harness.stack import Stack
 
-NODE = ROOT / "loadtests" / "peers" / "node"
+NODE = Path(__file__).with_name("node")
 INSTALL_TIMEOUT_S = 300.0
 
 

@@ -1,0 +1,1 @@
+"""Benchmarks: what the machine's cores buy. `python -m loadtests.bench MODE`."""

@@ -1,0 +1,51 @@
+"""A quiet room on the loopback: from the moment a gift was meant to be sent until each of the others has it.
+
+All processes run and none is pinned, as on a small production machine.
+"""
+
+from typing import Any
+
+from loadtests.harness.measure import percentiles
+from loadtests.harness.processes import LoadTestError
+from loadtests.harness.results import Result, Row
+from loadtests.harness.stack import Stack
+
+VIEWERS = 10
+GIFTS_PER_S = 5.0
+WARM_UP = 5
+COINS = 10**6
+ROOM = "quiet"
+SENDER = "quiet-sender"
+CLIENT_GRACE_S = 60.0
+LATE_MS_MAX = 2.0
+
+
+def quiet_room(gifts: int) -> Result:
+    """Send `gifts` at GIFTS_PER_S. Raises LoadTestError when one was refused or not seen."""
+    with Stack() as stack:
+        for name in ("web", "relay", "aggregator"):
+            stack.start(name)
+        stack.wait_ready()
+        stack.open_room(ROOM, "quiet-creator")
+        stack.grant({SENDER: COINS})
+        argv = ["-m", "loadtests.clients.room", "--address", stack.address, "--room", ROOM, "--run", "quiet"]
+        argv += ["--sender", SENDER, "--viewers", str(VIEWERS), "--gifts", str(gifts)]
+        argv += ["--gifts-per-s", str(GIFTS_PER_S), "--warm-up", str(WARM_UP)]
+        found: dict[str, Any] = stack.run_client(argv, None, (gifts + WARM_UP) / GIFTS_PER_S + CLIENT_GRACE_S)
+    if found["missing"] or found["rejected"]:
+        raise LoadTestError(f"{found['missing']} gifts were not seen by somebody; refused: {found['rejected']}")
+    seen, result, late = (percentiles(found[name]) for name in ("seen_ms", "result_ms", "late_ms"))
+    doubts = []
+    if late["p99"] > LATE_MS_MAX:
+        doubts.append(
+            f"the client itself was late with sending (p50 {late['p50']} ms, p99 {late['p99']} ms), "
+            "which is part of every figure: the machine was busy"
+        )
+    rows = [
+        Row("seen by others, p50", seen["p50"], "ms", "<= 10"),
+        Row("seen by others, p99", seen["p99"], "ms", "<= 30", note=f"{len(found['seen_ms'])} samples"),
+        Row("the sender's own result, p50", result["p50"], "ms"),
+        Row("the sender's own result, p99", result["p99"], "ms", note=f"{len(found['result_ms'])} samples"),
+    ]
+    setup: dict[str, object] = {"viewers": VIEWERS, "gifts_per_s": GIFTS_PER_S, "gifts": gifts, "network": "loopback"}
+    return Result(rows, setup, [{"seen_ms": seen, "result_ms": result, "late_ms": late}], doubts)

@@ -1,0 +1,1 @@
+"""Drills: failures under load. `python -m loadtests.drills NAME`."""

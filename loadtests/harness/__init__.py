@@ -1,0 +1,1 @@
+"""What several benchmarks or drills use: private systems, processes, recordings, figures and their report."""
