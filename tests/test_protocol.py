@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from livegift.hub.framing import frame_end
 from livegift.hub.message import Message, text_frame
 from livegift.hub.rates import TokenBucket
-from livegift.hub.wheel import Wheel
+from livegift.hub.timer_wheel import TimerWheel
 from livegift.runtime.bounds import COMPRESS_BYTES_MIN
 from tests.conftest import BOTH_WAYS
 from tests.hostile import unharmed
@@ -65,27 +65,27 @@ def test_all_forms_of_a_message_say_the_same(payload: bytes) -> None:
         assert zlib.decompressobj(wbits=-15).decompress(body + b"\x00\x00\xff\xff") == payload
 
 
-def test_the_wheel_runs_what_is_due_once_and_in_time() -> None:
-    wheel = Wheel(0.25)
-    now = wheel._turned
+def test_the_timer_wheel_runs_what_is_due_once_and_in_time() -> None:
+    timer_wheel = TimerWheel(0.25)
+    now = timer_wheel._turned
     done: list[str] = []
-    wheel.after(0, lambda: done.append("soon"))
-    wheel.after(100, lambda: done.append("later"))
-    cancelled = wheel.after(0, lambda: done.append("cancelled"))
+    timer_wheel.after(0, lambda: done.append("soon"))
+    timer_wheel.after(100, lambda: done.append("later"))
+    cancelled = timer_wheel.after(0, lambda: done.append("cancelled"))
     cancelled.cancel()
 
     def broken() -> None:
         raise ValueError("a mistake of one")
 
-    wheel.after(1, broken)
-    wheel.after(1, lambda: done.append("after the mistake"))
-    wheel.turn(now + 1)
-    wheel.turn(now + 2)
+    timer_wheel.after(1, broken)
+    timer_wheel.after(1, lambda: done.append("after the mistake"))
+    timer_wheel.turn(now + 1)
+    timer_wheel.turn(now + 2)
     assert done == ["soon"]
-    wheel.turn(now + 50)  # the process was stopped for a while
+    timer_wheel.turn(now + 50)  # the process was stopped for a while
     assert done == ["soon", "after the mistake"]
-    wheel.turn(now + 500)
-    wheel.turn(now + 500)
+    timer_wheel.turn(now + 500)
+    timer_wheel.turn(now + 500)
     assert done == ["soon", "after the mistake", "later"]
 
 

@@ -15,7 +15,7 @@ import structlog
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
-from livegift.hub.wheel import Deadline, Wheel
+from livegift.hub.timer_wheel import Deadline, TimerWheel
 from livegift.runtime import metrics, refusals
 from livegift.runtime.bounds import (
     CLOSE_LINGER_S,
@@ -52,9 +52,9 @@ def connections_max(wanted: int, sockets: int) -> int:
 
 
 class GuardedHttp(H11Protocol):
-    """One connection until it ends or becomes a WebSocket. A subclass made by `http_class` knows its process' wheel."""
+    """One connection until it ends or becomes a WebSocket. A subclass made by `http_class` has the timer wheel of its process."""
 
-    wheel: ClassVar[Wheel]
+    timer_wheel: ClassVar[TimerWheel]
     sockets_max: ClassVar[int]
     waiting: ClassVar["dict[GuardedHttp, None]"]  # without a request, those that wait longest first
 
@@ -130,7 +130,7 @@ class GuardedHttp(H11Protocol):
         if self._deadline is not None:
             self._deadline.cancel()
         self._awaited = what
-        self._deadline = None if otherwise is None else self.wheel.after(within_s, otherwise)
+        self._deadline = None if otherwise is None else self.timer_wheel.after(within_s, otherwise)
 
     def _next_turn(self) -> None:
         if self.transport.is_closing() or not self._rest:
@@ -203,6 +203,6 @@ class GuardedHttp(H11Protocol):
         self.expect("end", CLOSE_LINGER_S, self.transport.abort)
 
 
-def http_class(wheel: Wheel, most: int) -> type[asyncio.Protocol]:
+def http_class(timer_wheel: TimerWheel, most: int) -> type[asyncio.Protocol]:
     """Return the class for uvicorn's `http`, limited to so many sockets, WebSockets included."""
-    return type("HttpProtocol", (GuardedHttp,), {"wheel": wheel, "sockets_max": most, "waiting": {}})
+    return type("HttpProtocol", (GuardedHttp,), {"timer_wheel": timer_wheel, "sockets_max": most, "waiting": {}})

@@ -17,7 +17,7 @@ from livegift.hub.outlet import TOO_SLOW, Outlet
 from livegift.hub.rates import TokenBucket, spread
 from livegift.hub.sender import Sender
 from livegift.hub.services import Services
-from livegift.hub.wheel import Deadline
+from livegift.hub.timer_wheel import Deadline
 from livegift.runtime import access, metrics
 from livegift.runtime.bounds import (
     GIFT_COUNT_MAX,
@@ -31,8 +31,8 @@ from livegift.runtime.bounds import (
     REFUSED_IN_A_ROW_MAX,
     ROOMS_PER_CONNECTION_MAX,
     SLOW_VIEWER_S,
+    TIMER_WHEEL_TICK_S,
     TOKEN_RENEW_TIMEOUT_S,
-    WHEEL_TICK_S,
 )
 from livegift.runtime.identity import Identity
 
@@ -68,7 +68,7 @@ class Connection(Giving):
         """A frame was not written because this connection does not keep up."""
         if self._slow is None:
             metrics.LAGGING.inc()
-            self._slow = self._services.wheel.after(SLOW_VIEWER_S, self._too_slow)
+            self._slow = self._services.timer_wheel.after(SLOW_VIEWER_S, self._too_slow)
 
     def on_writable(self) -> None:
         """It keeps up again: it gets what it has missed."""
@@ -85,7 +85,7 @@ class Connection(Giving):
     def _set_deadline(self, after_s: float, action: Callable[[], None]) -> None:
         if self._deadline is not None:
             self._deadline.cancel()
-        self._deadline = self._services.wheel.after(after_s, action)
+        self._deadline = self._services.timer_wheel.after(after_s, action)
 
     def _no_hello(self) -> None:
         self._outlet.close(Close.UNAUTHENTICATED, f"no hello within {HELLO_TIMEOUT_S:g} s")
@@ -323,12 +323,12 @@ class Connection(Giving):
         """Tell when to come back, to another process, and close then; until then everything goes on."""
         after_s = spread(window_s)
         self.write(wire.frame("bye", reason="restarting", reconnect_in_ms=int(after_s * 1000)))
-        self._services.wheel.after(after_s, self._close_for_restart)
+        self._services.timer_wheel.after(after_s, self._close_for_restart)
 
     def _close_for_restart(self) -> None:
         if self._in_flight:
             # What is in flight has an answer within its own deadline.
-            self._services.wheel.after(WHEEL_TICK_S, self._close_for_restart)
+            self._services.timer_wheel.after(TIMER_WHEEL_TICK_S, self._close_for_restart)
         else:
             self._outlet.close(Close.RESTARTING, "this process is restarting")
 

@@ -16,15 +16,15 @@ from livegift.hub.rooms import RoomFeeds
 from livegift.hub.services import Services
 from livegift.hub.sessions import Sessions
 from livegift.hub.subscriber import Subscriber
-from livegift.hub.wheel import Wheel
+from livegift.hub.timer_wheel import TimerWheel
 from livegift.ledger.engine import Database
 from livegift.runtime.bounds import (
     GIFT_DEADLINE_S,
     ROOM_HEADS_POLL_S,
     ROOM_LINGER_S,
     ROOM_PULSE_S,
+    TIMER_WHEEL_TICK_S,
     USER_RATE_FACTOR,
-    WHEEL_TICK_S,
 )
 from livegift.runtime.event_ids import EventIds
 from livegift.runtime.identity import Tokens
@@ -40,9 +40,15 @@ class Hub:
     """Made once per process, before it serves."""
 
     def __init__(
-        self, settings: Settings, store: Store, database: Database, tokens: Tokens, wheel: Wheel, event_ids: EventIds
+        self,
+        settings: Settings,
+        store: Store,
+        database: Database,
+        tokens: Tokens,
+        timer_wheel: TimerWheel,
+        event_ids: EventIds,
     ) -> None:
-        """All connected; the hub turns the wheel."""
+        """All connected; the hub turns the timer wheel."""
         self.wallets = Wallets(store, settings.partitions, settings.ref_ttl_s)
         self.rooms = Rooms(store)
         self.directory = Directory(database)
@@ -65,7 +71,7 @@ class Hub:
             gifting=self._gifting,
             feeds=self._feeds,
             sessions=Sessions(self._subscriber, self.wallets, USER_RATE_FACTOR * settings.commands_per_s_max),
-            wheel=wheel,
+            timer_wheel=timer_wheel,
             admission=Admission(
                 connections_max=settings.connections_max,
                 per_address_max=settings.connections_per_address_max,
@@ -74,7 +80,7 @@ class Hub:
             ),
             connections=set(),
         )
-        self._wheel = wheel
+        self._timer_wheel = timer_wheel
         self._tasks: list[asyncio.Task[None]] = []
 
     def _restored(self, channel: str) -> None:
@@ -85,7 +91,7 @@ class Hub:
         """Load the catalogue and begin to look after the rooms."""
         await self.directory.start()
         self._tasks = [
-            asyncio.create_task(self._wheel.run(), name="wheel"),
+            asyncio.create_task(self._timer_wheel.run(), name="timer wheel"),
             asyncio.create_task(self._every(ROOM_HEADS_POLL_S, "heads"), name="heads"),
             asyncio.create_task(self._every(ROOM_PULSE_S, "pulse"), name="pulse"),
         ]
@@ -117,7 +123,7 @@ class Hub:
             connection.drain(window_s)
         deadline = asyncio.get_running_loop().time() + window_s + GIFT_DEADLINE_S
         while connections and asyncio.get_running_loop().time() < deadline:
-            await asyncio.sleep(WHEEL_TICK_S)
+            await asyncio.sleep(TIMER_WHEEL_TICK_S)
 
     async def aclose(self) -> None:
         """Stop. Gifts that wait are answered first."""

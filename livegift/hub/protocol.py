@@ -19,7 +19,7 @@ from livegift.hub.intake import COMMANDS, EARLY, FULL, Intake, Listener
 from livegift.hub.mailbox import Mailbox, NoFlowControl
 from livegift.hub.message import Message, text_frame
 from livegift.hub.tap import Tap, nowhere
-from livegift.hub.wheel import Deadline, Wheel
+from livegift.hub.timer_wheel import Deadline, TimerWheel
 from livegift.runtime import metrics
 from livegift.runtime.bounds import (
     CLOSE_LINGER_S,
@@ -35,9 +35,9 @@ _WINDOW_BITS = 15  # what shared messages are compressed with, see `Message.defl
 
 
 class DirectProtocol(Intake):
-    """One connection. A subclass made by `protocol_class` knows its process' wheel."""
+    """One connection. A subclass made by `protocol_class` has the timer wheel of its process."""
 
-    wheel: ClassVar[Wheel]
+    timer_wheel: ClassVar[TimerWheel]
     deflate: ClassVar[bool] = True
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -164,7 +164,7 @@ class DirectProtocol(Intake):
             self.scope["extensions"][EXTENSION] = cast(
                 "dict[object, object]", self
             )  # not data: ASGI lets a server do so
-            self._deadline = self.wheel.after(HANDSHAKE_TIMEOUT_S, self._no_accept)
+            self._deadline = self.timer_wheel.after(HANDSHAKE_TIMEOUT_S, self._no_accept)
 
     async def send(self, message: ASGISendEvent) -> None:
         """As uvicorn does, which takes a refused handshake for a forgotten one and logs an error for each."""
@@ -178,12 +178,12 @@ class DirectProtocol(Intake):
             self.transport.abort()
 
     def start_keepalive(self) -> None:
-        """On the wheel instead of two timers for each connection."""
+        """On the timer wheel instead of two timers for each connection."""
         if self._deadline is not None:
             self._deadline.cancel()
         # Only the application's task uses these from now on, and that has what it needs.
         del self.request, self.response
-        self._deadline = self.wheel.after(PING_PERIOD_S, self._ping)
+        self._deadline = self.timer_wheel.after(PING_PERIOD_S, self._ping)
 
     def stop_keepalive(self) -> None:
         """No more pings."""
@@ -207,7 +207,7 @@ class DirectProtocol(Intake):
         if not self.is_full:
             self.tap.send(_EMPTY_PING)
             self._awaits_pong = True
-        self._deadline = self.wheel.after(PING_PERIOD_S, self._ping)
+        self._deadline = self.timer_wheel.after(PING_PERIOD_S, self._ping)
 
     def _parse(self, data: bytes) -> None:
         """Let uvicorn and `websockets` see to it, whose answers go through the transport."""
@@ -274,7 +274,7 @@ _DEFLATE = [
 ]
 
 
-def protocol_class(wheel: Wheel, commands_per_s_max: int, *, deflate: bool = True) -> type[asyncio.Protocol]:
+def protocol_class(timer_wheel: TimerWheel, commands_per_s_max: int, *, deflate: bool = True) -> type[asyncio.Protocol]:
     """The class for uvicorn's `ws`, with what all connections of this process share."""
-    shared = {"wheel": wheel, "commands_per_s_max": commands_per_s_max, "deflate": deflate}
+    shared = {"timer_wheel": timer_wheel, "commands_per_s_max": commands_per_s_max, "deflate": deflate}
     return type("HubProtocol", (DirectProtocol,), shared)

@@ -8,7 +8,7 @@ from livegift.hub.gifting import Gifting
 from livegift.hub.rates import Admission
 from livegift.hub.rooms import RoomFeeds
 from livegift.hub.sessions import Sessions
-from livegift.hub.wheel import Wheel
+from livegift.hub.timer_wheel import TimerWheel
 from livegift.runtime.event_ids import EventIds
 from livegift.runtime.identity import Tokens
 from livegift.runtime.settings import Settings
@@ -34,6 +34,6 @@ class Services:
     gifting: Gifting
     feeds: RoomFeeds
     sessions: Sessions
-    wheel: Wheel
+    timer_wheel: TimerWheel
     admission: Admission
     connections: set[Drainable]

@@ -32,11 +32,11 @@ from livegift.http.guard import guarded
 from livegift.http.problems import HANDLERS
 from livegift.http.rates import RequestRates
 from livegift.hub.hub import Hub
-from livegift.hub.wheel import Wheel
+from livegift.hub.timer_wheel import TimerWheel
 from livegift.ledger import schema
 from livegift.ledger.engine import Database
 from livegift.runtime.access import Rate
-from livegift.runtime.bounds import WHEEL_TICK_S
+from livegift.runtime.bounds import TIMER_WHEEL_TICK_S
 from livegift.runtime.event_ids import EventIds
 from livegift.runtime.identity import tokens_of
 from livegift.runtime.settings import Settings
@@ -74,11 +74,11 @@ class _Application(Starlette):
 
 
 def create_app(
-    settings: Settings, *, with_demo: bool = False, wheel: Wheel | None = None, is_private: bool = False
+    settings: Settings, *, with_demo: bool = False, timer_wheel: TimerWheel | None = None, is_private: bool = False
 ) -> Starlette:
     """The ASGI application. It connects to the stores when it starts and refuses to start on another version.
 
-    `wheel` is shared with the server's own protocol class, where there is one. With `is_private` only requests that
+    `timer_wheel` is shared with the server's protocol class, where there is one. With `is_private` only requests that
     this machine makes to itself are answered.
     """
 
@@ -91,7 +91,7 @@ def create_app(
             await schema.check(database, settings.partitions)
             tokens = tokens_of(settings)
             event_ids = EventIds(await schema.read_event_id_key(database))
-            hub = Hub(settings, store, database, tokens, wheel or Wheel(WHEEL_TICK_S), event_ids)
+            hub = Hub(settings, store, database, tokens, timer_wheel or TimerWheel(TIMER_WHEEL_TICK_S), event_ids)
             await hub.start()
             outbox = Outbox(store, settings.partitions)
             app.state.context = Context(

@@ -10,10 +10,10 @@ from livegift.domain.regions import require_time_zones
 from livegift.http.sockets import connections_max, http_class, sockets_max
 from livegift.hub.hub import Hub
 from livegift.hub.protocol import protocol_class
-from livegift.hub.wheel import Wheel
+from livegift.hub.timer_wheel import TimerWheel
 from livegift.processes.app import create_app
 from livegift.runtime import logs, metrics
-from livegift.runtime.bounds import DRAIN_TIMEOUT_S, HTTP_KEEP_ALIVE_S, PING_PERIOD_S, WHEEL_TICK_S
+from livegift.runtime.bounds import DRAIN_TIMEOUT_S, HTTP_KEEP_ALIVE_S, PING_PERIOD_S, TIMER_WHEEL_TICK_S
 from livegift.runtime.garbage import keep_what_is_loaded
 from livegift.runtime.net import LISTEN_BACKLOG, is_loopback
 from livegift.runtime.settings import Settings
@@ -45,17 +45,20 @@ def run_web(settings: Settings, sock: socket.socket, *, with_demo: bool = False)
     logs.configure(settings.log_format, "web", settings.log_level)
     require_time_zones()
     metrics.serve(settings.metrics_port, settings.metrics_host)
-    wheel = Wheel(WHEEL_TICK_S)
+    timer_wheel = TimerWheel(TIMER_WHEEL_TICK_S)
     sockets = sockets_max()
     settings = msgspec.structs.replace(settings, connections_max=connections_max(settings.connections_max, sockets))
     config = uvicorn.Config(
         create_app(
-            settings, with_demo=with_demo, wheel=wheel, is_private=with_demo and is_loopback(sock.getsockname()[0])
+            settings,
+            with_demo=with_demo,
+            timer_wheel=timer_wheel,
+            is_private=with_demo and is_loopback(sock.getsockname()[0]),
         ),
         loop="uvloop",
-        http=http_class(wheel, sockets),
+        http=http_class(timer_wheel, sockets),
         timeout_keep_alive=int(HTTP_KEEP_ALIVE_S),
-        ws=protocol_class(wheel, settings.commands_per_s_max) if settings.fast_path else "websockets-sansio",
+        ws=protocol_class(timer_wheel, settings.commands_per_s_max) if settings.fast_path else "websockets-sansio",
         ws_max_size=settings.frame_bytes_max,
         # uvicorn's own costs 40 KB and a compression for each viewer; the protocol class has its own way.
         ws_per_message_deflate=False,

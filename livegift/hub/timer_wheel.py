@@ -1,4 +1,4 @@
-"""Deadlines of many connections for the price of one timer: a coarse wheel that everybody shares."""
+"""Deadlines of many connections for the price of one timer: a coarse timer wheel (Varghese and Lauck, 1987), shared by all."""
 
 import asyncio
 import time
@@ -17,7 +17,7 @@ class Deadline:
     __slots__ = ("_action",)
 
     def __init__(self, action: Action) -> None:
-        """Made by `Wheel.after`."""
+        """Made by `TimerWheel.after`."""
         self._action: Action | None = action
 
     def cancel(self) -> None:
@@ -31,7 +31,7 @@ class Deadline:
             action()
 
 
-class Wheel:
+class TimerWheel:
     """Runs deadlines between their time and one tick later. A deadline costs an object and a place in a list."""
 
     def __init__(self, tick_s: float) -> None:
@@ -63,4 +63,4 @@ class Wheel:
                 try:
                     deadline.run()
                 except Exception:  # one connection's mistake must not stop everybody's time
-                    log.exception("wheel.action_failed")
+                    log.exception("timer_wheel.action_failed")
