@@ -52,7 +52,7 @@ def connections_max(wanted: int, sockets: int) -> int:
 
 
 class GuardedHttp(H11Protocol):
-    """One connection until it ends or becomes a WebSocket. A subclass made by `http_class` has the timer wheel of its process."""
+    """One connection until it ends or becomes a WebSocket. `http_class` makes subclasses that share a timer wheel."""
 
     timer_wheel: ClassVar[TimerWheel]
     sockets_max: ClassVar[int]

@@ -13,7 +13,7 @@ from livegift.contract.errors import Close, RequestError, StoreUnavailableError
 from livegift.hub.feed import RoomFeed
 from livegift.hub.giving import Giving
 from livegift.hub.inbox import Work
-from livegift.hub.outlet import TOO_SLOW, Outlet
+from livegift.hub.outbound import TOO_SLOW, Outbound
 from livegift.hub.rates import TokenBucket, spread
 from livegift.hub.sender import Sender
 from livegift.hub.services import Services
@@ -43,11 +43,11 @@ _RULES = {kind: access.COMMANDS[wire.type_of(kind)] for kind in get_args(wire.Co
 class Connection(Giving):
     """State of one WebSocket. `on_text` is called with one frame after the other."""
 
-    def __init__(self, services: Services, outlet: Outlet) -> None:
-        """`outlet` belongs to this connection alone."""
-        super().__init__(services, outlet)
-        self.tap = outlet.tap
-        self.write_shared = outlet.write_shared
+    def __init__(self, services: Services, outbound: Outbound) -> None:
+        """`outbound` belongs to this connection alone."""
+        super().__init__(services, outbound)
+        self.tap = outbound.tap
+        self.write_shared = outbound.write_shared
         self._feeds: dict[str, RoomFeed] = {}
         self._bucket = TokenBucket(services.settings.commands_per_s_max)
         self._hello_bucket = TokenBucket(HELLOS_PER_S_MAX, HELLOS_BURST_MAX)
@@ -80,7 +80,7 @@ class Connection(Giving):
 
     def _too_slow(self) -> None:
         metrics.SLOW_CLOSED.inc()
-        self._outlet.close(Close.TOO_SLOW, TOO_SLOW)
+        self._outbound.close(Close.TOO_SLOW, TOO_SLOW)
 
     def _set_deadline(self, after_s: float, action: Callable[[], None]) -> None:
         if self._deadline is not None:
@@ -88,7 +88,7 @@ class Connection(Giving):
         self._deadline = self._services.timer_wheel.after(after_s, action)
 
     def _no_hello(self) -> None:
-        self._outlet.close(Close.UNAUTHENTICATED, f"no hello within {HELLO_TIMEOUT_S:g} s")
+        self._outbound.close(Close.UNAUTHENTICATED, f"no hello within {HELLO_TIMEOUT_S:g} s")
 
     # --- Commands -----------------------------------------------------------------------------------------------------
 
@@ -101,7 +101,7 @@ class Connection(Giving):
         try:
             command = wire.parse_command(text)
         except wire.BadFrameError as error:
-            self._outlet.close(Close.BAD_FRAME, str(error))
+            self._outbound.close(Close.BAD_FRAME, str(error))
             return None
         except wire.BadCommandError as error:
             self._on_bad_command(error)
@@ -114,7 +114,7 @@ class Connection(Giving):
             may_pass = self._allowed(command.id, costly=self._hello_bucket)
             return self.hello(command.token, command.id) if may_pass else None
         if self._sender is None:
-            self._outlet.close(Close.UNAUTHENTICATED, "say hello with a token first")
+            self._outbound.close(Close.UNAUTHENTICATED, "say hello with a token first")
             return None
         ref = command.ref if isinstance(command, wire.GiftSendCommand) else None
         room, costly = (command.room, self._join_bucket) if isinstance(command, wire.RoomJoin) else (None, None)
@@ -147,11 +147,11 @@ class Connection(Giving):
 
     def refuse_binary(self) -> None:
         """A binary frame came."""
-        self._outlet.close(Close.BAD_FRAME, "expected a text frame with a JSON object, got a binary one")
+        self._outbound.close(Close.BAD_FRAME, "expected a text frame with a JSON object, got a binary one")
 
     def too_fast(self, why: str) -> None:
         """More came than a connection may send."""
-        self._outlet.close(Close.TOO_FAST, why)
+        self._outbound.close(Close.TOO_FAST, why)
 
     def _run(self, command: wire.Command, sender: Sender) -> Work | None:
         room = getattr(command, "room", None)
@@ -180,7 +180,7 @@ class Connection(Giving):
 
     def _on_bad_command(self, error: wire.BadCommandError) -> None:
         if self._sender is None and error.kind_of_command not in ("hello", "ping"):
-            self._outlet.close(Close.UNAUTHENTICATED, "say hello with a token first")
+            self._outbound.close(Close.UNAUTHENTICATED, "say hello with a token first")
         elif not self._allowed(error.id, error.ref):
             return
         elif error.kind_of_command == "gift.send" and error.ref is not None:
@@ -206,7 +206,7 @@ class Connection(Giving):
             return True
         self._refused += 1
         if self._refused > REFUSED_IN_A_ROW_MAX:
-            self._outlet.close(Close.TOO_FAST, f"{self._refused} commands were refused, and still more came")
+            self._outbound.close(Close.TOO_FAST, f"{self._refused} commands were refused, and still more came")
             return False
         # Not a rejection, which would say that nothing was charged: nobody has looked whether this ref was accepted.
         about = {} if ref is None else {"ref": ref, "outcome": "unknown"}
@@ -226,14 +226,14 @@ class Connection(Giving):
         except RequestError as error:
             self._error(error, command_id)
             is_known = error.code == "forbidden"
-            self._outlet.close(Close.FORBIDDEN if is_known else Close.UNAUTHENTICATED, error.detail[:100])
+            self._outbound.close(Close.FORBIDDEN if is_known else Close.UNAUTHENTICATED, error.detail[:100])
             return
         # Overlays' tokens are in addresses that streams show: no wallet for them.
         has_wallet = access.may(access.WALLET, identity)
         if self._sender is not None:
             before = self._sender.identity
             if (identity.user, has_wallet) != (before.user, access.may(access.WALLET, before)):
-                self._outlet.close(Close.FORBIDDEN, "a connection can't change its user or become an overlay")
+                self._outbound.close(Close.FORBIDDEN, "a connection can't change its user or become an overlay")
                 return
             self._leave_all_but(identity)
         if not has_wallet:
@@ -249,7 +249,7 @@ class Connection(Giving):
             if self._sender is None:
                 await services.sessions.remove(identity.user, self)
             self._error(RequestError("unavailable"), command_id)
-            self._outlet.close(Close.RESTARTING, "the balance can't be read at the moment")
+            self._outbound.close(Close.RESTARTING, "the balance can't be read at the moment")
             return
         self._user_bucket = services.sessions.bucket(identity.user)
         self.wallet_seq = max(self.wallet_seq, wallet.seq)
@@ -287,7 +287,7 @@ class Connection(Giving):
         self._error(RequestError("token_expired"))
         self._set_deadline(
             TOKEN_RENEW_TIMEOUT_S,
-            lambda: self._outlet.close(Close.UNAUTHENTICATED, "the token has expired and no new one came"),
+            lambda: self._outbound.close(Close.UNAUTHENTICATED, "the token has expired and no new one came"),
         )
 
     def _leave_all_but(self, identity: Identity) -> None:
@@ -330,7 +330,7 @@ class Connection(Giving):
             # What is in flight has an answer within its own deadline.
             self._services.timer_wheel.after(TIMER_WHEEL_TICK_S, self._close_for_restart)
         else:
-            self._outlet.close(Close.RESTARTING, "this process is restarting")
+            self._outbound.close(Close.RESTARTING, "this process is restarting")
 
     async def aclose(self) -> None:
         """Leave everything."""

@@ -11,7 +11,7 @@ from livegift.contract import wire
 from livegift.contract.errors import Close
 from livegift.hub.connection import Connection
 from livegift.hub.inbox import Inbox
-from livegift.hub.outlet import ClosedError, DirectOutlet, QueueOutlet
+from livegift.hub.outbound import ClosedError, DirectOutbound, QueuedOutbound
 from livegift.hub.protocol import EXTENSION, DirectProtocol
 from livegift.hub.rates import spread
 from livegift.hub.services import Services
@@ -80,8 +80,8 @@ class _Direct:
 
 
 async def _serve_direct(websocket: WebSocket, services: Services, direct: DirectProtocol, address: str) -> None:
-    outlet = DirectOutlet(direct)
-    connection = Connection(services, outlet)
+    outbound = DirectOutbound(direct)
+    connection = Connection(services, outbound)
     listener = _Direct(connection, direct.hold_reading)
     token = websocket.query_params.get("token")
     try:
@@ -93,7 +93,7 @@ async def _serve_direct(websocket: WebSocket, services: Services, direct: Direct
     finally:
         await listener.inbox.aclose()
         await connection.aclose()
-        _log_end(connection, outlet.closing, address)
+        _log_end(connection, outbound.closing, address)
 
 
 def _log_end(connection: Connection, closing: ClosedError | None, address: str) -> None:
@@ -113,13 +113,13 @@ def _log_end(connection: Connection, closing: ClosedError | None, address: str) 
 
 
 async def _serve_plain(websocket: WebSocket, services: Services, address: str) -> None:
-    outlet = QueueOutlet(websocket.send_text)
-    connection = Connection(services, outlet)
-    outlet.on_writable = connection.on_writable
+    outbound = QueuedOutbound(websocket.send_text)
+    connection = Connection(services, outbound)
+    outbound.on_writable = connection.on_writable
     tasks = {
         asyncio.create_task(_read(websocket, connection), name="read"),
-        asyncio.create_task(outlet.run(), name="write"),
-        asyncio.create_task(outlet.closed.wait(), name="closed"),
+        asyncio.create_task(outbound.run(), name="write"),
+        asyncio.create_task(outbound.closed.wait(), name="closed"),
     }
     closing: ClosedError | None = None
     try:
@@ -129,7 +129,7 @@ async def _serve_plain(websocket: WebSocket, services: Services, address: str) -
             error = None if task.cancelled() else task.exception()
             if error is not None and not isinstance(error, WebSocketDisconnect):  # that one has only left
                 log.error("connection.failed", session=connection.session_id, exc_info=error)
-        closing = outlet.closing
+        closing = outbound.closing
     finally:
         for task in tasks:
             task.cancel()

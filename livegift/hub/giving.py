@@ -6,7 +6,7 @@ from livegift.contract import wire
 from livegift.contract.errors import ERRORS, RequestError
 from livegift.domain.spending import Accepted, GiftSend, Refused
 from livegift.hub.inbox import Work
-from livegift.hub.outlet import Outlet
+from livegift.hub.outbound import Outbound
 from livegift.hub.sender import Sender
 from livegift.hub.services import Services
 from livegift.runtime.bounds import GIFTS_IN_FLIGHT_PER_CONNECTION_MAX
@@ -16,10 +16,10 @@ from livegift.store.wallets import Display, Outcome
 class Giving:
     """A connection's answers and gifts; `Connection` adds who it is and which rooms it is in."""
 
-    def __init__(self, services: Services, outlet: Outlet) -> None:
-        """`outlet` belongs to this connection alone."""
+    def __init__(self, services: Services, outbound: Outbound) -> None:
+        """`outbound` belongs to this connection alone."""
         self._services = services
-        self._outlet = outlet
+        self._outbound = outbound
         self._sender: Sender | None = None
         self._in_flight = 0
         self.gifts = 0
@@ -29,7 +29,7 @@ class Giving:
 
     def write(self, payload: bytes) -> None:
         """Write one frame of this connection's own."""
-        self._outlet.write(payload)
+        self._outbound.write(payload)
 
     def _answer(self, command_id: wire.CommandId | None, frame: bytes) -> None:
         self.write(wire.answering(command_id, frame))

@@ -35,7 +35,7 @@ _WINDOW_BITS = 15  # what shared messages are compressed with, see `Message.defl
 
 
 class DirectProtocol(Intake):
-    """One connection. A subclass made by `protocol_class` has the timer wheel of its process."""
+    """One connection. `protocol_class` makes subclasses whose connections share a timer wheel."""
 
     timer_wheel: ClassVar[TimerWheel]
     deflate: ClassVar[bool] = True

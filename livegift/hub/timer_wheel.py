@@ -1,4 +1,4 @@
-"""Deadlines of many connections for the price of one timer: a coarse timer wheel (Varghese and Lauck, 1987), shared by all."""
+"""Deadlines of many connections for the price of one timer: a coarse timer wheel, shared by all of them."""
 
 import asyncio
 import time

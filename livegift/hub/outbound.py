@@ -1,4 +1,4 @@
-"""What is written to one connection: in order, bounded, never blocking whoever writes."""
+"""A connection's outbound queue: in order, bounded, never blocking the writer."""
 
 import asyncio
 from collections import deque
@@ -29,7 +29,7 @@ class ClosedError(Exception):
         super().__init__(f"{code.value} {reason}")
 
 
-class Outlet(Protocol):
+class Outbound(Protocol):
     """Where a connection's frames go."""
 
     closing: ClosedError | None
@@ -48,7 +48,7 @@ class Outlet(Protocol):
 TOO_SLOW = "this connection does not read fast enough"
 
 
-class DirectOutlet:
+class DirectOutbound:
     """Straight to the connection."""
 
     def __init__(self, direct: DirectProtocol) -> None:
@@ -58,23 +58,23 @@ class DirectOutlet:
         self.closing: ClosedError | None = None
 
     def write(self, payload: bytes) -> None:
-        """See `Outlet`."""
+        """See `Outbound`."""
         self._direct.write(payload)
         if self._direct.is_full and self._direct.buffered_bytes > CONNECTION_BUFFER_BYTES_MAX:
             self.close(Close.TOO_SLOW, TOO_SLOW)
 
     def write_shared(self, message: Message) -> bool:
-        """See `Outlet`."""
+        """See `Outbound`."""
         return self._direct.write_shared(message)
 
     def close(self, code: Close, reason: str) -> None:
-        """See `Outlet`."""
+        """See `Outbound`."""
         if self.closing is None:
             self.closing = ClosedError(code, reason)
             self._direct.close_now(int(code), reason)
 
 
-class QueueOutlet:
+class QueuedOutbound:
     """A queue of frames and the one task that writes them, for servers without the direct way."""
 
     def __init__(self, send: Send) -> None:
@@ -90,11 +90,11 @@ class QueueOutlet:
         self.closed = asyncio.Event()
 
     def write(self, payload: bytes) -> None:
-        """See `Outlet`."""
+        """See `Outbound`."""
         self._queue(payload.decode())
 
     def write_shared(self, message: Message) -> bool:
-        """See `Outlet`."""
+        """See `Outbound`."""
         if self._is_full:
             return False
         self._queue(message.text)
@@ -112,7 +112,7 @@ class QueueOutlet:
         self._wake.set()
 
     def close(self, code: Close, reason: str) -> None:
-        """See `Outlet`."""
+        """See `Outbound`."""
         if self.closing is None:
             self.closing = ClosedError(code, reason)
             if code is Close.TOO_SLOW:
