@@ -12,7 +12,6 @@ from livegift.contract import wire
 from livegift.contract.errors import Close, RequestError, StoreUnavailableError
 from livegift.hub.feed import RoomFeed
 from livegift.hub.giving import Giving
-from livegift.hub.inbox import Work
 from livegift.hub.outbound import TOO_SLOW, Outbound
 from livegift.hub.rates import TokenBucket, spread
 from livegift.hub.sender import Sender

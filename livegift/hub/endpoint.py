@@ -10,7 +10,6 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from livegift.contract import wire
 from livegift.contract.errors import Close
 from livegift.hub.connection import Connection
-from livegift.hub.inbox import Inbox
 from livegift.hub.outbound import ClosedError, DirectOutbound, QueuedOutbound
 from livegift.hub.protocol import EXTENSION, DirectProtocol
 from livegift.hub.rates import spread
@@ -66,12 +65,12 @@ async def _refuse(websocket: WebSocket, reason: str) -> None:
 class _Direct:
     """A connection as its protocol sees it."""
 
-    __slots__ = ("connection", "inbox", "on_flood", "on_text", "on_writable")
+    __slots__ = ("command_queue", "connection", "on_flood", "on_text", "on_writable")
 
     def __init__(self, connection: Connection, hold: Callable[[bool], None]) -> None:
         self.connection = connection
-        self.inbox = Inbox(connection.on_text, hold)
-        self.on_text = self.inbox.put
+        self.command_queue = CommandQueue(connection.on_text, hold)
+        self.on_text = self.command_queue.put
         self.on_writable = connection.on_writable
         self.on_flood = connection.too_fast
 
@@ -86,12 +85,12 @@ async def _serve_direct(websocket: WebSocket, services: Services, direct: Direct
     token = websocket.query_params.get("token")
     try:
         if token is not None:
-            listener.inbox.begin(connection.hello(token))
+            listener.command_queue.begin(connection.hello(token))
         direct.attach(listener)
         websocket.scope.clear()  # the request's headers would stay for as long as the connection
         await websocket.receive()  # nothing comes here any more but the end
     finally:
-        await listener.inbox.aclose()
+        await listener.command_queue.aclose()
         await connection.aclose()
         _log_end(connection, outbound.closing, address)
 

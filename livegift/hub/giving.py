@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from livegift.contract import wire
 from livegift.contract.errors import ERRORS, RequestError
 from livegift.domain.spending import Accepted, GiftSend, Refused
-from livegift.hub.inbox import Work
+from livegift.hub.command_queue import Work
 from livegift.hub.outbound import Outbound
 from livegift.hub.sender import Sender
 from livegift.hub.services import Services

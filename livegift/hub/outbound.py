@@ -30,7 +30,7 @@ class ClosedError(Exception):
 
 
 class Outbound(Protocol):
-    """Where a connection's frames go."""
+    """A connection's outbound queue."""
 
     closing: ClosedError | None
     tap: Tap

@@ -1,4 +1,4 @@
-"""One connection's commands in their order: at once where nothing has to be waited for, one after the other else."""
+"""One connection's commands in order: at once if they need not wait for anything, one after another otherwise."""
 
 import asyncio
 from collections import deque
@@ -14,8 +14,8 @@ log = structlog.get_logger()
 Work = Coroutine[Any, Any, None]
 
 
-class Inbox:
-    """Takes texts; holds the reading while too many wait."""
+class CommandQueue:
+    """Run commands in the order they arrive; reading pauses while too many wait."""
 
     __slots__ = ("_handle", "_hold", "_is_held", "_task", "_waiting")
 
