@@ -16,8 +16,7 @@ from structlog.testing import capture_logs
 from livegift.contract.errors import StoreUnavailableError
 from livegift.dev.embedded import RedisServer, start_redis_cluster
 from livegift.domain.spending import Accepted, GiftSend
-from livegift.hub import gifting as gifting_module
-from livegift.hub.gifting import Gifting
+from livegift.hub.debit_batcher import DebitBatcher
 from livegift.runtime.bounds import GIFT_BATCH_MAX, PROBE_PAUSE_MAX_S, PROBE_PAUSE_MIN_S
 from livegift.runtime.settings import Settings
 from livegift.store.breaker import Breaker
@@ -60,17 +59,17 @@ def test_only_real_work_makes_the_pauses_short_again() -> None:
 
 
 class Sender:
-    """Sends gifts through one `Gifting` and keeps every answer by ref."""
+    """Sends gifts through one `DebitBatcher` and keeps every answer by ref."""
 
     def __init__(self, store: Store, settings: Settings) -> None:
         self.store = store
-        self.gifting = Gifting(store, settings.partitions, settings.combo_timeout_ms, settings.ref_ttl_s)
+        self.debit_batcher = DebitBatcher(store, settings.partitions, settings.combo_timeout_ms, settings.ref_ttl_s)
         self.wallets = Wallets(store, settings.partitions, settings.ref_ttl_s)
         self.outcomes: dict[str, list[Outcome]] = defaultdict(list)
 
     def send(self, user: str, ref: str) -> None:
         gift = GiftSend(user, ref, "ab", "room", "creator", "rose", PRICE, 1, 1, streakable=True)
-        self.gifting.submit(gift, DISPLAY, self.outcomes[ref].append)
+        self.debit_batcher.submit(gift, DISPLAY, self.outcomes[ref].append)
 
     def send_many(self, count: int, name: str) -> list[str]:
         """`count` gifts of all users in turn, at once."""
@@ -119,7 +118,7 @@ async def sending(settings: Settings) -> AsyncIterator[Sender]:
     try:
         yield sender
     finally:
-        await sender.gifting.aclose()
+        await sender.debit_batcher.aclose()
         await store.aclose()
 
 
@@ -137,7 +136,7 @@ async def proxy(redis_server: RedisServer) -> AsyncIterator[Proxy]:
 
 @pytest.fixture
 async def sender(settings: Settings, proxy: Proxy) -> AsyncIterator[Sender]:
-    """Through the proxy, with one gift accepted: the lane is connected."""
+    """Through the proxy, with one gift accepted: the batcher is connected."""
     await make_spendable(settings)
     async with sending(msgspec.structs.replace(settings, redis_url=proxy.url(settings.redis_url))) as made:
         await made.insist(USERS[0], "first")
@@ -178,14 +177,14 @@ async def test_a_stalled_redis_piles_nothing_up_and_mends_by_itself(sender: Send
         refs = sender.send_many(1_000, "stalled")
         await wait_until(lambda: sender.is_open, "the breaker opens")
         # Only the batch that was on its way when it stalled may still wait.
-        assert sender.gifting.waiting <= GIFT_BATCH_MAX
+        assert sender.debit_batcher.waiting <= GIFT_BATCH_MAX
         assert {type(outcome) for outcome in await sender.answered(refs)} == {Unknown}
         assert gauge(sender) == 1
 
         for _ in range(20):
             more = sender.send_many(1_000, "while open")
             assert all(sender.outcomes[ref] for ref in more), "each is answered at once"
-            assert sender.gifting.waiting == 0
+            assert sender.debit_batcher.waiting == 0
         with pytest.raises(StoreUnavailableError):
             await sender.wallets.read(USERS[0])  # nobody else waits for it either
         assert shed("away") >= 20_000
@@ -193,7 +192,7 @@ async def test_a_stalled_redis_piles_nothing_up_and_mends_by_itself(sender: Send
         proxy.resume()
         await wait_until(lambda: not sender.is_open, "the breaker closes by itself")
         assert gauge(sender) == 0
-    assert [entry["event"] for entry in logs] == ["gifting.breaker_opened", "gifting.breaker_closed"]
+    assert [entry["event"] for entry in logs] == ["debits.breaker_opened", "debits.breaker_closed"]
     assert max(len(outcomes) for ref, outcomes in sender.outcomes.items() if ref in set(refs)) == 1
     # Redis may have got the batch that nobody had an answer to: each is charged once all the same.
     await sender.insist_on_all(refs)
@@ -205,7 +204,7 @@ async def test_a_redis_that_refuses_connections_is_answered_for(sender: Sender, 
     refs = sender.send_many(300, "refused")
     assert {type(outcome) for outcome in await sender.answered(refs)} == {Unknown}
     await wait_until(lambda: sender.is_open, "the breaker is open")
-    assert sender.gifting.waiting == 0
+    assert sender.debit_batcher.waiting == 0
     await proxy.accept()
     await wait_until(lambda: not sender.is_open, "the breaker closes by itself")
     await sender.insist_on_all(refs)
@@ -216,10 +215,10 @@ async def test_a_slow_redis_gets_no_more_than_it_can_do(
     sender: Sender, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Slower than GIFT_SLOW_S, but within the deadline: what was sent is answered truly, what waits is shed."""
-    monkeypatch.setattr(gifting_module, "GIFT_DEADLINE_S", 30.0)
+    monkeypatch.setattr(debit_batcher_module, "GIFT_DEADLINE_S", 30.0)
     proxy.delay(0.7)  # there and back
     sender.send(USERS[0], "slow")
-    await wait_until(lambda: not any(lane.queue for lane in sender.gifting._lanes.values()), "it is on its way")
+    await wait_until(lambda: not any(one.queue for one in sender.debit_batcher._batchers.values()), "it is on its way")
     behind = sender.send_many(100, "behind")
     await wait_until(lambda: sender.is_open, "the breaker opens")
     assert all(isinstance(sender.outcomes[ref][0], Unknown) for ref in behind)
@@ -232,7 +231,7 @@ async def test_a_slow_redis_gets_no_more_than_it_can_do(
 
 
 async def test_who_has_waited_too_long_is_not_sent(sender: Sender, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gifting_module, "GIFT_WAIT_MAX_S", 0.0)
+    monkeypatch.setattr(debit_batcher_module, "GIFT_WAIT_MAX_S", 0.0)
     with shed_counts() as shed:
         refs = sender.send_many(10, "old")
         assert {type(outcome) for outcome in await sender.answered(refs)} == {Unknown}
@@ -243,23 +242,23 @@ async def test_who_has_waited_too_long_is_not_sent(sender: Sender, monkeypatch: 
 
 
 async def test_the_queue_has_an_end(sender: Sender, proxy: Proxy, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gifting_module, "GIFT_QUEUE_MAX", 10)
+    monkeypatch.setattr(debit_batcher_module, "GIFT_QUEUE_MAX", 10)
     proxy.stall()
     with shed_counts() as shed:
         refs = sender.send_many(30, "full")
         assert shed("full") == 20
-        assert sender.gifting.waiting == 10
+        assert sender.debit_batcher.waiting == 10
         assert {type(outcome) for outcome in await sender.answered(refs)} == {Unknown}
 
 
 async def test_stopping_answers_all_that_wait_and_all_that_come(sender: Sender, proxy: Proxy) -> None:
     proxy.stall()
     refs = sender.send_many(1_000, "waiting")
-    await sender.gifting.aclose()
+    await sender.debit_batcher.aclose()
     refs += sender.send_many(10, "late")
     assert all(isinstance(sender.outcomes[ref][0], Unknown) for ref in refs)
     assert {len(sender.outcomes[ref]) for ref in refs} == {1}
-    assert sender.gifting.waiting == 0
+    assert sender.debit_batcher.waiting == 0
 
 
 async def test_one_broken_reply_costs_nobody_an_answer(sender: Sender, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -271,11 +270,11 @@ async def test_one_broken_reply_costs_nobody_an_answer(sender: Sender, monkeypat
 
     sender.outcomes["fails"] = []
     gift = GiftSend(USERS[0], "fails", "ab", "room", "creator", "rose", PRICE, 1, 1, streakable=True)
-    sender.gifting.submit(gift, DISPLAY, fails)
+    sender.debit_batcher.submit(gift, DISPLAY, fails)
     sender.send(USERS[0], "beside")
     assert isinstance((await sender.answered(["beside"]))[0], Accepted)
 
-    monkeypatch.setattr(gifting_module, "batch_outcomes", unreadable)
+    monkeypatch.setattr(debit_batcher_module, "batch_outcomes", unreadable)
     refs = sender.send_many(20, "unreadable")
     assert {type(outcome) for outcome in await sender.answered(refs)} == {Unknown}
     monkeypatch.undo()
@@ -354,6 +353,8 @@ async def test_the_lane_of_a_primary_that_was_replaced_ends(tmp_path: Path, data
                 return sender.store.node_of(sender.wallets.root_of(user)) is not old
 
             await wait_until(has_moved, "a replica has taken its place", 60)
-            await wait_until(lambda: old.name not in sender.gifting._lanes, "the lane of the old primary ends")
+            await wait_until(
+                lambda: old.name not in sender.debit_batcher._batchers, "the batcher of the old primary ends"
+            )
             assert not old.breaker.is_open
             assert len({node.name for node in sender.store.nodes} - before) == 1

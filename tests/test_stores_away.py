@@ -184,7 +184,7 @@ async def test_viewers_are_answered_while_redis_is_away(web: System, system: Sys
         assert set(statuses) <= {"accepted", "duplicate"}
         assert (await insist(alice, "after"))["balance"] == COINS - 202
         await wait_until(lambda: is_ready(web), "it is ready again")
-    assert web.log("web 1").count("gifting.breaker_opened") == web.log("web 1").count("gifting.breaker_closed")
+    assert web.log("web 1").count("debits.breaker_opened") == web.log("web 1").count("debits.breaker_closed")
     report = await system.audit()
     assert report.passed, report.to_text()
 

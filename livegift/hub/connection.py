@@ -10,6 +10,7 @@ import structlog
 
 from livegift.contract import wire
 from livegift.contract.errors import Close, RequestError, StoreUnavailableError
+from livegift.hub.command_queue import Work
 from livegift.hub.feed import RoomFeed
 from livegift.hub.giving import Giving
 from livegift.hub.outbound import TOO_SLOW, Outbound

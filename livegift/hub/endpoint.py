@@ -9,6 +9,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from livegift.contract import wire
 from livegift.contract.errors import Close
+from livegift.hub.command_queue import CommandQueue
 from livegift.hub.connection import Connection
 from livegift.hub.outbound import ClosedError, DirectOutbound, QueuedOutbound
 from livegift.hub.protocol import EXTENSION, DirectProtocol

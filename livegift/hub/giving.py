@@ -64,7 +64,7 @@ class Giving:
 
     def _submit(self, command: wire.GiftSendCommand, gift: GiftSend, display: Display) -> None:
         ref, command_id = command.ref, command.id
-        self._services.gifting.submit(gift, display, lambda outcome: self._on_outcome(ref, command_id, outcome))
+        self._services.debit_batcher.submit(gift, display, lambda outcome: self._on_outcome(ref, command_id, outcome))
 
     def _on_outcome(self, ref: str, command_id: wire.CommandId | None, outcome: Outcome) -> None:
         sender = self._sender

@@ -8,8 +8,8 @@ from starlette.websockets import WebSocket
 
 from livegift.contract.errors import StoreUnavailableError
 from livegift.hub import endpoint
+from livegift.hub.debit_batcher import DebitBatcher
 from livegift.hub.directory import Directory
-from livegift.hub.gifting import Gifting
 from livegift.hub.lanes import Lanes
 from livegift.hub.rates import Admission
 from livegift.hub.rooms import RoomFeeds
@@ -53,7 +53,7 @@ class Hub:
         self.rooms = Rooms(store)
         self.directory = Directory(database)
         self._subscriber = Subscriber(store, self._restored)
-        self._gifting = Gifting(store, settings.partitions, settings.combo_timeout_ms, settings.ref_ttl_s)
+        self._debit_batcher = DebitBatcher(store, settings.partitions, settings.combo_timeout_ms, settings.ref_ttl_s)
         self._feeds = RoomFeeds(
             self.rooms,
             self._subscriber,
@@ -68,7 +68,7 @@ class Hub:
             event_ids=event_ids,
             wallets=self.wallets,
             directory=self.directory,
-            gifting=self._gifting,
+            debit_batcher=self._debit_batcher,
             feeds=self._feeds,
             sessions=Sessions(self._subscriber, self.wallets, USER_RATE_FACTOR * settings.commands_per_s_max),
             timer_wheel=timer_wheel,
@@ -130,7 +130,7 @@ class Hub:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self._gifting.aclose()
+        await self._debit_batcher.aclose()
         self._feeds.close()
         await self._services.sessions.aclose()
         await self._subscriber.aclose()

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import Protocol
 
+from livegift.hub.debit_batcher import DebitBatcher
 from livegift.hub.directory import Directory
-from livegift.hub.gifting import Gifting
 from livegift.hub.rates import Admission
 from livegift.hub.rooms import RoomFeeds
 from livegift.hub.sessions import Sessions
@@ -31,7 +31,7 @@ class Services:
     event_ids: EventIds
     wallets: Wallets
     directory: Directory
-    gifting: Gifting
+    debit_batcher: DebitBatcher
     feeds: RoomFeeds
     sessions: Sessions
     timer_wheel: TimerWheel

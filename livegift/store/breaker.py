@@ -12,8 +12,8 @@ _DOUBLINGS_MAX = 30  # far beyond the cap, and no float overflows
 class Breaker:
     """Open while a node does not answer, or not fast enough: then nobody waits for it.
 
-    One owner opens it, probes and closes it: who sends gifts there (hub/gifting.py). All others only look, so a hello
-    or a join is answered at once too. Where no gifts are sent it stays closed.
+    One owner opens it, probes and closes it: who sends gifts there (hub/debit_batcher.py). All others only look, so a
+    hello or a join is answered at once too. Where no gifts are sent it stays closed.
     """
 
     def __init__(self, jitter: Callable[[], float] = random.random) -> None:

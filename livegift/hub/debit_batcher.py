@@ -1,7 +1,7 @@
-"""The micro-batcher: gifts that arrive while a batch is in flight are the next batch.
+"""The micro-batcher of debits: gifts that arrive while a batch is in flight are the next batch.
 
-Each Redis node has a lane: one connection, one exchange at a time, one deadline. A node that is dead or slow stalls
-nobody who has a wallet elsewhere, and nothing is ever repeated behind the sender's back.
+Each Redis node has its own batcher: one connection, one exchange at a time, one deadline. A node that is dead or slow
+stalls nobody who has a wallet elsewhere, and nothing is ever repeated behind the sender's back.
 
 A node that fails or is too slow gets nothing more (its breaker opens): what waits and what comes is answered at once,
 as unknown, because nobody has looked whether those refs were accepted before. Probes find out when it is back.
@@ -75,7 +75,7 @@ def _tell(reply: Reply, outcome: Outcome) -> None:
         reply(outcome)
     except Exception:
         # A mistake with one gift must not cost the others of its batch their answers.
-        log.exception("gifting.reply_failed")
+        log.exception("debits.reply_failed")
 
 
 @dataclass(slots=True)
@@ -87,12 +87,12 @@ class _Waiting:
     since: float
 
 
-class _Lane:
+class _NodeBatcher:
     """The gifts for one node."""
 
-    def __init__(self, node: Node, gifting: "Gifting") -> None:
+    def __init__(self, node: Node, owner: "DebitBatcher") -> None:
         self._node = node
-        self._gifting = gifting
+        self._owner = owner
         self._link = node.link()
         self._sent: list[_Waiting] = []
         self._shed_count = 0
@@ -109,7 +109,7 @@ class _Lane:
     async def run(self) -> None:
         """Send batch after batch until cancelled, or until the node is no longer a primary."""
         try:
-            while self._gifting.is_primary(self._node):
+            while self._owner.is_primary(self._node):
                 if self._node.breaker.is_open:
                     await self._probe()
                 elif self.queue:
@@ -124,7 +124,7 @@ class _Lane:
     def _end(self) -> None:
         """Answer everything; from now on nothing is taken."""
         self._close_breaker()
-        self.refusal = self._gifting.forget(self._node)
+        self.refusal = self._owner.forget(self._node)
         self._settle([Unknown("this process is stopping")] * len(self._sent))
         self._shed_queue(self.refusal)
 
@@ -139,9 +139,9 @@ class _Lane:
         try:
             replies, outcomes = await self._exchange(batch)
         except Exception as error:
-            # Whatever it was: a lane that died of it would leave its gifts without an answer.
+            # Whatever it was: a batcher that died of it would leave its gifts without an answer.
             if not isinstance(error, StoreUnavailableError):
-                log.exception("gifting.batch_broken", node=self._node.name)
+                log.exception("debits.batch_broken", node=self._node.name)
             self._open_breaker(str(error))
             self._settle([Unknown(str(error))] * len(batch))
             return
@@ -151,7 +151,7 @@ class _Lane:
         if not self._node.breaker.is_open:
             self._node.breaker.worked()
         if moved(replies):
-            await self._gifting.layout_may_have_changed()
+            await self._owner.layout_may_have_changed()
 
     async def _exchange(self, batch: list[_Waiting]) -> tuple[list[object], list[Outcome]]:
         """One round trip; the replies, and the outcome of each gift. Orders `batch` as it was sent."""
@@ -167,7 +167,7 @@ class _Lane:
         batch[:] = [waiting for call in calls for waiting in call]
         if not await self._link.is_ready():
             self._link = await self._node.link().open()
-        replies = await self._link.exchange([self._gifting.command(call) for call in calls], GIFT_DEADLINE_S)
+        replies = await self._link.exchange([self._owner.command(call) for call in calls], GIFT_DEADLINE_S)
         outcomes: list[Outcome] = []
         for call, reply in zip(calls, replies, strict=True):
             outcomes += batch_outcomes(reply, len(call))
@@ -203,7 +203,7 @@ class _Lane:
     def _open_breaker(self, reason: str) -> None:
         """Send nothing more for now. What is on its way may still be answered."""
         if self._node.breaker.open(reason):
-            log.warning("gifting.breaker_opened", node=self._node.name, reason=reason, waiting=len(self.queue))
+            log.warning("debits.breaker_opened", node=self._node.name, reason=reason, waiting=len(self.queue))
             metrics.GIFT_BREAKER_OPEN.labels(self._node.name).set(1)
             self._shed_count = 0
             self.refusal = AWAY
@@ -212,7 +212,7 @@ class _Lane:
     def _close_breaker(self) -> None:
         if self._node.breaker.is_open:
             open_s = self._node.breaker.close()
-            log.info("gifting.breaker_closed", node=self._node.name, open_s=round(open_s, 3), shed=self._shed_count)
+            log.info("debits.breaker_closed", node=self._node.name, open_s=round(open_s, 3), shed=self._shed_count)
             metrics.GIFT_BREAKER_OPEN.labels(self._node.name).set(0)
             self.refusal = None
 
@@ -225,13 +225,13 @@ class _Lane:
                     self._link = await self._node.link().open()
                 (reply,) = await self._link.exchange([("PING",)], PROBE_TIMEOUT_S)
         except (StoreUnavailableError, TimeoutError):
-            await self._gifting.layout_may_have_changed()
+            await self._owner.layout_may_have_changed()
             return
         if refused(reply) is None:  # it is refused while a function runs for too long, or nothing can be saved
             self._close_breaker()
 
 
-class Gifting:
+class DebitBatcher:
     """Takes gifts one by one, debits them in batches."""
 
     def __init__(self, store: Store, partitions: int, combo_timeout_ms: int, ref_ttl_s: int) -> None:
@@ -240,54 +240,54 @@ class Gifting:
         self._roots = partition_roots(partitions)
         self._combo_timeout_ms = combo_timeout_ms
         self._ref_ttl_s = ref_ttl_s
-        self._lanes: dict[str, _Lane] = {}
+        self._batchers: dict[str, _NodeBatcher] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._is_stopping = False
 
     @property
     def waiting(self) -> int:
         """How many gifts have no answer yet."""
-        return sum(lane.waiting for lane in self._lanes.values())
+        return sum(batcher.waiting for batcher in self._batchers.values())
 
     def submit(self, gift: GiftSend, display: Display, reply: Reply) -> None:
         """Debit `gift`; `reply` is called exactly once, with the outcome."""
         root = self._roots[partition_of(gift.user, len(self._roots))]
         node = self._store.node_of(root)
-        lane = self._lanes.get(node.name) or self._new_lane(node)
-        if lane.refusal is not None:
-            lane.shed(reply, lane.refusal)
-        elif len(lane.queue) >= GIFT_QUEUE_MAX:
-            lane.shed(reply, FULL)
+        batcher = self._batchers.get(node.name) or self._new_batcher(node)
+        if batcher.refusal is not None:
+            batcher.shed(reply, batcher.refusal)
+        elif len(batcher.queue) >= GIFT_QUEUE_MAX:
+            batcher.shed(reply, FULL)
         else:
-            lane.queue.append(_Waiting(gift, display, root, reply, time.perf_counter()))
-            lane.work.set()
+            batcher.queue.append(_Waiting(gift, display, root, reply, time.perf_counter()))
+            batcher.work.set()
 
-    def _new_lane(self, node: Node) -> _Lane:
-        lane = self._lanes[node.name] = _Lane(node, self)
+    def _new_batcher(self, node: Node) -> _NodeBatcher:
+        batcher = self._batchers[node.name] = _NodeBatcher(node, self)
         if self._is_stopping:
-            lane.refusal = STOPPING
-            return lane
-        task = asyncio.create_task(lane.run(), name=f"gifting {node.name}")
+            batcher.refusal = STOPPING
+            return batcher
+        task = asyncio.create_task(batcher.run(), name=f"debits {node.name}")
         self._tasks.add(task)
-        task.add_done_callback(self._lane_ended)
-        return lane
+        task.add_done_callback(self._batcher_ended)
+        return batcher
 
-    def _lane_ended(self, task: asyncio.Task[None]) -> None:
+    def _batcher_ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and task.exception() is not None:
-            log.error("gifting.lane_died", task=task.get_name(), exc_info=task.exception())
+            log.error("debits.batcher_died", task=task.get_name(), exc_info=task.exception())
 
-    # --- What a lane asks ---------------------------------------------------------------------------------------------
+    # --- What a node's batcher asks -----------------------------------------------------------------------------------
 
     def is_primary(self, node: Node) -> bool:
         """Whether `node` owns any wallets."""
         return self._store.is_primary(node)
 
     def forget(self, node: Node) -> _Refusal:
-        """The lane of `node` ends; returns why. The next gift for it gets a new one."""
+        """The batcher of `node` ends; returns why. The next gift for it gets a new one."""
         if self._is_stopping:
             return STOPPING
-        del self._lanes[node.name]
+        del self._batchers[node.name]
         return MOVED
 
     def command(self, call: list[_Waiting]) -> tuple[str | bytes | int, ...]:
@@ -301,7 +301,7 @@ class Gifting:
         try:
             await self._store.refresh()
         except StoreUnavailableError as error:
-            log.warning("gifting.layout_unknown", error=str(error))
+            log.warning("debits.layout_unknown", error=str(error))
 
     async def aclose(self) -> None:
         """Stop; what waits is answered."""
