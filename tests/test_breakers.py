@@ -16,6 +16,7 @@ from structlog.testing import capture_logs
 from livegift.contract.errors import StoreUnavailableError
 from livegift.dev.embedded import RedisServer, start_redis_cluster
 from livegift.domain.spending import Accepted, GiftSend
+from livegift.hub import debit_batcher as debit_batcher_module
 from livegift.hub.debit_batcher import DebitBatcher
 from livegift.runtime.bounds import GIFT_BATCH_MAX, PROBE_PAUSE_MAX_S, PROBE_PAUSE_MIN_S
 from livegift.runtime.settings import Settings

@@ -14,9 +14,9 @@ import structlog
 from livegift.contract import wire
 from livegift.contract.errors import RequestError, StoreUnavailableError
 from livegift.hub.audience import Audience
+from livegift.hub.conflation import Conflation
 from livegift.hub.directory import Directory
 from livegift.hub.frames import NOTHING_KNOWN, Frame, Known, Viewer
-from livegift.hub.lanes import Lanes
 from livegift.hub.message import Message
 from livegift.runtime.bounds import (
     JOIN_TIMEOUT_S,
@@ -43,13 +43,13 @@ class _Joiner:
 class RoomFeed:
     """One room as this process follows it."""
 
-    def __init__(self, room: str, rooms: Rooms, directory: Directory, flush_s: float, lanes: Lanes) -> None:
+    def __init__(self, room: str, rooms: Rooms, directory: Directory, flush_s: float, conflation: Conflation) -> None:
         """`flush_s` is the least time between two frames."""
         self.room = room
         self._rooms = rooms
         self._directory = directory
         self._flush_s = flush_s
-        self._lanes = lanes
+        self._conflation = conflation
         self._audience = Audience()
         self.viewer_count = 0
         self.idle_since: float | None = None
@@ -211,7 +211,7 @@ class RoomFeed:
         top = self._unsent_top() if now_s >= self._top_at_s + ROOM_TOP_S else None
         if top is not None:
             self._top_sent, self._top_at_s = top, now_s
-        shown = self._lanes.cap(self._pending, now_s)
+        shown = self._conflation.cap(self._pending, now_s)
         frame = Frame.build(self.room, self._epoch, self._pending_first, self._totals, top, self._pending, shown)
         self._pending = []
         self._sent_seq = frame.seq

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from livegift.contract import wire
-from livegift.hub.lanes import Shown
+from livegift.hub.conflation import Shown
 from livegift.hub.message import Message
 from livegift.hub.tap import Tap
 

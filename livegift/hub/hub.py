@@ -8,9 +8,9 @@ from starlette.websockets import WebSocket
 
 from livegift.contract.errors import StoreUnavailableError
 from livegift.hub import endpoint
+from livegift.hub.conflation import Conflation
 from livegift.hub.debit_batcher import DebitBatcher
 from livegift.hub.directory import Directory
-from livegift.hub.lanes import Lanes
 from livegift.hub.rates import Admission
 from livegift.hub.rooms import RoomFeeds
 from livegift.hub.services import Services
@@ -59,7 +59,7 @@ class Hub:
             self._subscriber,
             self.directory,
             flush_s=settings.room_flush_ms / 1000,
-            lanes=lambda: Lanes(settings.room_events_max, settings.always_shown_coins),
+            conflation=lambda: Conflation(settings.room_events_max, settings.always_shown_coins),
             process=token_hex(6),
         )
         self._services = Services(

@@ -3,9 +3,9 @@
 import asyncio
 from collections.abc import Callable
 
+from livegift.hub.conflation import Conflation
 from livegift.hub.directory import Directory
 from livegift.hub.feed import RoomFeed
-from livegift.hub.lanes import Lanes
 from livegift.hub.subscriber import Subscriber
 from livegift.store.keys import room_channel
 from livegift.store.rooms import Rooms
@@ -21,15 +21,15 @@ class RoomFeeds:
         directory: Directory,
         *,
         flush_s: float,
-        lanes: Callable[[], Lanes],
+        conflation: Callable[[], Conflation],
         process: str,
     ) -> None:
-        """`lanes` makes a room's cap; `process` names this process among all, for the count of viewers."""
+        """`conflation` is called for each room; `process` names this process among all, for the count of viewers."""
         self._rooms = rooms
         self._subscriber = subscriber
         self._directory = directory
         self._flush_s = flush_s
-        self._lanes = lanes
+        self._conflation = conflation
         self._process = process
         self._feeds: dict[str, RoomFeed] = {}
         self._opening: dict[str, asyncio.Task[RoomFeed]] = {}
@@ -50,7 +50,7 @@ class RoomFeeds:
         return await asyncio.shield(task)
 
     async def _open(self, room: str) -> RoomFeed:
-        feed = RoomFeed(room, self._rooms, self._directory, self._flush_s, self._lanes())
+        feed = RoomFeed(room, self._rooms, self._directory, self._flush_s, self._conflation())
         await self._subscriber.subscribe(room_channel(room), feed.on_message)
         self._feeds[room] = feed
         return feed

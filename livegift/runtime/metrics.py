@@ -29,8 +29,10 @@ GIFT_BREAKER_OPEN = Gauge("livegift_gift_breaker_open", "1 while no gifts are se
 GIFTS_SHED = Counter("livegift_gifts_shed_total", "Gifts answered as unknown without being sent", ["reason"])
 FRAMES = Counter("livegift_room_frames_total", "Room frames built by this process")
 FRAME_WRITES = Counter("livegift_room_frame_writes_total", "Room frames written to viewers")
-EVENTS_MERGED = Counter("livegift_room_events_merged_total", "Gifts of lane 2 shown within a later one of their streak")
-EVENTS_OMITTED = Counter("livegift_room_events_omitted_total", "Gifts of lane 2 that frames left out, counted in them")
+EVENTS_MERGED = Counter(
+    "livegift_room_events_merged_total", "Ordinary gifts shown as part of a later one of their streak"
+)
+EVENTS_OMITTED = Counter("livegift_room_events_omitted_total", "Ordinary gifts that frames left out, counted in them")
 LAGGING = Counter("livegift_lagging_total", "Times that a viewer did not keep up and was skipped")
 SLOW_CLOSED = Counter("livegift_slow_closed_total", "Connections closed because they did not read")
 PUBLISHED = Counter("livegift_relay_published_total", "Journal entries published to rooms")

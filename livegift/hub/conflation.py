@@ -1,9 +1,9 @@
-"""What a viewer is shown of a rush: every expensive gift, and as many of the others as the eye can follow.
+"""Conflation: what a viewer is shown of a rush is every expensive gift, and as many others as the eye can follow.
 
-Lane 1 is always shown: ends of streaks, gifts from a set value up, revocations, the room's state, matches. In lane 2,
-the other gifts, those of one streak become one event when there are more than the room's cap, and then the cheapest
-are left out. What is left out is counted, and totals are exact in every frame. Lane 3 (viewers, likes) has no events:
-its latest values come with `room.pulse`.
+Always shown are ends of streaks, gifts from a set value up, revocations, the room's state and matches. Ordinary gifts
+of one streak become one event when there are more than the room's cap, and then the cheapest are left out. What is
+left out is counted, and totals are exact in every frame. Viewers and likes are no events: their latest values come
+with `room.pulse`.
 """
 
 from collections.abc import Sequence
@@ -22,11 +22,11 @@ class Shown(NamedTuple):
     omitted: Omitted | None
 
 
-class Lanes:
+class Conflation:
     """The cap of one room: so many events a second, saved up for a second at most."""
 
     def __init__(self, events_per_s_max: int, always_shown_coins: int) -> None:
-        """Gifts of `always_shown_coins` or more are in lane 1. `events_per_s_max` 0 is no cap."""
+        """Gifts of `always_shown_coins` or more are always shown. `events_per_s_max` 0 is no cap."""
         self._per_s = events_per_s_max
         self._always_shown_coins = always_shown_coins
         self._allowance = float(events_per_s_max)
@@ -35,7 +35,7 @@ class Lanes:
     def cap(self, events: Sequence[bytes], now_s: float) -> Shown:
         """What of these events goes out at `now_s` (seconds of a clock that never goes back); the same object if all.
 
-        What lane 1 takes beyond the cap is not taken from later frames.
+        What is always shown may exceed the cap; the excess is not taken from later frames.
         """
         if not self._per_s:
             return Shown(events, None)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from livegift.contract import wire
 from livegift.domain.catalogue import GiftKind
 from livegift.domain.journal import GiftSent, StreakEnded
-from livegift.hub.lanes import Lanes, Shown
+from livegift.hub.conflation import Conflation, Shown
 
 DEAR = 500
 PER_S = 4
@@ -77,7 +77,7 @@ def opened(events: Any) -> list[dict[str, Any]]:
     return [json.loads(event) for event in events]
 
 
-def is_lane_1(shown: dict[str, Any]) -> bool:
+def is_always_shown(shown: dict[str, Any]) -> bool:
     return shown["type"] != "gift" or shown["count"] == 0 or (shown["coins"] >= DEAR and "merged" not in shown)
 
 
@@ -85,22 +85,22 @@ def is_lane_1(shown: dict[str, Any]) -> bool:
 def test_nothing_is_lost_uncounted_and_what_matters_is_never_left_out(
     rush: list[list[Sent | str]], waits_s: list[float]
 ) -> None:
-    lanes, now_s, seq, lane_2_shown = Lanes(PER_S, DEAR), 100.0, 0, 0
+    conflation, now_s, seq, ordinary_shown = Conflation(PER_S, DEAR), 100.0, 0, 0
     for flush, wait_s in zip(rush, waits_s, strict=False):
         now_s += wait_s
         before = [event(seq + i, what) for i, what in enumerate(flush)]
         seq += len(flush)
-        shown = lanes.cap(before, now_s)
+        shown = conflation.cap(before, now_s)
         check(opened(before), shown)
-        lane_2_shown += sum(not is_lane_1(e) for e in opened(shown.events))
-    assert lane_2_shown <= PER_S * (1 + now_s - 100.0) + 1e-6, "no more than was saved up at first and came in since"
+        ordinary_shown += sum(not is_always_shown(e) for e in opened(shown.events))
+    assert ordinary_shown <= PER_S * (1 + now_s - 100.0) + 1e-6, "no more than was saved up at first and came in since"
 
 
 def check(before: list[dict[str, Any]], shown: Shown) -> None:
     after = opened(shown.events)
     assert [e["seq"] for e in after] == sorted(e["seq"] for e in after)
     by_seq = {e["seq"]: e for e in before}
-    assert [e for e in before if is_lane_1(e)] == [e for e in after if is_lane_1(e)]
+    assert [e for e in before if is_always_shown(e)] == [e for e in after if is_always_shown(e)]
     left_out = shown.omitted or wire.Omitted(0, 0)
     gifts_before = [e for e in before if e["type"] == "gift" and e["count"]]
     gifts_after = [e for e in after if e["type"] == "gift" and e["count"]]
@@ -118,17 +118,17 @@ def check(before: list[dict[str, Any]], shown: Shown) -> None:
 
 
 def test_as_many_as_the_cap_go_out_as_they_are() -> None:
-    lanes = Lanes(PER_S, DEAR)
+    conflation = Conflation(PER_S, DEAR)
     events = [event(i, Sent(i % 3, 1, 1, None)) for i in range(PER_S)]
-    assert lanes.cap(events, 50.0) == (events, None)
-    assert lanes.cap(events, 50.0).events != events, "the second's allowance is used up"
-    assert lanes.cap(events, 51.0).events is events
+    assert conflation.cap(events, 50.0) == (events, None)
+    assert conflation.cap(events, 50.0).events != events, "the second's allowance is used up"
+    assert conflation.cap(events, 51.0).events is events
 
 
 def test_the_sends_of_a_streak_become_one_before_any_is_left_out() -> None:
-    lanes = Lanes(2, DEAR)
+    conflation = Conflation(2, DEAR)
     rush = [Sent(0, 1, 1, None), Sent(1, 2, 5, None), Sent(0, 3, 1, None), Sent(0, 4, 1, None)]
-    (bigger, streak), omitted = lanes.cap([event(i, what) for i, what in enumerate(rush)], 50.0)
+    (bigger, streak), omitted = conflation.cap([event(i, what) for i, what in enumerate(rush)], 50.0)
     assert omitted is None
     assert (json.loads(bigger)["seq"], json.loads(bigger)["coins"]) == (1, 10)
     merged = json.loads(streak)
@@ -137,7 +137,7 @@ def test_the_sends_of_a_streak_become_one_before_any_is_left_out() -> None:
 
 
 def test_the_cheapest_are_left_out_and_the_dear_and_the_last_words_stay() -> None:
-    lanes = Lanes(2, DEAR)
+    conflation = Conflation(2, DEAR)
     rush: list[Sent | str] = [
         Sent(0, 1, 1, None),
         Sent(1, 1, DEAR, None),
@@ -146,14 +146,14 @@ def test_the_cheapest_are_left_out_and_the_dear_and_the_last_words_stay() -> Non
         Sent(3, 0, 1, None),
         "room",
     ]
-    shown = lanes.cap([event(i, what) for i, what in enumerate(rush)], 50.0)
+    shown = conflation.cap([event(i, what) for i, what in enumerate(rush)], 50.0)
     assert [e["seq"] for e in opened(shown.events)] == [1, 4, 5]
     assert shown.omitted == (3, 7)
-    shown = lanes.cap([event(i, what) for i, what in enumerate(rush[:4])], 51.0)
+    shown = conflation.cap([event(i, what) for i, what in enumerate(rush[:4])], 51.0)
     assert [e["seq"] for e in opened(shown.events)] == [1, 2]
     assert shown.omitted == (2, 2)
 
 
 def test_no_cap() -> None:
     events = [event(i, Sent(0, 1, 1, None)) for i in range(1000)]
-    assert Lanes(0, DEAR).cap(events, 50.0) == (events, None)
+    assert Conflation(0, DEAR).cap(events, 50.0) == (events, None)
