@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from livegift.hub.framing import frame_end
-from livegift.hub.message import Message, text_frame
+from livegift.hub.prepared_message import PreparedMessage, text_frame
 from livegift.hub.rates import TokenBucket
 from livegift.hub.timer_wheel import TimerWheel
 from livegift.runtime.bounds import COMPRESS_BYTES_MIN
@@ -53,7 +53,7 @@ def test_where_a_frame_ends(payload: bytes, masked: bool, more: bytes) -> None: 
 
 @given(st.binary(max_size=5_000))
 def test_all_forms_of_a_message_say_the_same(payload: bytes) -> None:
-    message = Message(payload)
+    message = PreparedMessage(payload)
     assert message.plain == text_frame(payload)
     assert message.plain == frame(payload, masked=False)
     if len(payload) < COMPRESS_BYTES_MIN:

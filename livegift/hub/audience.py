@@ -3,7 +3,7 @@
 from collections.abc import Collection
 
 from livegift.hub.frames import Frame, Known, Viewer
-from livegift.hub.message import Message
+from livegift.hub.prepared_message import PreparedMessage
 from livegift.hub.tap import Tap, Taps
 from livegift.runtime import metrics
 
@@ -69,17 +69,17 @@ class Audience:
 
     # --- Writing ------------------------------------------------------------------------------------------------------
 
-    def write(self, message: Message, known: Known, *, skip: Collection[Viewer] = ()) -> None:
+    def write(self, message: PreparedMessage, known: Known, *, skip: Collection[Viewer] = ()) -> None:
         """Write to everybody but `skip`. Who can't take it has got what is `known`."""
         for viewer in self._refused(message, skip):
             self.fall_behind(viewer, known)
 
-    def tell(self, message: Message) -> None:
+    def tell(self, message: PreparedMessage) -> None:
         """Write what a later one will tell as well: whoever can't take it has missed nothing."""
         for viewer in self._refused(message):
             viewer.lag()
 
-    def _refused(self, message: Message, skip: Collection[Viewer] = ()) -> list[Viewer]:
+    def _refused(self, message: PreparedMessage, skip: Collection[Viewer] = ()) -> list[Viewer]:
         """Write to everybody but `skip`; who could not take it."""
         shut = self._taps.write(message.plain, lambda: message.deflated, {viewer.tap for viewer in skip})
         return [viewer for viewer in map(self._viewers.__getitem__, shut) if not viewer.write_shared(message)]
@@ -102,6 +102,6 @@ class Audience:
         if rest is not None and not viewer.write_shared(self.variant(rest, viewer)):
             self.fall_behind(viewer, Known(frame.epoch, known_seq))
 
-    def variant(self, frame: Frame, viewer: Viewer) -> Message:
+    def variant(self, frame: Frame, viewer: Viewer) -> PreparedMessage:
         """The one that is for `viewer`."""
         return frame.whole if viewer in self._wants_all else frame.capped

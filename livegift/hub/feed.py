@@ -17,7 +17,7 @@ from livegift.hub.audience import Audience
 from livegift.hub.conflation import Conflation
 from livegift.hub.directory import Directory
 from livegift.hub.frames import NOTHING_KNOWN, Frame, Known, Viewer
-from livegift.hub.message import Message
+from livegift.hub.prepared_message import PreparedMessage
 from livegift.runtime.bounds import (
     JOIN_TIMEOUT_S,
     RECOVER_RETRY_S,
@@ -155,7 +155,7 @@ class RoomFeed:
         self.flush()
         self._pending = []  # held back, and in the snapshot that is on its way
         if header.epoch == self._epoch:
-            gap = Message(wire.frame("room.gap", room=self.room, from_seq=self.seq + 1, to_seq=header.seq))
+            gap = PreparedMessage(wire.frame("room.gap", room=self.room, from_seq=self.seq + 1, to_seq=header.seq))
             self._audience.write(gap, NOTHING_KNOWN)
         self._epoch, self.seq, self._sent_seq = header.epoch, header.seq, header.seq
         self._audience.forget_snapshots()
@@ -230,7 +230,7 @@ class RoomFeed:
             return
         self.viewer_count = viewer_count
         self._top_sent = top or self._top_sent
-        message = Message(wire.room_pulse_frame(self.room, viewer_count, top))
+        message = PreparedMessage(wire.room_pulse_frame(self.room, viewer_count, top))
         self._audience.tell(message)
 
     # --- Viewers who don't keep up ------------------------------------------------------------------------------------
@@ -316,7 +316,7 @@ class RoomFeed:
         header = wire.SNAPSHOT_HEADER.decode(snapshot.header)
         self._begin(header)
         # Those who return at once know the same, mostly: one message for each place where they have stopped.
-        messages: dict[tuple[int | None, int | None], tuple[Message, int | None]] = {}
+        messages: dict[tuple[int | None, int | None], tuple[PreparedMessage, int | None]] = {}
         for joiner in joiners:
             place = (joiner.since, joiner.since_epoch)
             if place not in messages:
@@ -327,7 +327,7 @@ class RoomFeed:
 
     async def _welcome(
         self, joiner: _Joiner, header: wire.SnapshotHeader, snapshot: Snapshot
-    ) -> tuple[Message, int | None]:
+    ) -> tuple[PreparedMessage, int | None]:
         """The snapshot for whoever knows what `joiner` knows, and where the gap begins if there is one."""
         if joiner.since is None:
             return await self._snapshot_message(header, (), complete=True), None
@@ -361,13 +361,15 @@ class RoomFeed:
         first_seq = last_seq - len(snapshot.events) + 1
         return snapshot.events[since + 1 - first_seq : header.seq + 1 - first_seq]
 
-    def _admit(self, joiner: _Joiner, header: wire.SnapshotHeader, message: Message, gap_from: int | None) -> None:
+    def _admit(
+        self, joiner: _Joiner, header: wire.SnapshotHeader, message: PreparedMessage, gap_from: int | None
+    ) -> None:
         joiner.done.set_result(None)
         viewer = joiner.viewer
         if joiner.has_left:
             return
         if joiner.command_id is not None:  # an answer of its own; the others share theirs
-            message = Message(wire.answering(joiner.command_id, message.payload))
+            message = PreparedMessage(wire.answering(joiner.command_id, message.payload))
         if not viewer.write_shared(message):
             self._audience.fall_behind(viewer, Known(joiner.since_epoch, joiner.since, joiner.command_id))
             return
@@ -381,7 +383,7 @@ class RoomFeed:
 
     async def _snapshot_message(
         self, header: wire.SnapshotHeader, events: Sequence[bytes], *, complete: bool
-    ) -> Message:
+    ) -> PreparedMessage:
         known: dict[str, object] = {"room": self.room}
         try:
             room = await self._directory.room(self.room)
@@ -391,4 +393,4 @@ class RoomFeed:
             creator = {"id": room.creator_id, "name": room.creator_name}
             known |= {"creator": creator, "status": room.status, "title": room.title}
         viewers = max(self.viewer_count, self.present)
-        return Message(wire.room_snapshot_frame(known, header, viewers, events, complete=complete))
+        return PreparedMessage(wire.room_snapshot_frame(known, header, viewers, events, complete=complete))

@@ -6,7 +6,7 @@ from typing import NamedTuple, Protocol
 
 from livegift.contract import wire
 from livegift.hub.conflation import Shown
-from livegift.hub.message import Message
+from livegift.hub.prepared_message import PreparedMessage
 from livegift.hub.tap import Tap
 
 
@@ -21,7 +21,7 @@ class Viewer(Protocol):
         """The short way for what others get too."""
 
     @property
-    def write_shared(self) -> Callable[[Message], bool]:
+    def write_shared(self) -> Callable[[PreparedMessage], bool]:
         """The same, whether the tap is open or not; False, and nothing is written, while the viewer lags behind."""
 
     def lag(self) -> None:
@@ -50,8 +50,8 @@ class Frame:
     totals: bytes
     top: bytes | None  # None: as before
     events: tuple[bytes, ...]
-    whole: Message  # with every event
-    capped: Message  # what viewers are shown of a rush; the same object when that is all
+    whole: PreparedMessage  # with every event
+    capped: PreparedMessage  # what viewers are shown of a rush; the same object when that is all
 
     @classmethod
     def build(
@@ -67,8 +67,8 @@ class Frame:
         """Build both variants; `shown` is what viewers see, None for all."""
         seq = first_seq + len(events) - 1
 
-        def message(which: Sequence[bytes], omitted: wire.Omitted | None) -> Message:
-            return Message(wire.room_events_frame(room, epoch, first_seq, seq, totals, top, which, omitted))
+        def message(which: Sequence[bytes], omitted: wire.Omitted | None) -> PreparedMessage:
+            return PreparedMessage(wire.room_events_frame(room, epoch, first_seq, seq, totals, top, which, omitted))
 
         whole = message(events, None)
         capped = whole if shown is None or shown.events is events else message(*shown)

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from livegift.contract.errors import Close
-from livegift.hub.message import Message
+from livegift.hub.prepared_message import PreparedMessage
 from livegift.hub.protocol import DirectProtocol
 from livegift.hub.tap import Tap
 from livegift.runtime.bounds import (
@@ -38,7 +38,7 @@ class Outbound(Protocol):
     def write(self, payload: bytes) -> None:
         """Write what is this connection's own; one that takes nothing for long is closed (4408)."""
 
-    def write_shared(self, message: Message) -> bool:
+    def write_shared(self, message: PreparedMessage) -> bool:
         """Write what others get too; False (and nothing is written) while the connection does not keep up."""
 
     def close(self, code: Close, reason: str) -> None:
@@ -63,7 +63,7 @@ class DirectOutbound:
         if self._direct.is_full and self._direct.buffered_bytes > CONNECTION_BUFFER_BYTES_MAX:
             self.close(Close.TOO_SLOW, TOO_SLOW)
 
-    def write_shared(self, message: Message) -> bool:
+    def write_shared(self, message: PreparedMessage) -> bool:
         """See `Outbound`."""
         return self._direct.write_shared(message)
 
@@ -93,7 +93,7 @@ class QueuedOutbound:
         """See `Outbound`."""
         self._queue(payload.decode())
 
-    def write_shared(self, message: Message) -> bool:
+    def write_shared(self, message: PreparedMessage) -> bool:
         """See `Outbound`."""
         if self._is_full:
             return False

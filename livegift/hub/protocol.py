@@ -14,10 +14,10 @@ from websockets.exceptions import InvalidState
 from websockets.extensions.permessage_deflate import PerMessageDeflate, ServerPerMessageDeflateFactory
 from websockets.http11 import Request
 
+from livegift.hub.asgi_stand_ins import NoFlowControl, ReceiveQueue
 from livegift.hub.framing import pong_frame
 from livegift.hub.intake import COMMANDS, EARLY, FULL, Intake, Listener
-from livegift.hub.mailbox import Mailbox, NoFlowControl
-from livegift.hub.message import Message, text_frame
+from livegift.hub.prepared_message import PreparedMessage, text_frame
 from livegift.hub.tap import Tap, nowhere
 from livegift.hub.timer_wheel import Deadline, TimerWheel
 from livegift.runtime import metrics
@@ -31,7 +31,7 @@ from livegift.runtime.bounds import (
 
 EXTENSION = "livegift.direct"
 _EMPTY_PING = b"\x89\x00"
-_WINDOW_BITS = 15  # what shared messages are compressed with, see `Message.deflated`
+_WINDOW_BITS = 15  # what shared messages are compressed with, see `PreparedMessage.deflated`
 
 
 class DirectProtocol(Intake):
@@ -67,7 +67,7 @@ class DirectProtocol(Intake):
         early = []
         while not self.queue.empty():
             early.append(self.queue.get_nowait())
-        self.queue = cast("asyncio.Queue[ASGIReceiveEvent]", Mailbox())
+        self.queue = cast("asyncio.Queue[ASGIReceiveEvent]", ReceiveQueue())
         self.writable = cast("asyncio.Event", NoFlowControl())
         for event in early:
             if event["type"] != "websocket.receive":
@@ -108,7 +108,7 @@ class DirectProtocol(Intake):
             self.tap.shut()
         self._out.append(text_frame(payload))
 
-    def write_shared(self, message: Message) -> bool:
+    def write_shared(self, message: PreparedMessage) -> bool:
         """The same for one that others get too, which is written as it is; False, and it is not, while `is_full`."""
         if self.is_full:
             return False

@@ -25,7 +25,7 @@ def text_frame(payload: bytes) -> bytes:
     return _framed(_TEXT, payload)
 
 
-class Message:
+class PreparedMessage:
     """One text, as JSON bytes."""
 
     def __init__(self, payload: bytes) -> None:

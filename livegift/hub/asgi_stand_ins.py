@@ -5,31 +5,31 @@ import asyncio
 from uvicorn._types import ASGIReceiveEvent
 
 
-class Mailbox:
+class ReceiveQueue:
     """The part of an `asyncio.Queue` that an idle connection needs, without its four deques of 700 bytes."""
 
-    __slots__ = ("_messages", "_reader")
+    __slots__ = ("_events", "_reader")
 
     def __init__(self) -> None:
-        self._messages: list[ASGIReceiveEvent] = []
+        self._events: list[ASGIReceiveEvent] = []
         self._reader: asyncio.Future[None] | None = None
 
     def empty(self) -> bool:
         """Return whether nothing waits."""
-        return not self._messages
+        return not self._events
 
-    def put_nowait(self, message: ASGIReceiveEvent) -> None:
-        """Add a message."""
-        self._messages.append(message)
+    def put_nowait(self, event: ASGIReceiveEvent) -> None:
+        """Add an event."""
+        self._events.append(event)
         if self._reader is not None and not self._reader.done():
             self._reader.set_result(None)
 
     async def get(self) -> ASGIReceiveEvent:
-        """Return the oldest message, when there is one."""
-        while not self._messages:
+        """Return the oldest event, when there is one."""
+        while not self._events:
             self._reader = asyncio.get_running_loop().create_future()
             await self._reader
-        return self._messages.pop(0)
+        return self._events.pop(0)
 
 
 class NoFlowControl:
