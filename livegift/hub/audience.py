@@ -2,9 +2,9 @@
 
 from collections.abc import Collection
 
+from livegift.hub.broadcast import Broadcast, SocketWriter
 from livegift.hub.frames import Frame, Known, Viewer
 from livegift.hub.prepared_message import PreparedMessage
-from livegift.hub.tap import Tap, Taps
 from livegift.runtime import metrics
 
 
@@ -13,8 +13,8 @@ class Audience:
 
     def __init__(self) -> None:
         """Nobody yet."""
-        self._viewers: dict[Tap, Viewer] = {}  # who keeps up
-        self._taps = Taps()
+        self._viewers: dict[SocketWriter, Viewer] = {}  # who keeps up
+        self._broadcast = Broadcast()
         self._wants_all: set[Viewer] = set()  # every event, whatever the cap
         self._fresh: dict[Viewer, int] = {}  # who has a snapshot that is ahead of the last frame, and up to where
         self._behind: dict[Viewer, Known] = {}  # who does not keep up, and what he has got
@@ -32,9 +32,9 @@ class Audience:
 
     def admit(self, viewer: Viewer, fresh_seq: int | None) -> None:
         """Frames go to `viewer` from now on; `fresh_seq` is what its snapshot has beyond the last frame."""
-        if viewer.tap not in self._viewers:
-            self._viewers[viewer.tap] = viewer
-            self._taps.add(viewer.tap)
+        if viewer.socket_writer not in self._viewers:
+            self._viewers[viewer.socket_writer] = viewer
+            self._broadcast.add(viewer.socket_writer)
         if fresh_seq is not None:
             self._fresh[viewer] = fresh_seq
 
@@ -46,8 +46,8 @@ class Audience:
 
     def _drop(self, viewer: Viewer) -> None:
         self._fresh.pop(viewer, None)
-        if self._viewers.pop(viewer.tap, None) is not None:
-            self._taps.remove(viewer.tap)
+        if self._viewers.pop(viewer.socket_writer, None) is not None:
+            self._broadcast.remove(viewer.socket_writer)
 
     def fall_behind(self, viewer: Viewer, known: Known) -> None:
         """Nothing more for `viewer` until it has drained; then what it has missed."""
@@ -81,8 +81,9 @@ class Audience:
 
     def _refused(self, message: PreparedMessage, skip: Collection[Viewer] = ()) -> list[Viewer]:
         """Write to everybody but `skip`; who could not take it."""
-        shut = self._taps.write(message.plain, lambda: message.deflated, {viewer.tap for viewer in skip})
-        return [viewer for viewer in map(self._viewers.__getitem__, shut) if not viewer.write_shared(message)]
+        skipped = {viewer.socket_writer for viewer in skip}
+        paused = self._broadcast.write(message.plain, lambda: message.deflated, skipped)
+        return [viewer for viewer in map(self._viewers.__getitem__, paused) if not viewer.write_shared(message)]
 
     def show(self, frame: Frame) -> None:
         """Write a frame's events, to each the variant that is for it."""
@@ -90,7 +91,7 @@ class Audience:
         metrics.FRAME_WRITES.inc(len(self._viewers))
         apart = self._fresh if frame.capped is frame.whole else self._fresh.keys() | self._wants_all
         self.write(frame.capped, Known(frame.epoch, frame.first_seq - 1), skip=apart)
-        for viewer in [v for v in apart if v.tap in self._viewers]:
+        for viewer in [v for v in apart if v.socket_writer in self._viewers]:
             self._show_apart(viewer, frame)
 
     def _show_apart(self, viewer: Viewer, frame: Frame) -> None:

@@ -46,7 +46,7 @@ class Connection(Giving):
     def __init__(self, services: Services, outbound: Outbound) -> None:
         """`outbound` belongs to this connection alone."""
         super().__init__(services, outbound)
-        self.tap = outbound.tap
+        self.socket_writer = outbound.socket_writer
         self.write_shared = outbound.write_shared
         self._feeds: dict[str, RoomFeed] = {}
         self._bucket = TokenBucket(services.settings.commands_per_s_max)

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from livegift.contract import wire
+from livegift.hub.broadcast import SocketWriter
 from livegift.hub.conflation import Shown
 from livegift.hub.prepared_message import PreparedMessage
-from livegift.hub.tap import Tap
 
 
 class Viewer(Protocol):
@@ -17,12 +17,12 @@ class Viewer(Protocol):
         """Write one frame; never blocks."""
 
     @property
-    def tap(self) -> Tap:
-        """The short way for what others get too."""
+    def socket_writer(self) -> SocketWriter:
+        """The direct way for what others get too."""
 
     @property
     def write_shared(self) -> Callable[[PreparedMessage], bool]:
-        """The same, whether the tap is open or not; False, and nothing is written, while the viewer lags behind."""
+        """Write whether the socket writer is ready or not; False, and nothing is written, while the viewer lags."""
 
     def lag(self) -> None:
         """Something was not written; `RoomFeed.recover` is called when the viewer keeps up again."""

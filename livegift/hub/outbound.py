@@ -6,9 +6,9 @@ from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from livegift.contract.errors import Close
+from livegift.hub.broadcast import SocketWriter
 from livegift.hub.prepared_message import PreparedMessage
 from livegift.hub.protocol import DirectProtocol
-from livegift.hub.tap import Tap
 from livegift.runtime.bounds import (
     CONNECTION_BUFFER_BYTES_MAX,
     CONNECTION_BUFFER_FRAMES_MAX,
@@ -33,7 +33,7 @@ class Outbound(Protocol):
     """A connection's outbound queue."""
 
     closing: ClosedError | None
-    tap: Tap
+    socket_writer: SocketWriter
 
     def write(self, payload: bytes) -> None:
         """Write what is this connection's own; one that takes nothing for long is closed (4408)."""
@@ -54,7 +54,7 @@ class DirectOutbound:
     def __init__(self, direct: DirectProtocol) -> None:
         """`direct` is the connection's protocol."""
         self._direct = direct
-        self.tap = direct.tap
+        self.socket_writer = direct.socket_writer
         self.closing: ClosedError | None = None
 
     def write(self, payload: bytes) -> None:
@@ -84,7 +84,7 @@ class QueuedOutbound:
         self._bytes = 0
         self._wake = asyncio.Event()
         self._is_full = False
-        self.tap = Tap()  # never open: everything goes through the queue
+        self.socket_writer = SocketWriter()  # never ready: everything goes through the queue
         self.on_writable: Callable[[], None] = lambda: None
         self.closing: ClosedError | None = None
         self.closed = asyncio.Event()

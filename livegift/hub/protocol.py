@@ -15,10 +15,10 @@ from websockets.extensions.permessage_deflate import PerMessageDeflate, ServerPe
 from websockets.http11 import Request
 
 from livegift.hub.asgi_stand_ins import NoFlowControl, ReceiveQueue
+from livegift.hub.broadcast import SocketWriter, nowhere
 from livegift.hub.framing import pong_frame
 from livegift.hub.intake import COMMANDS, EARLY, FULL, Intake, Listener
 from livegift.hub.prepared_message import PreparedMessage, text_frame
-from livegift.hub.tap import Tap, nowhere
 from livegift.hub.timer_wheel import Deadline, TimerWheel
 from livegift.runtime import metrics
 from livegift.runtime.bounds import (
@@ -47,7 +47,7 @@ class DirectProtocol(Intake):
         self._deadline: Deadline | None = None
         self._out: list[bytes] = []
         self._on_gone: Callable[[], None] | None = None
-        self.tap = Tap()
+        self.socket_writer = SocketWriter()
         self.is_full = False
         if self.deflate:
             self.conn.available_extensions = _DEFLATE
@@ -58,11 +58,11 @@ class DirectProtocol(Intake):
         """From now on messages go to `listener` alone; what came before it goes there first."""
         self._listener = listener
         agreed = [e for e in self.conn.extensions if isinstance(e, PerMessageDeflate)]
-        self.tap.deflates = bool(agreed) and agreed[0].local_max_window_bits == _WINDOW_BITS
+        self.socket_writer.deflates = bool(agreed) and agreed[0].local_max_window_bits == _WINDOW_BITS
         sock = self.transport.get_extra_info("socket")
         if sock is not None and self.transport.get_extra_info("sslcontext") is None:
-            self.tap.fd = sock.fileno()
-        self._open_tap()
+            self.socket_writer.fd = sock.fileno()
+        self._resume_writer()
         self.transport.set_write_buffer_limits(WRITE_BUFFER_BYTES_MAX, WRITE_BUFFER_BYTES_LOW)
         early = []
         while not self.queue.empty():
@@ -95,17 +95,17 @@ class DirectProtocol(Intake):
         """What the other side has not taken yet."""
         return self.transport.get_write_buffer_size()
 
-    def _open_tap(self) -> None:
-        """Open it if nothing speaks against that."""
+    def _resume_writer(self) -> None:
+        """Resume it if nothing speaks against that."""
         idle = not self.buffered_bytes and not self._out
-        if idle and self.tap.fd >= 0 and self._listener is not None and self.is_open:
-            self.tap.open()
+        if idle and self.socket_writer.fd >= 0 and self._listener is not None and self.is_open:
+            self.socket_writer.resume()
 
     def write(self, payload: bytes) -> None:
         """Write a text message, whatever is in the buffer; all of this turn of the loop go out in one piece."""
         if not self._out:
             self.loop.call_soon(self._flush)
-            self.tap.shut()
+            self.socket_writer.pause()
         self._out.append(text_frame(payload))
 
     def write_shared(self, message: PreparedMessage) -> bool:
@@ -114,15 +114,15 @@ class DirectProtocol(Intake):
             return False
         self._flush()
         if self.is_open:
-            self.tap.send(message.deflated if self.tap.deflates else message.plain)
+            self.socket_writer.send(message.deflated if self.socket_writer.deflates else message.plain)
         return True
 
     def _flush(self) -> None:
         out = b"".join(self._out)
         self._out.clear()
-        self._open_tap()
+        self._resume_writer()
         if out and self.is_open:
-            self.tap.send(out)
+            self.socket_writer.send(out)
 
     def hold_reading(self, hold: bool) -> None:  # noqa: FBT001 - its one argument is its meaning
         """Stop reading, or go on: the other side's sends then wait in its own buffers."""
@@ -141,9 +141,9 @@ class DirectProtocol(Intake):
 
     def _end(self, code: int, reason: str) -> None:
         """Send the close frame that `websockets` has made; from then on accept only the other side's."""
-        self.tap.send(b"".join(self.conn.data_to_send()))
+        self.socket_writer.send(b"".join(self.conn.data_to_send()))
         self.close_sent = True
-        self.tap.shut()
+        self.socket_writer.pause()
         self._listener = None
         self.queue.put_nowait({"type": "websocket.disconnect", "code": code, "reason": reason})
         self._rest, self._holds = b"", 0
@@ -158,7 +158,7 @@ class DirectProtocol(Intake):
 
     def handle_connect(self, event: Request) -> None:
         """The handshake's request: offer the extension."""
-        self.tap.write_rest = self.transport.write
+        self.socket_writer.write_rest = self.transport.write
         super().handle_connect(event)
         if hasattr(self, "scope"):
             self.scope["extensions"][EXTENSION] = cast(
@@ -168,7 +168,7 @@ class DirectProtocol(Intake):
 
     async def send(self, message: ASGISendEvent) -> None:
         """As uvicorn does, which takes a refused handshake for a forgotten one and logs an error for each."""
-        self.tap.shut()
+        self.socket_writer.pause()
         await super().send(message)
         if message["type"] == "websocket.http.response.body" and self.close_sent:
             self.handshake_complete = True
@@ -205,20 +205,20 @@ class DirectProtocol(Intake):
             return
         self._heard = False
         if not self.is_full:
-            self.tap.send(_EMPTY_PING)
+            self.socket_writer.send(_EMPTY_PING)
             self._awaits_pong = True
         self._deadline = self.timer_wheel.after(PING_PERIOD_S, self._ping)
 
     def _parse(self, data: bytes) -> None:
         """Let uvicorn and `websockets` see to it, whose answers go through the transport."""
-        self.tap.shut()
+        self.socket_writer.pause()
         super()._parse(data)
-        self._open_tap()
+        self._resume_writer()
 
     def _answer_ping(self) -> None:
         """Answer the newest ping once there is room: of several, only that one has to be (RFC 6455, 5.5.3)."""
         if self._asked is not None and not self.is_full and self.is_open:
-            self.tap.send(pong_frame(self._asked))
+            self.socket_writer.send(pong_frame(self._asked))
             self._asked = None
 
     def handle_parser_exception(self) -> None:
@@ -232,7 +232,7 @@ class DirectProtocol(Intake):
         """The buffer is over its limit."""
         super().pause_writing()
         self.is_full = True
-        self.tap.shut()
+        self.socket_writer.pause()
         if self._listener is not None:
             self._hold(FULL, True)  # answers to more would only fill the memory
 
@@ -241,7 +241,7 @@ class DirectProtocol(Intake):
         super().resume_writing()
         self.is_full = False
         self._heard = True
-        self._open_tap()
+        self._resume_writer()
         self._answer_ping()
         self._hold(FULL, False)
         if self._listener is not None:
@@ -249,14 +249,14 @@ class DirectProtocol(Intake):
 
     def shutdown(self) -> None:
         """The server ends."""
-        self.tap.shut()
+        self.socket_writer.pause()
         super().shutdown()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The transport is gone, and closes its socket when this returns."""
         self._listener = None
-        self.tap.shut()
-        self.tap.write_rest = nowhere
+        self.socket_writer.pause()
+        self.socket_writer.write_rest = nowhere
         super().connection_lost(exc)
         metrics.SOCKETS.set(len(self.connections))
         if self._on_gone is not None:

@@ -9,7 +9,7 @@ from uuid import uuid4
 
 import pytest
 
-from livegift.hub.tap import Tap, Taps
+from livegift.hub.broadcast import Broadcast, SocketWriter
 from tests.conftest import BOTH_WAYS
 from tests.hostile import unharmed
 from tests.raw import RawSocket, command
@@ -29,30 +29,30 @@ def system(shared_system: System) -> Iterator[System]:
         yield running
 
 
-def tap_of(sock: socket.socket, rests: list[bytes], *, deflates: bool = False) -> Tap:
-    tap = Tap()
-    tap.fd, tap.deflates = sock.fileno(), deflates
-    tap.write_rest = rests.append
-    return tap
+def writer_of(sock: socket.socket, rests: list[bytes], *, deflates: bool = False) -> SocketWriter:
+    writer = SocketWriter()
+    writer.fd, writer.deflates = sock.fileno(), deflates
+    writer.write_rest = rests.append
+    return writer
 
 
-def test_who_is_open_gets_it_and_who_is_not_must_be_asked() -> None:
+def test_ready_sockets_get_it_and_paused_ones_must_be_asked() -> None:
     pairs = [socket.socketpair() for _ in range(4)]
     rests: list[bytes] = []
-    plain, deflating, shut, skipped = (tap_of(a, rests, deflates=i == 1) for i, (a, _) in enumerate(pairs))
-    taps, other = Taps(), Taps()
-    for tap in (plain, deflating, skipped):
-        tap.open()
-    for tap in (plain, deflating, shut, skipped):
-        taps.add(tap)
+    plain, deflating, paused, skipped = (writer_of(a, rests, deflates=i == 1) for i, (a, _) in enumerate(pairs))
+    broadcast, other = Broadcast(), Broadcast()
+    for writer in (plain, deflating, skipped):
+        writer.resume()
+    for writer in (plain, deflating, paused, skipped):
+        broadcast.add(writer)
     other.add(plain)
-    assert taps.write(b"plain", lambda: b"deflated", {skipped}) == [shut]
-    shut.open()
-    plain.shut()
-    assert taps.write(b" again", lambda: b" again", {skipped}) == other.write(b"", bytes) == [plain]
-    taps.remove(shut)
-    taps.remove(plain)
-    assert taps.write(b"!", lambda: b"!") == []
+    assert broadcast.write(b"plain", lambda: b"deflated", {skipped}) == [paused]
+    paused.resume()
+    plain.pause()
+    assert broadcast.write(b" again", lambda: b" again", {skipped}) == other.write(b"", bytes) == [plain]
+    broadcast.remove(paused)
+    broadcast.remove(plain)
+    assert broadcast.write(b"!", lambda: b"!") == []
     for a, _ in pairs:
         a.close()
     assert [b.recv(100) for _, b in pairs] == [b"plain", b"deflated again!", b" again", b"!"]
@@ -68,24 +68,24 @@ def test_what_a_socket_does_not_take_is_handed_on(*, shared: bool) -> None:
     peer.close()
     ours.setblocking(False)
     rests: list[bytes] = []
-    tap, lost = tap_of(ours, rests), tap_of(gone, rests)
-    taps = Taps()
-    for one in (tap, lost):
-        taps.add(one)
-        one.open()
+    writer, lost = writer_of(ours, rests), writer_of(gone, rests)
+    broadcast = Broadcast()
+    for one in (writer, lost):
+        broadcast.add(one)
+        one.resume()
     frame = bytes(10_000_000)
     if shared:
-        assert taps.write(frame, bytes) == []
+        assert broadcast.write(frame, bytes) == []
     else:
-        tap.send(frame)
+        writer.send(frame)
         lost.send(frame)
-    assert not tap.is_open
-    assert not lost.is_open
+    assert not writer.is_ready
+    assert not lost.is_ready
     size = len(rests[0])
     assert 0 < size < len(frame), "some of it went"
     assert rests[1] == frame
-    assert taps.write(b"later", bytes) == [tap, lost]
-    tap.send(b"later, too")
+    assert broadcast.write(b"later", bytes) == [writer, lost]
+    writer.send(b"later, too")
     assert rests[2:] == [b"later, too"], "behind the rest"
     received = 0
     while received < len(frame) - size:

@@ -1,0 +1,135 @@
+"""Writes frames that are the same for all: into one connection's socket, and into those of all of a room's viewers.
+
+A room's loop over a thousand viewers waits for memory more than for the processor, so it goes by file descriptors and
+touches no object of a viewer at all (decision 018).
+"""
+
+from collections.abc import Callable, Collection, Iterable
+from contextlib import suppress
+from os import write
+
+
+def nowhere(frames: bytes) -> None:
+    """Take the rest while there is no connection."""
+
+
+class SocketWriter:
+    """Writes finished frames to one connection's socket.
+
+    While it is ready, whoever has such a frame may write it to `fd`: the connection is open and keeps up, its transport
+    has written everything, and nothing of its own waits to go out before. It is paused before `fd` is closed, or the
+    frame would go to the connection that gets that number next.
+    """
+
+    __slots__ = ("_rooms", "deflates", "fd", "is_ready", "write_rest")
+
+    def __init__(self) -> None:
+        """Paused. Before it is resumed, `fd` is set, and `deflates` if the connection agreed to compressed frames."""
+        self.is_ready = False
+        self.deflates = False
+        self.fd = -1
+        self.write_rest: Callable[[bytes], object] = nowhere
+        """The transport's: it takes what the socket did not."""
+        self._rooms: tuple[Broadcast, ...] = ()
+
+    def resume(self) -> None:
+        """From now on all rooms may write to the socket."""
+        if not self.is_ready:
+            self.is_ready = True
+            for room in self._rooms:
+                room.on_resumed(self)
+
+    def pause(self) -> None:
+        """From now on nobody may."""
+        if self.is_ready:
+            self.is_ready = False
+            for room in self._rooms:
+                room.on_paused(self)
+
+    def send(self, frames: bytes) -> None:
+        """Write what is this connection's own, behind what its transport has if it is paused."""
+        sent = 0
+        if self.is_ready:
+            with suppress(OSError):  # full, or gone: the transport finds out
+                sent = write(self.fd, frames)
+        if sent != len(frames):
+            self.pause()
+            self.write_rest(frames[sent:])
+
+    def enter(self, room: "Broadcast") -> None:
+        """Tell `room` of each change."""
+        self._rooms = (*self._rooms, room)
+
+    def leave(self, room: "Broadcast") -> None:
+        """Tell `room` no more."""
+        self._rooms = tuple(one for one in self._rooms if one is not room)
+
+
+class Broadcast:
+    """The connections that a room writes to, grouped by how each is written to."""
+
+    def __init__(self) -> None:
+        """None yet."""
+        # In the order in which they came or were resumed, which is kind to the processor's caches.
+        self._plain: dict[int, SocketWriter] = {}
+        self._deflating: dict[int, SocketWriter] = {}
+        self._paused: dict[SocketWriter, None] = {}
+
+    def add(self, writer: SocketWriter) -> None:
+        """Write to it as well."""
+        writer.enter(self)
+        if writer.is_ready:
+            self._by_fd(writer)[writer.fd] = writer
+        else:
+            self._paused[writer] = None
+
+    def remove(self, writer: SocketWriter) -> None:
+        """Write to it no more."""
+        writer.leave(self)
+        self._paused.pop(writer, None)
+        if writer.is_ready:
+            del self._by_fd(writer)[writer.fd]
+
+    def on_resumed(self, writer: SocketWriter) -> None:
+        """One of them was resumed."""
+        del self._paused[writer]
+        self._by_fd(writer)[writer.fd] = writer
+
+    def on_paused(self, writer: SocketWriter) -> None:
+        """One of them was paused."""
+        del self._by_fd(writer)[writer.fd]
+        self._paused[writer] = None
+
+    def _by_fd(self, writer: SocketWriter) -> dict[int, SocketWriter]:
+        return self._deflating if writer.deflates else self._plain
+
+    def write(
+        self, plain: bytes, deflated: Callable[[], bytes], skip: Collection[SocketWriter] = ()
+    ) -> list[SocketWriter]:
+        """Write to all that are ready but `skip`; returns the paused ones, whose connections must be asked."""
+        paused = [writer for writer in self._paused if writer not in skip]
+        if self._plain:
+            _write(self._plain, plain, skip)
+        if self._deflating:
+            _write(self._deflating, deflated(), skip)
+        return paused
+
+
+def _write(writers: dict[int, SocketWriter], frame: bytes, skip: Collection[SocketWriter]) -> None:
+    """The loop that a server of rooms is made for."""
+    fds: Iterable[int] = writers
+    if skip:
+        left_out = {writer.fd for writer in skip}
+        fds = [fd for fd in writers if fd not in left_out]
+    size = len(frame)
+    rests = []
+    for fd in fds:
+        try:
+            sent = write(fd, frame)
+        except OSError:
+            sent = 0  # full, or gone: the transport finds out
+        if sent != size:
+            rests.append((writers[fd], sent))
+    for writer, sent in rests:
+        writer.pause()
+        writer.write_rest(frame[sent:])
