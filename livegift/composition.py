@@ -13,6 +13,7 @@ from livegift.features.slots import Feature
 from livegift.features.spending_limits import feature as spending_limits
 from livegift.features.sponsors import feature as sponsors
 from livegift.features.wallets import feature as wallets
+from livegift.ledger.participants import BookingPlan
 
 FEATURES: tuple[Feature, ...] = (
     catalogue.FEATURE,
@@ -28,3 +29,8 @@ FEATURES: tuple[Feature, ...] = (
     sponsors.FEATURE,
     demo.FEATURE,
 )
+
+BOOKING_PLAN = BookingPlan.of(
+    (feature.reasons for feature in FEATURES), (step for feature in FEATURES for step in feature.booking)
+)
+INVARIANTS = tuple(invariant for feature in FEATURES for invariant in feature.invariants)

@@ -17,7 +17,7 @@ from livegift.features.grants.service import grant_coins
 from livegift.ledger import rooms
 from livegift.ledger.engine import Database
 from livegift.ledger.journal import read_checkpoints
-from livegift.operations.audit import Report, audit
+from livegift.operations.audit import Report
 from livegift.processes.aggregator import Aggregator
 from livegift.processes.relay import Relay
 from livegift.processes.worker import Worker
@@ -26,6 +26,7 @@ from livegift.store.client import Store, StoreRefusedError
 from livegift.store.leases import Leases
 from livegift.store.outbox import Outbox
 from livegift.store.wallets import Display, Outcome, Unknown, Wallets, gift_send, parse_outcome
+from tests.booking import audit
 from tests.waiting import wait_until
 
 

@@ -18,12 +18,13 @@ import msgspec
 
 from livegift.features.grants.service import grant_coins
 from livegift.ledger.engine import Database
-from livegift.operations.audit import Report, audit
+from livegift.operations.audit import Report
 from livegift.runtime.identity import tokens_of
 from livegift.runtime.net import listen
 from livegift.runtime.settings import Settings
 from livegift.store.client import Store
 from livegift.store.wallets import Wallets
+from tests.booking import audit
 
 READY_TIMEOUT_S = 30.0
 

@@ -18,6 +18,7 @@ from livegift.features.sponsors.service import end_match, fund_match
 from livegift.operations.audit import Report
 from livegift.runtime.settings import Settings
 from livegift.store.keys import partition_roots, room_root, wallet
+from tests.booking import NOTHING_IN_REDIS
 from tests.inprocess import InProcess
 from tests.system import command, environ
 from tests.waiting import wait_until
@@ -195,7 +196,7 @@ async def test_what_is_wrong_with_a_match(matched: InProcess) -> None:
     for statement, expected in MATCH_BREAKS:
         async with matched.database.begin() as connection:
             assert (await connection.execute(text(statement))).rowcount == 1, statement
-            found = "\n".join((await wrong_matches(connection, 86_400))[1])
+            found = "\n".join((await wrong_matches(connection, NOTHING_IN_REDIS))[1])
             assert expected in found, (statement, found)
             await connection.rollback()
     statement, expected = MATCH_BREAKS[0]

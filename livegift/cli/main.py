@@ -271,9 +271,10 @@ async def _room(settings: Settings, room_id: str, creator: str, title: str, kind
 @data_option
 def audit_command(as_json: bool, data: Path) -> None:  # noqa: FBT001 - click's flag
     """Check every invariant; exit code 0 when all hold, else 1."""
+    from livegift import composition
     from livegift.operations.audit import audit
 
-    report = _run(audit(open_settings(data)))
+    report = _run(audit(open_settings(data), composition.INVARIANTS))
     click.echo(report.to_json() if as_json else report.to_text())
     sys.exit(0 if report.passed else 1)
 

@@ -207,9 +207,10 @@ def retry(entry: Any, data: Path) -> None:
 
 
 async def _retry(_settings: Any, _store: Any, database: Any, partition: int, position: Any) -> str:
+    from livegift import composition
     from livegift.operations.quarantine import retry as run_retry
 
-    return await run_retry(database, partition, position)
+    return await run_retry(database, composition.BOOKING_PLAN, partition, position)
 
 
 @quarantine.command()

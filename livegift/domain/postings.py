@@ -5,7 +5,7 @@ of an asset is always zero. Accounts of the system that every gift touches are s
 one row that all bookings wait for.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from livegift.domain.journal import Entry, GiftSent, Poison, WalletChanged, wallet_step
@@ -13,21 +13,8 @@ from livegift.domain.journal import Entry, GiftSent, Poison, WalletChanged, wall
 COIN = "COIN"
 DIAMOND = "DIAMOND"
 
-# Why coins come and go, and the account on the other side.
-REASONS = {
-    "grant": "coins:granted",
-    "order": "coins:sold",
-    "bonus": "coins:bonus",
-    "refund": "coins:refunded",
-    "withdrawal": "coins:refunded",  # by the buyer, before the money
-    "restored": "coins:refunded",  # because the money could not be given back after all
-    "chargeback": "coins:charged_back",
-    "correction": "coins:corrected",
-    "revocation": "coins:spent",  # a gift that was undone
-    "sponsor": "coins:sponsored",
-    "sponsor_return": "coins:sponsored",
-    "suspense": "coins:suspense",  # back from quarantine
-}
+# Why coins come and go, and the account on the other side. Features have reasons of their own.
+CORE_REASONS = {"suspense": "coins:suspense"}  # back from quarantine
 
 
 class Transfer(NamedTuple):
@@ -57,8 +44,11 @@ def suspense_of(user: str, partition: int, delta: int) -> tuple[Transfer, ...]:
     return (Transfer(COIN, suspense, mine, delta),) if delta else ()
 
 
-def transfers_of(entry: Entry | Poison, partition: int) -> tuple[Transfer, ...]:
-    """The transfers that an entry of `partition` stands for. Raises KeyError for a reason that nobody knows."""
+def transfers_of(entry: Entry | Poison, partition: int, reasons: Mapping[str, str]) -> tuple[Transfer, ...]:
+    """Return the transfers that an entry of `partition` stands for.
+
+    `reasons` has the account on the other side of a wallet's change. Raises KeyError for a reason that is not in it.
+    """
     if isinstance(entry, Poison):
         step = wallet_step(entry)
         return suspense_of(step.user, partition, step.delta) if step else ()
@@ -69,7 +59,7 @@ def transfers_of(entry: Entry | Poison, partition: int) -> tuple[Transfer, ...]:
             return coins, diamonds
         return tuple(transfer for transfer in (coins, diamonds) if transfer.amount)
     if isinstance(entry, WalletChanged):
-        other = f"{REASONS[entry.reason]}:p{partition}"
+        other = f"{reasons[entry.reason]}:p{partition}"
         mine = coins_of(entry.user)
         if entry.delta > 0:
             return (Transfer(COIN, other, mine, entry.delta),)

@@ -3,11 +3,55 @@
 Nothing outside a feature's package knows the feature, except the list in `livegift.composition`.
 """
 
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from sqlalchemy import Table
+
+from livegift.ledger.engine import Database
+from livegift.ledger.journal import Booked
+from livegift.ledger.participants import Participant
+from livegift.operations.audit import Invariant
+from livegift.runtime.settings import Settings
+from livegift.runtime.sweeps import Sweep
+from livegift.store.client import Store
+from livegift.store.rooms import Rooms
+from livegift.store.wallets import Wallets
+
+
+@dataclass(frozen=True, slots=True)
+class Stores:
+    """What an aggregator gives to features."""
+
+    settings: Settings
+    store: Store
+    database: Database
+    wallets: Wallets
+    rooms: Rooms
+
+
+@dataclass(frozen=True, slots=True)
+class Background:
+    """What an aggregator does for a feature beside booking; `on_booked` is called after each commit."""
+
+    sweeps: tuple[Sweep, ...] = ()
+    on_booked: Callable[[Booked], None] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Feature:
-    """A feature's offers; an empty slot offers nothing."""
+    """A feature's offers; an empty slot offers nothing.
+
+    `reasons` (JOURNAL): the reasons of wallets' changes that are this feature's, with the account of the other leg.
+    `booking` (BOOKING): its steps in the aggregator's transaction.
+    `background` (SWEEPS): made once per aggregator.
+    `invariants` (CHECKS): what `livegift audit` proves about it.
+    `tables` (TABLES): its tables in the ledger, each made by a migration.
+    """
 
     name: str
+    reasons: Mapping[str, str] = field(default_factory=dict)
+    booking: tuple[Participant, ...] = ()
+    background: Callable[[Stores], Background] | None = None
+    invariants: tuple[Invariant, ...] = ()
+    tables: tuple[Table, ...] = ()

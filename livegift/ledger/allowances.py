@@ -1,6 +1,6 @@
 """Limits as booked: every version of them, and what a wallet that is repaired should have."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import Row, text
@@ -28,21 +28,6 @@ _FROZEN = text(
     "UNION ALL SELECT n, reason, true FROM transfers WHERE user_id = :user AND balance < 0) e "
     "WHERE frozen AND why <> '' ORDER BY n DESC LIMIT 1"
 )
-_AT_VERSION = text(
-    "SELECT l.* FROM unnest(CAST(:users AS text[]), CAST(:versions AS bigint[])) AS v(user_id, version) "
-    "JOIN wallet_limits l ON l.user_id = v.user_id AND l.version = v.version"
-)
-_HOLES = text(
-    "SELECT user_id, count(*) AS rows, max(version) AS newest FROM wallet_limits GROUP BY user_id "
-    "HAVING count(*) <> max(version) OR min(version) <> 1 ORDER BY 1 LIMIT :examples"
-)
-# Gifts above the viewer's own limit for one gift, while it was in force.
-_ABOVE = text(
-    "SELECT g.sender, g.coins, l.per_gift, g.partition || '-' || g.epoch || '-' || g.n AS event_id FROM gifts g "
-    "JOIN LATERAL (SELECT * FROM wallet_limits w WHERE w.user_id = g.sender AND w.n < g.n ORDER BY w.n DESC LIMIT 1) l "
-    "ON true WHERE g.day > 0 AND (l.pending_ms = 0 OR g.ts_ms < l.pending_ms) AND g.coins > l.per_gift "
-    "AND EXISTS (SELECT 1 FROM wallet_limits x WHERE x.user_id = g.sender) ORDER BY 1, 4 LIMIT :examples"
-)
 
 
 def row_of(partition: int, position: Position, entry: LimitsChanged) -> tuple[object, ...]:
@@ -54,14 +39,15 @@ def row_of(partition: int, position: Position, entry: LimitsChanged) -> tuple[ob
     )  # fmt: skip
 
 
-def _limits(row: Row[Any]) -> Limits:
+def limits_of(row: Row[Any]) -> Limits:
+    """Return the limits of a row of `wallet_limits`."""
     own = Caps(row.per_gift, row.day, row.month)
     return Limits(row.version, own, row.pending_ms, Caps(row.pending_per_gift, row.pending_day, row.pending_month))
 
 
 async def allowances_of(connection: AsyncConnection, users: Sequence[str]) -> dict[str, tuple[Limits, Usage]]:
     """Limits and usage of those of `users` who have any."""
-    limits = {row.user_id: _limits(row) for row in await connection.execute(_LATEST, {"users": list(users)})}
+    limits = {row.user_id: limits_of(row) for row in await connection.execute(_LATEST, {"users": list(users)})}
     usage = {
         row.sender: Usage(row.day, int(row.day_coins), int(row.month_coins))
         for row in await connection.execute(_USAGE, {"users": list(users)})
@@ -74,24 +60,3 @@ async def frozen_why(database: Database, user: str) -> str | None:
     async with database.begin() as connection:
         why = await connection.scalar(_FROZEN, {"user": user})
     return None if why is None else str(why)
-
-
-async def wrong_limits(connection: AsyncConnection, seen: Mapping[str, Limits], examples: int) -> tuple[int, list[str]]:
-    """For the audit: how many wallets have limits, and what of them is not what the ledger knows."""
-    limited = {user: limits for user, limits in seen.items() if limits.version}
-    where = {"users": list(limited), "versions": [limits.version for limits in limited.values()]}
-    known = {row.user_id: _limits(row) for row in await connection.execute(_AT_VERSION, where)}
-    wrong = [
-        f"wallet {user}: limits {limits} in Redis, the ledger has {known.get(user, 'no such version')}"
-        for user, limits in limited.items()
-        if known.get(user) != limits
-    ]
-    wrong += [
-        f"wallet {row.user_id}: {row.rows} versions of its limits, the newest is {row.newest}"
-        for row in await connection.execute(_HOLES, {"examples": examples})
-    ]
-    wrong += [
-        f"gift {row.event_id} of {row.sender}: {row.coins} coins, the limit was {row.per_gift}"
-        for row in await connection.execute(_ABOVE, {"examples": examples})
-    ]
-    return len(limited), wrong

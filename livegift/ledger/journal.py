@@ -1,11 +1,11 @@
 """Booking: entries of the journals become rows, exactly once, because the checkpoint moves in the same transaction."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import psycopg
 from psycopg import AsyncConnection as DriverConnection
-from sqlalchemy import Row, func, insert, select, text
+from sqlalchemy import Row, insert, select, text
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -14,14 +14,10 @@ from livegift.contract.errors import LivegiftError, PartitionStoppedError
 from livegift.domain.journal import Entry, GiftSent, LimitsChanged, Poison, StreakEnded, WalletChanged
 from livegift.domain.partitions import Position
 from livegift.domain.postings import Transfer, diamonds_of, suspense_of, transfers_of
-from livegift.features.corrections import queries as corrections
-from livegift.features.earnings import queries as earnings
-from livegift.features.orders import queries as orders
-from livegift.features.spending_limits.tables import wallet_limits
-from livegift.features.sponsors.booking import match_batch
-from livegift.features.sponsors.queries import StoredMatch
 from livegift.ledger import accounts, allowances, tables
 from livegift.ledger.engine import Database, plain
+from livegift.ledger.limit_tables import wallet_limits
+from livegift.ledger.participants import Batch, BookingPlan
 from livegift.ledger.quarantine import Quarantined, put_aside
 from livegift.ledger.slices import Stretch
 from livegift.ledger.wallet_balances import move_heads
@@ -56,7 +52,7 @@ class Checkpoint:
 
 @dataclass(frozen=True, slots=True)
 class Credit:
-    """What a creator got by a batch: `diamonds` more, `balance` after it; so many of them paid by sponsors."""
+    """What a creator got by a batch: `diamonds` more, `balance` after it; `matched_diamonds` of them others pay for."""
 
     creator: str
     diamonds: int
@@ -66,14 +62,13 @@ class Credit:
 
 @dataclass(frozen=True, slots=True)
 class Booked:
-    """The result of one committed batch."""
+    """The result of one committed batch. `news` is what participants have left for afterwards, by their names."""
 
     batch_id: int
     gifts: int
     transfers: int
     credits: tuple[Credit, ...]
-    matches: tuple[StoredMatch, ...] = ()
-    """Sponsor matches that have changed."""
+    news: Mapping[str, object]
 
 
 _GIFT_COLUMNS = [column.name for column in tables.gifts.columns]
@@ -104,7 +99,7 @@ def checkpoint_of(row: Row[tuple[object, ...]]) -> Checkpoint:
     return Checkpoint(row.partition, Position(row.epoch, row.n), row.stopped, row.gifts, row.coins)
 
 
-async def book(database: Database, stretches: Sequence[Stretch]) -> Booked:
+async def book(database: Database, plan: BookingPlan, stretches: Sequence[Stretch]) -> Booked:
     """Book the stretches (of different partitions) in one transaction.
 
     Raises CheckpointMovedError (nothing booked, somebody else did), PartitionStoppedError (nothing booked, one journal
@@ -112,59 +107,62 @@ async def book(database: Database, stretches: Sequence[Stretch]) -> Booked:
     the checkpoints tell).
     """
     try:
-        return await _book(database, stretches)
+        return await _book(database, plan, stretches)
     except (SQLAlchemyError, psycopg.Error, ValueError, OverflowError, KeyError) as error:
         raise UnbookableError(plain(error)) from error
 
 
-async def _book(database: Database, stretches: Sequence[Stretch]) -> Booked:
+async def _book(database: Database, plan: BookingPlan, stretches: Sequence[Stretch]) -> Booked:
     async with database.begin() as connection:
         await _check_checkpoints(connection, stretches)
         await put_aside(connection, stretches)
         # Before the rows: a fork is to be named as one, not as a row that is there twice.
         found = await move_heads(connection, stretches)
-        booked = await _book_rows(connection, stretches, found)
+        booked = await _book_rows(connection, plan, stretches, found)
         await _move_checkpoints(connection, stretches)
     return booked
 
 
-async def _book_rows(connection: AsyncConnection, stretches: Sequence[Stretch], more: Sequence[Transfer]) -> Booked:
+async def _book_rows(
+    connection: AsyncConnection, plan: BookingPlan, stretches: Sequence[Stretch], more: Sequence[Transfer]
+) -> Booked:
     """The rows of all entries and what they do to the accounts, with `more` transfers whose rows are elsewhere."""
     gifts = [(s.partition, p, e) for s in stretches for p, e in s.entries if isinstance(e, GiftSent)]
     changes = [(s.partition, p, e) for s in stretches for p, e in s.entries if isinstance(e, WalletChanged)]
     ends = [(s.partition, p, e) for s in stretches for p, e in s.entries if isinstance(e, StreakEnded)]
+    limits = [(s.partition, p, e) for s in stretches for p, e in s.entries if isinstance(e, LimitsChanged)]
     batch_id = await connection.scalar(
         insert(tables.batches).values(gifts=len(gifts), transfers=len(changes)).returning(tables.batches.c.id)
     )
     assert batch_id is not None  # noqa: S101 - RETURNING of an insert has a row
+    rows = [_change_row(batch_id, plan.reasons, *item) for item in changes]
     await _copy(connection, "gifts", _GIFT_COLUMNS, [_gift_row(batch_id, *item) for item in gifts])
-    await _copy(connection, "transfers", _TRANSFER_COLUMNS, [_change_row(batch_id, *item) for item in changes])
-    rows = [(partition, p.epoch, p.n, end.combo_id, end.ts_ms) for partition, p, end in ends]
-    await _copy(connection, "streak_ends", _STREAK_END_COLUMNS, rows)
-    limits = [(s.partition, p, e) for s in stretches for p, e in s.entries if isinstance(e, LimitsChanged)]
+    await _copy(connection, "transfers", _TRANSFER_COLUMNS, rows)
+    ended = [(partition, p.epoch, p.n, end.combo_id, end.ts_ms) for partition, p, end in ends]
+    await _copy(connection, "streak_ends", _STREAK_END_COLUMNS, ended)
     await _copy(connection, "wallet_limits", _LIMIT_COLUMNS, [allowances.row_of(*item) for item in limits])
-    moves = [t for s in stretches for _, entry in s.entries for t in transfers_of(entry, s.partition)]
-    corrected = [change for change in changes if change[2].reason in corrections.REASONS]
-    revoked = await corrections.mark_booked(connection, corrected)
-    matched = await match_batch(connection, gifts, changes, revoked)
-    taken_back = await corrections.post(connection, revoked, matched.taken_back)
-    await earnings.note(connection, [gift for _, _, gift in gifts], matched.diamonds)
-    await _mark_grants(connection, [e for _, _, e in changes if e.reason == "grant"])
-    await orders.mark_booked(connection, [e for _, _, e in changes if e.reason in orders.REASONS])
-    # Last: who gives an order back locks the order and then accounts.
-    balances = await accounts.add(connection, [*moves, *more, *matched.transfers, *taken_back])
-    diamonds = dict(matched.diamonds)
-    for _, _, gift in gifts:
+    batch = Batch(gifts, changes)
+    for participant in plan.participants:
+        await participant.book(connection, batch)
+    moves = [t for s in stretches for _, entry in s.entries for t in transfers_of(entry, s.partition, plan.reasons)]
+    # Last: who changes what a participant has locked takes that lock and then the accounts'.
+    balances = await accounts.add(connection, [*moves, *more, *batch.transfers])
+    return Booked(batch_id, len(gifts), len(changes), _credits(batch, balances), batch.news)
+
+
+def _credits(batch: Batch, balances: Mapping[str, int]) -> tuple[Credit, ...]:
+    added = batch.added_diamonds
+    diamonds = dict(added)
+    for _, _, gift in batch.gifts:
         diamonds[gift.to] = diamonds.get(gift.to, 0) + gift.diamonds
-    credited = tuple(
-        Credit(user, earned, balances[diamonds_of(user)], matched.diamonds.get(user, 0))
+    return tuple(
+        Credit(user, earned, balances[diamonds_of(user)], added.get(user, 0))
         for user, earned in diamonds.items()
         if earned
     )
-    return Booked(batch_id, len(gifts), len(changes), credited, matched.changed)
 
 
-async def book_quarantined(connection: AsyncConnection, found: Quarantined, entry: Entry) -> Booked:
+async def book_quarantined(connection: AsyncConnection, plan: BookingPlan, found: Quarantined, entry: Entry) -> Booked:
     """Book an entry that can be booked by now: what was in suspense goes where it belongs, and so do diamonds.
 
     `found` is locked and open. Raises PartitionStoppedError when the wallet's chain does not fit, UnbookableError when
@@ -173,10 +171,10 @@ async def book_quarantined(connection: AsyncConnection, found: Quarantined, entr
     stretch = Stretch(found.partition, found.position, ((found.position, entry),))
     try:
         if found.user is None:
-            return await _book_rows(connection, [stretch], await move_heads(connection, [stretch]))
+            return await _book_rows(connection, plan, [stretch], await move_heads(connection, [stretch]))
         held = suspense_of(found.user, found.partition, found.coins or 0)
         back = [Transfer(t.asset, t.credit, t.debit, t.amount) for t in held]
-        return await _book_rows(connection, [stretch], back)
+        return await _book_rows(connection, plan, [stretch], back)
     except (SQLAlchemyError, psycopg.Error, ValueError, OverflowError, KeyError) as error:
         raise UnbookableError(plain(error)) from error
 
@@ -260,8 +258,10 @@ def _gift_row(batch_id: int, partition: int, position: Position, gift: GiftSent)
     )
 
 
-def _change_row(batch_id: int, partition: int, position: Position, change: WalletChanged) -> tuple[object, ...]:
-    (transfer,) = transfers_of(change, partition)
+def _change_row(
+    batch_id: int, reasons: Mapping[str, str], partition: int, position: Position, change: WalletChanged
+) -> tuple[object, ...]:
+    (transfer,) = transfers_of(change, partition, reasons)
     return (
         partition,
         position.epoch,
@@ -294,13 +294,3 @@ async def _copy(
     ):
         for row in rows:
             await copy.write_row(row)
-
-
-async def _mark_grants(connection: AsyncConnection, entries: Sequence[WalletChanged]) -> None:
-    """A grant's row is there before its coins, unless the ledger was set back: then it is written again."""
-    if entries:
-        credited = {"status": "credited", "credited_at": func.now()}
-        by_ref = {entry.ref.removeprefix("grant:"): entry for entry in entries}
-        rows = [{"ref": ref, "user_id": e.user, "coins": e.delta, **credited} for ref, e in by_ref.items()]
-        statement = pg_insert(tables.grants).values(rows)
-        await connection.execute(statement.on_conflict_do_update(index_elements=["ref"], set_=credited))

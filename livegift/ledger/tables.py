@@ -33,7 +33,8 @@ metadata = MetaData(
 NOW = text("now()")
 
 
-def _at(name: str, *, nullable: bool = False) -> Column[object]:
+def timestamp(name: str, *, nullable: bool = False) -> Column[object]:
+    """Return a column of a moment in time: the transaction's, unless it is nullable."""
     return Column(name, DateTime(timezone=True), nullable=nullable, server_default=None if nullable else NOW)
 
 
@@ -42,7 +43,11 @@ def _at(name: str, *, nullable: bool = False) -> Column[object]:
 system = Table("system", metadata, Column("key", Text, primary_key=True), Column("value", Text, nullable=False))
 
 users = Table(
-    "users", metadata, Column("id", Text, primary_key=True), Column("name", Text, nullable=False), _at("created_at")
+    "users",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("name", Text, nullable=False),
+    timestamp("created_at"),
 )
 
 rooms = Table(
@@ -53,8 +58,8 @@ rooms = Table(
     Column("title", Text, nullable=False),
     Column("kind", Text, nullable=False),
     Column("status", Text, nullable=False),
-    _at("created_at"),
-    _at("ended_at", nullable=True),
+    timestamp("created_at"),
+    timestamp("ended_at", nullable=True),
     CheckConstraint("kind IN ('live', 'video')", name="kind"),
     CheckConstraint("status IN ('live', 'ended')", name="status"),
     Index(None, "creator_id"),
@@ -112,10 +117,10 @@ checkpoints = Table(
     Column("gifts", BigInteger, nullable=False, server_default=text("0")),
     Column("coins", BigInteger, nullable=False, server_default=text("0")),
     Column("stopped", Text, nullable=True),
-    _at("booked_at"),
+    timestamp("booked_at"),
     Column("mark_epoch", BigInteger, nullable=False, server_default=text("0")),
     Column("mark_n", BigInteger, nullable=False, server_default=text("0")),
-    _at("mark_at"),
+    timestamp("mark_at"),
     # Earlier versions froze a wallet that went below zero until an operator thawed it. What they left is repaired when
     # the partition is next armed.
     Column("frozen_by_debts", Boolean, nullable=False, server_default=text("false")),
@@ -128,7 +133,7 @@ epochs = Table(
     Column("partition", Integer, primary_key=True),
     Column("epoch", BigInteger, primary_key=True),
     Column("base", BigInteger, nullable=False),
-    _at("at"),
+    timestamp("at"),
 )
 
 # Gives each life of a room's numbering its own epoch.
@@ -140,7 +145,7 @@ batches = Table(
     Column("id", BigInteger, Identity(always=True), primary_key=True),
     Column("gifts", Integer, nullable=False),
     Column("transfers", Integer, nullable=False),
-    _at("booked_at"),
+    timestamp("booked_at"),
     Index(None, "booked_at"),
 )
 
@@ -209,7 +214,7 @@ postings = Table(
     Column("debit", Text, nullable=False),
     Column("credit", Text, nullable=False),
     Column("amount", BigInteger, nullable=False),
-    _at("at"),
+    timestamp("at"),
     CheckConstraint("amount > 0", name="amount"),
     CheckConstraint("debit <> credit", name="legs"),
     UniqueConstraint("reason", "ref", "line"),
@@ -239,19 +244,6 @@ wallet_heads = Table(
     Column("balance", BigInteger, nullable=False),
 )
 
-# A permanent row per grant: the guard against a second credit, long after Redis has forgotten the ref.
-grants = Table(
-    "grants",
-    metadata,
-    Column("ref", Text, primary_key=True),
-    Column("user_id", Text, nullable=False),
-    Column("coins", BigInteger, nullable=False),
-    Column("status", Text, nullable=False),
-    _at("created_at"),
-    _at("credited_at", nullable=True),
-    CheckConstraint("status IN ('pending', 'credited')", name="status"),
-)
-
 # Journal entries that can't be booked, with their bytes. Where it is known whose wallet they changed, they stand in its
 # chain, and the amount is with `coins:suspense`: `coins` is what the wallet got (negative: gave). `room` and `diamonds`
 # are of a gift that can be read; the relay has published it.
@@ -263,10 +255,10 @@ quarantine = Table(
     Column("n", BigInteger, primary_key=True),
     Column("raw", LargeBinary, nullable=False),
     Column("error", Text, nullable=False),
-    _at("at"),
+    timestamp("at"),
     Column("status", Text, nullable=False, server_default="open"),
     Column("reason", Text, nullable=True),
-    _at("closed_at", nullable=True),
+    timestamp("closed_at", nullable=True),
     Column("user_id", Text, nullable=True),
     Column("wallet_seq", BigInteger, nullable=True),
     Column("balance", BigInteger, nullable=True),
@@ -286,7 +278,7 @@ operator_acts = Table(
     Column("act", Text, nullable=False),
     Column("subject", Text, nullable=False),
     Column("details", JSONB, nullable=False),
-    _at("at"),
+    timestamp("at"),
     Index("ix_operator_acts_subject", "subject", "id"),
     Index("ix_operator_acts_actor", "actor", "id"),
 )

@@ -5,7 +5,7 @@ booked that much, and compared at exactly those places, in one snapshot.
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,13 +13,7 @@ import orjson
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from livegift.contract.errors import StoreUnavailableError
-from livegift.features.corrections.checks import wrong_corrections
-from livegift.features.orders.checks import overdrafts, wrong_orders
-from livegift.features.orders.payment_checks import wrong_payments
-from livegift.features.payouts.queries import wrong_payouts
-from livegift.features.sponsors.checks import wrong_matches
 from livegift.ledger import audit as ledger
-from livegift.ledger.allowances import wrong_limits
 from livegift.ledger.engine import Database
 from livegift.ledger.journal import read_checkpoints
 from livegift.runtime.bounds import AUDIT_WAIT_S
@@ -31,18 +25,36 @@ from livegift.store.rooms import Rooms, Totals
 
 POLL_S = 0.1
 
-INVARIANTS = {
+CORE = {
     1: "per asset, the sum over all accounts is zero, and each balance is the sum of its transfers",
     2: "every wallet in Redis equals the ledger at the same seq, and no seq is missing",
     3: "gifts accepted = gifts in the ledger, and without those that were revoked = gifts in the rooms' totals",
     4: "no wallet is below zero, except by a refund or a chargeback",
     5: "an accepted ref has exactly one gift",
-    6: "every order has exactly the entries and money that its status says, by a payment of its own, back for a reason",
-    7: "every correction has exactly the entry that its status says, a revoked gift gave back all that it had moved",
-    8: "earnings by the hour are the gifts', each payout has exactly the transfers that its status says",
-    9: "limits in Redis are the ledger's at the same version, no version is missing, no gift was above its limit",
-    10: "every sponsor match has paid for exactly what it added to gifts, within its budget, and gives back the rest",
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What Redis said, in the order in which it was read, and for how long refs are remembered."""
+
+    wallets: list[WalletState]
+    states: dict[int, PartitionState]
+    rooms: dict[str, Totals]
+    ref_ttl_s: int
+
+
+@dataclass(frozen=True, slots=True)
+class Invariant:
+    """What a feature has proved by the audit: a number of its own, a sentence, and the query that finds violations.
+
+    `find_wrong` returns how many things were compared and what was wrong, in the audit's snapshot of the ledger.
+    Without a `statement` it adds to the invariant of its number.
+    """
+
+    number: int
+    statement: str | None
+    find_wrong: Callable[[AsyncConnection, Seen], Awaitable[tuple[int, list[str]]]]
 
 
 @dataclass(slots=True)
@@ -50,6 +62,7 @@ class Check:
     """One invariant: how many things were compared, and what was wrong."""
 
     number: int
+    statement: str
     compared: int = 0
     violations: list[str] = field(default_factory=list)
 
@@ -76,7 +89,7 @@ class Report:
         rows = [
             {
                 "invariant": check.number,
-                "what": INVARIANTS[check.number],
+                "what": check.statement,
                 "compared": check.compared,
                 "violations": check.violations,
             }
@@ -89,7 +102,7 @@ class Report:
         lines = []
         for check in self.checks:
             mark = "FAIL" if check.violations else "ok  "
-            lines.append(f"{mark} {check.number}. {INVARIANTS[check.number]} ({check.compared} compared)")
+            lines.append(f"{mark} {check.number}. {check.statement} ({check.compared} compared)")
             lines += [f"       - {violation}" for violation in check.violations[: ledger.EXAMPLES_MAX]]
             hidden = len(check.violations) - ledger.EXAMPLES_MAX
             if hidden > 0:
@@ -98,51 +111,40 @@ class Report:
         return "\n".join(lines)
 
 
-@dataclass(frozen=True, slots=True)
-class _Seen:
-    """What Redis said, in the order in which it was read."""
+async def audit(settings: Settings, invariants: Iterable[Invariant], wait_s: float = AUDIT_WAIT_S) -> Report:
+    """Check the core's invariants and those of features.
 
-    wallets: list[WalletState]
-    states: dict[int, PartitionState]
-    rooms: dict[str, Totals]
-
-
-async def audit(settings: Settings, wait_s: float = AUDIT_WAIT_S) -> Report:
-    """Check everything. `wait_s` is how long the readers of the journals may take to catch up.
-
-    Raises StoreUnavailableError or LedgerUnavailableError when a store is away.
+    `wait_s` is how long the readers of the journals may take to catch up. Raises StoreUnavailableError or
+    LedgerUnavailableError when a store is away.
     """
     store = await Store.connect(settings.redis_url)
     database = Database(settings.database_url)
-    checks = {number: Check(number) for number in INVARIANTS}
+    offered = list(invariants)
+    statements = CORE | {one.number: one.statement for one in offered if one.statement is not None}
+    checks = {number: Check(number, statement) for number, statement in sorted(statements.items())}
     try:
-        seen = await _read_redis(store, database, settings.partitions, checks[3], wait_s)
+        seen = await _read_redis(store, database, settings, checks[3], wait_s)
         await _wait_for_ledger(database, seen, checks[2], wait_s)
         async with database.snapshot() as connection:
-            await _check_sums(connection, checks[1])
-            await _check_wallets(connection, seen.wallets, checks[2])
-            await _check_gifts(connection, seen.states, checks[3])
-            await _check_rooms(connection, seen, checks[3])
-            await _check_signs(connection, seen.wallets, checks[4])
-            checks[4].violations += await overdrafts(connection, ledger.EXAMPLES_MAX)
-            for violation in await ledger.repeated_refs(connection, settings.ref_ttl_s):
-                checks[5].violations.append(violation)
-            checks[5].compared = sum(state.gifts for state in seen.states.values())
-            checks[6].compared, wrong = await wrong_orders(connection, settings.ref_ttl_s, ledger.EXAMPLES_MAX)
-            checks[6].violations += wrong + await wrong_payments(connection, ledger.EXAMPLES_MAX)
-            checks[7].compared, wrong = await wrong_corrections(connection, settings.ref_ttl_s)
-            checks[7].violations += wrong
-            checks[8].compared, wrong = await wrong_payouts(connection, ledger.EXAMPLES_MAX)
-            checks[8].violations += wrong
-            limits = {wallet.user: wallet.limits for wallet in seen.wallets}
-            checks[9].compared, wrong = await wrong_limits(connection, limits, ledger.EXAMPLES_MAX)
-            checks[9].violations += wrong
-            checks[10].compared, wrong = await wrong_matches(connection, settings.ref_ttl_s)
-            checks[10].violations += wrong
+            await _check_core(connection, seen, checks)
+            for invariant in offered:
+                compared, wrong = await invariant.find_wrong(connection, seen)
+                checks[invariant.number].compared += compared
+                checks[invariant.number].violations += wrong
     finally:
         await database.aclose()
         await store.aclose()
     return Report(tuple(checks.values()))
+
+
+async def _check_core(connection: AsyncConnection, seen: Seen, checks: Mapping[int, Check]) -> None:
+    await _check_sums(connection, checks[1])
+    await _check_wallets(connection, seen.wallets, checks[2])
+    await _check_gifts(connection, seen.states, checks[3])
+    await _check_rooms(connection, seen, checks[3])
+    await _check_signs(connection, seen.wallets, checks[4])
+    checks[5].violations += await ledger.repeated_refs(connection, seen.ref_ttl_s)
+    checks[5].compared = sum(state.gifts for state in seen.states.values())
 
 
 async def _states(outbox: Outbox) -> dict[int, PartitionState]:
@@ -153,7 +155,8 @@ async def _states(outbox: Outbox) -> dict[int, PartitionState]:
     return states
 
 
-async def _read_redis(store: Store, database: Database, partitions: int, check: Check, wait_s: float) -> _Seen:
+async def _read_redis(store: Store, database: Database, settings: Settings, check: Check, wait_s: float) -> Seen:
+    partitions = settings.partitions
     outbox, rooms = Outbox(store, partitions), Rooms(store)
     wallets = [wallet async for chunk in read_wallets(store, partitions) for wallet in chunk]
     states = await _states(outbox)
@@ -174,10 +177,10 @@ async def _read_redis(store: Store, database: Database, partitions: int, check: 
     totals = {room: await rooms.totals(room) for room in known}
     # Some time after its end a room is gone from Redis; the ledger keeps its gifts.
     kept = {room: found for room, found in totals.items() if found.watermarks or known[room] != "ended"}
-    return _Seen(wallets, states, kept)
+    return Seen(wallets, states, kept, settings.ref_ttl_s)
 
 
-async def _wait_for_ledger(database: Database, seen: _Seen, check: Check, wait_s: float) -> None:
+async def _wait_for_ledger(database: Database, seen: Seen, check: Check, wait_s: float) -> None:
     """Wait until everything that was seen is booked."""
     needed = {p: state.n for p, state in seen.states.items()}
     for totals in seen.rooms.values():
@@ -230,7 +233,7 @@ async def _check_gifts(connection: AsyncConnection, states: Mapping[int, Partiti
         )
 
 
-async def _check_rooms(connection: AsyncConnection, seen: _Seen, check: Check) -> None:
+async def _check_rooms(connection: AsyncConnection, seen: Seen, check: Check) -> None:
     sums = await ledger.room_sums(connection, {room: totals.watermarks for room, totals in seen.rooms.items()})
     for room, totals in seen.rooms.items():
         here = (totals.gifts, totals.coins, totals.diamonds)

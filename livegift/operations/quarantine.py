@@ -6,10 +6,10 @@ import structlog
 from livegift.contract.errors import RequestError
 from livegift.domain.journal import GiftSent, WalletChanged
 from livegift.domain.partitions import Position
-from livegift.domain.postings import REASONS
 from livegift.domain.spending import Accepted, Change
 from livegift.ledger.engine import Database
 from livegift.ledger.journal import UnbookableError, book_quarantined
+from livegift.ledger.participants import BookingPlan
 from livegift.ledger.quarantine import Quarantined, close_quarantined, lock_quarantined
 from livegift.store.wallets import Wallets, payload_hash
 
@@ -24,16 +24,16 @@ def _open(found: Quarantined | None, name: str) -> Quarantined:
     return found
 
 
-async def retry(database: Database, partition: int, position: Position) -> str:
+async def retry(database: Database, plan: BookingPlan, partition: int, position: Position) -> str:
     """Book an entry that this version understands. Returns what was booked; raises RequestError when it does not."""
     name = f"{partition}-{position}"
     async with database.begin() as connection:
         found = _open(await lock_quarantined(connection, partition, position), name)
         try:
             entry = found.decode()
-            if isinstance(entry, WalletChanged) and entry.reason not in REASONS:
+            if isinstance(entry, WalletChanged) and entry.reason not in plan.reasons:
                 raise UnbookableError(f"unknown reason {entry.reason!r}")
-            booked = await book_quarantined(connection, found, entry)
+            booked = await book_quarantined(connection, plan, found, entry)
         except (msgspec.MsgspecError, UnbookableError) as error:
             raise RequestError("invalid", f"entry {name} still can't be booked: {error}") from error
         await close_quarantined(connection, found, "booked", None)

@@ -6,24 +6,20 @@ the partitions, because only the ledger knows whether a Redis is the one it was.
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import structlog
 import uvloop
 
+from livegift import composition
 from livegift.contract import wire
 from livegift.contract.errors import PartitionStoppedError, StoreUnavailableError
 from livegift.domain.journal import GiftSent
 from livegift.domain.partitions import Position
-from livegift.features.corrections.service import finish_corrections
-from livegift.features.grants.service import repeat_pending_grants
-from livegift.features.orders.service import finish_orders, providers_of, refund_terms_of
-from livegift.features.orders.withdrawals import finish_withdrawals
-from livegift.features.sponsors.service import MatchNews, finish_matches, refresh_matches
+from livegift.features.slots import Stores
 from livegift.ledger import schema
 from livegift.ledger.arming import advance_marks, forget_streak_ends, set_stopped
 from livegift.ledger.engine import Database, LedgerUnavailableError
@@ -42,20 +38,14 @@ from livegift.runtime.bounds import (
     BOOK_BATCH_MAX,
     BOOK_PACE_S,
     BOOK_RETRY_S,
-    MATCH_NEWS_PACE_S,
-    MATCHES_REFRESH_S,
     MEMORY_PERIOD_S,
     MEMORY_SHARE_ENOUGH,
     MEMORY_SHARE_MAX,
     STREAK_REOPEN_S,
-    SWEEP_CORRECTIONS_S,
-    SWEEP_GRANTS_S,
-    SWEEP_MATCHES_S,
-    SWEEP_ORDERS_S,
-    SWEEP_WITHDRAWALS_S,
     TRIM_PERIOD_S,
 )
 from livegift.runtime.settings import Settings
+from livegift.runtime.sweeps import Sweep
 from livegift.store.client import Node, Store
 from livegift.store.leases import Leases
 from livegift.store.outbox import Outbox, Row
@@ -92,13 +82,11 @@ class Aggregator(Worker):
         self._outbox = Outbox(store, settings.partitions)
         self._wallets = Wallets(store, settings.partitions, settings.ref_ttl_s)
         self._database = database
-        self._providers, self._refund_terms = providers_of(settings, database), refund_terms_of(settings)
         self._barrier = BARRIERS[settings.durability]
         self._keep_s = settings.outbox_keep_s
         self._recovery, self._rooms = recovery_of(store, self._outbox, database, settings)
-        self._shows = Rooms(store)
-        self._news = MatchNews(self._shows)
-        self._matches_refreshed_s = 0.0
+        stores = Stores(settings, store, database, self._wallets, Rooms(store))
+        self._backgrounds = [feature.background(stores) for feature in composition.FEATURES if feature.background]
         self._held: dict[int, _Held] = {}
         self._stopped: set[int] = set()
         self._short: dict[str, bool] = {}
@@ -106,21 +94,11 @@ class Aggregator(Worker):
 
     def side_tasks(self) -> dict[str, Coroutine[Any, Any, None]]:
         """What runs beside the leases."""
-        sweep, stores = self._sweep, (self._database, self._wallets)
         return {
             "arm": self._keep_armed(),
             "memory": self._watch_memory(),
             "trim": self._keep_trimmed(),
-            "grants": sweep(SWEEP_GRANTS_S, "grants.sweep_failed", partial(repeat_pending_grants, *stores)),
-            "orders": sweep(SWEEP_ORDERS_S, "orders.sweep_failed", partial(finish_orders, *stores)),
-            "withdrawals": sweep(
-                SWEEP_WITHDRAWALS_S,
-                "withdrawals.sweep_failed",
-                partial(finish_withdrawals, *stores, self._providers, self._refund_terms),
-            ),
-            "corrections": sweep(SWEEP_CORRECTIONS_S, "corrections.sweep_failed", partial(finish_corrections, *stores)),
-            "matches": sweep(SWEEP_MATCHES_S, "matches.sweep_failed", self._finish_matches),
-            "match news": self._tell_of_matches(),
+            **{sweep.name: self._repeat(sweep) for background in self._backgrounds for sweep in background.sweeps},
         }
 
     async def on_leases(self, won: set[int], lost: set[int]) -> None:
@@ -211,14 +189,14 @@ class Aggregator(Worker):
                 await self._book_some(stretches)
                 stretches, size = [], 0
             after = next(reading.cursors[partition] for reading in readings if partition in reading.found)
-            stretches.append(stretch_of(partition, after, found))
+            stretches.append(stretch_of(composition.BOOKING_PLAN, partition, after, found))
             size += len(found)
         await self._book_some(stretches)
 
     async def _book_some(self, stretches: list[Stretch]) -> None:
         while stretches:
             try:
-                async for part, booked in book_all(self._database, stretches):
+                async for part, booked in book_all(self._database, composition.BOOKING_PLAN, stretches):
                     await self._after_booking(part, booked)
             except PartitionStoppedError as error:
                 await self._stop(error)
@@ -242,7 +220,9 @@ class Aggregator(Worker):
         metrics.BOOKED.inc(booked.gifts)
         times = [entry.ts_ms for s in stretches for _, entry in s.entries[:1] if isinstance(entry, GiftSent)]
         log.debug("aggregator.booked", batch_id=booked.batch_id, gifts=booked.gifts, oldest_ms=min(times, default=0))
-        self._news.add(booked.matches)
+        for background in self._backgrounds:
+            if background.on_booked is not None:
+                background.on_booked(booked)
         await self._outbox.advance("booked", ends)
         for credit in booked.credits:
             more = {"matched_diamonds": credit.matched_diamonds} if credit.matched_diamonds else {}
@@ -369,26 +349,13 @@ class Aggregator(Worker):
                 await self._outbox.trim(upto)
 
     @staticmethod
-    async def _sweep(period_s: float, failed_event: str, work: Callable[[], Awaitable[object]]) -> None:
-        """Finish what crashes have left, for ever; what could not be done is done the next time."""
+    async def _repeat(sweep: Sweep) -> None:
         while True:
-            await asyncio.sleep(period_s)
+            await asyncio.sleep(sweep.period_s)
             try:
-                await work()
+                await sweep.work()
             except (StoreUnavailableError, LedgerUnavailableError) as error:
-                log.warning(failed_event, error=str(error))
-
-    async def _finish_matches(self) -> None:
-        """What crashes and time have left of sponsor matches; the rooms are told what they may have missed."""
-        self._news.add(await finish_matches(self._database, self._wallets))
-        if time.monotonic() - self._matches_refreshed_s >= MATCHES_REFRESH_S:
-            self._matches_refreshed_s = time.monotonic()
-            await refresh_matches(self._database, self._shows)
-
-    async def _tell_of_matches(self) -> None:
-        while True:
-            await self._news.tell()
-            await asyncio.sleep(MATCH_NEWS_PACE_S)
+                log.warning("sweep.failed", sweep=sweep.name, error=str(error))
 
 
 def run_aggregator(settings: Settings) -> None:

@@ -8,9 +8,9 @@ import structlog
 from livegift.contract.errors import PartitionStoppedError
 from livegift.domain.journal import Entry, Poison, WalletChanged
 from livegift.domain.partitions import Position
-from livegift.domain.postings import REASONS
 from livegift.ledger.engine import Database
 from livegift.ledger.journal import Booked, UnbookableError, book
+from livegift.ledger.participants import BookingPlan
 from livegift.ledger.slices import Stretch
 from livegift.runtime import metrics
 from livegift.store.outbox import Row
@@ -18,31 +18,34 @@ from livegift.store.outbox import Row
 log = structlog.get_logger()
 
 
-def stretch_of(partition: int, after: Position, rows: Sequence[Row]) -> Stretch:
+def stretch_of(plan: BookingPlan, partition: int, after: Position, rows: Sequence[Row]) -> Stretch:
     """The rows as a stretch to book; what can't be understood is marked as poison."""
-    return Stretch(partition, after, tuple((row.position, _entry(row)) for row in rows))
+    return Stretch(partition, after, tuple((row.position, _entry(plan, row)) for row in rows))
 
 
-def _entry(row: Row) -> Entry | Poison:
+def _entry(plan: BookingPlan, row: Row) -> Entry | Poison:
     if row.entry is None:
         return Poison(row.raw, "its bytes are no entry that this version knows")
-    if isinstance(row.entry, WalletChanged) and row.entry.reason not in REASONS:
-        return Poison(row.raw, f"unknown reason {row.entry.reason!r}, expected one of {sorted(REASONS)}", row.entry)
+    if isinstance(row.entry, WalletChanged) and row.entry.reason not in plan.reasons:
+        expected = sorted(plan.reasons)
+        return Poison(row.raw, f"unknown reason {row.entry.reason!r}, expected one of {expected}", row.entry)
     return row.entry
 
 
-async def book_all(database: Database, stretches: Sequence[Stretch]) -> AsyncIterator[tuple[Sequence[Stretch], Booked]]:
+async def book_all(
+    database: Database, plan: BookingPlan, stretches: Sequence[Stretch]
+) -> AsyncIterator[tuple[Sequence[Stretch], Booked]]:
     """Book the stretches, in as few transactions as the ledger takes; yields each part that was committed.
 
     An entry that is refused even alone goes to quarantine. Raises what `book` raises but UnbookableError.
     """
     try:
         with metrics.BOOK_SECONDS.time():
-            booked = await book(database, stretches)
+            booked = await book(database, plan, stretches)
     except UnbookableError as error:
         log.warning("booking.refused", entries=sum(len(s.entries) for s in stretches), error=str(error))
         for part in _halves(stretches, str(error)):
-            async for done in book_all(database, part):
+            async for done in book_all(database, plan, part):
                 yield done
         return
     _tell_of_poison(stretches)

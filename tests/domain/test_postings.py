@@ -10,7 +10,8 @@ from msgspec import Raw
 
 from livegift.domain.journal import Entry, GiftSent, StreakEnded, WalletChanged
 from livegift.domain.money import AMOUNT_MAX
-from livegift.domain.postings import COIN, DIAMOND, REASONS, Transfer, coins_of, diamonds_of, sums, transfers_of
+from livegift.domain.postings import COIN, DIAMOND, Transfer, coins_of, diamonds_of, sums, transfers_of
+from tests.booking import REASONS
 from tests.domain.operations import quick
 
 ids = st.text("Az09._:-", min_size=1, max_size=4)
@@ -41,7 +42,7 @@ journals = st.lists(st.tuples(entries, partitions), max_size=12)
 @quick
 @given(journals)
 def test_all_accounts_of_an_asset_sum_to_zero(journal: list[tuple[Entry, int]]) -> None:
-    transfers = [transfer for entry, partition in journal for transfer in transfers_of(entry, partition)]
+    transfers = [transfer for entry, partition in journal for transfer in transfers_of(entry, partition, REASONS)]
     totals: Counter[str] = Counter()
     for (_, asset), change in sums(transfers).items():
         totals[asset] += change
@@ -52,7 +53,7 @@ def test_all_accounts_of_an_asset_sum_to_zero(journal: list[tuple[Entry, int]]) 
 @quick
 @given(entries, partitions)
 def test_a_transfer_moves_something_between_two_accounts(entry: Entry, partition: int) -> None:
-    for transfer in transfers_of(entry, partition):
+    for transfer in transfers_of(entry, partition, REASONS):
         assert transfer.amount > 0
         assert transfer.debit != transfer.credit
 
@@ -60,7 +61,7 @@ def test_a_transfer_moves_something_between_two_accounts(entry: Entry, partition
 @quick
 @given(journals)
 def test_sums_come_in_the_order_in_which_every_booking_locks(journal: list[tuple[Entry, int]]) -> None:
-    found = sums(transfer for entry, partition in journal for transfer in transfers_of(entry, partition))
+    found = sums(transfer for entry, partition in journal for transfer in transfers_of(entry, partition, REASONS))
     assert list(found) == sorted(found)
 
 
@@ -83,7 +84,7 @@ def test_the_order_of_transfers_does_not_matter(transfers: list[Transfer], chanc
 def test_a_gift_takes_coins_from_the_sender_and_gives_diamonds_to_the_receiver(
     user: str, to: str, coins: int, diamonds: int, partition: int
 ) -> None:
-    found = sums(transfers_of(gift_sent(user, to, coins, diamonds), partition))
+    found = sums(transfers_of(gift_sent(user, to, coins, diamonds), partition, REASONS))
     assert found.get((coins_of(user), COIN), 0) == -coins
     assert found.get((f"coins:spent:p{partition}", COIN), 0) == coins
     assert found.get((diamonds_of(to), DIAMOND), 0) == diamonds
@@ -93,7 +94,7 @@ def test_a_gift_takes_coins_from_the_sender_and_gives_diamonds_to_the_receiver(
 @quick
 @given(changes, partitions)
 def test_a_change_moves_the_wallet_by_its_delta(change: WalletChanged, partition: int) -> None:
-    found = sums(transfers_of(change, partition))
+    found = sums(transfers_of(change, partition, REASONS))
     assert found[coins_of(change.user), COIN] == change.delta
     assert found[f"{REASONS[change.reason]}:p{partition}", COIN] == -change.delta
 
@@ -101,12 +102,12 @@ def test_a_change_moves_the_wallet_by_its_delta(change: WalletChanged, partition
 @quick
 @given(ends, partitions)
 def test_the_end_of_a_streak_moves_nothing(end: StreakEnded, partition: int) -> None:
-    assert transfers_of(end, partition) == ()
+    assert transfers_of(end, partition, REASONS) == ()
 
 
 def test_a_reason_that_nobody_knows_is_an_error() -> None:
     with pytest.raises(KeyError):
-        transfers_of(WalletChanged("ann", 1, 5, "ref", 5, "theft", 1), 0)
+        transfers_of(WalletChanged("ann", 1, 5, "ref", 5, "theft", 1), 0, REASONS)
 
 
 @quick

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import psycopg
 
 from livegift.contract.errors import LivegiftError
-from livegift.operations.audit import audit
 from livegift.store.keys import partition_roots, room_root
+from tests.booking import audit
 from tests.faults.checks import check
 from tests.faults.model import Payload, Ref, Verdict
 from tests.faults.patience import NotInTimeError, Patience, wait_patiently

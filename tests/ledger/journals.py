@@ -8,6 +8,7 @@ from sqlalchemy import select, text
 
 from livegift.domain.journal import Entry, GiftRevoked, GiftSent, StreakEnded, WalletChanged
 from livegift.domain.partitions import Position, event_id
+from livegift.features.grants.tables import grants
 from livegift.ledger import tables
 from livegift.ledger.arming import begin_epoch, lock_checkpoint
 from livegift.ledger.engine import Database
@@ -98,7 +99,7 @@ async def everything(database: Database) -> dict[str, list[tuple[Any, ...]]]:
     """All rows that a booking could touch, in order."""
     found = {}
     async with database.begin() as connection:
-        for table in (*BOOKED_TABLES, tables.batches, tables.grants):
+        for table in (*BOOKED_TABLES, tables.batches, grants):
             found[table.name] = sorted(map(tuple, (await connection.execute(select(table))).all()), key=str)
     return found
 

@@ -14,16 +14,9 @@ from livegift.features.grants.queries import begin_grant
 from livegift.ledger import audit
 from livegift.ledger.arming import all_bases, lock_checkpoint, set_stopped
 from livegift.ledger.engine import Database, LedgerUnavailableError
-from livegift.ledger.journal import (
-    Booked,
-    Checkpoint,
-    CheckpointMovedError,
-    Credit,
-    UnbookableError,
-    book,
-    read_checkpoints,
-)
+from livegift.ledger.journal import Booked, Checkpoint, CheckpointMovedError, Credit, UnbookableError, read_checkpoints
 from livegift.ledger.slices import Stretch
+from tests.booking import book
 from tests.ledger.journals import Journal, accounts, arm, assert_sums_are_zero, everything
 from tests.waiting import wait_until
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from sqlalchemy import event, text
@@ -22,9 +23,9 @@ from livegift.features.sponsors.queries import (
 from livegift.features.sponsors.rules import Match, account_of
 from livegift.ledger import audit, rooms
 from livegift.ledger.engine import Database
-from livegift.ledger.journal import CheckpointMovedError, UnbookableError, book
-from livegift.processes.booking import book_all
+from livegift.ledger.journal import Booked, CheckpointMovedError, UnbookableError
 from livegift.runtime.bounds import SPONSOR_MATCHES_PER_ROOM_MAX
+from tests.booking import NOTHING_IN_REDIS, book, book_all
 from tests.ledger.journals import Journal, accounts, arm
 
 MATCH = Match("m1", "r1", "brand", "rose", 1, 20, 0, None)
@@ -34,6 +35,10 @@ MATCH = Match("m1", "r1", "brand", "rose", 1, 20, 0, None)
 async def _armed(database: Database) -> None:
     await arm(database, range(8))
     await rooms.open_room(database, "r1", "cho", "Cho", "r1", "live")
+
+
+def changed_in(booked: Booked) -> Any:
+    return booked.news["sponsors"]
 
 
 async def create(database: Database, match: Match = MATCH) -> None:
@@ -64,7 +69,7 @@ async def found(database: Database, match_id: str = "m1") -> Match:
 
 async def is_right(database: Database) -> None:
     async with database.snapshot() as connection:
-        assert (await wrong_matches(connection, 86_400))[1] == []
+        assert (await wrong_matches(connection, NOTHING_IN_REDIS))[1] == []
         assert await audit.wrong_accounts(connection) == []
         assert (await audit.unbalanced_assets(connection))[1] == []
 
@@ -82,7 +87,7 @@ async def test_gifts_of_the_batch_that_books_the_payment_are_matched(database: D
     assert balances["coins:sponsored:p0"] == 0
     assert (balances["coins:spent:p1"], balances["diamonds:user:cho"]) == (5, 5)
     assert [(c.diamonds, c.matched_diamonds, c.balance) for c in booked.credits] == [(5, 2, 5)]
-    assert [(m.match.status, m.match.used_coins) for m in booked.matches] == [("active", 2)]
+    assert [(m.match.status, m.match.used_coins) for m in changed_in(booked)] == [("active", 2)]
     await is_right(database)
 
 
@@ -96,7 +101,7 @@ async def test_it_is_exhausted_with_what_is_too_little_for_one_more(database: Da
     booked = await book(database, [Journal(3).credit("ben", 100).gift("ben", "cho", 1).stretch()])
     after = await found(database)
     assert (after.status, after.used_coins, after.used_diamonds) == ("exhausted", 12, 8)
-    assert [m.match.status for m in booked.matches] == ["exhausted"]
+    assert [m.match.status for m in changed_in(booked)] == ["exhausted"]
     await is_right(database)
 
 

@@ -19,9 +19,10 @@ from livegift.features.orders.payment_events import Event, apply
 from livegift.features.orders.queries import NewOrder, StoredOrder
 from livegift.features.orders.rules import Order, credit_steps, return_steps
 from livegift.features.payouts import queries as payouts
+from livegift.features.payouts.checks import wrong_payouts
 from livegift.ledger import audit
 from livegift.ledger.engine import Database
-from livegift.ledger.journal import book
+from tests.booking import NOTHING_IN_REDIS, book
 from tests.ledger.journals import Journal, accounts, arm
 
 KEEPS = RefundTerms("creator_keeps", 24)
@@ -85,7 +86,7 @@ class Books:
 
 async def passes(database: Database) -> None:
     async with database.snapshot() as connection:
-        assert (await payouts.wrong_payouts(connection, 20))[1] == []
+        assert (await wrong_payouts(connection, NOTHING_IN_REDIS))[1] == []
         assert (await wrong_orders(connection, 86_400, 20))[1] == []
         assert (await audit.unbalanced_assets(connection))[1] == []
         assert await audit.wrong_accounts(connection) == []

@@ -17,12 +17,13 @@ from livegift.features.earnings import statements
 from livegift.features.earnings.queries import Earnings, earnings_of
 from livegift.features.earnings.statements import Period
 from livegift.features.payouts import queries as payouts
+from livegift.features.payouts.checks import wrong_payouts
 from livegift.features.payouts.queries import BankAccount, Terms
 from livegift.features.payouts.rules import BankLine, Payout
 from livegift.ledger import audit
 from livegift.ledger.engine import Database
-from livegift.ledger.journal import book
 from livegift.runtime.bounds import STATEMENT_SETTLES_S
+from tests.booking import NOTHING_IN_REDIS, book
 from tests.ledger.journals import Journal, accounts, arm
 
 TERMS = Terms(100, 1_000_000, 5_000, 0)
@@ -43,7 +44,7 @@ async def earned(database: Database, creator: str = "cleo", hold_h: int = 0) -> 
 
 async def passes(database: Database) -> None:
     async with database.snapshot() as connection:
-        assert (await payouts.wrong_payouts(connection, 20))[1] == []
+        assert (await wrong_payouts(connection, NOTHING_IN_REDIS))[1] == []
         assert (await audit.unbalanced_assets(connection))[1] == []
         assert await audit.wrong_accounts(connection) == []
 
@@ -137,7 +138,7 @@ async def test_a_revocation_that_is_booked_meanwhile_makes_nothing_available(dat
             )
         )
     async with database.snapshot() as connection:
-        assert (await payouts.wrong_payouts(connection, 20))[1] == ["account diamonds:user:cleo: -1000 diamonds"]
+        assert (await wrong_payouts(connection, NOTHING_IN_REDIS))[1] == ["account diamonds:user:cleo: -1000 diamonds"]
     async with database.begin() as connection:
         await connection.execute(text("UPDATE payouts SET requested_at = requested_at - interval '1 hour'"))
     await passes(database)
@@ -304,7 +305,7 @@ async def test_the_audit_finds_what_does_not_fit(database: Database) -> None:
         await connection.execute(text("UPDATE earned_hours SET diamonds = diamonds + 1"))
         await connection.execute(text("UPDATE accounts SET balance = -1 WHERE name = 'diamonds:held:cleo'"))
     async with database.snapshot() as connection:
-        compared, wrong = await payouts.wrong_payouts(connection, 20)
+        compared, wrong = await wrong_payouts(connection, NOTHING_IN_REDIS)
     assert compared == 1
     assert (
         wrong

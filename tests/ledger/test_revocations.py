@@ -11,6 +11,7 @@ from livegift.features.corrections.checks import wrong_corrections
 from livegift.features.corrections.rules import Correction
 from livegift.features.earnings.queries import earnings_of
 from livegift.features.payouts import queries as payouts
+from livegift.features.payouts.checks import wrong_payouts
 from livegift.features.sponsors import booking as matching
 from livegift.features.sponsors.checks import wrong_matches
 from livegift.features.sponsors.queries import NewMatch, create_match, end_match, read_match, unfinished_matches
@@ -18,7 +19,7 @@ from livegift.features.sponsors.rules import Match, account_of
 from livegift.ledger import audit, rooms
 from livegift.ledger import room_contributions as shares
 from livegift.ledger.engine import Database
-from livegift.ledger.journal import book
+from tests.booking import NOTHING_IN_REDIS, book
 from tests.ledger.journals import Journal, accounts, arm
 
 PRICE = 1_088
@@ -78,9 +79,9 @@ class Books:
     async def wrong(self) -> list[str]:
         async with self.database.snapshot() as connection:
             return [
-                *(await wrong_corrections(connection, 86_400))[1],
-                *(await wrong_matches(connection, 86_400))[1],
-                *(await payouts.wrong_payouts(connection, 20))[1],
+                *(await wrong_corrections(connection, NOTHING_IN_REDIS))[1],
+                *(await wrong_matches(connection, NOTHING_IN_REDIS))[1],
+                *(await wrong_payouts(connection, NOTHING_IN_REDIS))[1],
                 *await audit.wrong_accounts(connection),
                 *(await audit.unbalanced_assets(connection))[1],
                 *await audit.broken_chains(connection),
@@ -198,11 +199,7 @@ async def _keep_matches(books: Books, monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def _forget_postings(books: Books, monkeypatch: pytest.MonkeyPatch) -> None:
     """The match gets its coins again, and the creator keeps all diamonds."""
-
-    async def nothing(*_: object) -> list[object]:
-        return []
-
-    monkeypatch.setattr(corrections, "post", nothing)
+    monkeypatch.setattr(corrections, "_moves", lambda *_: [])
     await books.undo(await books.gift(), "c1")
 
 

@@ -3,9 +3,10 @@
 from sqlalchemy import func, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from livegift.features.corrections.queries import table
+from livegift.features.corrections.tables import corrections as table
 from livegift.features.earnings.queries import TAKEN_BACK
 from livegift.ledger.audit import EXAMPLES_MAX
+from livegift.operations.audit import Seen
 
 _ENTRIES = text(
     "WITH booked AS (SELECT substring(ref FROM length(reason) + 2) AS id, user_id, count(*) AS entries, "
@@ -49,7 +50,7 @@ _LATE = text(
 )
 
 
-async def wrong_corrections(connection: AsyncConnection, ref_ttl_s: int) -> tuple[int, list[str]]:
+async def wrong_corrections(connection: AsyncConnection, seen: Seen) -> tuple[int, list[str]]:
     """The number of corrections, and where each differs from what its status says."""
     examples = {"examples": EXAMPLES_MAX}
     wrong = [
@@ -69,6 +70,6 @@ async def wrong_corrections(connection: AsyncConnection, ref_ttl_s: int) -> tupl
     ]
     wrong += [
         f"correction {row.id}: approved, but its {row.coins} coins for {row.user_id} never came"
-        for row in await connection.execute(_LATE, {**examples, "ttl_s": ref_ttl_s})
+        for row in await connection.execute(_LATE, {**examples, "ttl_s": seen.ref_ttl_s})
     ]
     return await connection.scalar(select(func.count()).select_from(table)) or 0, wrong

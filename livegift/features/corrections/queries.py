@@ -1,24 +1,13 @@
 """Corrections as stored: asked for, decided, and applied with all that they move when the coins are booked."""
 
-from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import (
-    BigInteger,
-    Boolean,
-    CheckConstraint,
-    Column,
-    DateTime,
-    Index,
-    Integer,
     Row,
     Select,
-    Table,
-    Text,
     func,
     select,
-    text,
     update,
 )
 from sqlalchemy.dialects.postgresql import insert
@@ -26,46 +15,19 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from livegift.contract.errors import RequestError
 from livegift.domain.journal import GiftRevoked, WalletChanged
-from livegift.domain.partitions import Position
 from livegift.domain.postings import Transfer
 from livegift.features.corrections.rules import Correction, RevokedGift, Status, decide, legs
+from livegift.features.corrections.tables import corrections as table
 from livegift.features.earnings import queries as earnings
 from livegift.features.earnings.clawbacks import held_back_of
 from livegift.ledger import accounts, tables
 from livegift.ledger import audit_trail as acts
 from livegift.ledger.engine import Database
+from livegift.ledger.participants import Batch, Revocation
 from livegift.ledger.revocations import gift_position, note
 
-# The reasons of wallets' changes that belong to corrections; the ref is '<reason>:<correction>'.
-REASONS = frozenset({"correction", "revocation"})
-
-# A permanent row per correction: the guard against a second one. The columns from `gift_event_id` to `diamonds` are of
-# a gift that it revokes. What is not `is_whole` was asked for before decision 019: such a revocation took the gift's
-# own diamonds when it was approved, and neither what sponsors had added nor what the room counts.
-table = Table(
-    "corrections",
-    tables.metadata,
-    Column("id", Text, primary_key=True),
-    Column("user_id", Text, nullable=False, index=True),
-    Column("coins", BigInteger, nullable=False),
-    Column("why", Text, nullable=False),
-    Column("requested_by", Text, nullable=False),
-    Column("requested_at", DateTime(timezone=True), nullable=False, server_default=tables.NOW),
-    Column("decided_by", Text, nullable=True),
-    Column("decided_at", DateTime(timezone=True), nullable=True),
-    Column("status", Text, nullable=False, server_default="requested"),
-    Column("gift_event_id", Text, nullable=True),
-    Column("gift_partition", Integer, nullable=True),
-    Column("room", Text, nullable=True),
-    Column("receiver", Text, nullable=True),
-    Column("diamonds", BigInteger, nullable=True),
-    Column("is_whole", Boolean, nullable=False, server_default=text("true")),
-    CheckConstraint("status IN ('requested', 'approved', 'applied', 'rejected', 'refused')", name="status"),
-    CheckConstraint("coins <> 0", name="coins"),
-    CheckConstraint("num_nulls(gift_event_id, gift_partition, room, receiver, diamonds) IN (0, 5)", name="gift"),
-    Index("ix_corrections_gift", "gift_event_id", unique=True, postgresql_where=text("status <> 'rejected'")),
-    Index("ix_corrections_approved", "decided_at", postgresql_where=text("status = 'approved'")),
-)
+# The ref is '<reason>:<correction>'; a revocation undoes a gift.
+REASONS = {"correction": "coins:corrected", "revocation": "coins:spent"}
 
 
 def _correction(row: Row[Any]) -> Correction:
@@ -196,17 +158,16 @@ async def revoked_gift(database: Database, revocation: Correction) -> GiftRevoke
     )  # fmt: skip
 
 
-async def mark_booked(
-    connection: AsyncConnection, entries: Sequence[tuple[int, Position, WalletChanged]]
-) -> list[Correction]:
+async def mark_booked(connection: AsyncConnection, batch: Batch) -> None:
     """Mark corrections as applied, each once, in the transaction that books them.
 
-    Returns the revocations among them, whose other legs are to be posted with `post`. One that a ledger which was set
-    back does not know any more is written again, as the journal has it.
+    The revocations among them are `batch.revoked` from here on; `post` posts their other legs. One that a ledger which
+    was set back does not know any more is written again, as the journal has it.
     """
+    entries = batch.changes_for(REASONS)
     ids = {entry.ref.partition(":")[2] for _, _, entry in entries}
     if not ids:
-        return []
+        return
     await note(connection, entries)
     query = select(table).where(table.c.id.in_(ids)).order_by(table.c.id).with_for_update()
     rows = {row.id: row for row in await connection.execute(query)}
@@ -217,7 +178,11 @@ async def mark_booked(
     # What is booked has happened, whatever somebody has noted before.
     await connection.execute(update(table).where(table.c.id.in_(ids)).values(status="applied"))
     revoking = {entry.ref.partition(":")[2] for _, _, entry in entries if entry.revokes is not None}
-    return [_correction(row) for row in rows.values() if row.id in revoking and row.status != "applied"]
+    batch.revoked += [
+        Revocation(row.id, row.gift_event_id, row.receiver)
+        for row in rows.values()
+        if row.id in revoking and row.status != "applied" and row.gift_event_id is not None
+    ]
 
 
 async def _write_again(connection: AsyncConnection, entry: WalletChanged, gift: GiftRevoked) -> None:
@@ -231,16 +196,20 @@ async def _write_again(connection: AsyncConnection, entry: WalletChanged, gift: 
     await connection.execute(insert(table).values(values).on_conflict_do_nothing())
 
 
-async def post(
-    connection: AsyncConnection, revoked: Sequence[Correction], taken_back: Mapping[str, Sequence[Transfer]]
-) -> list[Transfer]:
-    """Write the postings of revocations; returns them for the accounts. `taken_back` is what sponsors had added."""
-    moves = []
-    for revocation in revoked:
-        mine = [*legs(revocation), *taken_back.get(revocation.id, ())]
-        await accounts.write(connection, revocation.reason, revocation.id, mine)
-        moves += mine
-    return moves
+async def post(connection: AsyncConnection, batch: Batch) -> None:
+    """Post all that the batch's revocations take back: of the gift itself, and of what others had added to it."""
+    ids = [revoked.id for revoked in batch.revoked]
+    if not ids:
+        return
+    for row in (await connection.execute(select(table).where(table.c.id.in_(ids)).order_by(table.c.id))).all():
+        revocation = _correction(row)
+        moves = _moves(revocation, batch)
+        await accounts.write(connection, revocation.reason, revocation.id, moves)
+        batch.transfers += moves
+
+
+def _moves(revocation: Correction, batch: Batch) -> list[Transfer]:
+    return [*legs(revocation), *batch.taken_back.get(revocation.id, ())]
 
 
 async def unapplied(database: Database, older_than_s: float, younger_than_s: float, limit: int) -> list[Correction]:

@@ -1,15 +1,14 @@
 """What creators have earned, and how much of it can be paid out now."""
 
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from livegift.domain.journal import GiftSent
 from livegift.domain.postings import diamonds_of
 from livegift.features.payouts.rules import held_of
+from livegift.ledger.participants import Batch
 
 # In the order of the names, as all bookings lock.
 _ADD = text(
@@ -90,15 +89,15 @@ class Earnings:
         return max(self.total - self.pending, 0)
 
 
-async def note(connection: AsyncConnection, gifts: Iterable[GiftSent], matched: Mapping[str, int]) -> None:
-    """Add booked gifts and what sponsors have added to them to creators' hour, in the transaction that books them."""
+async def note(connection: AsyncConnection, batch: Batch) -> None:
+    """Add booked gifts, and what others have added to them, to creators' hour, in the transaction that books them."""
     sums: dict[str, list[int]] = {}
-    for gift in gifts:
+    for _, _, gift in batch.gifts:
         row = sums.setdefault(gift.to, [0, 0, 0])
         row[0] += 1
         row[1] += gift.coins
         row[2] += gift.diamonds
-    for creator, added in matched.items():
+    for creator, added in batch.added_diamonds.items():
         sums[creator][2] += added
     if sums:
         columns = zip(*sums.values(), strict=True)

@@ -4,9 +4,13 @@ from dataclasses import dataclass
 
 from sqlalchemy import func, select, text
 from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncConnection
 
-from livegift.ledger import tables
+from livegift.features.grants.tables import grants
 from livegift.ledger.engine import Database
+from livegift.ledger.participants import Batch
+
+REASONS = {"grant": "coins:granted"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,9 +27,9 @@ async def begin_grant(database: Database, ref: str, user: str, coins: int) -> Gr
     """Note the grant before any coin moves; the same ref again returns what was noted first."""
     async with database.begin() as connection:
         await connection.execute(
-            insert(tables.grants).values(ref=ref, user_id=user, coins=coins, status="pending").on_conflict_do_nothing()
+            insert(grants).values(ref=ref, user_id=user, coins=coins, status="pending").on_conflict_do_nothing()
         )
-        row = (await connection.execute(select(tables.grants).where(tables.grants.c.ref == ref))).one()
+        row = (await connection.execute(select(grants).where(grants.c.ref == ref))).one()
     return Grant(row.ref, row.user_id, row.coins, row.status)
 
 
@@ -34,7 +38,7 @@ async def pending_grants(database: Database, older_than_s: float, younger_than_s
 
     Those older than refs are remembered are left out: repeating them might credit twice, so somebody has to look.
     """
-    table = tables.grants
+    table = grants
     age = text("make_interval(secs => :older)"), text("make_interval(secs => :younger)")
     query = (
         select(table)
@@ -49,3 +53,16 @@ async def pending_grants(database: Database, older_than_s: float, younger_than_s
     async with database.begin() as connection:
         rows = (await connection.execute(query, {"older": older_than_s, "younger": younger_than_s})).all()
     return [Grant(row.ref, row.user_id, row.coins, row.status) for row in rows]
+
+
+async def mark_booked(connection: AsyncConnection, batch: Batch) -> None:
+    """Note that grants are credited, in the transaction that books their coins.
+
+    A grant's row is there before its coins, unless the ledger was set back: then it is written again.
+    """
+    by_ref = {entry.ref.removeprefix("grant:"): entry for _, _, entry in batch.changes_for(REASONS)}
+    if by_ref:
+        credited = {"status": "credited", "credited_at": func.now()}
+        rows = [{"ref": ref, "user_id": e.user, "coins": e.delta, **credited} for ref, e in by_ref.items()]
+        statement = insert(grants).values(rows)
+        await connection.execute(statement.on_conflict_do_update(index_elements=["ref"], set_=credited))

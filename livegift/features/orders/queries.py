@@ -15,9 +15,17 @@ from livegift.features.orders.rules import REVERSED, Order, entry_booked, order_
 from livegift.features.orders.tables import UNFINISHED
 from livegift.features.orders.tables import orders as table
 from livegift.ledger.engine import Database
+from livegift.ledger.participants import Batch
 
 # The reasons of wallets' changes that belong to orders; the ref is '<reason>:<order>', from the second round on ':<n>'.
-REASONS = frozenset({"order", "bonus", "refund", "chargeback", "withdrawal", "restored"})
+REASONS = {
+    "order": "coins:sold",
+    "bonus": "coins:bonus",
+    "refund": "coins:refunded",
+    "withdrawal": "coins:refunded",  # by the buyer, before the money
+    "restored": "coins:refunded",  # because the money could not be given back after all
+    "chargeback": "coins:charged_back",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,10 +209,10 @@ async def write_order(
     await connection.execute(update(table).where(table.c.id == row.id).values(values))
 
 
-async def mark_booked(connection: AsyncConnection, entries: Sequence[WalletChanged]) -> None:
+async def mark_booked(connection: AsyncConnection, batch: Batch) -> None:
     """Note in the transaction that books them what wallets got and gave for orders: so 'credited' means booked."""
     by_order: dict[str, list[WalletChanged]] = {}
-    for entry in entries:
+    for _, _, entry in batch.changes_for(REASONS):
         by_order.setdefault(order_id_of(entry.ref), []).append(entry)
     if not by_order:
         return

@@ -1,5 +1,16 @@
 """What this feature offers to the rest."""
 
+from livegift.features.payouts.checks import wrong_payouts
 from livegift.features.slots import Feature
+from livegift.operations.audit import Invariant
 
-FEATURE = Feature("payouts")
+FEATURE = Feature(
+    "payouts",
+    invariants=(
+        Invariant(
+            8,
+            "earnings by the hour are the gifts', each payout has exactly the transfers that its status says",
+            wrong_payouts,
+        ),
+    ),
+)

@@ -5,13 +5,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, func, select, text, update
+from sqlalchemy import Row, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from livegift.contract.errors import RequestError
-from livegift.features.earnings.clawbacks import wrong_hold_backs
-from livegift.features.earnings.queries import TAKEN_BACK, earnings_of, lock_creator
+from livegift.features.earnings.queries import earnings_of, lock_creator
 from livegift.features.payouts.rules import CURRENCY, RETURNED, BankLine, Move, Payout, legs, move, payable
 from livegift.features.payouts.tables import payout_accounts, payout_batches, sender_holds
 from livegift.features.payouts.tables import payouts as table
@@ -277,55 +276,3 @@ async def hold_sender(database: Database, sender: str, why: str | None, by: str)
         await acts.note(
             connection, by, "sender.release" if why is None else "sender.hold", f"user:{sender}", {"why": why}
         )
-
-
-# --- The audit --------------------------------------------------------------------------------------------------------
-
-_HOURS = text(
-    "WITH legs AS (SELECT receiver, 1 AS gift, diamonds FROM gifts UNION ALL "
-    "SELECT g.receiver, 0, m.diamonds FROM gift_matches m "
-    "JOIN gifts g ON (g.partition, g.epoch, g.n) = (m.partition, m.epoch, m.n)) "
-    "SELECT coalesce(e.creator, g.receiver) AS creator, e.gifts, e.diamonds, g.gifts AS booked, "
-    "g.diamonds AS booked_diamonds FROM (SELECT creator, sum(gifts) AS gifts, sum(diamonds) AS diamonds "
-    "FROM earned_hours GROUP BY 1) e FULL JOIN (SELECT receiver, sum(gift) AS gifts, sum(diamonds) AS diamonds "
-    "FROM legs GROUP BY 1) g ON g.receiver = e.creator "
-    "WHERE e.gifts IS DISTINCT FROM g.gifts OR e.diamonds IS DISTINCT FROM g.diamonds ORDER BY 1 LIMIT :examples"
-)
-_POSTED = text(
-    "WITH expected AS (SELECT id, 'payout.hold' AS reason, 'DIAMOND' AS asset, diamonds AS amount FROM payouts "
-    "UNION ALL SELECT id, 'payout.return', 'DIAMOND', diamonds FROM payouts "
-    "WHERE status IN ('rejected', 'cancelled', 'failed') "
-    "UNION ALL SELECT id, 'payout.paid', 'DIAMOND', diamonds FROM payouts WHERE status = 'paid' "
-    "UNION ALL SELECT id, 'payout.paid', currency, amount FROM payouts WHERE status = 'paid'), "
-    "posted AS (SELECT ref AS id, reason, asset, sum(amount) AS amount FROM postings "
-    "WHERE reason LIKE 'payout.%' GROUP BY 1, 2, 3) "
-    "SELECT coalesce(e.id, p.id) AS id, coalesce(e.reason, p.reason) AS reason, e.amount AS expected, p.amount "
-    "FROM expected e FULL JOIN posted p USING (id, reason, asset) "
-    "WHERE e.amount IS DISTINCT FROM p.amount ORDER BY 1, 2 LIMIT :examples"
-)
-# Only creators who were paid for gifts that were revoked afterwards may be below zero, by no more than those: what was
-# about to be revoked when the last payout was asked for was not available then.
-_SIGNS = text(
-    "SELECT a.name, a.balance FROM accounts a WHERE a.balance < 0 AND (a.name LIKE 'diamonds:held:%' "  # noqa: S608 - our own text
-    f"OR a.name LIKE 'diamonds:user:%' AND -a.balance > (SELECT coalesce(sum({TAKEN_BACK}), 0) FROM corrections c "
-    "JOIN gifts g ON c.gift_event_id = g.partition || '-' || g.epoch || '-' || g.n "
-    "WHERE 'diamonds:user:' || c.receiver = a.name AND c.status = 'applied' AND c.decided_at > coalesce((SELECT "
-    "max(p.requested_at) FROM payouts p WHERE p.creator = c.receiver), '-infinity'))) ORDER BY 1 LIMIT :examples"
-)
-
-
-async def wrong_payouts(connection: AsyncConnection, examples: int) -> tuple[int, list[str]]:
-    """For the audit: how many payouts there are, and what of earnings and payouts does not add up."""
-    limit = {"examples": examples}
-    wrong = [
-        f"creator {row.creator}: {row.gifts or 0} gifts of {row.diamonds or 0} diamonds by the hour, "
-        f"{row.booked or 0} of {row.booked_diamonds or 0} booked"
-        for row in await connection.execute(_HOURS, limit)
-    ]
-    wrong += [
-        f"payout {row.id}: {row.amount or 0} posted as '{row.reason}', expected {row.expected or 0}"
-        for row in await connection.execute(_POSTED, limit)
-    ]
-    wrong += await wrong_hold_backs(connection, examples)
-    wrong += [f"account {row.name}: {row.balance} diamonds" for row in await connection.execute(_SIGNS, limit)]
-    return await connection.scalar(select(func.count()).select_from(table)) or 0, wrong

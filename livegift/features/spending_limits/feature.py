@@ -1,5 +1,16 @@
-"""What this feature offers to the rest."""
+"""What this feature offers to the rest. The debit itself checks the limits, so their table is the core's."""
 
 from livegift.features.slots import Feature
+from livegift.features.spending_limits.checks import wrong_limits
+from livegift.operations.audit import Invariant
 
-FEATURE = Feature("spending_limits")
+FEATURE = Feature(
+    "spending_limits",
+    invariants=(
+        Invariant(
+            9,
+            "limits in Redis are the ledger's at the same version, no version is missing, no gift was above its limit",
+            wrong_limits,
+        ),
+    ),
+)

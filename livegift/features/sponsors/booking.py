@@ -2,16 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import ARRAY, Row, Text, any_, cast, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from livegift.domain.journal import GiftSent, WalletChanged
+from livegift.domain.journal import WalletChanged
 from livegift.domain.partitions import Position, event_id
 from livegift.domain.postings import Transfer
-from livegift.features.corrections.rules import Correction
 from livegift.features.sponsors.queries import (
     COLUMNS,
     NewMatch,
@@ -23,6 +22,7 @@ from livegift.features.sponsors.queries import (
 )
 from livegift.features.sponsors.rules import (
     FUNDED,
+    REASONS,
     RETURNED,
     Act,
     Match,
@@ -39,12 +39,10 @@ from livegift.features.sponsors.rules import (
     taken_back_legs,
 )
 from livegift.features.sponsors.tables import sponsor_matches as table
+from livegift.ledger.participants import Batch, Changes, Gifts, Revocation
 from livegift.ledger.revocations import gift_position
 
-REASONS = frozenset({FUNDED, RETURNED})
-
-Gifts = Sequence[tuple[int, Position, GiftSent]]
-Changes = Sequence[tuple[int, Position, WalletChanged]]
+NAME = "sponsors"
 
 _ADDED = text(
     "SELECT x.* FROM gift_matches x JOIN unnest(CAST(:partitions AS int[]), CAST(:epochs AS bigint[]), "
@@ -58,37 +56,24 @@ _ADD = text(
 )
 
 
-@dataclass(slots=True)
-class MatchedBatch:
-    """What matches have added to a batch: transfers for the accounts, diamonds by creator, and the changed matches.
-
-    `taken_back` has for each revocation the transfers of what they had added to its gift; they are not in `transfers`.
-    """
-
-    transfers: list[Transfer] = field(default_factory=list)
-    taken_back: dict[str, list[Transfer]] = field(default_factory=dict)
-    diamonds: dict[str, int] = field(default_factory=dict)
-    changed: tuple[StoredMatch, ...] = ()
-
-
-async def match_batch(
-    connection: AsyncConnection, gifts: Gifts, changes: Changes, revoked: Sequence[Correction] = ()
-) -> MatchedBatch:
+async def match_batch(connection: AsyncConnection, batch: Batch) -> None:
     """Match the gifts of a batch in posted order, after what sponsors have paid and before what they got back.
 
-    Last, what was added to gifts that are `revoked` is taken back.
+    Last, what was added to gifts that the batch revokes is taken back. The batch gets the transfers, the added diamonds
+    and, as news, the matches that have changed.
 
     Matches are locked in the order of their numbers, behind checkpoints and heads and before accounts, so that no two
     bookings wait for each other; they stay locked, so that two can't spend the same coins. Raises ValueError or
     KeyError for an entry that can't be a match's.
     """
-    mine = [change for change in changes if change[2].reason in REASONS]
+    gifts, revoked = batch.gifts, batch.revoked
+    mine = batch.changes_for(REASONS)
     if not gifts and not mine and not revoked:
-        return MatchedBatch()
+        return
     concerned = {row.match_id for row in await _added_to(connection, revoked)}
     before = await _lock(connection, sorted({gift.room for _, _, gift in gifts}), mine, concerned)
     if not before and not mine:
-        return MatchedBatch()
+        return
     after, done = {match_id: found.match for match_id, found in before.items()}, list[Act]()
     for partition, _, entry in mine:
         if entry.reason == FUNDED:
@@ -103,11 +88,12 @@ async def match_batch(
         if entry.reason == RETURNED:
             _step(after, done, entry, partition)
     await _write(connection, gifts, added)
-    taken_back = _take_back(after, done, revoked, await _added_to(connection, revoked))
+    batch.taken_back |= _take_back(after, done, revoked, await _added_to(connection, revoked))
     changed = [replace(before[m], match=match) for m, match in after.items() if match != before[m].match]
     await write_matches(connection, [found.match for found in changed])
     await write_acts(connection, done)
-    batch = MatchedBatch([move for act in done for move in act.moves], taken_back, {}, tuple(changed))
+    batch.news[NAME] = tuple(changed)
+    batch.transfers += [move for act in done for move in act.moves]
     sums: dict[tuple[str, int, str], tuple[int, int]] = {}
     for index, matched in added:
         partition, _, gift = gifts[index]
@@ -115,8 +101,7 @@ async def match_batch(
         sums[matched.match_id, partition, gift.to] = coins + matched.coins, diamonds + matched.diamonds
     for (match_id, partition, creator), (coins, diamonds) in sums.items():
         batch.transfers += matched_legs(match_id, coins, diamonds, partition, creator)
-        batch.diamonds[creator] = batch.diamonds.get(creator, 0) + diamonds
-    return batch
+        batch.added_diamonds[creator] = batch.added_diamonds.get(creator, 0) + diamonds
 
 
 def _step(after: dict[str, Match], done: list[Act], entry: WalletChanged, partition: int) -> None:
@@ -126,11 +111,11 @@ def _step(after: dict[str, Match], done: list[Act], entry: WalletChanged, partit
     done += step.acts
 
 
-async def _added_to(connection: AsyncConnection, revoked: Sequence[Correction]) -> Sequence[Row[Any]]:
+async def _added_to(connection: AsyncConnection, revoked: Sequence[Revocation]) -> Sequence[Row[Any]]:
     """The rows of what was added to the gifts of revocations, in the order in which it is taken back."""
     if not revoked:
         return ()
-    at = [gift_position(revocation.gift.id) for revocation in revoked if revocation.gift is not None]
+    at = [gift_position(revocation.gift_event_id) for revocation in revoked]
     places = {
         "partitions": [partition for partition, _ in at],
         "epochs": [position.epoch for _, position in at],
@@ -140,19 +125,18 @@ async def _added_to(connection: AsyncConnection, revoked: Sequence[Correction]) 
 
 
 def _take_back(
-    after: dict[str, Match], done: list[Act], revoked: Sequence[Correction], rows: Sequence[Row[Any]]
+    after: dict[str, Match], done: list[Act], revoked: Sequence[Revocation], rows: Sequence[Row[Any]]
 ) -> dict[str, list[Transfer]]:
     """Apply revocations to the matches; returns for each the transfers that take back what they had added."""
-    by_gift = {revocation.gift.id: revocation for revocation in revoked if revocation.gift is not None}
+    by_gift = {revocation.gift_event_id: revocation for revocation in revoked}
     found: dict[str, list[Transfer]] = {}
     for row in rows:
         revocation = by_gift[event_id(row.partition, Position(row.epoch, row.n))]
-        assert revocation.gift is not None  # noqa: S101 - `by_gift` has no other
         matched = Matched(row.match_id, row.units, row.coins, row.diamonds)
         step = take_back(after[row.match_id], matched, revocation.id)
         after[row.match_id] = step.match
         done += step.acts
-        found.setdefault(revocation.id, []).extend(taken_back_legs(matched, row.partition, revocation.gift.receiver))
+        found.setdefault(revocation.id, []).extend(taken_back_legs(matched, row.partition, revocation.receiver))
     return found
 
 

@@ -4,6 +4,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from livegift.ledger.audit import EXAMPLES_MAX
+from livegift.operations.audit import Seen
 
 # All figures of each match that has a row anywhere. What was added to gifts that were revoked is not used.
 _FIGURES = """
@@ -66,7 +67,7 @@ _BETWEEN = text(
 )
 
 
-async def wrong_matches(connection: AsyncConnection, ref_ttl_s: int) -> tuple[int, list[str]]:
+async def wrong_matches(connection: AsyncConnection, seen: Seen) -> tuple[int, list[str]]:
     """The number of matches and of their rows, and what is wrong with them."""
     examples = {"examples": EXAMPLES_MAX}
     wrong = [
@@ -74,7 +75,7 @@ async def wrong_matches(connection: AsyncConnection, ref_ttl_s: int) -> tuple[in
         f"used {row.used} ({row.used_diamonds} diamonds), its rows {row.added} ({row.added_diamonds}), released "
         f"{row.released} of {row.due_released}, returned {row.returned} (booked {row.got_back}, lost {row.lost}), "
         f"its account {row.held}"
-        for row in await connection.execute(_WRONG, {**examples, "ttl_s": ref_ttl_s})
+        for row in await connection.execute(_WRONG, {**examples, "ttl_s": seen.ref_ttl_s})
     ]
     wrong += [
         f"match {row.match_id}: {row.units} units of {row.coins} coins and {row.diamonds} diamonds do not fit gift "

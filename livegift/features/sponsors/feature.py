@@ -1,5 +1,31 @@
 """What this feature offers to the rest."""
 
-from livegift.features.slots import Feature
+from livegift.features.slots import Background, Feature, Stores
+from livegift.features.sponsors import booking
+from livegift.features.sponsors.background import MatchSweeps
+from livegift.features.sponsors.checks import wrong_matches
+from livegift.features.sponsors.rules import REASONS
+from livegift.features.sponsors.tables import gift_matches, sponsor_matches
+from livegift.ledger.participants import Participant
+from livegift.operations.audit import Invariant
 
-FEATURE = Feature("sponsors")
+
+def _background(stores: Stores) -> Background:
+    return MatchSweeps(stores).background()
+
+
+FEATURE = Feature(
+    booking.NAME,
+    reasons=REASONS,
+    booking=(Participant(booking.NAME, 20, booking.match_batch),),
+    background=_background,
+    invariants=(
+        Invariant(
+            10,
+            "every sponsor match has paid for exactly what it added to gifts, within its budget, and gives back the "
+            "rest",
+            wrong_matches,
+        ),
+    ),
+    tables=(sponsor_matches, gift_matches),
+)

@@ -9,13 +9,14 @@ from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
 from livegift.domain.journal import GiftSent, WalletChanged
-from livegift.domain.postings import COIN, DIAMOND, REASONS, Transfer, diamonds_of
+from livegift.domain.postings import COIN, DIAMOND, Transfer, diamonds_of
 
 Status = Literal["funding", "active", "exhausted", "ended", "returned"]
 # The reasons of the sponsor's wallet's changes; the same words name the acts between the accounts.
 FUNDED = "sponsor"
 RETURNED = "sponsor_return"
 LOST = "sponsor_loss"
+REASONS = {FUNDED: "coins:sponsored", RETURNED: "coins:sponsored"}
 LOSSES = "coins:sponsor_loss"
 
 

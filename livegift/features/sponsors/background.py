@@ -1,0 +1,40 @@
+"""What an aggregator does for sponsor matches beside booking them."""
+
+import time
+from collections.abc import Iterable
+from typing import cast
+
+from livegift.features.slots import Background, Stores
+from livegift.features.sponsors import booking
+from livegift.features.sponsors.queries import StoredMatch
+from livegift.features.sponsors.service import MatchNews, finish_matches, refresh_matches
+from livegift.ledger.journal import Booked
+from livegift.runtime.bounds import MATCH_NEWS_PACE_S, MATCHES_REFRESH_S, SWEEP_MATCHES_S
+from livegift.runtime.sweeps import Sweep
+
+
+class MatchSweeps:
+    """What an aggregator does for matches: finish what crashes and time have left, tell rooms what has changed."""
+
+    def __init__(self, stores: Stores) -> None:
+        """Of one process."""
+        self._stores = stores
+        self._news = MatchNews(stores.rooms)
+        self._refreshed_s = 0.0
+
+    def background(self) -> Background:
+        """Return the sweeps."""
+        sweeps = (
+            Sweep("matches", SWEEP_MATCHES_S, self._finish),
+            Sweep("match_news", MATCH_NEWS_PACE_S, self._news.tell),
+        )
+        return Background(sweeps, self._on_booked)
+
+    def _on_booked(self, booked: Booked) -> None:
+        self._news.add(cast("Iterable[StoredMatch]", booked.news.get(booking.NAME, ())))
+
+    async def _finish(self) -> None:
+        self._news.add(await finish_matches(self._stores.database, self._stores.wallets))
+        if time.monotonic() - self._refreshed_s >= MATCHES_REFRESH_S:
+            self._refreshed_s = time.monotonic()
+            await refresh_matches(self._stores.database, self._stores.rooms)

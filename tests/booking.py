@@ -1,0 +1,29 @@
+"""Booking and auditing as the processes do, with what all features add to it."""
+
+from collections.abc import AsyncIterator, Sequence
+
+from livegift.composition import BOOKING_PLAN, INVARIANTS
+from livegift.ledger import journal
+from livegift.ledger.engine import Database
+from livegift.ledger.journal import Booked
+from livegift.ledger.slices import Stretch
+from livegift.operations import audit as operations
+from livegift.operations.audit import Report, Seen
+from livegift.processes import booking
+from livegift.runtime.bounds import AUDIT_WAIT_S
+from livegift.runtime.settings import Settings
+
+REASONS = BOOKING_PLAN.reasons
+NOTHING_IN_REDIS = Seen([], {}, {}, ref_ttl_s=86_400)
+
+
+async def book(database: Database, stretches: Sequence[Stretch]) -> Booked:
+    return await journal.book(database, BOOKING_PLAN, stretches)
+
+
+def book_all(database: Database, stretches: Sequence[Stretch]) -> AsyncIterator[tuple[Sequence[Stretch], Booked]]:
+    return booking.book_all(database, BOOKING_PLAN, stretches)
+
+
+async def audit(settings: Settings, wait_s: float = AUDIT_WAIT_S) -> Report:
+    return await operations.audit(settings, INVARIANTS, wait_s)
