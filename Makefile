@@ -63,6 +63,7 @@ lint: setup
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+	@$(BIN)/python .ci/lint_lua.py
 
 format: setup
 	@$(BIN)/ruff format .

@@ -17,12 +17,13 @@ from livegift.recovery.older_rooms import OlderRoomRecovery, with_public_ids
 from livegift.runtime.event_ids import KEY_BYTES, EventIds
 from livegift.runtime.settings import Settings
 from livegift.store.client import Store
-from livegift.store.functions import LIBRARIES, call, source
+from livegift.store.functions import LIBRARIES, source
 from livegift.store.keys import room_root
 from livegift.store.older_rooms import OlderRooms
 from livegift.store.rooms import Gifter, Rooms
 from tests.conftest import COMMON
 from tests.inprocess import InProcess, armed_again, passes
+from tests.store.live import call
 from tests.waiting import wait_until
 
 IDS = EventIds(bytes(KEY_BYTES))

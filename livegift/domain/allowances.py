@@ -1,7 +1,7 @@
 """Spending limits: what a viewer has set, what the operator sets for everybody, and how much of it is used.
 
 Lowering counts at once; raising or removing waits. A day is a number such as 20261123, in the time zone of the viewer's
-region; it never goes back, so a viewer who changes the region gains nothing. The same rules are in wallets.lua.
+region; it never goes back, so a viewer who changes the region gains nothing. The same rules are in limits.lua.
 """
 
 from typing import Literal, NamedTuple

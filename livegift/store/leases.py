@@ -13,7 +13,7 @@ from livegift.contract.errors import StoreUnavailableError
 from livegift.runtime.bounds import LEASE_TTL_MS, WORKER_TTL_MS
 from livegift.store import keys
 from livegift.store.client import Store
-from livegift.store.functions import call
+from livegift.store.functions.leases import lease_release, lease_take, worker_seen
 
 
 def fair_share(partitions: int, workers: int) -> int:
@@ -75,12 +75,12 @@ class Leases:
             self._workers = await self._seen(WORKER_TTL_MS)
 
     async def _seen(self, ttl_ms: int) -> int:
-        return int(await self._store.call(call("worker_seen", keys.workers(self._role), self._worker, ttl_ms)))
+        return int(await self._store.call(worker_seen(keys.workers(self._role), self._worker, ttl_ms)))
 
     async def _take(self, partitions: Sequence[int]) -> dict[int, int]:
         """The token of each lease that could be taken or renewed, 0 for the others."""
         replies = await self._store.call_many(
-            [call("lease_take", self._roots[p], self._role, self._worker, LEASE_TTL_MS) for p in partitions]
+            [lease_take(self._roots[p], self._role, self._worker, LEASE_TTL_MS) for p in partitions]
         )
         tokens = (0 if isinstance(reply, Exception) else int(reply) for reply in replies)
         return dict(zip(partitions, tokens, strict=True))
@@ -89,6 +89,4 @@ class Leases:
         for partition in partitions:
             self.held.pop(partition, None)
         # A lease that can't be given back expires.
-        await self._store.call_many(
-            [call("lease_release", self._roots[p], self._role, self._worker) for p in partitions]
-        )
+        await self._store.call_many([lease_release(self._roots[p], self._role, self._worker) for p in partitions])

@@ -7,7 +7,7 @@ from livegift.contract.errors import StoreUnavailableError
 from livegift.runtime.bounds import GIFTERS_PAGE
 from livegift.store import keys
 from livegift.store.client import Store
-from livegift.store.functions import call
+from livegift.store.functions.rooms import GifterRow, StreakEvent, room_older, room_older_end, room_older_gifters
 from livegift.store.rooms import Gifter
 
 
@@ -29,7 +29,7 @@ class OlderRooms:
     async def find(self, rooms: Iterable[str]) -> dict[str, OlderRoom]:
         """Those of `rooms` that have an older form. Raises StoreUnavailableError when one can't be asked."""
         names = list(rooms)
-        replies = await self._store.call_many([call("room_older", keys.room_root(room)) for room in names])
+        replies = await self._store.call_many([room_older(keys.room_root(room)) for room in names])
         found = {}
         for room, reply in zip(names, replies, strict=True):
             if not isinstance(reply, list):
@@ -57,8 +57,8 @@ class OlderRooms:
         rows = list(gifters)
         for start in range(0, len(rows), GIFTERS_PAGE):
             page = rows[start : start + GIFTERS_PAGE]
-            args = [arg for g in page for arg in (g.user, g.gifts, g.coins, g.reached_ms)]
-            if not await self._store.call(call("room_older_gifters", root, stamp, *args)):
+            gifter_rows = [GifterRow(g.user, g.gifts, g.coins, g.reached_ms) for g in page]
+            if not await self._store.call(room_older_gifters(root, stamp, gifter_rows)):
                 return False
-        shown = [arg for pair in streaks.items() for arg in pair]
-        return bool(await self._store.call(call("room_older_end", root, stamp, *shown)))
+        shown = [StreakEvent(combo_id, event) for combo_id, event in streaks.items()]
+        return bool(await self._store.call(room_older_end(root, stamp, shown)))

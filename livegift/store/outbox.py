@@ -13,7 +13,22 @@ from livegift.domain.partitions import Position
 from livegift.runtime.bounds import BARRIER_TIMEOUT_MS, REDIS_TIMEOUT_S
 from livegift.store import functions, keys
 from livegift.store.client import Command, Link, Node, Store, refused
-from livegift.store.functions import call
+from livegift.store.functions.partitions import (
+    PartitionReply,
+    PlaceReply,
+    cursor_advance,
+    cursor_rewind,
+    outbox_trim,
+    partition_arm,
+    partition_disarm,
+    partition_join,
+    partition_short,
+    partition_state,
+)
+from livegift.store.functions.partitions import (
+    barrier as write_barrier,
+)
+from livegift.store.functions.wallets import streaks_sweep
 
 _DECODER = msgspec.json.Decoder(Entry)
 
@@ -34,6 +49,9 @@ class Life(NamedTuple):
     generation: int
 
 
+NO_LIFE = Life(0, 0)  # of no partition that is armed
+
+
 @dataclass(frozen=True, slots=True)
 class PartitionState:
     """What a partition says of itself. `armed_epoch` is 0 when it takes no money."""
@@ -50,6 +68,23 @@ class PartitionState:
     """The n after which the outbox has every entry."""
     event_id_key: bytes = field(repr=False)
     """What the ids of its events are made with, empty before it is armed for the first time."""
+
+    @classmethod
+    def parse(cls, reply: Sequence[bytes]) -> "PartitionState":
+        """From the reply of `partition_state`."""
+        said = PartitionReply(*(item.decode() for item in reply))
+        return cls(
+            armed_epoch=int(said.armed_epoch),
+            epoch=int(said.epoch),
+            n=int(said.n),
+            relayed=Position.parse(said.relayed),
+            booked=Position.parse(said.booked),
+            gifts=int(said.gifts),
+            coins=int(said.coins),
+            generation=int(said.generation),
+            reach_n=int(said.reach_n),
+            event_id_key=bytes.fromhex(said.event_id_key),
+        )
 
     @property
     def life(self) -> Life:
@@ -141,7 +176,7 @@ class Outbox:
         if barrier is None:
             return
         commands: list[Command] = [
-            call("barrier", self.roots[partition]),
+            write_barrier(self.roots[partition]),
             ("WAITAOF", barrier["local"], barrier["replicas"], BARRIER_TIMEOUT_MS),
         ]
         written, waited = await link.exchange(commands, BARRIER_TIMEOUT_MS / 1000 + REDIS_TIMEOUT_S)
@@ -156,25 +191,12 @@ class Outbox:
     async def states(self, partitions: Iterable[int]) -> dict[int, PartitionState]:
         """Whether each partition is armed, and its counters; those of a dead node are missing."""
         chosen = list(partitions)
-        replies = await self.store.call_many([call("partition_state", self.roots[p]) for p in chosen])
-        states = {}
-        for partition, reply in zip(chosen, replies, strict=True):
-            if not isinstance(reply, Exception):
-                *fields, key = (item.decode() for item in reply)
-                armed, epoch, n, relayed, booked, gifts, coins, generation, reach_n = fields
-                states[partition] = PartitionState(
-                    int(armed),
-                    int(epoch),
-                    int(n),
-                    Position.parse(relayed),
-                    Position.parse(booked),
-                    int(gifts),
-                    int(coins),
-                    int(generation),
-                    int(reach_n),
-                    bytes.fromhex(key),
-                )
-        return states
+        replies = await self.store.call_many([partition_state(self.roots[p]) for p in chosen])
+        return {
+            partition: PartitionState.parse(reply)
+            for partition, reply in zip(chosen, replies, strict=True)
+            if not isinstance(reply, Exception)
+        }
 
     async def first_after(self, partition: int, position: Position) -> Position | None:
         """The first entry that the stream still has after a position, or None. Raises StoreUnavailableError."""
@@ -201,10 +223,18 @@ class Outbox:
         when the epoch is not above the stored one, n is another one, or somebody else has disarmed it since.
         """
         root = self.roots[partition]
-        args = (at.epoch, partition, backlog_max, token, at.n, event_id_key.hex())
-        await self.store.call(call("partition_arm", root, *args))
+        command = partition_arm(
+            root,
+            epoch=at.epoch,
+            number=partition,
+            backlog_max=backlog_max,
+            token=token,
+            n=at.n,
+            event_id_key=event_id_key.hex(),
+        )
+        await self.store.call(command)
         for version in await functions.other_versions(self.node_of(partition)):
-            await self.store.call(call("partition_join", root, at.epoch, partition, version=version))
+            await self.store.call(partition_join.of_version(version)(root, at.epoch, partition))
 
     async def disarm(self, partition: int) -> tuple[str, Position]:
         """Stop all money of a partition until it is armed again.
@@ -213,9 +243,9 @@ class Outbox:
         """
         root, token = self.roots[partition], token_hex(8)
         for version in await functions.other_versions(self.node_of(partition)):
-            await self.store.call(call("partition_disarm", root, token, version=version))
-        epoch, n = await self.store.call(call("partition_disarm", root, token))
-        return token, Position(int(epoch), int(n))
+            await self.store.call(partition_disarm.of_version(version)(root, token))
+        place = PlaceReply(*await self.store.call(partition_disarm(root, token)))
+        return token, Position(int(place.epoch), int(place.n))
 
     async def set_short(self, partitions: Iterable[int], *, short: bool) -> None:
         """Tell partitions that memory is short (no new debits) or not any more.
@@ -223,7 +253,7 @@ class Outbox:
         Raises StoreUnavailableError when one could not be told: then tell all of them again.
         """
         names = list(partitions)
-        replies = await self.store.call_many([call("partition_short", self.roots[p], int(short)) for p in names])
+        replies = await self.store.call_many([partition_short(self.roots[p], "1" if short else "0") for p in names])
         for partition, reply in zip(names, replies, strict=True):
             if (message := refused(reply)) is not None or isinstance(reply, Exception):
                 raise StoreUnavailableError(f"partition {partition} was not told: {message or reply}")
@@ -235,7 +265,7 @@ class Outbox:
         `epochs` or does not have all of it any more.
         """
         replies = await self.store.call_many(
-            [call("cursor_rewind", self.roots[p], str(position), epochs[p]) for p, position in positions.items()]
+            [cursor_rewind(self.roots[p], str(position), epochs[p]) for p, position in positions.items()]
         )
         for p, reply in zip(positions, replies, strict=True):
             if isinstance(reply, Exception):
@@ -253,7 +283,7 @@ class Outbox:
         begun = lives or {}
         replies = await self.store.call_many(
             [
-                call("cursor_advance", self.roots[p], reader, str(position), *begun.get(p, ()))
+                cursor_advance(self.roots[p], reader, str(position), *begun.get(p, NO_LIFE))
                 for p, position in positions.items()
             ]
         )
@@ -262,7 +292,7 @@ class Outbox:
     async def trim(self, upto: Mapping[int, Position]) -> int:
         """Forget the entries before each position, but none that a reader still needs. Returns how many went."""
         replies = await self.store.call_many(
-            [call("outbox_trim", self.roots[p], str(position)) for p, position in upto.items()]
+            [outbox_trim(self.roots[p], str(position)) for p, position in upto.items()]
         )
         return sum(reply for reply in replies if isinstance(reply, int))
 
@@ -272,5 +302,5 @@ class Outbox:
         Partitions that did not answer or are not armed are missing.
         """
         chosen = list(partitions)
-        replies = await self.store.call_many([call("streaks_sweep", self.roots[p], at_most, room) for p in chosen])
+        replies = await self.store.call_many([streaks_sweep(self.roots[p], at_most, room) for p in chosen])
         return {p: reply for p, reply in zip(chosen, replies, strict=True) if isinstance(reply, int) and reply >= 0}

@@ -1,9 +1,9 @@
 """Putting a disarmed partition right. Every call needs the token of `Outbox.disarm`, and each can be repeated."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any
+from typing import Any, TypeVar
 
 from livegift.contract.errors import StoreUnavailableError
 from livegift.domain.allowances import NO_LIMITS, NO_USAGE, Limits, Usage
@@ -12,10 +12,24 @@ from livegift.domain.journal import Entry, GiftSent, LimitsChanged, WalletChange
 from livegift.domain.partitions import Position
 from livegift.runtime.bounds import REPAIR_CHUNK
 from livegift.store import keys
-from livegift.store.client import Store, refused
-from livegift.store.functions import call
+from livegift.store.client import Command, Store, refused
+from livegift.store.functions.partitions import (
+    RefName,
+    RefRow,
+    StreakRow,
+    WalletRow,
+    partition_put,
+    refs_drop,
+    refs_put,
+    streaks_drop,
+    streaks_put,
+    wallets_put,
+)
+from livegift.store.functions.records import RECORDS
 from livegift.store.outbox import Row, parse_read
 from livegift.store.wallets import limits_text, usage_text
+
+T = TypeVar("T")
 
 HOUR_MS = 3_600_000
 CHANGE_REF_PREFIX = "!"
@@ -69,9 +83,31 @@ class OpenStreak:
         return StreakKey(self.user, self.room, self.gift_id, self.to, self.anonymous).text
 
 
-def _wallet(wallet: WalletState) -> tuple[str | int, ...]:
-    frozen, limits, usage = int(wallet.frozen), limits_text(wallet.limits), usage_text(wallet.usage)
-    return wallet.user, wallet.balance, wallet.seq, frozen, limits, usage
+def _wallet_row(wallet: WalletState) -> WalletRow:
+    limits, usage = limits_text(wallet.limits), usage_text(wallet.usage)
+    return WalletRow(wallet.user, wallet.balance, wallet.seq, "1" if wallet.frozen else "0", limits, usage)
+
+
+def _ref_row(ref: Remembered) -> RefRow:
+    answer = RECORDS["answer"].text(
+        payload_hash=ref.payload_hash,
+        position=ref.position,
+        coins=ref.coins,
+        combo=ref.combo,
+        repeat_count=ref.repeat_count,
+    )
+    return RefRow(ref.user, ref.ref, ref.ts_ms // HOUR_MS, answer)
+
+
+def _streak_row(open_streak: OpenStreak) -> StreakRow:
+    streak = RECORDS["streak"].text(
+        combo=open_streak.combo,
+        repeat_count=open_streak.repeat_count,
+        deadline_ms=open_streak.deadline_ms,
+        user_json=open_streak.user_json.decode(),
+        details_json=open_streak.details_json.decode(),
+    )
+    return StreakRow(open_streak.key, open_streak.deadline_ms, streak)
 
 
 class Repair:
@@ -85,14 +121,13 @@ class Repair:
 
     async def check(self) -> None:
         """Nothing, if this is still the Redis that was disarmed: else what it lacks proves nothing."""
-        await self._store.call(call("wallets_put", self._root, self._token))
+        await self._store.call(wallets_put(self._root, self._token, []))
 
-    async def _call(self, function: str, items: Iterable[Sequence[str | bytes | int]], *first: str | int) -> None:
+    async def _call(self, function: Callable[[str, str, Sequence[T]], Command], items: Iterable[T]) -> None:
         """Call a repair function with the items, REPAIR_CHUNK at a time."""
         rest = iter(items)
         while chunk := list(islice(rest, REPAIR_CHUNK)):
-            args = [arg for item in chunk for arg in item]
-            await self._store.call(call(function, self._root, self._token, *first, *args))
+            await self._store.call(function(self._root, self._token, chunk))
 
     async def _read(self, *command: str | bytes | int) -> Any:
         """The reply as Redis gives it. Raises StoreUnavailableError."""
@@ -121,42 +156,30 @@ class Repair:
     async def forget(self, rows: Iterable[Row]) -> None:
         """Forget the refs and streaks of entries that do not count."""
         entries = [row.entry for row in rows if row.entry is not None]
-        refs = [(entry.user, ref) for entry in entries if (ref := ref_of(entry)) is not None]
-        await self._call("refs_drop", refs)
-        await self._call("streaks_drop", [(key,) for entry in entries if (key := _streak_of(entry)) is not None])
+        await self._call(
+            refs_drop, [RefName(entry.user, ref) for entry in entries if (ref := ref_of(entry)) is not None]
+        )
+        await self.drop_streaks(key for entry in entries if (key := _streak_of(entry)) is not None)
 
     async def put_wallets(self, wallets: Iterable[WalletState]) -> None:
         """Write balances and seqs."""
-        await self._call("wallets_put", (_wallet(w) for w in wallets))
+        await self._call(wallets_put, map(_wallet_row, wallets))
 
     async def put_refs(self, refs: Iterable[Remembered], ref_ttl_s: int) -> None:
         """Remember answers again; after the wallets."""
-        items = (
-            (
-                ref.user,
-                ref.ref,
-                ref.ts_ms // HOUR_MS,
-                f"{ref.payload_hash}|{ref.position}|{ref.coins}|{ref.combo}|{ref.repeat_count}",
-            )
-            for ref in refs
-        )
-        await self._call("refs_put", items, ref_ttl_s)
+
+        def put(root: str, token: str, rows: Sequence[RefRow]) -> Command:
+            return refs_put(root, token, ref_ttl_s, rows)
+
+        await self._call(put, map(_ref_row, refs))
 
     async def drop_streaks(self, streaks: Iterable[str]) -> None:
         """Close streaks (by their keys) without a word."""
-        await self._call("streaks_drop", ((key,) for key in streaks))
+        await self._call(streaks_drop, streaks)
 
     async def put_streaks(self, streaks: Iterable[OpenStreak]) -> None:
         """Open streaks again."""
-        items = (
-            (
-                s.key,
-                s.deadline_ms,
-                f"{s.combo}|{s.repeat_count}|{s.deadline_ms}|".encode() + s.user_json + b"\n" + s.details_json,
-            )
-            for s in streaks
-        )
-        await self._call("streaks_put", items)
+        await self._call(streaks_put, map(_streak_row, streaks))
 
     async def broken(self) -> list[tuple[str, str]]:
         """User and ref of what has failed half-way: the wallet may have changed without an entry."""
@@ -167,7 +190,7 @@ class Repair:
     async def forget_broken(self, broken: Iterable[tuple[str, str]]) -> None:
         """Forget the refs of what has failed, and the streaks that it may have changed."""
         pairs = list(broken)
-        await self._call("refs_drop", pairs)
+        await self._call(refs_drop, [RefName(user, ref) for user, ref in pairs])
         users = {user for user, _ in pairs}
         in_keys = {user.replace("|", "!") for user in users}
         await self.drop_streaks(key for key in await self.open_streaks() if key.rpartition("|")[2] in in_keys)
@@ -184,7 +207,10 @@ class Repair:
 
     async def put_position(self, common_n: int, at: Position, gifts: int, coins: int) -> None:
         """Cut what is above `common_n` out of the outbox and say where the partition is now: the last step."""
-        await self._store.call(call("partition_put", self._root, self._token, common_n, *at, gifts, coins))
+        command = partition_put(
+            self._root, self._token, common_n=common_n, epoch=at.epoch, n=at.n, gifts=gifts, coins=coins
+        )
+        await self._store.call(command)
 
 
 def _streak_of(entry: Entry) -> str | None:

@@ -17,7 +17,28 @@ from livegift.runtime.bounds import (
 )
 from livegift.store import keys
 from livegift.store.client import Command, Node, Store
-from livegift.store.functions import call, call_node
+from livegift.store.functions.records import RECORDS
+from livegift.store.functions.rooms import (
+    Fence,
+    Floor,
+    HeadReply,
+    NamedGifterRow,
+    PublicationRow,
+    room_announce,
+    room_correct,
+    room_fence,
+    room_head,
+    room_match,
+    room_publish,
+    room_pulse,
+    room_shares,
+    room_snapshot,
+    room_totals,
+    rooms_claim,
+    rooms_close,
+    rooms_gate,
+    rooms_open,
+)
 from livegift.store.outbox import Life
 
 
@@ -67,8 +88,8 @@ class Share:
         """From Redis' text."""
         if not raw:
             return cls("", START, 0, 0, 0)
-        position, gifts, coins, diamonds = raw.split(" ")
-        return cls(raw, Position.parse(position), int(gifts), int(coins), int(diamonds))
+        epoch, n, gifts, coins, diamonds = map(int, RECORDS["share"].parse(raw))
+        return cls(raw, Position(epoch, n), gifts, coins, diamonds)
 
     @property
     def sums(self) -> tuple[int, int, int]:
@@ -101,29 +122,31 @@ class Totals:
 
 def revoked_gift(event_id: str, combo_id: str, count: int) -> bytes:
     """The `body` of a revocation: the ids of the gift's event and streak as clients know them, and its count."""
-    return f"{event_id} {combo_id} {count}".encode()
+    return RECORDS["revoked_gift"].text(event_id=event_id, combo_id=combo_id, count=count).encode()
 
 
 def publish(room: str, publications: Iterable[Publication]) -> Command:
     """The call that publishes to one room; what it has already is passed over. Its reply is the number of new ones."""
-    args: list[str | bytes | int] = [ROOM_LOG_EVENTS_MAX, TOP_GIFTERS]
-    for item in publications:
-        args += (
-            item.partition,
-            item.position.epoch,
-            item.position.n,
-            item.kind,
-            item.coins,
-            item.diamonds,
-            item.user,
-            "1" if item.anonymous else "0",
-            item.user_json,
-            item.combo_id,
-            item.body,
-            item.ts_ms,
-            *item.life,
+    rows = [
+        PublicationRow(
+            partition=item.partition,
+            epoch=item.position.epoch,
+            n=item.position.n,
+            kind=item.kind,
+            coins=item.coins,
+            diamonds=item.diamonds,
+            user=item.user,
+            anonymous="1" if item.anonymous else "0",
+            user_json=item.user_json,
+            combo_id=item.combo_id,
+            body=item.body,
+            ts_ms=item.ts_ms,
+            relay_epoch=item.life.epoch,
+            relay_generation=item.life.generation,
         )
-    return call("room_publish", keys.room_root(room), *args)
+        for item in publications
+    ]
+    return room_publish(keys.room_root(room), ROOM_LOG_EVENTS_MAX, TOP_GIFTERS, rows)
 
 
 class Rooms:
@@ -138,21 +161,26 @@ class Rooms:
 
         `complete` is False when the log does not reach back that far, or `since_epoch` is of an earlier life.
         """
-        command = call(
-            "room_snapshot",
+        command = room_snapshot(
             keys.room_root(room),
-            TOP_GIFTERS,
-            "" if since is None else since,
-            since_epoch,
-            REPLAY_EVENTS_MAX,
+            top_size=TOP_GIFTERS,
+            since="" if since is None else since,
+            since_epoch=since_epoch,
+            events_max=REPLAY_EVENTS_MAX,
         )
         header, complete, *events = await self._store.call(command)
         return Snapshot(header, complete == b"1", tuple(events))
 
     async def announce(self, room: str, body: bytes, once: str, *, ended: bool = False) -> bool:
         """Publish an event that comes from no wallet, once per key `once`. False when it was there already."""
-        ttl_s = ROOM_IDLE_TTL_S if ended else 0
-        command = call("room_announce", keys.room_root(room), ROOM_LOG_EVENTS_MAX, TOP_GIFTERS, body, once, ttl_s)
+        command = room_announce(
+            keys.room_root(room),
+            log_max=ROOM_LOG_EVENTS_MAX,
+            top_size=TOP_GIFTERS,
+            body=body,
+            once=once,
+            expire_after_s=ROOM_IDLE_TTL_S if ended else 0,
+        )
         return bool(await self._store.call(command))
 
     async def show_match(
@@ -163,31 +191,41 @@ class Rooms:
         `status_rank` is 0 while it is active, then higher; `event` is JSON without the opening brace, `shown` is JSON.
         Older news are ignored. Raises StoreUnavailableError.
         """
-        args = (ROOM_LOG_EVENTS_MAX, TOP_GIFTERS, match_id, used_coins, status_rank, event, shown, MATCH_SETTLED_MS)
-        return bool(await self._store.call(call("room_match", keys.room_root(room), *args)))
+        command = room_match(
+            keys.room_root(room),
+            log_max=ROOM_LOG_EVENTS_MAX,
+            top_size=TOP_GIFTERS,
+            match_id=match_id,
+            used_coins=used_coins,
+            status_rank=status_rank,
+            event=event,
+            shown_json=shown,
+            settled_ms=MATCH_SETTLED_MS,
+        )
+        return bool(await self._store.call(command))
 
     async def totals(self, room: str) -> Totals:
         """Sums and watermarks of one moment."""
-        gifts, coins, diamonds, *rest = await self._store.call(call("room_totals", keys.room_root(room)))
+        gifts, coins, diamonds, *rest = await self._store.call(room_totals(keys.room_root(room)))
         watermarks = {int(rest[i]): Position.parse(rest[i + 1].decode()) for i in range(0, len(rest), 2)}
         return Totals(int(gifts), int(coins), int(diamonds), watermarks)
 
     async def gate(self, node: Node) -> str:
         """The token of a node's gate, '' while it is closed: then its rooms may have lost something."""
-        (reply,) = await node.exchange([call_node("rooms_gate")])
+        (reply,) = await node.exchange([rooms_gate()])
         if not isinstance(reply, bytes):
             raise StoreUnavailableError(f"{node.name} does not tell its gate: {reply}", executed=False)
         return reply.decode()
 
     async def close_gate(self, node: Node) -> None:
         """Have a node's rooms publish nothing until the gate is opened again."""
-        (reply,) = await node.exchange([call_node("rooms_close")])
+        (reply,) = await node.exchange([rooms_close()])
         if not isinstance(reply, bytes):
             raise StoreUnavailableError(f"{node.name} did not close its gate: {reply}")
 
     async def claim_gate(self, node: Node, token: int) -> None:
         """Begin to compare the rooms of a node whose gate is closed. `token` is above all before."""
-        (reply,) = await node.exchange([call_node("rooms_claim", token)])
+        (reply,) = await node.exchange([rooms_claim(str(token))])
         if not isinstance(reply, bytes):
             raise StoreUnavailableError(f"the gate of {node.name} can't be claimed: {reply}")
 
@@ -196,8 +234,8 @@ class Rooms:
 
         False when somebody else has claimed the gate since, or the node's process is not the one that was claimed.
         """
-        args = [arg for partition, life in lives.items() for arg in (partition, *life)]
-        (reply,) = await node.exchange([call_node("rooms_open", token, *args)])
+        floors = [Floor(partition, life.epoch, life.generation) for partition, life in lives.items()]
+        (reply,) = await node.exchange([rooms_open(str(token), floors)])
         if isinstance(reply, Exception) and str(reply).startswith("UNCLAIMED"):
             return False
         if not isinstance(reply, bytes):
@@ -207,7 +245,7 @@ class Rooms:
     async def shares(self, rooms: Iterable[str]) -> dict[str, dict[int, Share]]:
         """What each room has from each partition. Raises StoreUnavailableError when one can't be asked."""
         names = list(rooms)
-        replies = await self._store.call_many([call("room_shares", keys.room_root(room)) for room in names])
+        replies = await self._store.call_many([room_shares(keys.room_root(room)) for room in names])
         return {room: _shares(room, reply) for room, reply in zip(names, replies, strict=True)}
 
     async def fence(self, rooms: Iterable[str], fences: Mapping[int, Position]) -> dict[str, dict[int, Share]]:
@@ -216,8 +254,8 @@ class Rooms:
         Returns what each room has from these partitions. Raises StoreUnavailableError when one can't be told.
         """
         names = list(rooms)
-        args = [arg for p, fence in fences.items() for arg in (p, fence.epoch, fence.n)]
-        replies = await self._store.call_many([call("room_fence", keys.room_root(room), *args) for room in names])
+        rows = [Fence(p, fence.epoch, fence.n) for p, fence in fences.items()]
+        replies = await self._store.call_many([room_fence(keys.room_root(room), rows) for room in names])
         return {room: _shares(room, reply) for room, reply in zip(names, replies, strict=True)}
 
     async def correct(
@@ -239,24 +277,21 @@ class Rooms:
 
         Returns how many gifts were revoked, or None when the share is not `before` any more.
         """
-        gone = list(forget)
-        known = [arg for g, shown in gifters for arg in (g.user, g.gifts, g.coins, g.reached_ms, shown)]
-        position = after.position
-        command = call(
-            "room_correct",
+        command = room_correct(
             keys.room_root(room),
-            ROOM_LOG_EVENTS_MAX,
-            TOP_GIFTERS,
-            partition,
-            before.raw,
-            position.epoch,
-            position.n,
-            *after.sums,
-            "" if revoke_above is None else revoke_above,
-            int(room_lost),
-            len(gone),
-            *gone,
-            *known,
+            log_max=ROOM_LOG_EVENTS_MAX,
+            top_size=TOP_GIFTERS,
+            partition=partition,
+            before=before.raw,
+            epoch=after.position.epoch,
+            n=after.position.n,
+            gifts=after.gifts,
+            coins=after.coins,
+            diamonds=after.diamonds,
+            revoke_above="" if revoke_above is None else revoke_above,
+            room_lost="1" if room_lost else "0",
+            forgotten=list(forget),
+            gifters=[NamedGifterRow(g.user, g.gifts, g.coins, g.reached_ms, shown) for g, shown in gifters],
         )
         revoked = int(await self._store.call(command))
         return None if revoked < 0 else revoked
@@ -273,7 +308,7 @@ class Rooms:
                 raise StoreUnavailableError(f"the gifters of {room} can't be read: {reply}", executed=False)
             cursor, pairs = reply
             for name, row in zip(pairs[::2], pairs[1::2], strict=True):
-                found[name.decode()] = Gifter(name.decode(), *map(int, row.split(b" ")))
+                found[name.decode()] = Gifter(name.decode(), *map(int, RECORDS["gifter"].parse(row.decode())))
             if cursor == b"0":
                 return found
 
@@ -281,19 +316,20 @@ class Rooms:
         """Tell how many viewers this process has in each room; returns how many all processes have."""
         ttl_ms = int(ROOM_PULSE_S * 3_000)
         replies = await self._store.call_many(
-            [call("room_pulse", keys.room_root(room), process, count, ttl_ms) for room, count in viewers.items()]
+            [room_pulse(keys.room_root(room), process, count, ttl_ms) for room, count in viewers.items()]
         )
         return {room: reply for room, reply in zip(viewers, replies, strict=True) if isinstance(reply, int)}
 
     async def heads(self, rooms: Iterable[str]) -> dict[str, tuple[int, int]]:
         """The epoch and last `seq` of each room; those that can't be told are missing."""
         names = list(rooms)
-        replies = await self._store.call_many([call("room_head", keys.room_root(room)) for room in names])
-        return {
-            room: (int(reply[0]), int(reply[1]))
+        replies = await self._store.call_many([room_head(keys.room_root(room)) for room in names])
+        heads = {
+            room: HeadReply(*reply)
             for room, reply in zip(names, replies, strict=True)
             if not isinstance(reply, Exception)
         }
+        return {room: (int(head.epoch), int(head.seq)) for room, head in heads.items()}
 
 
 def _shares(room: str, reply: object) -> dict[int, Share]:

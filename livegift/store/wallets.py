@@ -10,14 +10,15 @@ import msgspec
 from msgspec import Struct
 
 from livegift.contract.errors import StoreUnavailableError
-from livegift.domain.allowances import NO_LIMITS, NO_USAGE, Caps, Exceeded, Kind, Limits, Policy, Usage, Whose
+from livegift.domain.allowances import NO_CAPS, NO_LIMITS, NO_USAGE, Caps, Exceeded, Kind, Limits, Policy, Usage, Whose
 from livegift.domain.combos import StreakKey
 from livegift.domain.partitions import partition_of
 from livegift.domain.spending import Accepted, Change, GiftSend, LimitsSet, Refused, SetLimits
 from livegift.runtime.bounds import CLOCK_DIFFERENCE_MAX_MS
 from livegift.store import keys
 from livegift.store.client import Command, Store, refused
-from livegift.store.functions import call
+from livegift.store.functions import wallets as functions
+from livegift.store.functions.records import RECORDS
 
 
 class Display(Struct, frozen=True):
@@ -60,12 +61,14 @@ def policy_text(policy: Policy) -> str:
     """What the function expects: all viewers of a region have the same for a day."""
     if not policy.day:
         return ""
-    return f"{policy.day}|{caps_text(policy.caps)}|{_text(policy.gifts_per_minute)}"
-
-
-def caps_text(caps: Caps) -> str:
-    """Three numbers, '' for no limit."""
-    return "|".join(_text(cap) for cap in caps)
+    caps = policy.caps
+    return RECORDS["policy"].text(
+        day=policy.day,
+        per_gift=_text(caps.per_gift),
+        per_day=_text(caps.day),
+        per_month=_text(caps.month),
+        gifts_per_minute=_text(policy.gifts_per_minute),
+    )
 
 
 def _text(number: int | None) -> str:
@@ -76,69 +79,81 @@ def limits_text(limits: Limits) -> str:
     """As the wallet's field has it, '' for none that were ever set."""
     if not limits.version:
         return ""
-    return f"{limits.version}|{caps_text(limits.own)}|{limits.pending_ms}|{caps_text(limits.pending)}"
+    return RECORDS["limits"].text(
+        version=limits.version,
+        **{name: _text(cap) for name, cap in limits.own._asdict().items()},
+        pending_ms=limits.pending_ms,
+        **{f"pending_{name}": _text(cap) for name, cap in limits.pending._asdict().items()},
+    )
 
 
 def parse_limits(text: str) -> Limits:
     """The inverse. Raises ValueError."""
     if not text:
         return Limits()
-    version, *caps = text.split("|")
-    own, pending_ms, pending = caps[:3], caps[3], caps[4:]
-    return Limits(int(version), _caps(own), int(pending_ms), _caps(pending))
+    said = dict(zip(RECORDS["limits"].kinds, RECORDS["limits"].parse(text), strict=True))
+    own = Caps(*(_number(said[name]) for name in Caps._fields))
+    pending = Caps(*(_number(said[f"pending_{name}"]) for name in Caps._fields))
+    return Limits(int(said["version"]), own, int(said["pending_ms"]), pending)
 
 
-def _caps(texts: list[str]) -> Caps:
-    return Caps(*(int(text) if text else None for text in texts))
+def _number(text: str) -> int | None:
+    return int(text) if text else None
 
 
 def usage_text(usage: Usage) -> str:
     """As the wallet's field has it, '' for none."""
-    return "|".join(map(str, usage)) if usage.day else ""
+    return RECORDS["usage"].text(**usage._asdict()) if usage.day else ""
 
 
 def parse_usage(text: str) -> Usage:
     """The inverse. Raises ValueError."""
-    return Usage(*(int(part) for part in text.split("|"))) if text else Usage()
+    return Usage(*map(int, RECORDS["usage"].parse(text))) if text else Usage()
 
 
 def gift_send(
     root: str, gifts: Iterable[tuple[GiftSend, Display]], now_ms: int, combo_timeout_ms: int, ref_ttl_s: int
 ) -> Command:
     """The call that debits `gifts` of one partition, in their order. Its reply is for `parse_outcome`, one per gift."""
-    args: list[str | bytes | int] = [now_ms, CLOCK_DIFFERENCE_MAX_MS, combo_timeout_ms, ref_ttl_s]
-    for gift, display in gifts:
-        args += (
-            gift.user,
-            gift.ref,
-            gift.payload_hash,
-            gift.verdict,
-            gift.room,
-            gift.to,
-            gift.gift_id,
-            gift.price,
-            gift.count,
-            gift.diamond_count,
-            "1" if gift.streakable else "0",
-            "1" if gift.anonymous else "0",
-            display.user_json,
-            display.details_json,
-            display.message_json,
-            policy_text(gift.policy),
+    rows = [
+        functions.Gift(
+            user=gift.user,
+            ref=gift.ref,
+            payload_hash=gift.payload_hash,
+            verdict=gift.verdict,
+            room=gift.room,
+            to=gift.to,
+            gift_id=gift.gift_id,
+            price=gift.price,
+            gift_count=gift.count,
+            diamond_count=gift.diamond_count,
+            streakable="1" if gift.streakable else "0",
+            anonymous="1" if gift.anonymous else "0",
+            user_json=display.user_json,
+            details_json=display.details_json,
+            message_json=display.message_json,
+            policy=policy_text(gift.policy),
         )
-    return call("gift_send", root, *args)
+        for gift, display in gifts
+    ]
+    return functions.gift_send(root, now_ms, CLOCK_DIFFERENCE_MAX_MS, combo_timeout_ms, ref_ttl_s, rows)
 
 
 def change_command(root: str, change: Change, ref_ttl_s: int) -> Command:
     """The call that changes a wallet. Its reply is for `parse_outcome`."""
-    args = (ref_ttl_s, change.user, change.ref, change.payload_hash, change.delta, change.reason)
+    args = (root, ref_ttl_s, change.user, change.ref, change.payload_hash, change.delta, change.reason)
     gift = change.revokes
     if gift is not None:
-        streak = StreakKey(change.user, gift.room, gift.gift_id, gift.to, gift.anonymous).text
-        return call("wallet_revoke", root, *args, msgspec.json.encode(gift), streak, gift.combo_id, gift.count)
+        return functions.wallet_revoke(
+            *args,
+            gift_json=msgspec.json.encode(gift),
+            streak_key=StreakKey(change.user, gift.room, gift.gift_id, gift.to, gift.anonymous).text,
+            combo_id=gift.combo_id,
+            count=gift.count,
+        )
     if change.delta > 0 and not change.overdraw:
-        return call("wallet_credit", root, *args)
-    return call("wallet_correct", root, *args, "1" if change.overdraw else "0")
+        return functions.wallet_credit(*args)
+    return functions.wallet_correct(*args, overdraw="1" if change.overdraw else "0")
 
 
 def parse_outcome(reply: bytes) -> Outcome:
@@ -169,10 +184,19 @@ def _refused(fields: list[str]) -> Refused:
 
 def limits_command(root: str, asked: SetLimits) -> Command:
     """The call of `wallet_limits_1`. Its reply is for `parse_limits_reply`."""
-    caps = ("-", "", "") if asked.wanted is None else tuple(_text(cap) for cap in asked.wanted)
-    frozen = "" if asked.frozen is None else str(int(asked.frozen))
-    why = msgspec.json.encode(asked.why)
-    return call("wallet_limits", root, asked.user, asked.version, asked.delay_ms, *caps, frozen, why, asked.by)
+    wanted = asked.wanted or NO_CAPS
+    return functions.wallet_limits(
+        root,
+        user=asked.user,
+        version=asked.version,
+        delay_ms=asked.delay_ms,
+        per_gift="-" if asked.wanted is None else _text(wanted.per_gift),
+        day=_text(wanted.day),
+        month=_text(wanted.month),
+        frozen="" if asked.frozen is None else str(int(asked.frozen)),
+        why_json=msgspec.json.encode(asked.why),
+        by=asked.by,
+    )
 
 
 def parse_limits_reply(reply: bytes) -> LimitsSet | Outcome:

@@ -8,7 +8,7 @@ from typing import Any
 from livegift.ledger.engine import Database
 from livegift.ledger.journal import read_checkpoints
 from livegift.store.client import Store
-from livegift.store.functions import call
+from livegift.store.functions.partitions import barrier
 from livegift.store.outbox import Outbox
 from loadtests.bench.aggregator import aggregator
 from loadtests.harness.debits import COINS, ROOMS, SENDERS
@@ -98,7 +98,7 @@ async def _sample(stack: FaultStack, seconds: float) -> list[tuple[float, float,
             await asyncio.sleep(random.uniform(0, LAG_PAUSE_MAX_S))  # noqa: S311 - spreads probes
             states, at = await outbox.states(outbox.roots), time.monotonic()
             if waits:
-                commands = [call("barrier", outbox.roots[0]), ("WAITAOF", 1, 0, BARRIER_MS)]
+                commands = [barrier(outbox.roots[0]), ("WAITAOF", 1, 0, BARRIER_MS)]
                 await link.exchange(commands, BARRIER_MS / 1000 + 1)
             durable = time.monotonic() if waits else at
             deadline = at + BOOKED_TIMEOUT_S

@@ -13,7 +13,9 @@ from livegift.domain.spending import Change, GiftSend, Journaled, LimitsSet, Ref
 from livegift.runtime.event_ids import KEY_BYTES
 from livegift.store import keys
 from livegift.store.client import Command
-from livegift.store.functions import LIBRARIES, call, call_node, source
+from livegift.store.functions import LIBRARIES, VERSION, source
+from livegift.store.functions.rooms import rooms_claim, rooms_open
+from livegift.store.functions.wallets import streaks_sweep
 from livegift.store.outbox import Row, parse_read
 from livegift.store.wallets import (
     WALLET_FIELDS,
@@ -35,11 +37,16 @@ DISPLAY = Display(b'{"id":"shown"}', b'{"gift":{"id":"shown"}}', b'"hello"')
 _roots = itertools.count(1)
 
 
+def call(function: str, root: str, *args: str | bytes | int) -> Command:
+    """A call with any arguments, also those that no signature allows."""
+    return ("FCALL", f"{function}_{VERSION}", 1, root, *args)
+
+
 def load_functions(client: redis.Redis) -> None:
     for library in LIBRARIES:
         client.execute_command("FUNCTION", "LOAD", "REPLACE", source(library))  # type: ignore[no-untyped-call]
-    client.execute_command(*call_node("rooms_claim", 1))  # type: ignore[no-untyped-call]
-    client.execute_command(*call_node("rooms_open", 1))  # type: ignore[no-untyped-call]
+    client.execute_command(*rooms_claim("1"))  # type: ignore[no-untyped-call]
+    client.execute_command(*rooms_open("1", []))  # type: ignore[no-untyped-call]
 
 
 class Live:
@@ -118,7 +125,7 @@ class Live:
         return parse_limits_reply(self.run(*self.limits_command(asked)))
 
     def sweep_command(self, room: str = "", at_most: int = 1000) -> Command:
-        return call("streaks_sweep", self.root, at_most, room)
+        return streaks_sweep(self.root, at_most, room)
 
     def gifts(self, sends: Sequence[GiftSend], timeout_ms: int = NEVER_MS) -> list[Outcome]:
         return [parse_outcome(reply) for reply in self.run(*self.gifts_command(sends, timeout_ms))]

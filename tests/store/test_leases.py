@@ -4,7 +4,7 @@ import pytest
 
 from livegift.store import keys, leases
 from livegift.store.client import Store
-from livegift.store.functions import call
+from livegift.store.functions.leases import lease_release, lease_take, worker_seen
 from livegift.store.leases import Leases, fair_share
 from tests.waiting import wait_until
 
@@ -31,12 +31,12 @@ def assert_divided(those: list[Leases]) -> None:
 
 
 async def take(store: Store, owner: str, ttl_ms: int = LONG_MS, role: str = ROLE) -> int:
-    token: int = await store.call(call("lease_take", ROOTS[0], role, owner, ttl_ms))
+    token: int = await store.call(lease_take(ROOTS[0], role, owner, ttl_ms))
     return token
 
 
 async def release(store: Store, owner: str) -> int:
-    count: int = await store.call(call("lease_release", ROOTS[0], ROLE, owner))
+    count: int = await store.call(lease_release(ROOTS[0], ROLE, owner))
     return count
 
 
@@ -171,7 +171,7 @@ async def test_an_expired_lease_goes_to_whoever_comes_first(store: Store) -> Non
 
 async def test_workers_that_were_not_seen_are_not_counted(store: Store) -> None:
     async def seen(worker: str, ttl_ms: int) -> int:
-        return int(await store.call(call("worker_seen", keys.workers(ROLE), worker, ttl_ms)))
+        return int(await store.call(worker_seen(keys.workers(ROLE), worker, ttl_ms)))
 
     assert await seen("one", LONG_MS) == 1
     assert await seen("other", LONG_MS) == 2

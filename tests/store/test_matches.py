@@ -9,7 +9,7 @@ import redis
 
 from livegift.contract import wire
 from livegift.runtime.bounds import MATCH_SETTLED_MS, ROOM_IDLE_TTL_S
-from livegift.store.functions import call
+from livegift.store.functions.rooms import room_announce, room_match
 from tests.store.test_rooms import LiveRoom
 
 ACTIVE, EXHAUSTED, ENDED = 0, 1, 2
@@ -25,7 +25,7 @@ def show(
 ) -> int:
     shown = orjson.dumps({"match_id": match_id, "used_coins": used, "status": rank})
     event = wire.match_event(f"{match_id}-{used}-{rank}", 1, shown)
-    reply: int = room.run(*call("room_match", room.root, 100, 10, match_id, used, rank, event, shown, settled_ms))
+    reply: int = room.run(*room_match(room.root, 100, 10, match_id, used, rank, event, shown, settled_ms))
     return reply
 
 
@@ -92,7 +92,7 @@ def test_those_that_are_over_are_forgotten_some_day(room: LiveRoom, client: redi
 
 def test_a_room_that_has_ended_shows_none_and_goes_with_them(room: LiveRoom, client: redis.Redis) -> None:
     show(room, 1)
-    room.run(*call("room_announce", room.root, 100, 10, b'"type":"room"}', "ended", ROOM_IDLE_TTL_S))
+    room.run(*room_announce(room.root, 100, 10, b'"type":"room"}', "ended", ROOM_IDLE_TTL_S))
     assert shown(room) == []
     assert show(room, 2) == 1, "who still watches sees it"
     assert shown(room) == []

@@ -16,7 +16,7 @@ from livegift.domain.partitions import Position
 from livegift.runtime.bounds import ROOM_IDLE_TTL_S, TOP_GIFTERS
 from livegift.store import rooms as store_rooms
 from livegift.store.client import Store, StoreRefusedError
-from livegift.store.functions import call
+from livegift.store.functions.rooms import room_announce, room_pulse, room_snapshot, room_totals
 from livegift.store.keys import room_channel, room_root
 from livegift.store.outbox import Life
 from livegift.store.rooms import Publication, Rooms, publish
@@ -42,7 +42,7 @@ class LiveRoom:
         return count
 
     def header(self, top: int = TOP_GIFTERS) -> dict[str, Any]:
-        header: dict[str, Any] = orjson.loads(self.run(*call("room_snapshot", self.root, top, "", "", 0))[0])
+        header: dict[str, Any] = orjson.loads(self.run(*room_snapshot(self.root, top, "", "", 0))[0])
         return header
 
     def log(self) -> list[dict[str, Any]]:
@@ -92,7 +92,7 @@ def assert_is(room: LiveRoom, model: Model) -> None:
     assert header["top"] == model.top_json
     assert sorted(header["combos"], key=str) == sorted(model.combos.values(), key=str)
     assert room.log() == model.events
-    gifts, coins, diamonds, *marks = room.run(*call("room_totals", room.root))
+    gifts, coins, diamonds, *marks = room.run(*room_totals(room.root))
     assert [int(gifts), int(coins), int(diamonds)] == model.totals
     found = {int(marks[i]): Position.parse(marks[i + 1].decode()) for i in range(0, len(marks), 2)}
     assert found == model.marks
@@ -386,7 +386,7 @@ async def test_an_announcement_comes_once(store: Store) -> None:
 def test_an_announcement_is_published_and_numbered_between_gifts(room: LiveRoom, listener: redis.client.PubSub) -> None:
     room.publish([publication(1)])
     for _ in range(2):
-        room.run(*call("room_announce", room.root, 100, TOP_GIFTERS, '"type":"room","id":"x"}', "once", 0))
+        room.run(*room_announce(room.root, 100, TOP_GIFTERS, '"type":"room","id":"x"}', "once", 0))
     room.publish([publication(2)])
     assert [(h["first_seq"], h["seq"], [e["type"] for e in events]) for h, events in heard(listener, room)] == [
         (1, 1, ["gift"]),
@@ -451,7 +451,7 @@ async def test_a_process_that_died_is_not_counted_for_long(store: Store) -> None
     await rooms.pulse("web-1", {"r1": 3})
 
     async def alone() -> bool:
-        return bool(await store.call(call("room_pulse", room_root("r1"), "web-2", 4, 1)) == 4)
+        return bool(await store.call(room_pulse(room_root("r1"), "web-2", 4, 1)) == 4)
 
     await wait_until(alone, "web-1 was last heard of more than a millisecond ago")
     assert set((await expiries(store, "r1")).values()) != {-1}

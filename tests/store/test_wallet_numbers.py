@@ -5,9 +5,8 @@ import redis
 
 from livegift.domain.money import AMOUNT_MAX
 from livegift.domain.spending import Accepted, Change, GiftSend, Refused
-from livegift.store.functions import call
 from livegift.store.wallets import parse_outcome
-from tests.store.live import NEVER_MS, REF_TTL_S, Live
+from tests.store.live import NEVER_MS, REF_TTL_S, Live, call
 
 # Arguments as text, which the typed calls would never send.
 WRONG = ["0x10", "nan", "NaN", "inf", "1.5", "-1", "-0x10", "", " 1", "1 ", "1\n", "+1", "1e3", "1_000", "one", "٣"]

@@ -1,6 +1,6 @@
 """The Redis Functions: three libraries of Lua, versioned by name so that two versions can be live in an upgrade."""
 
-from importlib.resources import files
+from pathlib import Path
 
 from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -8,11 +8,17 @@ from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from livegift.contract.errors import ConfigError, StoreUnavailableError
-from livegift.store.client import Command, Node, Store
+from livegift.store.client import Node, Store
+from livegift.store.functions.signature import VERSION as VERSION
 
-# Library -> its files, which share their locals.
-LIBRARIES = {"wallets": ("wallets", "partitions"), "rooms": ("rooms", "matches", "older"), "leases": ("leases",)}
-VERSION = 1
+FOLDER = Path(__file__).parent
+# Library -> its files in their order. All of a library are one chunk, so each knows the locals of those before it.
+SHARED = "shared"
+LIBRARIES = {
+    "wallets": ("journal", "accounts", "streaks", "limits", "gifts", "changes", "partitions", "repair"),
+    "rooms": ("rooms", "gifters", "publishing", "corrections", "gates", "reading", "matches", "older"),
+    "leases": ("leases",),
+}
 
 
 def library_name(library: str) -> str:
@@ -22,18 +28,8 @@ def library_name(library: str) -> str:
 
 def source(library: str) -> str:
     """A library as Redis takes it."""
-    code = "\n".join(files(__package__).joinpath(f"{part}.lua").read_text() for part in LIBRARIES[library])
+    code = "\n".join((FOLDER / f"{part}.lua").read_text() for part in (SHARED, *LIBRARIES[library]))
     return f"#!lua name={library_name(library)}\n{code}"
-
-
-def call(function: str, root: str, *args: str | bytes | int, version: int = VERSION) -> Command:
-    """The command that calls `function` on the keys of one root."""
-    return ("FCALL", f"{function}_{version}", 1, root, *args)
-
-
-def call_node(function: str, *args: str | bytes | int) -> Command:
-    """The command that calls `function` on no key, for one node."""
-    return ("FCALL", f"{function}_{VERSION}", 0, *args)
 
 
 async def other_versions(node: Node) -> tuple[int, ...]:

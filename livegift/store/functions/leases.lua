@@ -1,44 +1,57 @@
 -- Leases: who works on a partition. They only divide the work; what two owners at once may do is harmless by other
--- means (docs/decisions/004). KEYS[1] is a partition's root; the hash ':lease:<role>' holds owner, token and end.
+-- means (docs/decisions/004). The hash ':lease:<role>' of a partition holds owner, token and end.
 
-local function now_ms()
-  local time = redis.call('TIME')
-  return tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
-end
-
--- ARGV: role, owner, TTL in ms. Takes a free or expired lease, or renews one's own. Returns the fencing token, or 0.
+-- [generated] function lease_take
+-- Take a free or expired lease, or renew one's own. Returns the fencing token, or 0 when somebody else has it.
 local function lease_take_1(keys, argv)
-  local key, now = keys[1] .. ':lease:' .. argv[1], now_ms()
+  local root = keys[1]
+  local role = argv[1]
+  local owner = argv[2]
+  local ttl_ms = tonumber(argv[3])
+  -- [end]
+  local key, now = root .. ':lease:' .. role, now_ms()
   local row = redis.call('HMGET', key, 'owner', 'until_ms', 'token')
   local token = tonumber(row[3] or '0')
-  if row[1] ~= argv[2] then
+  if row[1] ~= owner then
     if row[1] and tonumber(row[2]) > now then return 0 end
     token = token + 1
   end
-  redis.call('HSET', key, 'owner', argv[2], 'until_ms', string.format('%d', now + tonumber(argv[3])), 'token', token)
+  redis.call('HSET', key, 'owner', owner, 'until_ms', int(now + ttl_ms), 'token', token)
   return token
 end
 
--- ARGV: role, owner. Gives a lease back; somebody else's stays as it is.
+-- [generated] function lease_release
+-- Give a lease back. Returns 1, or 0 when it is somebody else's, which stays as it is.
 local function lease_release_1(keys, argv)
-  local key = keys[1] .. ':lease:' .. argv[1]
-  if redis.call('HGET', key, 'owner') ~= argv[2] then return 0 end
+  local root = keys[1]
+  local role = argv[1]
+  local owner = argv[2]
+  -- [end]
+  local key = root .. ':lease:' .. role
+  if redis.call('HGET', key, 'owner') ~= owner then return 0 end
   redis.call('HDEL', key, 'owner', 'until_ms')
   return 1
 end
 
--- KEYS[1] is the registry of a role's workers. ARGV: worker, TTL in ms ('0': leaves). Returns how many there are.
+-- [generated] function worker_seen
+-- Note that a worker of a role is alive, or with a `ttl_ms` of 0 that it leaves. Returns how many there are.
 local function worker_seen_1(keys, argv)
+  local registry = keys[1]
+  local worker = argv[1]
+  local ttl_ms = tonumber(argv[2])
+  -- [end]
   local now = now_ms()
-  if argv[2] == '0' then
-    redis.call('ZREM', keys[1], argv[1])
+  if ttl_ms == 0 then
+    redis.call('ZREM', registry, worker)
   else
-    redis.call('ZADD', keys[1], string.format('%d', now + tonumber(argv[2])), argv[1])
+    redis.call('ZADD', registry, int(now + ttl_ms), worker)
   end
-  redis.call('ZREMRANGEBYSCORE', keys[1], '-inf', string.format('%d', now))
-  return redis.call('ZCARD', keys[1])
+  redis.call('ZREMRANGEBYSCORE', registry, '-inf', int(now))
+  return redis.call('ZCARD', registry)
 end
 
+-- [generated] registrations
 redis.register_function { function_name = 'lease_take_1', callback = lease_take_1, flags = { 'allow-oom' } }
 redis.register_function { function_name = 'lease_release_1', callback = lease_release_1, flags = { 'allow-oom' } }
 redis.register_function { function_name = 'worker_seen_1', callback = worker_seen_1, flags = { 'allow-oom' } }
+-- [end]

@@ -1,7 +1,7 @@
--- Rooms as versions before decisions 019 and 020 left them. The third part of the library of rooms.lua, whose locals it uses.
--- Zset ':ranks': user -> coins that were not given anonymously; no hash ':gifters', no zset ':board'. In ':combos' the events name
--- places. ':ranks' goes with the last step, so that each room is converted once. A step finds the room as it was when the first
--- was taken, or does nothing: then somebody has published to it or corrected it since, and the ledger has to be asked again.
+-- Rooms as versions before decisions 019 and 020 left them. Zset ':ranks': user -> coins that were not given
+-- anonymously; no hash ':gifters', no zset ':board'. In ':combos' the events name places. ':ranks' goes with the last
+-- step, so that each room is converted once. A step finds the room as it was when the first was taken, or does nothing:
+-- then somebody has published to it or corrected it since, and the ledger has to be asked again.
 
 local function stamp_of(root)
   if redis.call('EXISTS', root .. ':ranks') == 0 then return nil end
@@ -9,29 +9,51 @@ local function stamp_of(root)
   return (row[1] or '') .. ' ' .. (row[2] or '') .. ' ' .. (row[3] or '') .. ' ' .. (row[4] or '')
 end
 
--- Returns nothing when the room has no older form; else its stamp, then the id and event of each open streak.
+-- [generated] function room_older
+-- Returns nothing unless the room has an older form; else its stamp, then id and event of each open streak.
 local function room_older_1(keys)
-  local stamp = stamp_of(keys[1])
+  local root = keys[1]
+  -- [end]
+  local stamp = stamp_of(root)
   if not stamp then return {} end
-  local reply = redis.call('HGETALL', keys[1] .. ':combos')
+  local reply = redis.call('HGETALL', root .. ':combos')
   table.insert(reply, 1, stamp)
   return reply
 end
 
--- ARGV: stamp, then user, gifts, coins, reached ms per gifter. Returns 1, or 0 when the room is not as it was.
+-- [generated] function room_older_gifters
+-- Give an older room its gifters. Returns 1, or 0 when the room is not as it was.
 local function room_older_gifters_1(keys, argv)
-  if stamp_of(keys[1]) ~= argv[1] then return 0 end
-  for i = 2, #argv, 4 do
-    set_gifter(keys[1], argv[i], tonumber(argv[i + 1]), tonumber(argv[i + 2]), tonumber(argv[i + 3]))
+  local root = keys[1]
+  local stamp = argv[1]
+  -- [end]
+  if stamp_of(root) ~= stamp then return 0 end
+  -- [generated] each room_older_gifters.gifters
+  for at = 2, #argv, 4 do
+    local user = argv[at]
+    local gifts = tonumber(argv[at + 1])
+    local coins = tonumber(argv[at + 2])
+    local reached_ms = tonumber(argv[at + 3])
+    -- [end]
+    set_gifter(root, user, gifts, coins, reached_ms)
   end
   return 1
 end
 
--- The last step. ARGV: stamp, then id and event of each open streak. Returns 1, or 0 when the room is not as it was.
+-- [generated] function room_older_end
+-- Give an older room its open streaks, the last step. Returns 1, or 0 when the room is not as it was.
 local function room_older_end_1(keys, argv)
   local root = keys[1]
-  if stamp_of(root) ~= argv[1] then return 0 end
-  for i = 2, #argv, 2 do redis.call('HSET', root .. ':combos', argv[i], argv[i + 1]) end
+  local stamp = argv[1]
+  -- [end]
+  if stamp_of(root) ~= stamp then return 0 end
+  -- [generated] each room_older_end.streaks
+  for at = 2, #argv, 2 do
+    local combo_id = argv[at]
+    local event = argv[at + 1]
+    -- [end]
+    redis.call('HSET', root .. ':combos', combo_id, event)
+  end
   local left_ms = redis.call('PTTL', root .. ':state')
   if left_ms > 0 then
     for _, suffix in ipairs({ 'gifters', 'board' }) do redis.call('PEXPIRE', root .. ':' .. suffix, left_ms) end
@@ -40,6 +62,11 @@ local function room_older_end_1(keys, argv)
   return 1
 end
 
+-- [generated] registrations
 redis.register_function { function_name = 'room_older_1', callback = room_older_1, flags = { 'no-writes' } }
-redis.register_function { function_name = 'room_older_gifters_1', callback = room_older_gifters_1, flags = { 'allow-oom' } }
+redis.register_function {
+  function_name = 'room_older_gifters_1', callback = room_older_gifters_1,
+  flags = { 'allow-oom' }
+}
 redis.register_function { function_name = 'room_older_end_1', callback = room_older_end_1, flags = { 'allow-oom' } }
+-- [end]

@@ -1,0 +1,55 @@
+-- The gate of this node's rooms. These functions have no key.
+
+-- [generated] function rooms_gate
+-- Returns the token of this node's gate, '' while it is closed.
+local function rooms_gate_1()
+  -- [end]
+  return gate or ''
+end
+
+-- [generated] function rooms_close
+-- Publish nothing until the gate is opened again. Returns ''.
+local function rooms_close_1()
+  -- [end]
+  gate, claim = nil, nil
+  return ''
+end
+
+-- [generated] function rooms_claim
+-- Claim a closed gate: the last of this very process to do so may open it. Returns '' or the open gate's token.
+local function rooms_claim_1(_, argv)
+  local token = argv[1]
+  -- [end]
+  if not gate then claim, seen = token, {} end
+  return gate or ''
+end
+
+-- [generated] function rooms_open
+-- Open the gate for relays that have begun in these lives of partitions or later. Returns the gate's token.
+--
+-- Fails with UNCLAIMED unless the gate was claimed with this token.
+local function rooms_open_1(_, argv)
+  local token = argv[1]
+  -- [end]
+  if gate then return gate end
+  if claim ~= token then return redis.error_reply(UNCLAIMED) end
+  gate, claim, changed = token, nil, {}
+  -- [generated] each rooms_open.floors
+  for at = 2, #argv, 3 do
+    local partition = argv[at]
+    local epoch = tonumber(argv[at + 1])
+    local generation = tonumber(argv[at + 2])
+    -- [end]
+    if not is_late(partition, epoch, generation) then
+      floors[partition] = { epoch = epoch, generation = generation }
+    end
+  end
+  return gate
+end
+
+-- [generated] registrations
+redis.register_function { function_name = 'rooms_gate_1', callback = rooms_gate_1, flags = { 'no-writes' } }
+redis.register_function { function_name = 'rooms_close_1', callback = rooms_close_1, flags = { 'no-writes' } }
+redis.register_function { function_name = 'rooms_claim_1', callback = rooms_claim_1, flags = { 'no-writes' } }
+redis.register_function { function_name = 'rooms_open_1', callback = rooms_open_1, flags = { 'no-writes' } }
+-- [end]

@@ -1,0 +1,86 @@
+-- A partition while it is changed: its state, its journal, and what happens when a change fails half-way. The wallets'
+-- library is the only code that changes one. See docs/redis.md for the keys and docs/decisions/002 for the root key.
+--
+-- `root` is a partition's root, its hash tag alone: '{w7.123}'. All other keys are the root plus a suffix, so they
+-- share its slot. Redis does not roll back, so each item first validates everything, then writes.
+
+-- [generated] constant AMOUNT_MAX
+local AMOUNT_MAX = 10000000000000
+-- [end]
+-- From domain/money.py; sums of amounts stay far below 2^53.
+local HOUR_S = 3600
+local UNARMED = 'error|the partition is not armed'
+local BUSY = 'no|unavailable|0|0'
+
+-- Root -> { epoch, number }. Memory of this very process and library version: gone after a restart, a promotion or a
+-- reload, which is what makes a Redis that is not the one it was refuse money until the aggregator has looked at it.
+local armed = {}
+-- Root -> token of the last one who disarmed it, who alone may repair and arm it. Memory as well.
+local claims = {}
+
+-- A decimal number from 0 to AMOUNT_MAX, or nil. tonumber() alone takes '0x10', 'nan' and '1.5'.
+local function parse(text)
+  if type(text) ~= 'string' or #text > 14 or not text:find('^%d+$') then return nil end
+  local number = tonumber(text)
+  if number > AMOUNT_MAX then return nil end
+  return number
+end
+
+local function parse_signed(text)
+  if type(text) ~= 'string' then return nil end
+  if text:sub(1, 1) ~= '-' then return parse(text) end
+  local number = parse(text:sub(2))
+  return number and -number
+end
+
+-- The partition's state at the start of a call, or nil when it is not armed: then nothing in it is to be believed, not
+-- even a remembered ref.
+local function open(root)
+  local meta = redis.call('HMGET', root .. ':meta', 'epoch', 'n', 'n_max', 'gifts', 'coins')
+  local arms = armed[root]
+  if not arms or arms.epoch ~= meta[1] then return nil end
+  local n = tonumber(meta[2])
+  local now = now_ms()
+  return {
+    root = root, epoch = arms.epoch, number = arms.number, n = n, first_n = n, n_max = tonumber(meta[3]),
+    gifts = tonumber(meta[4]), coins = tonumber(meta[5]), now_ms = now, now_text = int(now),
+    hour = int(math.floor(now / 1000 / HOUR_S)), outbox = root .. ':outbox', notices = {},
+  }
+end
+
+local function close(partition)
+  if partition.n > partition.first_n then
+    redis.call('HSET', partition.root .. ':meta', 'n', int(partition.n), 'gifts', int(partition.gifts),
+      'coins', int(partition.coins))
+  end
+end
+
+-- Where the next entry goes, '<epoch>-<n>'.
+local function next_position(partition) return partition.epoch .. '-' .. int(partition.n + 1) end
+
+-- Appends an entry, JSON, to the journal.
+local function append(partition, position, entry)
+  redis.call('XADD', partition.outbox, position, 'e', entry)
+  partition.n = partition.n + 1
+end
+
+-- Whether nothing new can be accepted now. Known refs are answered all the same: a repeat of an accepted one must never
+-- look like a refusal.
+local function is_busy(partition) return partition.n >= partition.n_max or partition.clock_is_off end
+
+-- Runs one item of a batch. An error after a first write leaves a half-done wallet: the partition is disarmed, and this
+-- item and the rest of the batch answer 'error': nobody knows, the same ref will tell once somebody has looked. Whose
+-- wallet it was is noted, for the one who puts it right.
+local function run_item(partition, run, what, ...)
+  if partition.is_broken then return 'error|the partition was disarmed' end
+  local ok, answer = pcall(run, partition, what, ...)
+  if ok then return answer end
+  armed[partition.root] = nil
+  partition.is_broken = true
+  if what.user then
+    pcall(redis.call, 'SADD', partition.root .. ':broken', what.user .. ' ' .. (what.stored_ref or what.ref))
+  end
+  local message = type(answer) == 'table' and answer.err or answer
+  redis.log(redis.LOG_WARNING, 'livegift: disarmed ' .. partition.root .. ': ' .. tostring(message))
+  return 'error|' .. tostring(message)
+end

@@ -1,0 +1,138 @@
+-- What is read of a room, and its viewers.
+
+-- Of hash ':matches', see matches.lua.
+local function parse_match(text)
+  local used, rank, at_ms, json = text:match('^(%d+) (%d) (%d+) (.*)$')
+  return tonumber(used), tonumber(rank), tonumber(at_ms), json
+end
+
+-- The active matches, by id. A room that has ended has none.
+local function matches_json(root, state)
+  local found = {}
+  if not state.ttl_s then
+    local rows = redis.call('HGETALL', root .. ':matches')
+    for i = 1, #rows, 2 do
+      local _, rank, _, json = parse_match(rows[i + 1])
+      if rank == 0 then found[#found + 1] = { id = rows[i], json = json } end
+    end
+    table.sort(found, function(a, b) return a.id < b.id end)
+    for i = 1, #found do found[i] = found[i].json end
+  end
+  return '[' .. table.concat(found, ',') .. ']'
+end
+
+-- [generated] function room_snapshot
+-- Returns the room's header as JSON, '1' or '0', and the events after `since`.
+--
+-- '0': these are not all, since the log does not reach back that far or `since_epoch` ('' for this one) is another.
+local function room_snapshot_1(keys, argv)
+  local root = keys[1]
+  local top_size = tonumber(argv[1])
+  local since = tonumber(argv[2])
+  local since_epoch = argv[3]
+  local events_max = argv[4]
+  -- [end]
+  if not gate then return redis.error_reply(CLOSED) end  -- its numbers may have been used for other events before
+  local state = load_state(root)
+  if state.is_gone then return redis.error_reply(GONE) end
+  local combos = table.concat(redis.call('HVALS', root .. ':combos'), ',')
+  local header = '{"epoch":' .. state.epoch .. ',"seq":' .. int(state.seq) .. ',"totals":' .. totals_json(root, state)
+    .. ',"top":' .. top_json(root, top_size) .. ',"combos":[' .. combos .. '],"matches":' .. matches_json(root, state)
+    .. '}'
+  if not since then return { header, '1' } end
+  if since_epoch ~= '' and since_epoch ~= state.epoch then return { header, '0' } end
+  if since >= state.seq then return { header, since == state.seq and '1' or '0' } end
+  local first = state.epoch .. '-' .. int(since + 1)
+  local rows = redis.call('XRANGE', root .. ':log', first, '+', 'COUNT', events_max)
+  local is_complete = #rows > 0 and rows[1][1] == first and #rows == state.seq - since
+  local reply = { header, is_complete and '1' or '0' }
+  if is_complete then
+    for _, row in ipairs(rows) do reply[#reply + 1] = row[2][2] end
+  end
+  return reply
+end
+
+-- Partition and share, … of all partitions.
+local function all_shares(root)
+  local rows, found = redis.call('HGETALL', root .. ':watermarks'), {}
+  for i = 1, #rows, 2 do
+    if rows[i]:sub(1, 1) ~= 'f' then
+      found[#found + 1] = rows[i]
+      found[#found + 1] = rows[i + 1]
+    end
+  end
+  return found
+end
+
+-- [generated] function room_shares
+-- Returns partition and share (a record `share`) for each partition that the room has something from.
+local function room_shares_1(keys)
+  local root = keys[1]
+  -- [end]
+  load_state(root)
+  return all_shares(root)
+end
+
+-- [generated] function room_totals
+-- Returns gifts, coins and diamonds, then partition and position of each watermark, all of one moment.
+local function room_totals_1(keys)
+  local root = keys[1]
+  -- [end]
+  local row = redis.call('HMGET', root .. ':state', 'gifts', 'coins', 'diamonds')
+  local reply = { row[1] or '0', row[2] or '0', row[3] or '0' }
+  load_state(root)
+  for i, value in ipairs(all_shares(root)) do
+    reply[#reply + 1] = i % 2 == 0 and value:match('^[%d-]+') or value
+  end
+  return reply
+end
+
+-- [generated] function room_head
+-- Returns a `HeadReply`: the epoch and the last seq.
+local function room_head_1(keys)
+  local root = keys[1]
+  -- [end]
+  if not gate then return redis.error_reply(CLOSED) end
+  local state = load_state(root)
+  if state.is_gone then return redis.error_reply(GONE) end
+  local epoch, seq = state.epoch, int(state.seq)
+  -- [generated] reply room_head
+  return { epoch, seq }
+  -- [end]
+end
+
+-- [generated] function room_pulse
+-- Note how many viewers a process has in the room. Returns how many all processes have.
+local function room_pulse_1(keys, argv)
+  local root = keys[1]
+  local process = argv[1]
+  local count = argv[2]
+  local ttl_ms = tonumber(argv[3])
+  -- [end]
+  local key, now = root .. ':viewers', now_ms()
+  if count == '0' then
+    redis.call('HDEL', key, process)
+  else
+    redis.call('HSET', key, process, count .. '|' .. int(now))
+    redis.call('PEXPIRE', key, ttl_ms)
+  end
+  local sum = 0
+  local rows = redis.call('HGETALL', key)
+  for i = 1, #rows, 2 do
+    local viewers, at_ms = rows[i + 1]:match('^(%d+)|(%d+)$')
+    if now - tonumber(at_ms) > ttl_ms then
+      redis.call('HDEL', key, rows[i])
+    else
+      sum = sum + tonumber(viewers)
+    end
+  end
+  return sum
+end
+
+-- [generated] registrations
+redis.register_function { function_name = 'room_snapshot_1', callback = room_snapshot_1, flags = { 'no-writes' } }
+redis.register_function { function_name = 'room_shares_1', callback = room_shares_1, flags = { 'no-writes' } }
+redis.register_function { function_name = 'room_totals_1', callback = room_totals_1, flags = { 'no-writes' } }
+redis.register_function { function_name = 'room_head_1', callback = room_head_1, flags = { 'no-writes' } }
+redis.register_function { function_name = 'room_pulse_1', callback = room_pulse_1, flags = { 'allow-oom' } }
+-- [end]

@@ -1,0 +1,82 @@
+"""Texts of several fields that Lua and Python hand each other, in Redis or as a reply: their order and separators.
+
+The journal's entries are arrays whose order is that of the classes in `domain/journal.py`.
+"""
+
+import re
+
+# A field's kind -> the same pattern for Lua and for Python.
+PATTERNS = {
+    "integer": ("%d+", r"\d+"),
+    "optional_integer": ("%d*", r"\d*"),
+    "signed_integer": ("-?%d+", r"-?\d+"),
+    "place": ("[%d-]+", r"[\d-]+"),
+    "optional_place": ("[%d-]*", r"[\d-]*"),
+    "hex": ("%x*", r"[\da-f]*"),
+    "text": (".-", r".*?"),
+}
+
+
+class Record:
+    """A text of several fields."""
+
+    def __init__(self, template: str) -> None:
+        """`template` is such as '{gifts:integer} {coins:integer}', with a key of PATTERNS after each name."""
+        parts = re.split(r"\{(\w+):(\w+)\}", template)
+        self.template = template
+        self.literals = tuple(parts[::3])
+        self.kinds = dict(zip(parts[1::3], parts[2::3], strict=True))
+        """Field -> its kind, in order."""
+        self._format = re.sub(r":\w+\}", "}", template)
+        pattern = re.escape(self.literals[0])
+        for kind, literal in zip(self.kinds.values(), self.literals[1:], strict=True):
+            pattern += f"({PATTERNS[kind][1]}){re.escape(literal)}"
+        self._pattern = re.compile(pattern, re.DOTALL)
+
+    def parse(self, text: str) -> tuple[str, ...]:
+        """Return the fields in order. Raises ValueError."""
+        found = self._pattern.fullmatch(text)
+        if found is None:
+            raise ValueError(f"expected {self.template!r}, got {text!r}")
+        return found.groups()
+
+    def text(self, **fields: object) -> str:
+        """Return the text. Raises KeyError when a field is missing."""
+        return self._format.format(**fields)
+
+
+RECORDS = {
+    # An accepted ref, in ':ref:<user>:<hour>'. `combo` is the position of the streak's first gift, '' for a change of a
+    # wallet. Below 64 bytes, so that Redis keeps the hash compact.
+    "answer": Record(
+        "{payload_hash:hex}|{position:place}|{coins:signed_integer}|{combo:optional_place}|{repeat_count:integer}"
+    ),
+    # An open streak, in ':streaks', by its key. In a key, users' ids have '!' for '|' (domain/combos.py).
+    "streak": Record(
+        "{combo:place}|{repeat_count:integer}|{deadline_ms:integer}|{user_json:text}\n{details_json:text}"
+    ),
+    "streak_key": Record("{room:text}|{gift_id:text}|{to:text}|{anonymous:text}|{user:text}"),
+    # Fields 'l' and 'u' of a wallet, and what the hub says of the operator's limits (domain/allowances.py).
+    "limits": Record(
+        "{version:integer}|{per_gift:optional_integer}|{day:optional_integer}|{month:optional_integer}|"
+        "{pending_ms:integer}|{pending_per_gift:optional_integer}|{pending_day:optional_integer}|"
+        "{pending_month:optional_integer}"
+    ),
+    "usage": Record("{day:integer}|{day_coins:integer}|{month_coins:integer}|{minute:integer}|{minute_gifts:integer}"),
+    "policy": Record(
+        "{day:integer}|{per_gift:optional_integer}|{per_day:optional_integer}|{per_month:optional_integer}|"
+        "{gifts_per_minute:optional_integer}"
+    ),
+    # What a room has from a partition, in ':watermarks'; a gifter, in ':gifters'.
+    "share": Record("{epoch:integer}-{n:integer} {gifts:integer} {coins:integer} {diamonds:integer}"),
+    "gifter": Record("{gifts:integer} {coins:integer} {reached_ms:integer}"),
+    # The body of a revocation: the ids of the gift's event and streak as clients know them, and its count.
+    "revoked_gift": Record("{event_id:text} {combo_id:text} {count:integer}"),
+    # Replies.
+    "accepted": Record("ok|{event_id:text}|{coins:text}|{balance:text}|{seq:text}|{combo_id:text}|{repeat_count:text}"),
+    "duplicate": Record(
+        "dup|{event_id:text}|{coins:text}|{balance:text}|{seq:text}|{combo_id:text}|{repeat_count:text}"
+    ),
+    "refused": Record("no|{code:text}|{balance:text}|{shortfall:text}"),
+    "exceeded": Record("{refused:text}|{kind:text}|{whose:text}|{allowed:text}|{used:text}"),
+}

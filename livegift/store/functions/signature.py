@@ -1,0 +1,134 @@
+"""A Redis Function's signature: a Python function without a body, whose parameters are the keys and arguments in order.
+
+Calling it gives the command. `generate.py` writes the head of the Lua function from it, so the order is said once.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from inspect import getdoc
+from typing import Annotated, Any, Generic, Literal, ParamSpec, TypeAlias, TypeVar, get_args, get_type_hints
+
+from livegift.domain.money import AMOUNT_MAX
+from livegift.store.client import Command
+
+VERSION = 1
+
+Argument = str | bytes | int
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What an argument is, and how Lua reads it: `lua` has `{}` in the place of `argv[i]`."""
+
+    name: str
+    lua: str = "{}"
+
+
+KEY, REPEATED, COUNTED = Kind("key"), Kind("repeated"), Kind("counted")
+
+Key = Annotated[str, KEY]
+Text = Annotated[str | bytes, Kind("text")]
+Json = Annotated[str | bytes, Kind("JSON")]
+PositionText = Annotated[str | bytes, Kind("position, <epoch>-<n>")]
+Flag = Annotated[Literal["0", "1"], Kind("'1' or '0'", "{} == '1'")]
+Policy = Annotated[str, Kind("policy, see limits.lua", "parse_policy({})")]
+
+# Lua checks these digit by digit, and has nil for what is none.
+Amount = Annotated[int, Kind(f"integer 0..{AMOUNT_MAX}", "parse({})")]
+SignedAmount = Annotated[int, Kind(f"integer -{AMOUNT_MAX}..{AMOUNT_MAX}", "parse_signed({})")]
+# These come from livegift's own stores.
+Integer = Annotated[int, Kind("integer", "tonumber({})")]
+OptionalInteger = Annotated[int | Literal[""], Kind("integer, or '' for none", "tonumber({})")]
+Digits = Annotated[int | str | bytes, Kind("integer, which Lua only passes on")]
+
+# A parameter that takes records, one after the other to the end; or one that says before how many there are.
+Repeated: TypeAlias = Annotated[Iterable[T], REPEATED]
+Counted: TypeAlias = Annotated[Sequence[T], COUNTED]
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """A parameter of a function, or a field of a record. `fields` are those of what is repeated."""
+
+    name: str
+    kind: Kind
+    fields: tuple["Parameter", ...] = ()
+
+
+def _parameter(name: str, hint: Any) -> Parameter:
+    base, kind = get_args(hint)
+    if kind in (REPEATED, COUNTED):
+        (item,) = get_args(base)
+        if hasattr(item, "__metadata__"):
+            return Parameter(name, kind, (_parameter(name.removesuffix("s"), item),))
+        hints = get_type_hints(item, include_extras=True)
+        return Parameter(name, kind, tuple(_parameter(field, hints[field]) for field in item._fields))
+    return Parameter(name, kind)
+
+
+class RedisFunction(Generic[P]):
+    """One Redis Function of one version. Call it for the command that calls it."""
+
+    def __init__(
+        self, declared: Callable[P, None], flags: tuple[str, ...], reply: tuple[str, ...], version: int
+    ) -> None:
+        """`declared` has the signature and, as its docstring, the contract."""
+        hints = get_type_hints(declared, include_extras=True)
+        hints.pop("return")
+        self.parameters = tuple(_parameter(name, hint) for name, hint in hints.items())
+        self.name, self.flags, self.reply = declared.__name__, flags, reply
+        self.doc = getdoc(declared) or ""
+        self._declared = declared
+        self._names = tuple(hints)
+        keys = sum(parameter.kind is KEY for parameter in self.parameters)
+        self._head = ("FCALL", f"{self.name}_{version}", keys)
+        self._is_flat = not any(parameter.fields for parameter in self.parameters)
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Command:
+        """The command with these arguments."""
+        values: tuple[Any, ...] = args
+        if kwargs:
+            values += tuple([kwargs[name] for name in self._names[len(args) :]])
+        if self._is_flat:
+            return (*self._head, *values)
+        packed: list[Argument] = [*self._head]
+        for parameter, value in zip(self.parameters, values, strict=True):
+            if not parameter.fields:
+                packed.append(value)
+                continue
+            if parameter.kind is COUNTED:
+                packed.append(len(value))
+            if len(parameter.fields) == 1:
+                packed += value
+            else:
+                for record in value:
+                    packed += record
+        return tuple(packed)
+
+    def of_version(self, version: int) -> "RedisFunction[P]":
+        """The same function of another version."""
+        return RedisFunction(self._declared, self.flags, self.reply, version)
+
+
+FUNCTIONS: dict[str, RedisFunction[...]] = {}
+
+
+def redis_function(
+    *, writes: bool = True, allow_oom: bool = False, reply: tuple[str, ...] = ()
+) -> Callable[[Callable[P, None]], RedisFunction[P]]:
+    """Declare a function. `reply` are the names of what it replies, where that is a list of a fixed length.
+
+    `allow_oom`: it works when memory is full, as what drains and what repairs has to.
+    """
+
+    def declare(declared: Callable[P, None]) -> RedisFunction[P]:
+        flags = ("allow-oom",) if allow_oom else () if writes else ("no-writes",)
+        function = RedisFunction(declared, flags, reply, VERSION)
+        if function.name in FUNCTIONS:
+            raise ValueError(f"expected one declaration of {function.name}, got two")
+        FUNCTIONS[function.name] = function
+        return function
+
+    return declare

@@ -1,0 +1,129 @@
+"""The signatures of gifts.lua, changes.lua, limits.lua and streaks.lua.
+
+Where money moves, the reply is a text for `wallets.parse_outcome`: a record `accepted`, `duplicate` or `refused`, or
+'error|' and a message, after which nobody knows.
+"""
+
+from typing import NamedTuple
+
+from livegift.store.functions.signature import (
+    Amount,
+    Digits,
+    Flag,
+    Json,
+    Key,
+    Policy,
+    Repeated,
+    SignedAmount,
+    Text,
+    redis_function,
+)
+
+
+class Gift(NamedTuple):
+    """A gift to debit. `price` and `diamond_count` are for one, `verdict` is the code that refuses it, or ''."""
+
+    user: Text
+    ref: Text
+    payload_hash: Text
+    verdict: Text
+    room: Text
+    to: Text
+    gift_id: Text
+    price: Amount
+    gift_count: Amount
+    diamond_count: Amount
+    streakable: Flag
+    anonymous: Flag
+    user_json: Json
+    details_json: Json
+    message_json: Json
+    policy: Policy
+
+
+@redis_function()
+def gift_send(
+    root: Key,
+    hub_now_ms: Amount,
+    clock_difference_max_ms: Amount,
+    combo_timeout_ms: Amount,
+    ref_ttl_s: Amount,
+    gifts: Repeated[Gift],
+) -> None:
+    """Debit gifts of one partition's wallets, in their order. Returns an outcome for each.
+
+    Nothing new is accepted while the hub's clock and Redis' differ by more than `clock_difference_max_ms`. Fails when a
+    number before the gifts is not a decimal number.
+    """
+
+
+@redis_function()
+def wallet_credit(
+    root: Key, ref_ttl_s: Amount, user: Text, ref: Text, payload_hash: Text, delta: Amount, reason: Text
+) -> None:
+    """Add coins to a wallet, once per ref. Returns an outcome. Fails when `ref_ttl_s` is not a decimal number."""
+
+
+@redis_function()
+def wallet_correct(
+    root: Key,
+    ref_ttl_s: Amount,
+    user: Text,
+    ref: Text,
+    payload_hash: Text,
+    delta: SignedAmount,
+    reason: Text,
+    overdraw: Flag,
+) -> None:
+    """Change a wallet by any number of coins, once per ref. Returns an outcome.
+
+    Only with `overdraw` the balance may go below zero, which freezes the wallet. Fails when `ref_ttl_s` is not a
+    decimal number.
+    """
+
+
+@redis_function()
+def wallet_revoke(
+    root: Key,
+    ref_ttl_s: Amount,
+    user: Text,
+    ref: Text,
+    payload_hash: Text,
+    delta: Amount,
+    reason: Text,
+    gift_json: Json,
+    streak_key: Text,
+    combo_id: Text,
+    count: Amount,
+) -> None:
+    """Give back what a gift has cost, once per ref, and take its `count` out of its streak. Returns an outcome.
+
+    `gift_json` is the gift as the journal has it (GiftRevoked). Fails when `ref_ttl_s` or `count` is not a decimal
+    number.
+    """
+
+
+@redis_function()
+def wallet_limits(
+    root: Key,
+    user: Text,
+    version: Amount,
+    delay_ms: Amount,
+    per_gift: Text,
+    day: Text,
+    month: Text,
+    frozen: Text,
+    why_json: Json,
+    by: Text,
+) -> None:
+    """Change limits or freeze a wallet. Returns 'set|' and the new version, or an outcome that is none of `accepted`.
+
+    `version` is the one that the caller knows: whoever knows another one is refused. `delay_ms` is after how long
+    what is raised counts. `per_gift`, `day` and `month` are '' for no limit; a `per_gift` of '-' leaves all three.
+    `frozen` is '1' to freeze, '0' to thaw, '' for neither. Fails when `version` or `delay_ms` is not a decimal number.
+    """
+
+
+@redis_function(allow_oom=True)
+def streaks_sweep(root: Key, at_most: Digits, room: Text) -> None:
+    """End the streaks that are over, and all of `room` ('' for none). Returns how many are open, -1 if not armed."""
