@@ -23,7 +23,6 @@ from livegift.store.functions.rooms import (
     Floor,
     HeadReply,
     NamedGifterRow,
-    PublicationRow,
     room_announce,
     room_correct,
     room_fence,
@@ -127,26 +126,31 @@ def revoked_gift(event_id: str, combo_id: str, count: int) -> bytes:
 
 def publish(room: str, publications: Iterable[Publication]) -> Command:
     """The call that publishes to one room; what it has already is passed over. Its reply is the number of new ones."""
-    rows = [
-        PublicationRow(
-            partition=item.partition,
-            epoch=item.position.epoch,
-            n=item.position.n,
-            kind=item.kind,
-            coins=item.coins,
-            diamonds=item.diamonds,
-            user=item.user,
-            anonymous="1" if item.anonymous else "0",
-            user_json=item.user_json,
-            combo_id=item.combo_id,
-            body=item.body,
-            ts_ms=item.ts_ms,
-            relay_epoch=item.life.epoch,
-            relay_generation=item.life.generation,
+    packed: list[str | bytes | int] = []
+    for item in publications:
+        epoch, n = item.position
+        relay_epoch, relay_generation = item.life
+        anonymous = "1" if item.anonymous else "0"
+        # [generated] pack room_publish.publications to packed: item.*, epoch, n, relay_epoch, relay_generation,
+        #   anonymous
+        packed += (
+            item.partition,
+            epoch,
+            n,
+            item.kind,
+            item.coins,
+            item.diamonds,
+            item.user,
+            anonymous,
+            item.user_json,
+            item.combo_id,
+            item.body,
+            item.ts_ms,
+            relay_epoch,
+            relay_generation,
         )
-        for item in publications
-    ]
-    return room_publish(keys.room_root(room), ROOM_LOG_EVENTS_MAX, TOP_GIFTERS, rows)
+        # [/generated]
+    return room_publish(keys.room_root(room), ROOM_LOG_EVENTS_MAX, TOP_GIFTERS, packed)
 
 
 class Rooms:

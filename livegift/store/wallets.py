@@ -115,28 +115,32 @@ def gift_send(
     root: str, gifts: Iterable[tuple[GiftSend, Display]], now_ms: int, combo_timeout_ms: int, ref_ttl_s: int
 ) -> Command:
     """The call that debits `gifts` of one partition, in their order. Its reply is for `parse_outcome`, one per gift."""
-    rows = [
-        functions.Gift(
-            user=gift.user,
-            ref=gift.ref,
-            payload_hash=gift.payload_hash,
-            verdict=gift.verdict,
-            room=gift.room,
-            to=gift.to,
-            gift_id=gift.gift_id,
-            price=gift.price,
-            gift_count=gift.count,
-            diamond_count=gift.diamond_count,
-            streakable="1" if gift.streakable else "0",
-            anonymous="1" if gift.anonymous else "0",
-            user_json=display.user_json,
-            details_json=display.details_json,
-            message_json=display.message_json,
-            policy=policy_text(gift.policy),
+    packed: list[str | bytes | int] = []
+    for gift, display in gifts:
+        streakable, anonymous = "1" if gift.streakable else "0", "1" if gift.anonymous else "0"
+        policy = policy_text(gift.policy)
+        # [generated] pack gift_send.gifts to packed: gift.*, gift.count as gift_count, streakable, anonymous, policy,
+        #   display.user_json, display.details_json, display.message_json
+        packed += (
+            gift.user,
+            gift.ref,
+            gift.payload_hash,
+            gift.verdict,
+            gift.room,
+            gift.to,
+            gift.gift_id,
+            gift.price,
+            gift.count,
+            gift.diamond_count,
+            streakable,
+            anonymous,
+            display.user_json,
+            display.details_json,
+            display.message_json,
+            policy,
         )
-        for gift, display in gifts
-    ]
-    return functions.gift_send(root, now_ms, CLOCK_DIFFERENCE_MAX_MS, combo_timeout_ms, ref_ttl_s, rows)
+        # [/generated]
+    return functions.gift_send(root, now_ms, CLOCK_DIFFERENCE_MAX_MS, combo_timeout_ms, ref_ttl_s, packed)
 
 
 def change_command(root: str, change: Change, ref_ttl_s: int) -> Command:

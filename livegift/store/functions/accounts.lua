@@ -19,7 +19,7 @@ local function save_wallet(wallet, balance, seq)
   local minute, minute_gifts = int(used.minute), int(used.minute_gifts)
   -- [generated] write usage to usage
   local usage = day .. '|' .. day_coins .. '|' .. month_coins .. '|' .. minute .. '|' .. minute_gifts
-  -- [end]
+  -- [/generated]
   redis.call('HSET', wallet.key, 'b', balance, 's', seq, 'h', wallet.hours, 'u', usage)
 end
 
@@ -28,7 +28,7 @@ local function refuse(wallet, code, missing)
   local balance, shortfall = int(wallet.balance), int(missing or 0)
   -- [generated] write refused to reply
   local reply = 'no|' .. code .. '|' .. balance .. '|' .. shortfall
-  -- [end]
+  -- [/generated]
   return reply
 end
 
@@ -46,7 +46,7 @@ end
 local function reply_known(partition, wallet, answer, payload_hash)
   -- [generated] read answer from answer: payload_hash as known_hash, position, coins, combo, repeat_count
   local known_hash, position, coins, combo, repeat_count = answer:match('^(%x*)|([%d-]+)|(-?%d+)|([%d-]*)|(%d+)$')
-  -- [end]
+  -- [/generated]
   if known_hash ~= payload_hash then return refuse(wallet, 'ref_conflict') end
   local event_id = partition.number .. '-' .. position
   local combo_id = combo == '' and '' or partition.number .. '-' .. combo
@@ -54,7 +54,7 @@ local function reply_known(partition, wallet, answer, payload_hash)
   -- [generated] write duplicate to reply
   local reply = 'dup|' .. event_id .. '|' .. coins .. '|' .. balance .. '|' .. seq .. '|' .. combo_id .. '|'
     .. repeat_count
-  -- [end]
+  -- [/generated]
   return reply
 end
 

@@ -20,7 +20,7 @@ local function change_wallet(partition, change, ref_ttl_s)
   local combo, repeat_count = '', '0'
   -- [generated] write answer to answer: change.payload_hash
   local answer = change.payload_hash .. '|' .. position .. '|' .. coins .. '|' .. combo .. '|' .. repeat_count
-  -- [end]
+  -- [/generated]
   remember(partition, wallet, stored_ref, ref_ttl_s, answer)
   save_wallet(wallet, balance, seq)
   local revoked = change.revoked
@@ -29,7 +29,7 @@ local function change_wallet(partition, change, ref_ttl_s)
   local entry = '["change","' .. change.user .. '",' .. wallet_seq .. ',' .. balance .. ',"' .. change.ref .. '",'
     .. delta .. ',"' .. change.reason .. '",' .. ts_ms .. ',"' .. change.payload_hash .. '"'
     .. (revokes and ',' .. revokes or '') .. ']'
-  -- [end]
+  -- [/generated]
   append(partition, position, entry)
   if revoked then shorten_streak(partition, revoked) end
   tell(partition, wallet, balance, seq, change.reason, 0)
@@ -37,7 +37,7 @@ local function change_wallet(partition, change, ref_ttl_s)
   -- [generated] write accepted to reply
   local reply = 'ok|' .. event_id .. '|' .. coins .. '|' .. balance .. '|' .. seq .. '|' .. combo_id .. '|'
     .. repeat_count
-  -- [end]
+  -- [/generated]
   return reply
 end
 
@@ -59,7 +59,7 @@ local function wallet_credit_1(keys, argv)
   local payload_hash = argv[4]
   local delta = parse(argv[5])
   local reason = argv[6]
-  -- [end]
+  -- [/generated]
   if not ref_ttl_s then return redis.error_reply('ERR expected the ref TTL as a decimal number') end
   local change = { user = user, ref = ref, payload_hash = payload_hash, delta = delta, reason = reason }
   return run_change(root, change, ref_ttl_s)
@@ -79,7 +79,7 @@ local function wallet_correct_1(keys, argv)
   local delta = parse_signed(argv[5])
   local reason = argv[6]
   local overdraw = argv[7] == '1'
-  -- [end]
+  -- [/generated]
   if not ref_ttl_s then return redis.error_reply('ERR expected the ref TTL as a decimal number') end
   local change = {
     user = user, ref = ref, payload_hash = payload_hash, delta = delta, reason = reason, overdraw = overdraw,
@@ -104,7 +104,7 @@ local function wallet_revoke_1(keys, argv)
   local streak_key = argv[8]
   local combo_id = argv[9]
   local count = parse(argv[10])
-  -- [end]
+  -- [/generated]
   if not (ref_ttl_s and count) then
     return redis.error_reply('ERR expected the ref TTL and a count as decimal numbers')
   end
@@ -119,4 +119,4 @@ end
 redis.register_function { function_name = 'wallet_credit_1', callback = wallet_credit_1, flags = {} }
 redis.register_function { function_name = 'wallet_correct_1', callback = wallet_correct_1, flags = {} }
 redis.register_function { function_name = 'wallet_revoke_1', callback = wallet_revoke_1, flags = {} }
--- [end]
+-- [/generated]

@@ -6,14 +6,14 @@ local FENCES_MAX = 4
 -- Refuse from now on what is not of the branch that counts. Returns partition and share ('' for none) of each.
 local function room_fence_1(keys, argv)
   local root = keys[1]
-  -- [end]
+  -- [/generated]
   local watermarks, reply = root .. ':watermarks', {}
   -- [generated] each room_fence.fences
   for at = 1, #argv, 3 do
     local partition = argv[at]
     local epoch = argv[at + 1]
     local base = argv[at + 2]
-    -- [end]
+    -- [/generated]
     local field, kept = 'f' .. partition, { epoch .. '-' .. base }
     for fence in (redis.call('HGET', watermarks, field) or ''):gmatch('[%d-]+') do
       if #kept < FENCES_MAX and fence ~= kept[1] then kept[#kept + 1] = fence end
@@ -74,7 +74,7 @@ local function room_correct_1(keys, argv)
   local revoke_above = tonumber(argv[10])
   local room_lost = argv[11] == '1'
   local forgotten_count = tonumber(argv[12])
-  -- [end]
+  -- [/generated]
   if (redis.call('HGET', root .. ':watermarks', partition) or '') ~= before then return -1 end
   local state, share = load_state(root), load_share(root, partition)
   local first_seq, events = state.seq + 1, {}
@@ -89,7 +89,7 @@ local function room_correct_1(keys, argv)
   -- [generated] each room_correct.forgotten: forgotten as user
   for at = 13, 12 + forgotten_count do
     local user = argv[at]
-    -- [end]
+    -- [/generated]
     set_gifter(root, user)
   end
   -- [generated] each room_correct.gifters: user, gifts as user_gifts, coins as user_coins, reached_ms, user_json
@@ -99,7 +99,7 @@ local function room_correct_1(keys, argv)
     local user_coins = tonumber(argv[at + 2])
     local reached_ms = tonumber(argv[at + 3])
     local user_json = argv[at + 4]
-    -- [end]
+    -- [/generated]
     set_gifter(root, user, user_gifts, user_coins, reached_ms)
     if user_coins ~= 0 then redis.call('HSETNX', root .. ':names', user, user_json) end
   end
@@ -115,4 +115,4 @@ end
 -- [generated] registrations
 redis.register_function { function_name = 'room_fence_1', callback = room_fence_1, flags = { 'allow-oom' } }
 redis.register_function { function_name = 'room_correct_1', callback = room_correct_1, flags = { 'allow-oom' } }
--- [end]
+-- [/generated]

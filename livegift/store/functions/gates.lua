@@ -3,14 +3,14 @@
 -- [generated] function rooms_gate
 -- Returns the token of this node's gate, '' while it is closed.
 local function rooms_gate_1()
-  -- [end]
+  -- [/generated]
   return gate or ''
 end
 
 -- [generated] function rooms_close
 -- Publish nothing until the gate is opened again. Returns ''.
 local function rooms_close_1()
-  -- [end]
+  -- [/generated]
   gate, claim = nil, nil
   return ''
 end
@@ -19,7 +19,7 @@ end
 -- Claim a closed gate: the last of this very process to do so may open it. Returns '' or the open gate's token.
 local function rooms_claim_1(_, argv)
   local token = argv[1]
-  -- [end]
+  -- [/generated]
   if not gate then claim, seen = token, {} end
   return gate or ''
 end
@@ -30,7 +30,7 @@ end
 -- Fails with UNCLAIMED unless the gate was claimed with this token.
 local function rooms_open_1(_, argv)
   local token = argv[1]
-  -- [end]
+  -- [/generated]
   if gate then return gate end
   if claim ~= token then return redis.error_reply(UNCLAIMED) end
   gate, claim, changed = token, nil, {}
@@ -39,7 +39,7 @@ local function rooms_open_1(_, argv)
     local partition = argv[at]
     local epoch = tonumber(argv[at + 1])
     local generation = tonumber(argv[at + 2])
-    -- [end]
+    -- [/generated]
     if not is_late(partition, epoch, generation) then
       floors[partition] = { epoch = epoch, generation = generation }
     end
@@ -52,4 +52,4 @@ redis.register_function { function_name = 'rooms_gate_1', callback = rooms_gate_
 redis.register_function { function_name = 'rooms_close_1', callback = rooms_close_1, flags = { 'no-writes' } }
 redis.register_function { function_name = 'rooms_claim_1', callback = rooms_claim_1, flags = { 'no-writes' } }
 redis.register_function { function_name = 'rooms_open_1', callback = rooms_open_1, flags = { 'no-writes' } }
--- [end]
+-- [/generated]

@@ -1,6 +1,6 @@
-"""Write what Lua repeats of the signatures and records: `python -m livegift.store.functions.generate`.
+"""Write what code repeats of the signatures and records: `python -m livegift.store.functions.generate`.
 
-A block begins with one of these lines and ends with `-- [end]`. What is between them is written anew.
+A block begins with one of these lines and ends with `-- [/generated]`. What is between them is written anew.
 
     -- [generated] function NAME                         its head: contract and locals
     -- [generated] each FUNCTION.PARAMETER[ into NAME]   a loop over what is repeated, whose fields become locals
@@ -10,10 +10,12 @@ A block begins with one of these lines and ends with `-- [end]`. What is between
     -- [generated] reply FUNCTION                        what it returns, from locals
     -- [generated] constant NAME
     -- [generated] registrations                         of the functions above
+    # [generated] pack FUNCTION.PARAMETER to NAME        in Python: adds the fields of one record to a list
 
 After a colon come the fields that are read, as in `: combo as first, rest` (what comes after the last), or where fields
 that are written are found when they are no locals of that name, as in `: send.user`; after a comma at the end of the
-line the next one goes on. What is found as `why_json` is the field `why` as JSON already.
+line the next one goes on. `send.*` says it of all others, `life.epoch as relay_epoch` of a field of another name. What
+is found as `why_json` is the field `why` as JSON already.
 """
 
 import re
@@ -33,11 +35,12 @@ from livegift.store.functions.records import PATTERNS, RECORDS, Record
 from livegift.store.functions.signature import COUNTED, FUNCTIONS, KEY, VERSION, Parameter, RedisFunction
 
 FOLDER = Path(__file__).parent
+FILES = (*sorted(FOLDER.glob("*.lua")), FOLDER.parent / "rooms.py", FOLDER.parent / "wallets.py")
 DECLARED = (leases, partitions, rooms, wallets)  # importing them fills FUNCTIONS
 CONSTANTS = {"AMOUNT_MAX": AMOUNT_MAX}
 LINE_MAX = 120
-BEGIN = re.compile(r"^( *)-- \[generated\] (\w+) ?([^:]*)(?:: (.+))?$")
-END = re.compile(r"^ *-- \[end\]$")
+BEGIN = re.compile(r"^( *)(--|#) \[generated\] (\w+) ?([^:]*)(?:: (.+))?$")
+END = re.compile(r"^ *(--|#) \[/generated\]$")
 
 
 def regenerated(text: str) -> str:
@@ -49,17 +52,19 @@ def regenerated(text: str) -> str:
         begin = BEGIN.match(line)
         if begin is None:
             continue
-        indent, verb, about, listed = begin.groups(default="")
+        indent, comment, verb, about, listed = begin.groups(default="")
         while listed.endswith(","):  # goes on in the next line
             written.append(next(lines))
-            listed += written[-1].strip().removeprefix("--")
+            listed += written[-1].strip().removeprefix(comment)
         last = next((end for end in lines if END.match(end)), None)
         if last is None or not (verb in VERBS or verb == "registrations"):
-            raise ValueError(f"expected one of {', '.join(VERBS)}, registrations, and [end] at the end, got {line!r}")
+            raise ValueError(
+                f"expected one of {', '.join(VERBS)}, registrations, and [/generated] at the end, got {line!r}"
+            )
         options = [option.strip() for option in listed.split(",") if option.strip()]
         body = _registrations(written) if verb == "registrations" else VERBS[verb](about.strip(), options)
         written += [indent + row if row else row for row in body]
-        written.append(indent + ("  " if verb in ("function", "each") else "") + "-- [end]")
+        written.append(f"{indent}{'  ' if verb in ('function', 'each') else ''}{comment} [/generated]")
     return "\n".join(written) + "\n"
 
 
@@ -158,11 +163,28 @@ def _escaped(literal: str) -> str:
 
 def _write(about: str, found: list[str]) -> list[str]:
     name, _, variable = about.partition(" to ")
-    at = {expression.rpartition(".")[2]: expression for expression in found}
+    at = _found(found)
     pieces = _record_pieces(RECORDS[name], at) if name in RECORDS else _entry_pieces(getattr(journal, name), at)
     if unused := {expression for expression in at.values() if not any(expression in piece for piece in pieces)}:
         raise ValueError(f"expected fields of {name}, got {', '.join(sorted(unused))}")
     return _broken(f"local {variable} =", *(piece for piece in pieces if piece != "''"))
+
+
+def _found(found: list[str]) -> dict[str, str]:
+    """Field -> the expression for it."""
+    parts = (option.partition(" as ") for option in found)
+    return {name or expression.rpartition(".")[2]: expression for expression, _, name in parts}
+
+
+def _pack(about: str, found: list[str]) -> list[str]:
+    what, _, variable = about.partition(" to ")
+    parameter, _ = _repeated(what)
+    at = _found(found)
+    others = at.pop("*", "*").removesuffix("*")
+    names = [field.name for field in parameter.fields]
+    if unknown := set(at) - set(names):
+        raise ValueError(f"expected fields of {what}, got {', '.join(sorted(unknown))}")
+    return [f"{variable} += (", *(f"    {at.get(name, others + name)}," for name in names), ")"]
 
 
 def _literal(text: str) -> str:
@@ -225,9 +247,9 @@ def _registrations(written: list[str]) -> list[str]:
     body = []
     for line in written:
         begin = BEGIN.match(line)
-        if begin and begin[2] == "function":
-            name = f"{begin[3].strip()}_{VERSION}"
-            flags = ", ".join(f"'{flag}'" for flag in FUNCTIONS[begin[3].strip()].flags)
+        if begin and begin[3] == "function":
+            name = f"{begin[4].strip()}_{VERSION}"
+            flags = ", ".join(f"'{flag}'" for flag in FUNCTIONS[begin[4].strip()].flags)
             options = (f"function_name = '{name}', callback = {name},", f"flags = {{ {flags} }}".replace("{  }", "{}"))
             body.append(f"redis.register_function {{ {' '.join(options)} }}")
             if len(body[-1]) > LINE_MAX:
@@ -243,12 +265,13 @@ VERBS = {
     "write": _write,
     "reply": _reply,
     "constant": _constant,
+    "pack": _pack,
 }
 
 
 def stale() -> dict[Path, str]:
     """The files that are not as they are to be, and how they are to be."""
-    texts = {path: path.read_text() for path in sorted(FOLDER.glob("*.lua"))}
+    texts = {path: path.read_text() for path in FILES}
     return {path: new for path, text in texts.items() if (new := regenerated(text)) != text}
 
 

@@ -36,7 +36,7 @@ local function parse_gifter(row)
   if not row then return 0, 0, 0 end
   -- [generated] read gifter from row
   local gifts, coins, reached_ms = row:match('^(%d+) (%d+) (%d+)$')
-  -- [end]
+  -- [/generated]
   return tonumber(gifts), tonumber(coins), tonumber(reached_ms)
 end
 
@@ -44,7 +44,7 @@ local function gifter_row(gifts_number, coins_number, reached_number)
   local gifts, coins, reached_ms = int(gifts_number), int(coins_number), int(reached_number)
   -- [generated] write gifter to row
   local row = gifts .. ' ' .. coins .. ' ' .. reached_ms
-  -- [end]
+  -- [/generated]
   return row
 end
 

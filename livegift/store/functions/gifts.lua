@@ -35,7 +35,7 @@ local function send_gift(partition, send, combo_timeout_ms, ref_ttl_s)
   local balance, seq = int(wallet.balance), int(wallet.seq)
   -- [generated] write answer to answer: send.payload_hash
   local answer = send.payload_hash .. '|' .. position .. '|' .. coins .. '|' .. combo .. '|' .. repeat_count
-  -- [end]
+  -- [/generated]
   remember(partition, wallet, send.ref, ref_ttl_s, answer)
   save_wallet(wallet, balance, seq)
   local combo_id, wallet_seq, ts_ms = partition.number .. '-' .. combo, seq, partition.now_text
@@ -47,7 +47,7 @@ local function send_gift(partition, send, combo_timeout_ms, ref_ttl_s)
     .. ',"' .. combo_id .. '",' .. repeat_count .. ',' .. (repeat_end and 'true' or 'false') .. ','
     .. (send.anonymous and 'true' or 'false') .. ',' .. ts_ms .. ',' .. send.user_json .. ',' .. send.details_json
     .. ',' .. send.message_json .. ',"' .. send.payload_hash .. '",' .. day .. ']'
-  -- [end]
+  -- [/generated]
   append(partition, position, entry)
   partition.gifts, partition.coins = partition.gifts + 1, partition.coins + cost
   partition.notices[send.user] = { wallet = wallet, balance = balance, seq = seq }
@@ -55,7 +55,7 @@ local function send_gift(partition, send, combo_timeout_ms, ref_ttl_s)
   -- [generated] write accepted to reply
   local reply = 'ok|' .. event_id .. '|' .. coins .. '|' .. balance .. '|' .. seq .. '|' .. combo_id .. '|'
     .. repeat_count
-  -- [end]
+  -- [/generated]
   return reply
 end
 
@@ -70,7 +70,7 @@ local function gift_send_1(keys, argv)
   local clock_difference_max_ms = parse(argv[2])
   local combo_timeout_ms = parse(argv[3])
   local ref_ttl_s = parse(argv[4])
-  -- [end]
+  -- [/generated]
   if not (combo_timeout_ms and ref_ttl_s and hub_now_ms and clock_difference_max_ms) then
     return redis.error_reply('ERR gift_send_1 expects four decimal numbers first')
   end
@@ -99,7 +99,7 @@ local function gift_send_1(keys, argv)
       message_json = argv[at + 14],
       policy = parse_policy(argv[at + 15]),
     }
-    -- [end]
+    -- [/generated]
     replies[#replies + 1] =
       partition and run_item(partition, send_gift, send, combo_timeout_ms, ref_ttl_s) or UNARMED
   end
@@ -115,4 +115,4 @@ end
 
 -- [generated] registrations
 redis.register_function { function_name = 'gift_send_1', callback = gift_send_1, flags = {} }
--- [end]
+-- [/generated]

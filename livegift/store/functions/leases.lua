@@ -8,7 +8,7 @@ local function lease_take_1(keys, argv)
   local role = argv[1]
   local owner = argv[2]
   local ttl_ms = tonumber(argv[3])
-  -- [end]
+  -- [/generated]
   local key, now = root .. ':lease:' .. role, now_ms()
   local row = redis.call('HMGET', key, 'owner', 'until_ms', 'token')
   local token = tonumber(row[3] or '0')
@@ -26,7 +26,7 @@ local function lease_release_1(keys, argv)
   local root = keys[1]
   local role = argv[1]
   local owner = argv[2]
-  -- [end]
+  -- [/generated]
   local key = root .. ':lease:' .. role
   if redis.call('HGET', key, 'owner') ~= owner then return 0 end
   redis.call('HDEL', key, 'owner', 'until_ms')
@@ -39,7 +39,7 @@ local function worker_seen_1(keys, argv)
   local registry = keys[1]
   local worker = argv[1]
   local ttl_ms = tonumber(argv[2])
-  -- [end]
+  -- [/generated]
   local now = now_ms()
   if ttl_ms == 0 then
     redis.call('ZREM', registry, worker)
@@ -54,4 +54,4 @@ end
 redis.register_function { function_name = 'lease_take_1', callback = lease_take_1, flags = { 'allow-oom' } }
 redis.register_function { function_name = 'lease_release_1', callback = lease_release_1, flags = { 'allow-oom' } }
 redis.register_function { function_name = 'worker_seen_1', callback = worker_seen_1, flags = { 'allow-oom' } }
--- [end]
+-- [/generated]

@@ -13,7 +13,7 @@ local function parse_limits(text)
   -- [generated] read limits from text
   local version, per_gift, day, month, pending_ms, pending_per_gift, pending_day, pending_month =
     text:match('^(%d+)|(%d*)|(%d*)|(%d*)|(%d+)|(%d*)|(%d*)|(%d*)$')
-  -- [end]
+  -- [/generated]
   if not version then return { version = 0, own = {}, pending_ms = 0, pending = {} } end
   return {
     version = tonumber(version),
@@ -41,7 +41,7 @@ local function parse_policy(text)
   if policies[text] then return policies[text] end
   -- [generated] read policy from text
   local day, per_gift, per_day, per_month, gifts_per_minute = text:match('^(%d+)|(%d*)|(%d*)|(%d*)|(%d*)$')
-  -- [end]
+  -- [/generated]
   if not day then return false end
   local caps = {
     per_gift = parse_optional(per_gift), day = parse_optional(per_day), month = parse_optional(per_month),
@@ -57,7 +57,7 @@ end
 local function usage_at(partition, wallet, policy)
   -- [generated] read usage from wallet.usage
   local day, day_coins, month_coins, minute, minute_gifts = wallet.usage:match('^(%d+)|(%d+)|(%d+)|(%d+)|(%d+)$')
-  -- [end]
+  -- [/generated]
   local used = {
     day = tonumber(day or '0'), day_coins = tonumber(day_coins or '0'), month_coins = tonumber(month_coins or '0'),
     minute = tonumber(minute or '0'), minute_gifts = tonumber(minute_gifts or '0'),
@@ -93,7 +93,7 @@ local function over_limit(partition, wallet, policy, coins)
       local refused, allowed, used = refuse(wallet, 'limit_exceeded'), int(allowed_coins), int(before)
       -- [generated] write exceeded to reply
       local reply = refused .. '|' .. kind .. '|' .. whose .. '|' .. allowed .. '|' .. used
-      -- [end]
+      -- [/generated]
       return reply
     end
   end
@@ -150,7 +150,7 @@ local function save_limits(wallet, limits, frozen)
   -- [generated] write limits to text
   local text = version .. '|' .. per_gift .. '|' .. day .. '|' .. month .. '|' .. pending_ms .. '|'
     .. pending_per_gift .. '|' .. pending_day .. '|' .. pending_month
-  -- [end]
+  -- [/generated]
   redis.call('HSET', wallet.key, 'l', text)
   if frozen then redis.call('HSET', wallet.key, 'f', '1') else redis.call('HDEL', wallet.key, 'f') end
 end
@@ -166,7 +166,7 @@ local function journal_limits(partition, asked, limits, frozen)
   local entry = '["limits","' .. asked.user .. '",' .. version .. ',' .. per_gift .. ',' .. day .. ',' .. month
     .. ',' .. pending_ms .. ',' .. pending_per_gift .. ',' .. pending_day .. ',' .. pending_month .. ','
     .. (frozen and 'true' or 'false') .. ',' .. asked.why_json .. ',"' .. asked.by .. '",' .. ts_ms .. ']'
-  -- [end]
+  -- [/generated]
   append(partition, next_position(partition), entry)
 end
 
@@ -202,7 +202,7 @@ local function wallet_limits_1(keys, argv)
   local frozen = argv[7]
   local why_json = argv[8]
   local by = argv[9]
-  -- [end]
+  -- [/generated]
   local partition = open(root)
   if not partition then return UNARMED end
   if not (version and delay_ms) then return redis.error_reply('ERR expected version and delay as decimal numbers') end
@@ -220,4 +220,4 @@ end
 
 -- [generated] registrations
 redis.register_function { function_name = 'wallet_limits_1', callback = wallet_limits_1, flags = {} }
--- [end]
+-- [/generated]

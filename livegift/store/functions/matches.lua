@@ -18,7 +18,7 @@ local function room_match_1(keys, argv)
   local event = argv[6]
   local shown_json = argv[7]
   local settled_ms = tonumber(argv[8])
-  -- [end]
+  -- [/generated]
   if not gate then return redis.error_reply(CLOSED) end
   local now, state = now_ms(), load_state(root)
   if state.is_gone then return redis.error_reply(GONE) end
@@ -45,4 +45,4 @@ end
 
 -- [generated] registrations
 redis.register_function { function_name = 'room_match_1', callback = room_match_1, flags = { 'allow-oom' } }
--- [end]
+-- [/generated]

@@ -13,7 +13,7 @@ end
 -- Returns nothing unless the room has an older form; else its stamp, then id and event of each open streak.
 local function room_older_1(keys)
   local root = keys[1]
-  -- [end]
+  -- [/generated]
   local stamp = stamp_of(root)
   if not stamp then return {} end
   local reply = redis.call('HGETALL', root .. ':combos')
@@ -26,7 +26,7 @@ end
 local function room_older_gifters_1(keys, argv)
   local root = keys[1]
   local stamp = argv[1]
-  -- [end]
+  -- [/generated]
   if stamp_of(root) ~= stamp then return 0 end
   -- [generated] each room_older_gifters.gifters
   for at = 2, #argv, 4 do
@@ -34,7 +34,7 @@ local function room_older_gifters_1(keys, argv)
     local gifts = tonumber(argv[at + 1])
     local coins = tonumber(argv[at + 2])
     local reached_ms = tonumber(argv[at + 3])
-    -- [end]
+    -- [/generated]
     set_gifter(root, user, gifts, coins, reached_ms)
   end
   return 1
@@ -45,13 +45,13 @@ end
 local function room_older_end_1(keys, argv)
   local root = keys[1]
   local stamp = argv[1]
-  -- [end]
+  -- [/generated]
   if stamp_of(root) ~= stamp then return 0 end
   -- [generated] each room_older_end.streaks
   for at = 2, #argv, 2 do
     local combo_id = argv[at]
     local event = argv[at + 1]
-    -- [end]
+    -- [/generated]
     redis.call('HSET', root .. ':combos', combo_id, event)
   end
   local left_ms = redis.call('PTTL', root .. ':state')
@@ -69,4 +69,4 @@ redis.register_function {
   flags = { 'allow-oom' }
 }
 redis.register_function { function_name = 'room_older_end_1', callback = room_older_end_1, flags = { 'allow-oom' } }
--- [end]
+-- [/generated]

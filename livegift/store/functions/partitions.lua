@@ -30,13 +30,13 @@ local function is_claimed(root, token) return claims[root] == token and not arme
 local function partition_disarm_1(keys, argv)
   local root = keys[1]
   local token = argv[1]
-  -- [end]
+  -- [/generated]
   armed[root], claims[root] = nil, token
   local row = redis.call('HMGET', root .. ':meta', 'epoch', 'n')
   local epoch, n = row[1] or '0', row[2] or '0'
   -- [generated] reply partition_disarm
   return { epoch, n }
-  -- [end]
+  -- [/generated]
 end
 
 -- [generated] function partition_arm
@@ -52,7 +52,7 @@ local function partition_arm_1(keys, argv)
   local token = argv[4]
   local n = argv[5]
   local event_id_key = argv[6]
-  -- [end]
+  -- [/generated]
   local meta = root .. ':meta'
   if not (parse(epoch) and parse(backlog_max) and event_id_key) then
     return redis.error_reply(
@@ -89,7 +89,7 @@ local function partition_join_1(keys, argv)
   local root = keys[1]
   local epoch = argv[1]
   local number = argv[2]
-  -- [end]
+  -- [/generated]
   if redis.call('HGET', root .. ':meta', 'epoch') ~= epoch then
     return redis.error_reply('ERR partition ' .. root .. ' has another epoch than ' .. epoch)
   end
@@ -115,7 +115,7 @@ end
 -- after which the outbox has every entry; `event_id_key` is '' before the partition is armed for the first time.
 local function partition_state_1(keys)
   local root = keys[1]
-  -- [end]
+  -- [/generated]
   local meta = redis.call('HMGET', root .. ':meta', 'epoch', 'n', 'relayed', 'booked', 'gifts', 'coins', 'generation',
     'whole_after', 'event_id_key')
   local arms = armed[root]
@@ -125,7 +125,7 @@ local function partition_state_1(keys)
   local reach_n, event_id_key = int(reach(root, meta[2], meta[8])), meta[9] or ''
   -- [generated] reply partition_state
   return { armed_epoch, epoch, n, relayed, booked, gifts, coins, generation, reach_n, event_id_key }
-  -- [end]
+  -- [/generated]
 end
 
 -- [generated] function partition_short
@@ -133,7 +133,7 @@ end
 local function partition_short_1(keys, argv)
   local root = keys[1]
   local short = argv[1]
-  -- [end]
+  -- [/generated]
   redis.call('HSET', root .. ':meta', 'short', short)
   save_limit(root .. ':meta')
   return 'OK'
@@ -152,7 +152,7 @@ local function cursor_advance_1(keys, argv)
   local position = argv[2]
   local epoch = argv[3]
   local generation = argv[4]
-  -- [end]
+  -- [/generated]
   local meta = root .. ':meta'
   local row = redis.call('HMGET', meta, reader, 'epoch', 'n', 'generation')
   if not is_before(row[1] or '0-0', position) then return 0 end
@@ -175,7 +175,7 @@ local function cursor_rewind_1(keys, argv)
   local root = keys[1]
   local position = argv[1]
   local epoch = argv[2]
-  -- [end]
+  -- [/generated]
   local meta = root .. ':meta'
   local row = redis.call('HMGET', meta, 'epoch', 'n', 'whole_after')
   local _, n = split(position)
@@ -196,7 +196,7 @@ end
 local function outbox_trim_1(keys, argv)
   local root = keys[1]
   local upto = argv[1]
-  -- [end]
+  -- [/generated]
   local cursors = redis.call('HMGET', root .. ':meta', 'relayed', 'booked')
   for i = 1, 2 do
     local cursor = cursors[i] or '0-0'
@@ -210,7 +210,7 @@ end
 -- Write something for WAITAOF to wait for. Returns 'OK'.
 local function barrier_1(keys)
   local root = keys[1]
-  -- [end]
+  -- [/generated]
   redis.call('SET', root .. ':barrier', '1')
   return 'OK'
 end
@@ -225,4 +225,4 @@ redis.register_function { function_name = 'cursor_advance_1', callback = cursor_
 redis.register_function { function_name = 'cursor_rewind_1', callback = cursor_rewind_1, flags = { 'allow-oom' } }
 redis.register_function { function_name = 'outbox_trim_1', callback = outbox_trim_1, flags = { 'allow-oom' } }
 redis.register_function { function_name = 'barrier_1', callback = barrier_1, flags = { 'allow-oom' } }
--- [end]
+-- [/generated]

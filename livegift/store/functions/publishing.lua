@@ -50,7 +50,7 @@ end
 local function take_back(root, changes, revoked_gift, combo_id, ts_ms, coins, diamonds)
   -- [generated] read revoked_gift from revoked_gift: event_id, combo_id as public_combo_id, count
   local event_id, public_combo_id, count = revoked_gift:match('^(.-) (.-) (%d+)$')
-  -- [end]
+  -- [/generated]
   local open = changes.combos[combo_id]
   if not open and not changes.ended[combo_id] then open = redis.call('HGET', root .. ':combos', combo_id) end
   if open then
@@ -72,13 +72,13 @@ local function room_publish_1(keys, argv)
   local root = keys[1]
   local log_max = argv[1]
   local top_size = tonumber(argv[2])
-  -- [end]
+  -- [/generated]
   if not gate then return redis.error_reply(CLOSED) end
   local state = load_state(root)
   local is_only_revoked = true
   -- [generated] count room_publish.publications
   local publications_count = (#argv - 2) / 14
-  -- [end]
+  -- [/generated]
   if publications_count % 1 ~= 0 then return redis.error_reply(MALFORMED) end
   -- [generated] each room_publish.publications: partition, kind, relay_epoch, relay_generation
   for at = 3, #argv, 14 do
@@ -86,7 +86,7 @@ local function room_publish_1(keys, argv)
     local kind = argv[at + 3]
     local relay_epoch = tonumber(argv[at + 12])
     local relay_generation = tonumber(argv[at + 13])
-    -- [end]
+    -- [/generated]
     if not KINDS[kind] then return redis.error_reply(MALFORMED) end
     is_only_revoked = is_only_revoked and kind == 'revoke'
     if is_late(partition, relay_epoch, relay_generation) then return redis.error_reply(STALE) end
@@ -110,7 +110,7 @@ local function room_publish_1(keys, argv)
     local combo_id = argv[at + 9]
     local body = argv[at + 10]
     local ts_ms = argv[at + 11]
-    -- [end]
+    -- [/generated]
     local share, epoch_number, n_number = share_of(root, changes, partition), tonumber(epoch), tonumber(n)
     -- A room that has nothing from this partition has nothing to take back.
     if is_due(share, epoch_number, n_number) and (kind ~= 'revoke' or share.gifts > 0) then
@@ -157,7 +157,7 @@ local function room_announce_1(keys, argv)
   local body = argv[3]
   local once = argv[4]
   local expire_after_s = argv[5]
-  -- [end]
+  -- [/generated]
   if not gate then return redis.error_reply(CLOSED) end
   local state = load_state(root)
   if state.is_gone then return redis.error_reply(GONE) end
@@ -175,4 +175,4 @@ end
 -- [generated] registrations
 redis.register_function { function_name = 'room_publish_1', callback = room_publish_1, flags = { 'allow-oom' } }
 redis.register_function { function_name = 'room_announce_1', callback = room_announce_1, flags = { 'allow-oom' } }
--- [end]
+-- [/generated]

@@ -31,7 +31,7 @@ local function room_snapshot_1(keys, argv)
   local since = tonumber(argv[2])
   local since_epoch = argv[3]
   local events_max = argv[4]
-  -- [end]
+  -- [/generated]
   if not gate then return redis.error_reply(CLOSED) end  -- its numbers may have been used for other events before
   local state = load_state(root)
   if state.is_gone then return redis.error_reply(GONE) end
@@ -68,7 +68,7 @@ end
 -- Returns partition and share (a record `share`) for each partition that the room has something from.
 local function room_shares_1(keys)
   local root = keys[1]
-  -- [end]
+  -- [/generated]
   load_state(root)
   return all_shares(root)
 end
@@ -77,7 +77,7 @@ end
 -- Returns gifts, coins and diamonds, then partition and position of each watermark, all of one moment.
 local function room_totals_1(keys)
   local root = keys[1]
-  -- [end]
+  -- [/generated]
   local row = redis.call('HMGET', root .. ':state', 'gifts', 'coins', 'diamonds')
   local reply = { row[1] or '0', row[2] or '0', row[3] or '0' }
   load_state(root)
@@ -91,14 +91,14 @@ end
 -- Returns a `HeadReply`: the epoch and the last seq.
 local function room_head_1(keys)
   local root = keys[1]
-  -- [end]
+  -- [/generated]
   if not gate then return redis.error_reply(CLOSED) end
   local state = load_state(root)
   if state.is_gone then return redis.error_reply(GONE) end
   local epoch, seq = state.epoch, int(state.seq)
   -- [generated] reply room_head
   return { epoch, seq }
-  -- [end]
+  -- [/generated]
 end
 
 -- [generated] function room_pulse
@@ -108,7 +108,7 @@ local function room_pulse_1(keys, argv)
   local process = argv[1]
   local count = argv[2]
   local ttl_ms = tonumber(argv[3])
-  -- [end]
+  -- [/generated]
   local key, now = root .. ':viewers', now_ms()
   if count == '0' then
     redis.call('HDEL', key, process)
@@ -135,4 +135,4 @@ redis.register_function { function_name = 'room_shares_1', callback = room_share
 redis.register_function { function_name = 'room_totals_1', callback = room_totals_1, flags = { 'no-writes' } }
 redis.register_function { function_name = 'room_head_1', callback = room_head_1, flags = { 'no-writes' } }
 redis.register_function { function_name = 'room_pulse_1', callback = room_pulse_1, flags = { 'allow-oom' } }
--- [end]
+-- [/generated]

@@ -5,7 +5,7 @@
 local function wallets_put_1(keys, argv)
   local root = keys[1]
   local token = argv[1]
-  -- [end]
+  -- [/generated]
   if not is_claimed(root, token) then return redis.error_reply(UNCLAIMED) end
   -- [generated] each wallets_put.wallets
   for at = 2, #argv, 6 do
@@ -15,7 +15,7 @@ local function wallets_put_1(keys, argv)
     local frozen = argv[at + 3] == '1'
     local limits = argv[at + 4]
     local usage = argv[at + 5]
-    -- [end]
+    -- [/generated]
     local key = root .. ':w:' .. user
     if seq == '0' and limits == '' then
       redis.call('DEL', key)
@@ -37,13 +37,13 @@ end
 local function refs_drop_1(keys, argv)
   local root = keys[1]
   local token = argv[1]
-  -- [end]
+  -- [/generated]
   if not is_claimed(root, token) then return redis.error_reply(UNCLAIMED) end
   -- [generated] each refs_drop.refs
   for at = 2, #argv, 2 do
     local user = argv[at]
     local ref = argv[at + 1]
-    -- [end]
+    -- [/generated]
     for hour in load_wallet({ root = root }, user).hours:gmatch('%d+') do
       redis.call('HDEL', ref_key(root, user, hour), ref)
     end
@@ -57,7 +57,7 @@ local function refs_put_1(keys, argv)
   local root = keys[1]
   local token = argv[1]
   local ref_ttl_s = tonumber(argv[2])
-  -- [end]
+  -- [/generated]
   if not is_claimed(root, token) then return redis.error_reply(UNCLAIMED) end
   -- [generated] each refs_put.refs
   for at = 3, #argv, 4 do
@@ -65,7 +65,7 @@ local function refs_put_1(keys, argv)
     local ref = argv[at + 1]
     local hour = argv[at + 2]
     local answer = argv[at + 3]
-    -- [end]
+    -- [/generated]
     local wallet, key = load_wallet({ root = root }, user), ref_key(root, user, hour)
     redis.call('HSET', key, ref, answer)
     redis.call('EXPIREAT', key, int((tonumber(hour) + 2) * HOUR_S + ref_ttl_s))
@@ -81,12 +81,12 @@ end
 local function streaks_drop_1(keys, argv)
   local root = keys[1]
   local token = argv[1]
-  -- [end]
+  -- [/generated]
   if not is_claimed(root, token) then return redis.error_reply(UNCLAIMED) end
   -- [generated] each streaks_drop.keys
   for at = 2, #argv do
     local key = argv[at]
-    -- [end]
+    -- [/generated]
     redis.call('HDEL', root .. ':streaks', key)
     redis.call('ZREM', root .. ':due', key)
   end
@@ -98,14 +98,14 @@ end
 local function streaks_put_1(keys, argv)
   local root = keys[1]
   local token = argv[1]
-  -- [end]
+  -- [/generated]
   if not is_claimed(root, token) then return redis.error_reply(UNCLAIMED) end
   -- [generated] each streaks_put.streaks
   for at = 2, #argv, 3 do
     local key = argv[at]
     local deadline_ms = argv[at + 1]
     local streak = argv[at + 2]
-    -- [end]
+    -- [/generated]
     redis.call('HSET', root .. ':streaks', key, streak)
     redis.call('ZADD', root .. ':due', deadline_ms, key)
   end
@@ -138,7 +138,7 @@ local function partition_put_1(keys, argv)
   local n = argv[4]
   local gifts = argv[5]
   local coins = argv[6]
-  -- [end]
+  -- [/generated]
   if not is_claimed(root, token) then return redis.error_reply(UNCLAIMED) end
   cut(root .. ':outbox', common_n)
   local meta, position = root .. ':meta', epoch .. '-' .. n
@@ -156,4 +156,4 @@ redis.register_function { function_name = 'refs_put_1', callback = refs_put_1, f
 redis.register_function { function_name = 'streaks_drop_1', callback = streaks_drop_1, flags = { 'allow-oom' } }
 redis.register_function { function_name = 'streaks_put_1', callback = streaks_put_1, flags = { 'allow-oom' } }
 redis.register_function { function_name = 'partition_put_1', callback = partition_put_1, flags = { 'allow-oom' } }
--- [end]
+-- [/generated]

@@ -70,7 +70,7 @@ local function load_share(root, partition)
   if row[1] then
     -- [generated] read share from row[1]
     local epoch, n, gifts, coins, diamonds = row[1]:match('^(%d+)%-(%d+) (%d+) (%d+) (%d+)$')
-    -- [end]
+    -- [/generated]
     share.epoch, share.n = tonumber(epoch), tonumber(n)
     share.gifts, share.coins, share.diamonds = tonumber(gifts), tonumber(coins), tonumber(diamonds)
   end
@@ -82,7 +82,7 @@ local function save_share(root, partition, share)
   local diamonds = int(share.diamonds)
   -- [generated] write share to text
   local text = epoch .. '-' .. n .. ' ' .. gifts .. ' ' .. coins .. ' ' .. diamonds
-  -- [end]
+  -- [/generated]
   redis.call('HSET', root .. ':watermarks', partition, text)
 end
 

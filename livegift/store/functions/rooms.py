@@ -4,9 +4,10 @@ With the gate of its node closed, a function of a room that publishes or reads e
 has lost its state. `log_max` is how many events a room's log keeps, `top_size` how many gifters its header names.
 """
 
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 from livegift.store.functions.signature import (
+    Argument,
     Counted,
     Digits,
     Flag,
@@ -14,6 +15,7 @@ from livegift.store.functions.signature import (
     Json,
     Key,
     OptionalInteger,
+    Packed,
     Repeated,
     Text,
     redis_function,
@@ -93,7 +95,9 @@ class HeadReply(NamedTuple):
 
 
 @redis_function(allow_oom=True)
-def room_publish(root: Key, log_max: Digits, top_size: Integer, publications: Repeated[PublicationRow]) -> None:
+def room_publish(
+    root: Key, log_max: Digits, top_size: Integer, publications: Annotated[list[Argument], Packed(PublicationRow)]
+) -> None:
     """Publish journal entries, those of a partition in their order; what the room has already is passed over.
 
     Returns how many were new. Fails when one was read before the relays were set back, or has other fields than this

@@ -49,23 +49,38 @@ Counted: TypeAlias = Annotated[Sequence[T], COUNTED]
 
 
 @dataclass(frozen=True, slots=True)
+class Packed:
+    """Says that a parameter takes the fields of such records, in one list: one object less for each gift."""
+
+    record: Any
+
+
+@dataclass(frozen=True, slots=True)
 class Parameter:
     """A parameter of a function, or a field of a record. `fields` are those of what is repeated."""
 
     name: str
     kind: Kind
     fields: tuple["Parameter", ...] = ()
+    is_flat: bool = True
+    """Whether what is given is one argument, or is a list of arguments."""
 
 
 def _parameter(name: str, hint: Any) -> Parameter:
     base, kind = get_args(hint)
-    if kind in (REPEATED, COUNTED):
-        (item,) = get_args(base)
-        if hasattr(item, "__metadata__"):
-            return Parameter(name, kind, (_parameter(name.removesuffix("s"), item),))
-        hints = get_type_hints(item, include_extras=True)
-        return Parameter(name, kind, tuple(_parameter(field, hints[field]) for field in item._fields))
-    return Parameter(name, kind)
+    if isinstance(kind, Packed):
+        return Parameter(name, REPEATED, _fields(kind.record))
+    if kind not in (REPEATED, COUNTED):
+        return Parameter(name, kind)
+    (item,) = get_args(base)
+    if hasattr(item, "__metadata__"):
+        return Parameter(name, kind, (_parameter(name.removesuffix("s"), item),))
+    return Parameter(name, kind, _fields(item), is_flat=False)
+
+
+def _fields(record: Any) -> tuple[Parameter, ...]:
+    hints = get_type_hints(record, include_extras=True)
+    return tuple(_parameter(field, hints[field]) for field in record._fields)
 
 
 class RedisFunction(Generic[P]):
@@ -100,7 +115,7 @@ class RedisFunction(Generic[P]):
                 continue
             if parameter.kind is COUNTED:
                 packed.append(len(value))
-            if len(parameter.fields) == 1:
+            if parameter.is_flat:
                 packed += value
             else:
                 for record in value:

@@ -8,17 +8,17 @@ local function from_key(text) return (text:gsub('!', '|')) end
 local function end_streak(partition, key, streak)
   -- [generated] read streak from streak: combo, repeat_count, user_json, details_json
   local combo, repeat_count, user_json, details_json = streak:match('^([%d-]+)|(%d+)|%d+|(.-)\n(.-)$')
-  -- [end]
+  -- [/generated]
   -- [generated] read streak_key from key: room, gift_id, to as to_in_key, anonymous as digit, user as user_in_key
   local room, gift_id, to_in_key, digit, user_in_key = key:match('^(.-)|(.-)|(.-)|(.-)|(.-)$')
-  -- [end]
+  -- [/generated]
   local to, user, anonymous = from_key(to_in_key), from_key(user_in_key), digit == '1'
   local combo_id, ts_ms = partition.number .. '-' .. combo, partition.now_text
   -- [generated] write StreakEnded to entry
   local entry = '["streak_end","' .. user .. '","' .. room .. '","' .. to .. '","' .. gift_id .. '","' .. combo_id
     .. '",' .. repeat_count .. ',' .. (anonymous and 'true' or 'false') .. ',' .. ts_ms .. ',' .. user_json .. ','
     .. details_json .. ']'
-  -- [end]
+  -- [/generated]
   append(partition, next_position(partition), entry)
   redis.call('HDEL', partition.root .. ':streaks', key)
   redis.call('ZREM', partition.root .. ':due', key)
@@ -29,14 +29,14 @@ local function extend_streak(partition, send, timeout_ms)
   local to, user, anonymous = in_key(send.to), in_key(send.user), send.anonymous and '1' or '0'
   -- [generated] write streak_key to key: send.room, send.gift_id
   local key = send.room .. '|' .. send.gift_id .. '|' .. to .. '|' .. anonymous .. '|' .. user
-  -- [end]
+  -- [/generated]
   local streaks = partition.root .. ':streaks'
   local before = redis.call('HGET', streaks, key)
   local combo, count, deadline_before_ms = nil, send.gift_count, math.huge
   if before then
     -- [generated] read streak from before: combo as first, repeat_count as count_before, deadline_ms as deadline
     local first, count_before, deadline = before:match('^([%d-]+)|(%d+)|(%d+)|')
-    -- [end]
+    -- [/generated]
     if partition.now_ms >= tonumber(deadline) then
       end_streak(partition, key, before)
     else
@@ -49,7 +49,7 @@ local function extend_streak(partition, send, timeout_ms)
   -- [generated] write streak to streak: send.user_json, send.details_json
   local streak = combo .. '|' .. repeat_count .. '|' .. deadline_ms .. '|' .. send.user_json .. '\n'
     .. send.details_json
-  -- [end]
+  -- [/generated]
   redis.call('HSET', streaks, key, streak)
   -- Also where the time-out was made shorter, or the clock went back.
   if new_deadline_ms < deadline_before_ms then redis.call('ZADD', partition.root .. ':due', deadline_ms, key) end
@@ -63,7 +63,7 @@ local function shorten_streak(partition, revoked)
   if not streak then return end
   -- [generated] read streak from streak: combo, repeat_count, rest
   local combo, repeat_count, rest = streak:match('^([%d-]+)|(%d+)(.*)$')
-  -- [end]
+  -- [/generated]
   if combo and partition.number .. '-' .. combo == revoked.combo_id then
     local left = int(math.max(tonumber(repeat_count) - revoked.count, 0))
     redis.call('HSET', streaks, revoked.streak_key, combo .. '|' .. left .. rest)
@@ -76,7 +76,7 @@ local function streaks_sweep_1(keys, argv)
   local root = keys[1]
   local at_most = argv[1]
   local room = argv[2]
-  -- [end]
+  -- [/generated]
   local due_key = root .. ':due'
   local first = redis.call('ZRANGE', due_key, 0, 0, 'WITHSCORES')
   if not first[1] then return 0 end
@@ -95,7 +95,7 @@ local function streaks_sweep_1(keys, argv)
     local streak = redis.call('HGET', root .. ':streaks', key)
     -- [generated] read streak from streak: deadline_ms
     local deadline_ms = streak:match('^[%d-]+|%d+|(%d+)|')
-    -- [end]
+    -- [/generated]
     if tonumber(deadline_ms) <= partition.now_ms or is_of_room(key) then
       over[#over + 1] = { key = key, streak = streak, deadline_ms = tonumber(deadline_ms) }
     else
@@ -113,4 +113,4 @@ end
 
 -- [generated] registrations
 redis.register_function { function_name = 'streaks_sweep_1', callback = streaks_sweep_1, flags = { 'allow-oom' } }
--- [end]
+-- [/generated]

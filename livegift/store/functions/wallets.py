@@ -4,16 +4,17 @@ Where money moves, the reply is a text for `wallets.parse_outcome`: a record `ac
 'error|' and a message, after which nobody knows.
 """
 
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 from livegift.store.functions.signature import (
     Amount,
+    Argument,
     Digits,
     Flag,
     Json,
     Key,
+    Packed,
     Policy,
-    Repeated,
     SignedAmount,
     Text,
     redis_function,
@@ -48,7 +49,7 @@ def gift_send(
     clock_difference_max_ms: Amount,
     combo_timeout_ms: Amount,
     ref_ttl_s: Amount,
-    gifts: Repeated[Gift],
+    gifts: Annotated[list[Argument], Packed(Gift)],
 ) -> None:
     """Debit gifts of one partition's wallets, in their order. Returns an outcome for each.
 
