@@ -14,7 +14,7 @@ from livegift.store.functions import LIBRARIES, VERSION, generate, source
 from livegift.store.functions.leases import lease_take
 from livegift.store.functions.partitions import RefRow, refs_put, streaks_drop
 from livegift.store.functions.records import RECORDS
-from livegift.store.functions.rooms import NamedGifterRow, room_correct, rooms_gate
+from livegift.store.functions.rooms import NamedGifterRow, PublicationRow, room_correct, rooms_gate
 from livegift.store.functions.signature import FUNCTIONS
 from livegift.store.wallets import parse_outcome
 from tests.store.live import load_functions
@@ -58,6 +58,10 @@ def test_each_signature_is_of_one_function_with_its_flags(client: redis.Redis) -
     assert found == {f"{name}_{VERSION}": set(function.flags) for name, function in FUNCTIONS.items()}
     for name in FUNCTIONS:
         assert sum(f"local function {name}_{VERSION}(" in source(library) for library in LIBRARIES) == 1
+
+
+def test_a_room_says_how_many_fields_it_expects() -> None:
+    assert f"ERR expected {len(PublicationRow._fields)} fields per entry" in source("rooms")
 
 
 # --- Commands ---------------------------------------------------------------------------------------------------------

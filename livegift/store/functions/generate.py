@@ -44,7 +44,7 @@ END = re.compile(r"^ *(--|#) \[/generated\]$")
 
 
 def regenerated(text: str) -> str:
-    """Return a Lua file's text with its blocks as they are to be. Raises ValueError for a block that says nonsense."""
+    """Return a file's text with its blocks as they are to be. Raises KeyError or ValueError for one without sense."""
     lines = iter(text.splitlines())
     written: list[str] = []
     for line in lines:
@@ -70,15 +70,14 @@ def regenerated(text: str) -> str:
 
 def _function(name: str, _: list[str]) -> list[str]:
     function = FUNCTIONS[name]
-    names = [p for p in function.parameters if p.kind is not KEY]
-    key = function.parameters[0] if len(names) < len(function.parameters) else None
-    arguments = "argv" if names else ""
-    parameters = f"keys, {arguments}".removesuffix(", ") if key else arguments and f"_, {arguments}"
+    has_key = any(parameter.kind is KEY for parameter in function.parameters)
+    names = ["keys" if has_key else "_", "argv"] if len(function.parameters) > has_key else ["keys"] * has_key
     body = [f"-- {row}".rstrip() for row in function.doc.splitlines()]
-    body.append(f"local function {name}_{VERSION}({parameters})")
-    body += [f"  local {key.name} = keys[1]"] if key else []
+    body.append(f"local function {name}_{VERSION}({', '.join(names)})")
     for parameter, at in _places(function):
-        if parameter.kind is COUNTED:
+        if parameter.kind is KEY:
+            body.append(f"  local {parameter.name} = keys[1]")
+        elif parameter.kind is COUNTED:
             body.append(f"  local {parameter.name}_count = tonumber(argv[{at}])")
         elif not parameter.fields:
             body.append(f"  local {parameter.name} = {parameter.kind.lua.format(f'argv[{at}]')}")
@@ -86,13 +85,11 @@ def _function(name: str, _: list[str]) -> list[str]:
 
 
 def _places(function: RedisFunction[...]) -> Iterator[tuple[Parameter, str]]:
-    """Each argument and where it is in ARGV: a sum of numbers and counts."""
+    """Each parameter and where it is in ARGV: a number, or a sum of numbers and counts."""
     at, before = 1, ""
     for parameter in function.parameters:
-        if parameter.kind is KEY:
-            continue
         yield parameter, f"{at}{before}"
-        at += 1
+        at += parameter.kind is not KEY
         if parameter.kind is COUNTED:
             width = len(parameter.fields)
             before += f" + {width} * {parameter.name}_count" if width > 1 else f" + {parameter.name}_count"
@@ -232,11 +229,7 @@ def _broken(head: str, *pieces: str) -> list[str]:
 
 
 def _reply(name: str, _: list[str]) -> list[str]:
-    return _list("return {", FUNCTIONS[name].reply, "}")
-
-
-def _list(head: str, names: tuple[str, ...], tail: str) -> list[str]:
-    return [f"{head} {', '.join(names)} {tail}"]
+    return [f"return {{ {', '.join(FUNCTIONS[name].reply)} }}"]
 
 
 def _constant(name: str, _: list[str]) -> list[str]:
