@@ -10,10 +10,10 @@ import pytest
 
 from livegift.contract.errors import RequestError
 from livegift.dev.embedded import PostgresServer, RedisServer
-from livegift.hub import directory as directory_module
-from livegift.hub.directory import Directory
 from livegift.ledger import rooms
 from livegift.ledger.engine import Database
+from livegift.resources import directory as directory_module
+from livegift.resources.directory import Directory
 from livegift.runtime.bounds import DIRECTORY_TTL_S
 from tests.proxy import Proxy
 from tests.system import System

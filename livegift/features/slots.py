@@ -8,26 +8,11 @@ from dataclasses import dataclass, field
 
 from sqlalchemy import Table
 
-from livegift.ledger.engine import Database
 from livegift.ledger.journal import Booked
 from livegift.ledger.participants import Participant
 from livegift.operations.audit import Invariant
-from livegift.runtime.settings import Settings
+from livegift.resources.resources import Stores
 from livegift.runtime.sweeps import Sweep
-from livegift.store.client import Store
-from livegift.store.rooms import Rooms
-from livegift.store.wallets import Wallets
-
-
-@dataclass(frozen=True, slots=True)
-class Stores:
-    """What an aggregator gives to features."""
-
-    settings: Settings
-    store: Store
-    database: Database
-    wallets: Wallets
-    rooms: Rooms
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,9 +1,7 @@
 """What the routes share, and how they learn who is asking."""
 
 import re
-from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from hashlib import blake2b
 from typing import TypeVar, cast
 
@@ -14,40 +12,21 @@ from starlette.responses import Response
 from livegift.contract import wire
 from livegift.contract.errors import RequestError
 from livegift.http import bodies
-from livegift.hub.hub import Hub
-from livegift.ledger.engine import Database
-from livegift.payments.provider import Provider
+from livegift.resources.resources import Resources
 from livegift.runtime import access
 from livegift.runtime.access import Rule
 from livegift.runtime.bounds import HTTP_BODY_BYTES_MAX, PAGE_ITEMS_MAX
 from livegift.runtime.event_ids import EventIds
-from livegift.runtime.identity import Identity, Tokens
-from livegift.runtime.settings import Settings
-from livegift.store.client import Store
-from livegift.store.outbox import Outbox
+from livegift.runtime.identity import Identity
 
 T = TypeVar("T")
 IDENTITY = "livegift.runtime.identity"  # where a request's scope has it
 _UNDONE_PLACE = re.compile(r"\bundo:(\d{1,4}-\d{1,9}-\d{1,14})$", re.ASCII)
 
 
-@dataclass(frozen=True, slots=True)
-class Context:
-    """The parts of one web process."""
-
-    settings: Settings
-    store: Store
-    outbox: Outbox
-    database: Database
-    tokens: Tokens
-    event_ids: EventIds
-    hub: Hub
-    providers: Mapping[str, Provider]
-
-
-def context_of(request: Request) -> Context:
-    """The context of the process that serves `request`."""
-    return cast("Context", request.app.state.context)
+def resources_of(request: Request) -> Resources:
+    """What the process that serves `request` owns."""
+    return cast("Resources", request.app.state.resources)
 
 
 def json_response(body: object, status: int = 200, headers: dict[str, str] | None = None) -> Response:
@@ -77,7 +56,7 @@ def identity_if_any(request: Request, rule: Rule) -> Identity | None:
     if scheme.lower() != "bearer":
         return None
     with suppress(RequestError):
-        identity = context_of(request).tokens.verify(token.strip())
+        identity = resources_of(request).tokens.verify(token.strip())
         access.require(rule, identity, None)
         return identity
     return None
@@ -112,7 +91,7 @@ def gift_event_of(request: Request) -> tuple[str, str]:
     Raises RequestError('not_found') for anything that is not an id of this system, without asking the ledger.
     """
     public = str(request.path_params["gift_event_id"])
-    place = context_of(request).event_ids.place(public)
+    place = resources_of(request).event_ids.place(public)
     if place is None:
         raise RequestError("not_found", "There is no such gift.")
     return public, place

@@ -9,7 +9,7 @@ from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from livegift.contract.errors import RequestError
-from livegift.http.context import IDENTITY, context_of
+from livegift.http.context import IDENTITY, resources_of
 from livegift.http.rates import RequestRates
 from livegift.runtime import access
 from livegift.runtime.access import RouteRule
@@ -76,4 +76,4 @@ def _bearer(request: Request) -> Identity:
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not token:
         raise RequestError("unauthenticated", "Expected a header `Authorization: Bearer <token>`.")
-    return context_of(request).tokens.verify(token.strip())
+    return resources_of(request).tokens.verify(token.strip())

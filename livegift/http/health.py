@@ -8,9 +8,10 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from livegift.contract.errors import StoreUnavailableError
-from livegift.http.context import Context, context_of, json_response
+from livegift.http.context import json_response, resources_of
 from livegift.ledger.engine import LedgerUnavailableError
 from livegift.operations.vitals import examine_workers
+from livegift.resources.resources import Resources
 from livegift.runtime.bounds import READY_TIMEOUT_S
 
 Missing = dict[str, str]
@@ -36,7 +37,7 @@ async def readyz(request: Request) -> Response:
     return json_response({"status": "degraded", "missing": missing} if missing else {"status": "ok"})
 
 
-async def _asked_once(request: Request, store: str, question: Callable[[Context], Awaitable[Missing]]) -> Missing:
+async def _asked_once(request: Request, store: str, question: Callable[[Resources], Awaitable[Missing]]) -> Missing:
     """The answer to `question`, or that there is none yet.
 
     A question that a store leaves hanging is not asked again before it has ended, which may take longer than its own
@@ -47,7 +48,7 @@ async def _asked_once(request: Request, store: str, question: Callable[[Context]
         state.health_questions = {}
     asked: dict[str, asyncio.Task[Missing]] = state.health_questions
     if store not in asked:
-        asked[store] = asyncio.create_task(_in_time(store, question(context_of(request))), name=f"readyz {store}")
+        asked[store] = asyncio.create_task(_in_time(store, question(resources_of(request))), name=f"readyz {store}")
         asked[store].add_done_callback(lambda _: asked.pop(store))
     done, _ = await asyncio.wait({asked[store]}, timeout=READY_TIMEOUT_S)
     return done.pop().result() if done else {store: "no answer"}
@@ -61,18 +62,18 @@ async def _in_time(store: str, question: Awaitable[Missing]) -> Missing:
         return {store: str(error) or "no answer"}
 
 
-async def _missing_in_redis(context: Context) -> Missing:
-    states = await context.outbox.states(context.outbox.roots)
-    unarmed = [p for p in context.outbox.roots if p not in states or states[p].armed_epoch == 0]
+async def _missing_in_redis(resources: Resources) -> Missing:
+    states = await resources.outbox.states(resources.outbox.roots)
+    unarmed = [p for p in resources.outbox.roots if p not in states or states[p].armed_epoch == 0]
     if not states:
         return {"redis": "no answer"}
     if unarmed:
-        return {"partitions": f"{len(unarmed)} of {len(context.outbox.roots)} take no money: is an aggregator up?"}
-    return {vital.part: vital.detail for vital in await examine_workers(context.outbox, states) if not vital.is_well}
+        return {"partitions": f"{len(unarmed)} of {len(resources.outbox.roots)} take no money: is an aggregator up?"}
+    return {vital.part: vital.detail for vital in await examine_workers(resources.outbox, states) if not vital.is_well}
 
 
-async def _missing_in_postgresql(context: Context) -> Missing:
-    await context.database.ping()
+async def _missing_in_postgresql(resources: Resources) -> Missing:
+    await resources.database.ping()
     return {}
 
 

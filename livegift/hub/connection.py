@@ -49,7 +49,7 @@ class Connection(Giving):
         self.socket_writer = outbound.socket_writer
         self.write_shared = outbound.write_shared
         self._feeds: dict[str, RoomFeed] = {}
-        self._bucket = TokenBucket(services.settings.commands_per_s_max)
+        self._bucket = TokenBucket(services.resources.settings.commands_per_s_max)
         self._hello_bucket = TokenBucket(HELLOS_PER_S_MAX, HELLOS_BURST_MAX)
         self._join_bucket = TokenBucket(JOINS_PER_S_MAX, JOINS_BURST_MAX)
         self._user_bucket: TokenBucket | None = None
@@ -221,7 +221,7 @@ class Connection(Giving):
         """Learn who it is; the answer is `welcome`, or 4401."""
         services = self._services
         try:
-            identity = services.tokens.verify(token)
+            identity = services.resources.tokens.verify(token)
             access.require(access.COMMANDS["hello"], identity)
         except RequestError as error:
             self._error(error, command_id)
@@ -244,7 +244,7 @@ class Connection(Giving):
                 if self._sender is None:
                     await services.sessions.add(identity.user, self)
                 # Read after the subscription was confirmed: no change can fall between the two.
-                wallet = await services.wallets.read(identity.user)
+                wallet = await services.resources.wallets.read(identity.user)
         except (StoreUnavailableError, TimeoutError):
             if self._sender is None:
                 await services.sessions.remove(identity.user, self)
@@ -257,7 +257,7 @@ class Connection(Giving):
 
     def _welcome(self, command_id: wire.CommandId | None, identity: Identity, **wallet: int) -> None:
         services = self._services
-        self._sender, self._token_expired = Sender(identity, services.directory, services.settings), False
+        self._sender, self._token_expired = Sender(identity, services.resources), False
         self._set_deadline(max(identity.exp - time.time(), 0), self._on_token_expired)
         self._answer(
             command_id,
@@ -272,7 +272,7 @@ class Connection(Giving):
         )
 
     def _limits(self) -> dict[str, int]:
-        settings = self._services.settings
+        settings = self._services.resources.settings
         return {
             "rooms_max": ROOMS_PER_CONNECTION_MAX,
             "gift_count_max": GIFT_COUNT_MAX,
@@ -303,7 +303,7 @@ class Connection(Giving):
             raise RequestError(
                 "too_many_rooms", f"a connection may join up to {ROOMS_PER_CONNECTION_MAX} rooms: leave one first"
             )
-        known = await self._services.directory.room(room)
+        known = await self._services.resources.directory.room(room)
         if known is None:
             raise RequestError("room_not_found")
         feed = await self._services.feeds.feed(room)

@@ -15,9 +15,9 @@ from livegift.contract import wire
 from livegift.contract.errors import RequestError, StoreUnavailableError
 from livegift.hub.audience import Audience
 from livegift.hub.conflation import Conflation
-from livegift.hub.directory import Directory
 from livegift.hub.frames import NOTHING_KNOWN, Frame, Known, Viewer
 from livegift.hub.prepared_message import PreparedMessage
+from livegift.resources.directory import Directory
 from livegift.runtime.bounds import (
     JOIN_TIMEOUT_S,
     RECOVER_RETRY_S,

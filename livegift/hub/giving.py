@@ -72,7 +72,7 @@ class Giving:
         self._in_flight -= 1
         if isinstance(outcome, Accepted):
             self.wallet_seq = max(self.wallet_seq, outcome.wallet_seq)
-            self._answer(command_id, wire.accepted_frame(ref, outcome, self._services.event_ids))
+            self._answer(command_id, wire.accepted_frame(ref, outcome, self._services.resources.event_ids))
             if not outcome.duplicate:
                 self._services.sessions.tell_others(sender.identity.user, self, outcome.balance, outcome.wallet_seq)
         elif isinstance(outcome, Refused):

@@ -10,14 +10,13 @@ from livegift.contract.errors import StoreUnavailableError
 from livegift.hub import endpoint
 from livegift.hub.conflation import Conflation
 from livegift.hub.debit_batcher import DebitBatcher
-from livegift.hub.directory import Directory
 from livegift.hub.rates import Admission
 from livegift.hub.rooms import RoomFeeds
 from livegift.hub.services import Services
 from livegift.hub.sessions import Sessions
 from livegift.hub.subscriber import Subscriber
 from livegift.hub.timer_wheel import TimerWheel
-from livegift.ledger.engine import Database
+from livegift.resources.resources import Resources
 from livegift.runtime.bounds import (
     GIFT_DEADLINE_S,
     ROOM_HEADS_POLL_S,
@@ -26,12 +25,6 @@ from livegift.runtime.bounds import (
     TIMER_WHEEL_TICK_S,
     USER_RATE_FACTOR,
 )
-from livegift.runtime.event_ids import EventIds
-from livegift.runtime.identity import Tokens
-from livegift.runtime.settings import Settings
-from livegift.store.client import Store
-from livegift.store.rooms import Rooms
-from livegift.store.wallets import Wallets
 
 log = structlog.get_logger()
 
@@ -39,38 +32,24 @@ log = structlog.get_logger()
 class Hub:
     """Made once per process, before it serves."""
 
-    def __init__(
-        self,
-        settings: Settings,
-        store: Store,
-        database: Database,
-        tokens: Tokens,
-        timer_wheel: TimerWheel,
-        event_ids: EventIds,
-    ) -> None:
-        """All connected; the hub turns the timer wheel."""
-        self.wallets = Wallets(store, settings.partitions, settings.ref_ttl_s)
-        self.rooms = Rooms(store)
-        self.directory = Directory(database)
+    def __init__(self, resources: Resources, timer_wheel: TimerWheel) -> None:
+        """The hub turns the timer wheel; `resources` are closed after it."""
+        settings, store = resources.settings, resources.store
         self._subscriber = Subscriber(store, self._restored)
         self._debit_batcher = DebitBatcher(store, settings.partitions, settings.combo_timeout_ms, settings.ref_ttl_s)
         self._feeds = RoomFeeds(
-            self.rooms,
+            resources.rooms,
             self._subscriber,
-            self.directory,
+            resources.directory,
             flush_s=settings.room_flush_ms / 1000,
             conflation=lambda: Conflation(settings.room_events_max, settings.always_shown_coins),
             process=token_hex(6),
         )
         self._services = Services(
-            settings=settings,
-            tokens=tokens,
-            event_ids=event_ids,
-            wallets=self.wallets,
-            directory=self.directory,
+            resources=resources,
             debit_batcher=self._debit_batcher,
             feeds=self._feeds,
-            sessions=Sessions(self._subscriber, self.wallets, USER_RATE_FACTOR * settings.commands_per_s_max),
+            sessions=Sessions(self._subscriber, resources.wallets, USER_RATE_FACTOR * settings.commands_per_s_max),
             timer_wheel=timer_wheel,
             admission=Admission(
                 connections_max=settings.connections_max,
@@ -87,9 +66,8 @@ class Hub:
         self._feeds.restored(channel)
         self._services.sessions.restored(channel)
 
-    async def start(self) -> None:
-        """Load the catalogue and begin to look after the rooms."""
-        await self.directory.start()
+    def start(self) -> None:
+        """Begin to look after the rooms."""
         self._tasks = [
             asyncio.create_task(self._timer_wheel.run(), name="timer wheel"),
             asyncio.create_task(self._every(ROOM_HEADS_POLL_S, "heads"), name="heads"),
@@ -134,4 +112,3 @@ class Hub:
         self._feeds.close()
         await self._services.sessions.aclose()
         await self._subscriber.aclose()
-        await self.directory.aclose()

@@ -4,9 +4,9 @@ import asyncio
 from collections.abc import Callable
 
 from livegift.hub.conflation import Conflation
-from livegift.hub.directory import Directory
 from livegift.hub.feed import RoomFeed
 from livegift.hub.subscriber import Subscriber
+from livegift.resources.directory import Directory
 from livegift.store.keys import room_channel
 from livegift.store.rooms import Rooms
 

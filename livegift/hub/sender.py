@@ -7,10 +7,9 @@ from livegift.contract.errors import RequestError
 from livegift.domain.allowances import Exceeded
 from livegift.domain.regions import Windows, may_give, region_of, windows
 from livegift.domain.spending import GiftSend
-from livegift.hub.directory import Directory
 from livegift.ledger.rooms import Room
+from livegift.resources.resources import Resources
 from livegift.runtime.identity import Identity
-from livegift.runtime.settings import Settings
 from livegift.store.wallets import Display, payload_hash
 
 Prepared = tuple[GiftSend, Display]
@@ -19,11 +18,11 @@ Prepared = tuple[GiftSend, Display]
 class Sender:
     """One user with one token."""
 
-    def __init__(self, identity: Identity, directory: Directory, settings: Settings) -> None:
+    def __init__(self, identity: Identity, resources: Resources) -> None:
         """`identity` is what the token says."""
         self.identity = identity
-        self._directory = directory
-        self._settings = settings
+        self._directory = resources.directory
+        self._settings = resources.settings
         self._user_json = wire.user_json(identity.user, identity.shown_name, identity.shown_avatar_url)
         self._region = region_of(identity.region)
         self._is_old_enough = may_give(self._region, identity.age, age_verified=identity.age_verified)

@@ -4,15 +4,11 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from livegift.hub.debit_batcher import DebitBatcher
-from livegift.hub.directory import Directory
 from livegift.hub.rates import Admission
 from livegift.hub.rooms import RoomFeeds
 from livegift.hub.sessions import Sessions
 from livegift.hub.timer_wheel import TimerWheel
-from livegift.runtime.event_ids import EventIds
-from livegift.runtime.identity import Tokens
-from livegift.runtime.settings import Settings
-from livegift.store.wallets import Wallets
+from livegift.resources.resources import Resources
 
 
 class Drainable(Protocol):
@@ -26,11 +22,7 @@ class Drainable(Protocol):
 class Services:
     """What every connection uses."""
 
-    settings: Settings
-    tokens: Tokens
-    event_ids: EventIds
-    wallets: Wallets
-    directory: Directory
+    resources: Resources
     debit_batcher: DebitBatcher
     feeds: RoomFeeds
     sessions: Sessions

@@ -19,7 +19,6 @@ from livegift.contract import wire
 from livegift.contract.errors import PartitionStoppedError, StoreUnavailableError
 from livegift.domain.journal import GiftSent
 from livegift.domain.partitions import Position
-from livegift.features.slots import Stores
 from livegift.ledger import schema
 from livegift.ledger.arming import advance_marks, forget_streak_ends, set_stopped
 from livegift.ledger.engine import Database, LedgerUnavailableError
@@ -30,6 +29,7 @@ from livegift.processes.reading import DurableReader, Reading
 from livegift.processes.worker import Worker, connected, run_until_stopped, worker_name
 from livegift.recovery.partitions import Prepared, tell
 from livegift.recovery.restore import recovery_of
+from livegift.resources.resources import Stores
 from livegift.runtime import logs, metrics
 from livegift.runtime.bounds import (
     ARM_AT_ONCE,
@@ -49,9 +49,7 @@ from livegift.runtime.sweeps import Sweep
 from livegift.store.client import Node, Store
 from livegift.store.leases import Leases
 from livegift.store.outbox import Outbox, Row
-from livegift.store.rooms import Rooms
 from livegift.store.server import memory_share
-from livegift.store.wallets import Wallets
 
 log = structlog.get_logger()
 
@@ -79,13 +77,12 @@ class Aggregator(Worker):
         """All for the same system."""
         super().__init__(leases)
         self._store = store
-        self._outbox = Outbox(store, settings.partitions)
-        self._wallets = Wallets(store, settings.partitions, settings.ref_ttl_s)
+        stores = Stores(settings, store, database)
+        self._outbox, self._wallets = stores.outbox, stores.wallets
         self._database = database
         self._barrier = BARRIERS[settings.durability]
         self._keep_s = settings.outbox_keep_s
         self._recovery, self._rooms = recovery_of(store, self._outbox, database, settings)
-        stores = Stores(settings, store, database, self._wallets, Rooms(store))
         self._backgrounds = [feature.background(stores) for feature in composition.FEATURES if feature.background]
         self._held: dict[int, _Held] = {}
         self._stopped: set[int] = set()

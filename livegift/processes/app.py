@@ -26,29 +26,22 @@ from livegift.features.spending_limits import routes as limits
 from livegift.features.sponsors import routes as sponsors
 from livegift.features.wallets import routes as wallets
 from livegift.http import health
-from livegift.http.context import Context
 from livegift.http.entrance import Door, Entrance, refuse_websocket
 from livegift.http.guard import guarded
 from livegift.http.problems import HANDLERS
 from livegift.http.rates import RequestRates
 from livegift.hub.hub import Hub
 from livegift.hub.timer_wheel import TimerWheel
-from livegift.ledger import schema
-from livegift.ledger.engine import Database
+from livegift.resources.resources import Resources
 from livegift.runtime.access import Rate
 from livegift.runtime.bounds import TIMER_WHEEL_TICK_S
-from livegift.runtime.event_ids import EventIds
-from livegift.runtime.identity import tokens_of
 from livegift.runtime.settings import Settings
-from livegift.store import functions
-from livegift.store.client import Store
-from livegift.store.outbox import Outbox
 
 WEBSOCKET_PATH = "/v1/ws"
 
 
 async def _websocket(websocket: WebSocket) -> None:
-    hub: Hub = websocket.app.state.context.hub
+    hub: Hub = websocket.app.state.hub
     await hub.serve(websocket)
 
 
@@ -84,26 +77,15 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        store = await Store.connect(settings.redis_url)
-        database = Database(settings.database_url)
-        try:
-            await functions.check(store)
-            await schema.check(database, settings.partitions)
-            tokens = tokens_of(settings)
-            event_ids = EventIds(await schema.read_event_id_key(database))
-            hub = Hub(settings, store, database, tokens, timer_wheel or TimerWheel(TIMER_WHEEL_TICK_S), event_ids)
-            await hub.start()
-            outbox = Outbox(store, settings.partitions)
-            app.state.context = Context(
-                settings, store, outbox, database, tokens, event_ids, hub, providers_of(settings, database)
-            )
+        async with Resources.open(settings) as resources:
+            providers_of(resources)  # made now, so that no request waits for one that loads
+            hub = Hub(resources, timer_wheel or TimerWheel(TIMER_WHEEL_TICK_S))
+            hub.start()
+            app.state.resources, app.state.hub = resources, hub
             try:
                 yield
             finally:
                 await hub.aclose()
-        finally:
-            await database.aclose()
-            await store.aclose()
 
     routes: list[BaseRoute] = [
         WebSocketRoute(WEBSOCKET_PATH, _websocket),

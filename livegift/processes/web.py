@@ -35,7 +35,7 @@ class DrainingServer(uvicorn.Server):
             server.close()
         for sock in sockets or []:
             sock.close()
-        hub: Hub = self.config.app.state.context.hub  # type: ignore[union-attr]
+        hub: Hub = self.config.app.state.hub  # type: ignore[union-attr]
         await hub.drain(self._drain_s)
         await super().shutdown()
 

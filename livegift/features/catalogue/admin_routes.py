@@ -11,7 +11,7 @@ from livegift.contract.errors import RequestError
 from livegift.domain.catalogue import GiftKind
 from livegift.domain.currencies import CurrencyError, check_price
 from livegift.http import bodies
-from livegift.http.context import body_of, context_of, identity_of, json_response, page_of
+from livegift.http.context import body_of, identity_of, json_response, page_of, resources_of
 from livegift.ledger import catalogue as stored
 from livegift.ledger.catalogue import Package, Price, Promotion
 
@@ -36,7 +36,7 @@ async def put_gift(request: Request) -> Response:
         tier=body.tier,
         icon=body.icon,
     )
-    await stored.put_gifts(context_of(request).database, [kind], active=body.active, actor=operator.user)
+    await stored.put_gifts(resources_of(request).database, [kind], active=body.active, actor=operator.user)
     return json_response({**wire.gift_public(kind, with_icon=True), "active": body.active})
 
 
@@ -56,7 +56,7 @@ def _package(package: Package) -> dict[str, object]:
 
 async def list_packages(request: Request) -> Response:
     """`GET /v1/admin/coin-packages`: all of them, sold or not."""
-    found = await stored.read_offers(context_of(request).database)
+    found = await stored.read_offers(resources_of(request).database)
     return json_response({"items": [_package(package) for package in found], "next_cursor": None})
 
 
@@ -73,7 +73,7 @@ async def put_package(request: Request) -> Response:
         except CurrencyError as error:
             raise RequestError("invalid", f"prices, region {price.region}: {error}") from None
     package = Package(_id_of(request, "package"), body.coins, body.bonus_coins, prices, body.active)
-    await stored.put_package(context_of(request).database, package, operator.user)
+    await stored.put_package(resources_of(request).database, package, operator.user)
     return json_response(_package(package))
 
 
@@ -97,7 +97,7 @@ def _promotion(promotion: Promotion) -> dict[str, object]:
 async def list_promotions(request: Request) -> Response:
     """`GET /v1/admin/promotions`: past, running and to come."""
     cursor, limit = page_of(request)
-    found = await stored.read_promotions(context_of(request).database, cursor, limit + 1)
+    found = await stored.read_promotions(resources_of(request).database, cursor, limit + 1)
     next_cursor = found[limit - 1].id if len(found) > limit else None
     return json_response({"items": [_promotion(item) for item in found[:limit]], "next_cursor": next_cursor})
 
@@ -120,7 +120,7 @@ async def put_promotion(request: Request) -> Response:
         body.per_user_max,
         body.percent_off,
     )
-    await stored.put_promotion(context_of(request).database, promotion, operator.user)
+    await stored.put_promotion(resources_of(request).database, promotion, operator.user)
     return json_response(_promotion(promotion))
 
 

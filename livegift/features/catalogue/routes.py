@@ -18,7 +18,7 @@ from livegift.domain.catalogue import (
 )
 from livegift.domain.regions import region_of
 from livegift.features.orders.rules import Rate, base_rate
-from livegift.http.context import cacheable_json, context_of, identity_if_any, json_response
+from livegift.http.context import cacheable_json, identity_if_any, json_response, resources_of
 from livegift.ledger.catalogue import PriceList, read_all_prices, read_prices
 from livegift.ledger.engine import LedgerUnavailableError
 from livegift.runtime.access import WALLET
@@ -28,7 +28,7 @@ from livegift.runtime.identity import Identity
 
 async def gifts(request: Request) -> Response:
     """`GET /v1/gifts?region=`: prices in coins and, at the region's price per coin without a discount, in money."""
-    kinds = context_of(request).hub.directory.gifts.values()
+    kinds = resources_of(request).directory.gifts.values()
     rate = None
     with suppress(LedgerUnavailableError):  # gifts are known all the same
         prices = await _prices_of(request)
@@ -49,7 +49,7 @@ async def _prices_of(request: Request, identity: Identity | None = None) -> Pric
         region = identity.region
     if not wire.is_id(region):  # what can't be a region is not worth a query
         region = DEFAULT_REGION
-    return await read_prices(context_of(request).database, region, identity.user if identity else None)
+    return await read_prices(resources_of(request).database, region, identity.user if identity else None)
 
 
 async def packages(request: Request) -> Response:
@@ -80,15 +80,15 @@ async def packages(request: Request) -> Response:
 
 async def rates(request: Request) -> Response:
     """`GET /v1/rates`: from money to coins to diamonds to money, and what reaches creators, in all regions or one."""
-    context, region = context_of(request), request.query_params.get("region")
-    found = await read_all_prices(context.database) if region is None else [await _prices_of(request)]
-    worth = context.settings.usd_micros_per_unit
+    resources, region = resources_of(request), request.query_params.get("region")
+    found = await read_all_prices(resources.database) if region is None else [await _prices_of(request)]
+    worth = resources.settings.usd_micros_per_unit
     return json_response(
         {
             "diamonds_per_coin": DIAMONDS_PER_COIN,
             "usd_micros_per_diamond": USD_MICROS_PER_DIAMOND,
-            "payout_diamonds_min": context.settings.payout_diamonds_min,
-            "hold_h": context.settings.hold_h,
+            "payout_diamonds_min": resources.settings.payout_diamonds_min,
+            "hold_h": resources.settings.hold_h,
             "packages": [
                 {
                     "id": p.id,

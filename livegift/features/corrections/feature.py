@@ -6,9 +6,10 @@ from livegift.features.corrections.checks import wrong_corrections
 from livegift.features.corrections.queries import REASONS, mark_booked, post
 from livegift.features.corrections.service import finish_corrections
 from livegift.features.corrections.tables import corrections
-from livegift.features.slots import Background, Feature, Stores
+from livegift.features.slots import Background, Feature
 from livegift.ledger.participants import Participant
 from livegift.operations.audit import Invariant
+from livegift.resources.resources import Stores
 from livegift.runtime.bounds import SWEEP_CORRECTIONS_S
 from livegift.runtime.sweeps import Sweep
 

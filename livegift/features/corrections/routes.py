@@ -15,7 +15,7 @@ from livegift.features.corrections.rules import Correction, Status
 from livegift.features.corrections.service import decide
 from livegift.features.rooms.audit import audit_room
 from livegift.http import bodies
-from livegift.http.context import body_of, context_of, identity_of, json_response, page_of, room_id_of
+from livegift.http.context import body_of, identity_of, json_response, page_of, resources_of, room_id_of
 from livegift.ledger.audit_trail import Act, read_acts
 from livegift.runtime.bounds import SUBJECT_LENGTH_MAX
 from livegift.runtime.event_ids import EventIds
@@ -43,11 +43,11 @@ async def list_acts(request: Request) -> Response:
     subject = request.query_params.get("subject")
     if subject is not None and not (0 < len(subject) <= SUBJECT_LENGTH_MAX and wire.is_text(subject)):
         raise RequestError("invalid", f"subject: expected 1 to {SUBJECT_LENGTH_MAX} characters such as user:ann")
-    context = context_of(request)
-    found = await read_acts(context.database, subject, int(cursor) if cursor else None, limit + 1)
+    resources = resources_of(request)
+    found = await read_acts(resources.database, subject, int(cursor) if cursor else None, limit + 1)
     page = found[:limit]
     next_cursor = str(page[-1].id) if len(found) > limit else None
-    return json_response({"items": [_act(act, context.event_ids) for act in page], "next_cursor": next_cursor})
+    return json_response({"items": [_act(act, resources.event_ids) for act in page], "next_cursor": next_cursor})
 
 
 def _public(correction: Correction, ids: EventIds) -> dict[str, object]:
@@ -71,11 +71,11 @@ async def list_corrections(request: Request) -> Response:
     if status is not None and status not in get_args(Status):
         raise RequestError("invalid", f"status: expected one of {', '.join(get_args(Status))}")
     wanted = cast("Status | None", status)
-    context = context_of(request)
-    found = await stored.read_corrections(context.database, wanted, cursor, limit + 1)
+    resources = resources_of(request)
+    found = await stored.read_corrections(resources.database, wanted, cursor, limit + 1)
     page = found[:limit]
     next_cursor = page[-1].id if len(found) > limit else None
-    items = [_public(correction, context.event_ids) for correction in page]
+    items = [_public(correction, resources.event_ids) for correction in page]
     return json_response({"items": items, "next_cursor": next_cursor})
 
 
@@ -83,8 +83,8 @@ async def request_correction(request: Request) -> Response:
     """`POST /v1/admin/corrections`: asks for one; the same id again is the same. Somebody else approves it."""
     operator = identity_of(request)
     body = await body_of(request, bodies.CorrectionBody)
-    context = context_of(request)
-    database, ids = context.database, context.event_ids
+    resources = resources_of(request)
+    database, ids = resources.database, resources.event_ids
     correction_id = body.id or f"cor-{token_hex(12)}"
     if body.gift_event_id is not None and body.user is None and body.coins is None:
         place = ids.place(body.gift_event_id)
@@ -105,17 +105,17 @@ async def decide_correction(request: Request) -> Response:
     correction_id, decision = str(request.path_params["id"]), str(request.path_params["decision"])
     if not wire.is_id(correction_id) or decision not in ("approve", "reject"):
         raise RequestError("not_found")
-    context = context_of(request)
+    resources = resources_of(request)
     decided = await decide(
-        context.database, context.hub.wallets, correction_id, operator.user, approve=decision == "approve"
+        resources.database, resources.wallets, correction_id, operator.user, approve=decision == "approve"
     )
-    return json_response(_public(decided, context.event_ids))
+    return json_response(_public(decided, resources.event_ids))
 
 
 async def prove_room(request: Request) -> Response:
     """`GET /v1/admin/rooms/{room}/audit`: what viewers saw against what is booked, gift by gift."""
-    context = context_of(request)
-    return json_response(await audit_room(context.database, context.hub.rooms, room_id_of(request)))
+    resources = resources_of(request)
+    return json_response(await audit_room(resources.database, resources.rooms, room_id_of(request)))
 
 
 class Corrections(HTTPEndpoint):

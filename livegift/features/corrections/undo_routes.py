@@ -6,16 +6,16 @@ from starlette.routing import Route
 
 from livegift.domain.regions import region_of
 from livegift.features.corrections.service import undo
-from livegift.http.context import context_of, gift_event_of, identity_of, json_response
+from livegift.http.context import gift_event_of, identity_of, json_response, resources_of
 
 
 async def undo_gift(request: Request) -> Response:
     """`POST /v1/gifts/{gift_event_id}/undo`: the coins come back, and the gift no longer counts anywhere."""
     identity = identity_of(request)
     event_id, place = gift_event_of(request)
-    context = context_of(request)
-    coins_min, window_s = context.settings.undo_coins_min, region_of(identity.region).undo_window_s
-    undone = await undo(context.database, context.hub.wallets, place, identity, coins_min, window_s)
+    resources = resources_of(request)
+    coins_min, window_s = resources.settings.undo_coins_min, region_of(identity.region).undo_window_s
+    undone = await undo(resources.database, resources.wallets, place, identity, coins_min, window_s)
     return json_response({"gift_event_id": event_id, "status": undone.status, "coins": undone.coins})
 
 

@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from livegift.contract.errors import ConfigError, RequestError
 from livegift.features.grants.service import grant_coins
 from livegift.http import bodies
-from livegift.http.context import body_of, context_of, json_response
+from livegift.http.context import body_of, json_response, resources_of
 
 # No inline script or style, nothing but pictures from elsewhere; other pages can't frame these.
 SECURITY_HEADERS = [
@@ -60,15 +60,15 @@ async def token(request: Request) -> Response:
     """`POST /demo/token`: a token for anyone who asks."""
     body = await body_of(request, bodies.DemoToken)
     rooms = [body.room] if body.room else None
-    signed = context_of(request).tokens.sign(body.user, body.role, name=body.name, rooms=rooms, age_verified=True)
+    signed = resources_of(request).tokens.sign(body.user, body.role, name=body.name, rooms=rooms, age_verified=True)
     return json_response({"token": signed})
 
 
 async def coins(request: Request) -> Response:
     """`POST /demo/coins`: coins for anyone who asks."""
     body = await body_of(request, bodies.DemoCoins)
-    context = context_of(request)
-    if not await grant_coins(context.database, context.hub.wallets, f"demo-{token_hex(12)}", body.user, body.coins):
+    resources = resources_of(request)
+    if not await grant_coins(resources.database, resources.wallets, f"demo-{token_hex(12)}", body.user, body.coins):
         raise RequestError("unavailable")
     return json_response({"coins": body.coins})
 

@@ -17,7 +17,7 @@ from livegift.features.payouts import queries as stored
 from livegift.features.payouts.routes import OnePayout, Payouts
 from livegift.features.payouts.rules import compact_iban, is_iban, masked
 from livegift.http import bodies
-from livegift.http.context import body_of, context_of, identity_of, json_response, page_of, public_ref
+from livegift.http.context import body_of, identity_of, json_response, page_of, public_ref, resources_of
 from livegift.ledger.engine import Database
 from livegift.runtime import tabular
 from livegift.runtime.bounds import STATEMENT_DAYS_MAX, STATEMENT_PAGE_MAX
@@ -31,9 +31,9 @@ LINE_COLUMNS = (
 async def balance(request: Request) -> Response:
     """`GET /v1/creator/balance`, in diamonds."""
     identity = identity_of(request)
-    context = context_of(request)
-    async with context.database.snapshot() as connection:
-        found = await earnings_of(connection, identity.user, context.settings.hold_h)
+    resources = resources_of(request)
+    async with resources.database.snapshot() as connection:
+        found = await earnings_of(connection, identity.user, resources.settings.hold_h)
     return json_response(
         {
             "diamonds_total": found.total,
@@ -52,7 +52,7 @@ class PayoutAccount(HTTPEndpoint):
     async def get(self, request: Request) -> Response:
         """What is known."""
         identity = identity_of(request)
-        found = await stored.read_account(context_of(request).database, identity.user)
+        found = await stored.read_account(resources_of(request).database, identity.user)
         if found is None:
             raise RequestError("not_found", "No account is known yet: PUT one.")
         return json_response({"holder": found.holder, "iban": masked(found.iban)})
@@ -64,7 +64,7 @@ class PayoutAccount(HTTPEndpoint):
         iban = compact_iban(body.iban)
         if not is_iban(iban):
             raise RequestError("invalid", "iban: not a complete IBAN, or its check digits do not fit")
-        await stored.write_account(context_of(request).database, identity.user, stored.BankAccount(body.holder, iban))
+        await stored.write_account(resources_of(request).database, identity.user, stored.BankAccount(body.holder, iban))
         return json_response({"holder": body.holder, "iban": masked(iban)})
 
 
@@ -124,8 +124,8 @@ async def statement(request: Request) -> Response:
     period, group = _period_of(request), request.query_params.get("group", "line")
     if group not in ("line", "day", "room"):
         raise RequestError("invalid", "group: expected line, day or room")
-    context = context_of(request)
-    database, ids = context.database, context.event_ids
+    resources = resources_of(request)
+    database, ids = resources.database, resources.event_ids
     if group == "line" and _wants_csv(request):
         headers = {"Content-Disposition": 'attachment; filename="statement.csv"'}
         return StreamingResponse(_csv_lines(database, ids, identity.user, period), 200, headers, media_type="text/csv")

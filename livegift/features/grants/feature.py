@@ -5,8 +5,9 @@ from functools import partial
 from livegift.features.grants.queries import REASONS, mark_booked
 from livegift.features.grants.service import repeat_pending_grants
 from livegift.features.grants.tables import grants
-from livegift.features.slots import Background, Feature, Stores
+from livegift.features.slots import Background, Feature
 from livegift.ledger.participants import Participant
+from livegift.resources.resources import Stores
 from livegift.runtime.bounds import SWEEP_GRANTS_S
 from livegift.runtime.sweeps import Sweep
 

@@ -11,17 +11,18 @@ from livegift.features.orders.payment_checks import wrong_payments
 from livegift.features.orders.queries import REASONS, mark_booked
 from livegift.features.orders.service import finish_orders, providers_of, refund_terms_of
 from livegift.features.orders.withdrawals import finish_withdrawals
-from livegift.features.slots import Background, Feature, Stores
+from livegift.features.slots import Background, Feature
 from livegift.ledger.audit import EXAMPLES_MAX
 from livegift.ledger.participants import Participant
 from livegift.operations.audit import Invariant, Seen
+from livegift.resources.resources import Stores
 from livegift.runtime.bounds import SWEEP_ORDERS_S, SWEEP_WITHDRAWALS_S
 from livegift.runtime.sweeps import Sweep
 
 
 def _background(stores: Stores) -> Background:
     database, wallets, settings = stores.database, stores.wallets, stores.settings
-    providers, terms = providers_of(settings, database), refund_terms_of(settings)
+    providers, terms = providers_of(stores), refund_terms_of(settings)
     return Background(
         (
             Sweep("orders", SWEEP_ORDERS_S, partial(finish_orders, database, wallets)),

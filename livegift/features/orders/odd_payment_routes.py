@@ -10,8 +10,9 @@ from livegift.contract import wire
 from livegift.contract.errors import RequestError
 from livegift.features.orders import odd_payments as stored
 from livegift.features.orders.odd_payments import Decision, OddPayment
+from livegift.features.orders.service import providers_of
 from livegift.http import bodies
-from livegift.http.context import body_of, context_of, identity_of, json_response, page_of
+from livegift.http.context import body_of, identity_of, json_response, page_of, resources_of
 
 
 def _public(row: OddPayment) -> dict[str, object]:
@@ -37,7 +38,7 @@ def _public(row: OddPayment) -> dict[str, object]:
 async def list_undecided(request: Request) -> Response:
     """`GET /v1/admin/odd-payments`: payments with a wrong amount or currency, parts, second payments; oldest first."""
     cursor, limit = page_of(request)
-    found = await stored.list_odd(context_of(request).database, cursor, limit + 1)
+    found = await stored.list_odd(resources_of(request).database, cursor, limit + 1)
     next_cursor = found[limit - 1].event_id if len(found) > limit else None
     return json_response({"items": [_public(row) for row in found[:limit]], "next_cursor": next_cursor})
 
@@ -48,23 +49,23 @@ async def decide(request: Request) -> Response:
     `refund` has the provider give that payment back, which was booked for no order; `dismiss` notes that it was settled
     by hand. A payment that an order was credited for is given back as that order.
     """
-    operator, context = identity_of(request), context_of(request)
+    operator, resources = identity_of(request), resources_of(request)
     provider, event, decision = (str(request.path_params[name]) for name in ("provider", "event", "decision"))
     if decision not in get_args(Decision) or not (wire.is_id(provider) and wire.is_id(event)):
         raise RequestError("not_found")
     body = await body_of(request, bodies.WhyBody)
-    row = await stored.read_odd(context.database, provider, event)
+    row = await stored.read_odd(resources.database, provider, event)
     if decision == "refund" and row.kind != "paid":
         raise RequestError("conflict", "Only a payment can be given back: dismiss this, once it is settled.")
     if decision == "refund" and (row.payment_ref is None or row.is_of is not None):
         raise RequestError("conflict", f"That payment has paid order {row.is_of or row.order_id}: refund that.")
-    await stored.note_decision(context.database, provider, event, cast("Decision", decision), operator.user, body.why)
+    await stored.note_decision(resources.database, provider, event, cast("Decision", decision), operator.user, body.why)
     if decision == "refund":
-        paid_at = context.providers.get(provider)
+        paid_at = providers_of(resources).get(provider)
         if paid_at is None:
             raise RequestError("payments_off", f"The provider {provider} is not set up.")
         await paid_at.refund(f"event-{event}", row.payment_ref, row.amount)
-    return json_response(_public(await stored.read_odd(context.database, provider, event)))
+    return json_response(_public(await stored.read_odd(resources.database, provider, event)))
 
 
 ROUTES = [

@@ -12,22 +12,23 @@ from starlette.routing import Route
 
 from livegift.contract import wire
 from livegift.contract.errors import RequestError
-from livegift.features.orders.service import hear, refund_terms_of
-from livegift.http.context import Context, context_of, json_response, raw_body_of
+from livegift.features.orders.service import hear, providers_of, refund_terms_of
+from livegift.http.context import json_response, raw_body_of, resources_of
 from livegift.payments.sandbox import Decision, Sandbox, SandboxPayment, page, page_headers
+from livegift.resources.resources import Resources
 from livegift.runtime.bounds import FORM_BYTES_MAX, WEBHOOK_BODY_BYTES_MAX
 from livegift.runtime.metrics import PAYMENT_EVENTS
 
 
-async def _receive(context: Context, name: str, headers: Mapping[str, str], body: bytes) -> None:
-    provider = context.providers.get(name)
+async def _receive(resources: Resources, name: str, headers: Mapping[str, str], body: bytes) -> None:
+    provider = providers_of(resources).get(name)
     if provider is None:
         raise RequestError("not_found", "There is no such provider here.")
     event = provider.parse(headers, body, time.time())
     if event is None:
         PAYMENT_EVENTS.labels(name, "ignored").inc()
     else:
-        await hear(context.database, context.hub.wallets, name, event, refund_terms_of(context.settings))
+        await hear(resources.database, resources.wallets, name, event, refund_terms_of(resources.settings))
 
 
 async def webhook(request: Request) -> Response:
@@ -36,12 +37,12 @@ async def webhook(request: Request) -> Response:
     Foreign events get 200 too: an account may sell other things, and providers disable an endpoint that refuses.
     """
     body = await raw_body_of(request, WEBHOOK_BODY_BYTES_MAX)
-    await _receive(context_of(request), str(request.path_params["provider"]), request.headers, body)
+    await _receive(resources_of(request), str(request.path_params["provider"]), request.headers, body)
     return json_response({"received": True})
 
 
 async def _sandbox_payment(request: Request) -> tuple[Sandbox, SandboxPayment]:
-    sandbox = context_of(request).providers.get(Sandbox.name)
+    sandbox = providers_of(resources_of(request)).get(Sandbox.name)
     ref = str(request.path_params["ref"])
     payment = await sandbox.read(ref) if isinstance(sandbox, Sandbox) and wire.is_id(ref) else None
     if payment is None or not isinstance(sandbox, Sandbox):
@@ -72,7 +73,7 @@ async def decide(request: Request) -> Response:
     after = await sandbox.decide(payment.ref, cast("Decision", given)) or payment
     if after.state != "open":
         headers, body = sandbox.webhook(after, time.time())
-        await _receive(context_of(request), sandbox.name, headers, body)
+        await _receive(resources_of(request), sandbox.name, headers, body)
     return HTMLResponse(page(after), headers=page_headers())
 
 

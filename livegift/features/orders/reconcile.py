@@ -5,7 +5,7 @@ import time
 from livegift.contract.errors import ConfigError
 from livegift.features.orders.queries import orders_to_reconcile
 from livegift.features.orders.rules import differences
-from livegift.features.orders.service import providers_of
+from livegift.features.orders.service import make_providers
 from livegift.ledger.engine import Database
 from livegift.runtime.bounds import RECONCILE_MARGIN_S
 from livegift.runtime.settings import Settings
@@ -18,7 +18,7 @@ async def reconcile(settings: Settings, provider_name: str, since_s: float) -> t
     """
     database = Database(settings.database_url)
     try:
-        providers = providers_of(settings, database)
+        providers = make_providers(settings, database)
         if provider_name not in providers:
             raise ConfigError(f"expected one of {', '.join(providers) or 'no provider at all'}, got {provider_name}")
         payments = [payment async for payment in providers[provider_name].payments(since_s - RECONCILE_MARGIN_S)]

@@ -16,11 +16,12 @@ from livegift.domain.regions import region_of
 from livegift.features.orders.offers import region_name
 from livegift.features.orders.queries import StoredOrder, list_orders, read_order
 from livegift.features.orders.rules import Order
-from livegift.features.orders.service import offer_of, place, refund, refund_terms_of
+from livegift.features.orders.service import offer_of, place, providers_of, refund, refund_terms_of
 from livegift.features.orders.withdrawals import withdraw
 from livegift.http import bodies
-from livegift.http.context import Context, body_of, context_of, identity_of, json_response, page_of
+from livegift.http.context import body_of, identity_of, json_response, page_of, resources_of
 from livegift.ledger.audit_trail import note_before
+from livegift.resources.resources import Resources
 from livegift.runtime.bounds import AUTH_TIME_AHEAD_MAX_S, ORDER_COINS_MAX
 from livegift.runtime.identity import Identity
 from livegift.runtime.settings import Settings
@@ -97,11 +98,11 @@ def _own_address(request: Request) -> str:
     return f"{request.url.scheme}://{f'[{host}]' if ':' in host else host}:{port}"
 
 
-async def _lacking(context: Context, user: str, shortfall: bodies.Shortfall) -> int:
-    kind = context.hub.directory.gifts.get(shortfall.gift_id)
+async def _lacking(resources: Resources, user: str, shortfall: bodies.Shortfall) -> int:
+    kind = resources.directory.gifts.get(shortfall.gift_id)
     if kind is None:
         raise RequestError("gift_not_found")
-    lacking = kind.coins * shortfall.count - (await context.hub.wallets.read(user)).balance
+    lacking = kind.coins * shortfall.count - (await resources.wallets.read(user)).balance
     if not 0 < lacking <= ORDER_COINS_MAX:
         raise RequestError(
             "invalid", f"shortfall: expected 1 to {ORDER_COINS_MAX} coins that are missing, not {lacking}"
@@ -116,27 +117,28 @@ async def create(request: Request) -> Response:
     key = request.headers.get("idempotency-key")
     if key is not None and not wire.is_id(key):
         raise RequestError("invalid", "Idempotency-Key: expected 1 to 64 of A-Z a-z 0-9 . _ : -")
-    context = context_of(request)
-    if body.provider is not None and body.provider not in context.providers:
-        raise RequestError("payments_off", f"Expected one of {', '.join(context.providers) or 'none'} as provider.")
-    provider = context.providers.get(body.provider or next(iter(context.providers), ""))
+    resources = resources_of(request)
+    providers = providers_of(resources)
+    if body.provider is not None and body.provider not in providers:
+        raise RequestError("payments_off", f"Expected one of {', '.join(providers) or 'none'} as provider.")
+    provider = providers.get(body.provider or next(iter(providers), ""))
     if provider is None:
         raise RequestError("payments_off")
-    if (await context.hub.wallets.read(identity.user)).frozen_by_operator:
+    if (await resources.wallets.read(identity.user)).frozen_by_operator:
         raise RequestError("wallet_frozen", "This wallet is frozen: coins could not be spent, so none are sold.")
     region = _region_of(identity, body.region)
-    lacking = await _lacking(context, identity.user, body.shortfall) if body.shortfall else None
-    new = await offer_of(context.database, provider, body, identity.user, region, lacking)
-    settings = context.settings
+    lacking = await _lacking(resources, identity.user, body.shortfall) if body.shortfall else None
+    new = await offer_of(resources.database, provider, body, identity.user, region, lacking)
+    settings = resources.settings
     _require_fresh(identity, new.order, settings)
     base_url = settings.public_url.rstrip("/") or _own_address(request)
-    placed = await place(context.database, provider, replace(new, idempotency_key=key), base_url)
+    placed = await place(resources.database, provider, replace(new, idempotency_key=key), base_url)
     return json_response(_public(placed), 201, {"Location": f"/v1/orders/{placed.order.id}"})
 
 
 async def _list(request: Request, user: str) -> Response:
     cursor, limit = page_of(request)
-    found = await list_orders(context_of(request).database, user, cursor, limit + 1)
+    found = await list_orders(resources_of(request).database, user, cursor, limit + 1)
     next_cursor = found[limit - 1].order.id if len(found) > limit else None
     return json_response({"items": [_public(item) for item in found[:limit]], "next_cursor": next_cursor})
 
@@ -166,7 +168,7 @@ async def read(request: Request) -> Response:
     """`GET /v1/orders/{order}`: one's own; to others it is not there."""
     identity = identity_of(request)
     order_id = str(request.path_params["order"])
-    found = await read_order(context_of(request).database, order_id) if wire.is_id(order_id) else None
+    found = await read_order(resources_of(request).database, order_id) if wire.is_id(order_id) else None
     if found is None or identity.user != found.order.user:
         raise RequestError("not_found", "You have no such order.")
     return json_response(_public(found))
@@ -178,9 +180,11 @@ async def withdraw_order(request: Request) -> Response:
     order_id = str(request.path_params["order"])
     if not wire.is_id(order_id):
         raise RequestError("not_found")
-    context = context_of(request)
-    terms = refund_terms_of(context.settings)
-    found = await withdraw(context.database, context.hub.wallets, context.providers, order_id, identity.user, terms)
+    resources = resources_of(request)
+    terms = refund_terms_of(resources.settings)
+    found = await withdraw(
+        resources.database, resources.wallets, providers_of(resources), order_id, identity.user, terms
+    )
     return json_response(_public(found))
 
 
@@ -190,10 +194,10 @@ async def refund_order(request: Request) -> Response:
     order_id = str(request.path_params["order"])
     if not wire.is_id(order_id):
         raise RequestError("not_found")
-    context = context_of(request)
-    await note_before(context.database, operator.user, "order.refund", f"order:{order_id}")
+    resources = resources_of(request)
+    await note_before(resources.database, operator.user, "order.refund", f"order:{order_id}")
     found = await refund(
-        context.database, context.hub.wallets, context.providers, order_id, refund_terms_of(context.settings)
+        resources.database, resources.wallets, providers_of(resources), order_id, refund_terms_of(resources.settings)
     )
     return json_response(_public(found))
 

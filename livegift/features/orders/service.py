@@ -34,6 +34,7 @@ from livegift.ledger.catalogue import read_prices
 from livegift.ledger.engine import Database
 from livegift.payments.provider import CheckoutRequest, PaymentEvent, Provider, ProviderRefusedError
 from livegift.payments.sandbox import Sandbox
+from livegift.resources.resources import Stores
 from livegift.runtime.bounds import (
     EARLY_EVENTS_KEEP_S,
     ORDER_TTL_S,
@@ -49,8 +50,17 @@ from livegift.store.wallets import Wallets, payload_hash
 log = structlog.get_logger()
 
 
-def providers_of(settings: Settings, database: Database) -> dict[str, Provider]:
-    """The providers that are set up, the one that takes new orders first."""
+def providers_of(stores: Stores) -> Mapping[str, Provider]:
+    """The process's providers, the one that takes new orders first."""
+    return stores.once(_providers_of)
+
+
+def _providers_of(stores: Stores) -> Mapping[str, Provider]:
+    return make_providers(stores.settings, stores.database)
+
+
+def make_providers(settings: Settings, database: Database) -> dict[str, Provider]:
+    """Make the providers that are set up, the one that takes new orders first."""
     providers: dict[str, Provider] = {}
     if settings.stripe_api_key:
         # Only who uses it waits for it to load.

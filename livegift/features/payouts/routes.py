@@ -18,11 +18,11 @@ from livegift.features.payouts.rules import Order, Status, masked
 from livegift.http import bodies
 from livegift.http.context import (
     body_of,
-    context_of,
     identity_of,
     json_response,
     page_of,
     raw_body_of,
+    resources_of,
 )
 from livegift.runtime.bounds import PAYOUT_BATCH_MAX, PAYOUT_RESULT_BYTES_MAX
 from livegift.runtime.settings import Settings
@@ -59,7 +59,7 @@ async def _list(request: Request, creator: str | None) -> Response:
     status = request.query_params.get("status")
     if status is not None and status not in get_args(Status):
         raise RequestError("invalid", f"status: expected one of {', '.join(get_args(Status))}")
-    found = await stored.list_payouts(context_of(request).database, creator, status, cursor, limit + 1)
+    found = await stored.list_payouts(resources_of(request).database, creator, status, cursor, limit + 1)
     next_cursor = found[limit - 1].payout.id if len(found) > limit else None
     return json_response({"items": [_public(item) for item in found[:limit]], "next_cursor": next_cursor})
 
@@ -88,9 +88,9 @@ class Payouts(HTTPEndpoint):
             raise RequestError("invalid", "Idempotency-Key: expected 1 to 64 of A-Z a-z 0-9 . _ : -")
         # Keys are each creator's own, ids are everybody's.
         payout_id = f"pay-{token_hex(12)}" if key is None else f"pay-{wire.digest(identity.user, key)}"
-        context = context_of(request)
+        resources = resources_of(request)
         found = await stored.request_payout(
-            context.database, payout_id, identity.user, body.diamonds, _terms(context.settings)
+            resources.database, payout_id, identity.user, body.diamonds, _terms(resources.settings)
         )
         return json_response(_public(found), 201, {"Location": f"/v1/payouts/{payout_id}"})
 
@@ -101,7 +101,7 @@ class OnePayout(HTTPEndpoint):
     async def get(self, request: Request) -> Response:
         """One's own."""
         identity = identity_of(request)
-        found = await stored.read_payout(context_of(request).database, _id_of(request))
+        found = await stored.read_payout(resources_of(request).database, _id_of(request))
         if found is None or found.payout.creator != identity.user:
             raise RequestError("not_found", "You have no such payout.")
         return json_response(_public(found))
@@ -110,7 +110,7 @@ class OnePayout(HTTPEndpoint):
         """Cancel it while nobody has decided."""
         identity = identity_of(request)
         found = await stored.move_payout(
-            context_of(request).database, _id_of(request), "cancel", identity.user, creator=identity.user
+            resources_of(request).database, _id_of(request), "cancel", identity.user, creator=identity.user
         )
         return json_response(_public(found))
 
@@ -126,7 +126,7 @@ async def list_all(request: Request) -> Response:
 async def approve(request: Request) -> Response:
     """`POST /v1/admin/payouts/{payout}/approve`."""
     operator = identity_of(request)
-    found = await stored.move_payout(context_of(request).database, _id_of(request), "approve", operator.user)
+    found = await stored.move_payout(resources_of(request).database, _id_of(request), "approve", operator.user)
     return json_response(_public(found))
 
 
@@ -134,7 +134,7 @@ async def reject(request: Request) -> Response:
     """`POST /v1/admin/payouts/{payout}/reject`, with `why`: the diamonds go back."""
     operator = identity_of(request)
     body = await body_of(request, bodies.WhyBody)
-    database = context_of(request).database
+    database = resources_of(request).database
     found = await stored.move_payout(database, _id_of(request), "reject", operator.user, why=body.why)
     return json_response(_public(found))
 
@@ -144,7 +144,7 @@ async def make_batch(request: Request) -> Response:
     operator = identity_of(request)
     body = await body_of(request, bodies.BatchBody)
     batch_id = body.id or f"batch-{token_hex(8)}"
-    found = await stored.make_batch(context_of(request).database, batch_id, operator.user, PAYOUT_BATCH_MAX)
+    found = await stored.make_batch(resources_of(request).database, batch_id, operator.user, PAYOUT_BATCH_MAX)
     amount = sum(item.payout.amount for item in found)
     return json_response({"id": batch_id, "payouts": len(found), "amount": amount}, 201)
 
@@ -158,7 +158,7 @@ def instructions(found: list[StoredPayout]) -> bytes:
 
 async def read_batch(request: Request) -> Response:
     """`GET /v1/admin/payout-batches/{batch}`: the file for the bank."""
-    found = await stored.read_batch(context_of(request).database, _id_of(request, "batch"))
+    found = await stored.read_batch(resources_of(request).database, _id_of(request, "batch"))
     headers = {
         "Content-Disposition": f'attachment; filename="{_id_of(request, "batch")}.csv"',
         "Cache-Control": "no-store",
@@ -171,7 +171,7 @@ async def settle_batch(request: Request) -> Response:
     operator = identity_of(request)
     lines = BANK.results(await raw_body_of(request, PAYOUT_RESULT_BYTES_MAX))
     batch_id = _id_of(request, "batch")
-    open_ones = await stored.settle_batch(context_of(request).database, batch_id, lines, operator.user)
+    open_ones = await stored.settle_batch(resources_of(request).database, batch_id, lines, operator.user)
     return json_response({"id": batch_id, "settled": len(lines), "open": open_ones})
 
 
@@ -182,13 +182,13 @@ class SenderHold(HTTPEndpoint):
         """Hold, with `why`."""
         operator = identity_of(request)
         body = await body_of(request, bodies.WhyBody)
-        await stored.hold_sender(context_of(request).database, _id_of(request, "user"), body.why, operator.user)
+        await stored.hold_sender(resources_of(request).database, _id_of(request, "user"), body.why, operator.user)
         return json_response({"user": _id_of(request, "user"), "held": True})
 
     async def delete(self, request: Request) -> Response:
         """Let go."""
         operator = identity_of(request)
-        await stored.hold_sender(context_of(request).database, _id_of(request, "user"), None, operator.user)
+        await stored.hold_sender(resources_of(request).database, _id_of(request, "user"), None, operator.user)
         return json_response({"user": _id_of(request, "user"), "held": False})
 
 

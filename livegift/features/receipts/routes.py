@@ -12,7 +12,7 @@ from livegift.domain.catalogue import USD_MICROS_PER_DIAMOND
 from livegift.features.receipts import queries as stored
 from livegift.features.receipts.queries import BookedGift
 from livegift.features.receipts.rules import parts_of
-from livegift.http.context import context_of, gift_event_of, identity_of, json_response, page_of, public_ref
+from livegift.http.context import gift_event_of, identity_of, json_response, page_of, public_ref, resources_of
 from livegift.runtime.access import require_room
 from livegift.runtime.identity import Identity
 
@@ -30,8 +30,8 @@ async def receipt(request: Request) -> Response:
     """
     identity = identity_of(request)
     event_id, place = gift_event_of(request)
-    context = context_of(request)
-    async with context.database.snapshot() as connection:
+    resources = resources_of(request)
+    async with resources.database.snapshot() as connection:
         gift = await stored.booked_gift(connection, place)
         if gift is None or not _may_see(identity, gift):
             raise RequestError("not_found", f"You have no gift {event_id} that is booked.")
@@ -51,7 +51,7 @@ async def receipt(request: Request) -> Response:
         "coins": gift.coins,
         "diamonds": gift.diamonds,
         "diamonds_usd_micros": gift.diamonds * USD_MICROS_PER_DIAMOND,
-        "available_after_h": context.settings.hold_h,
+        "available_after_h": resources.settings.hold_h,
         "receiver": gift.receiver,
     }
     if identity.role == "admin" or identity.user == gift.sender:
@@ -83,10 +83,10 @@ async def wallet_history(request: Request) -> Response:
     if cursor and not (cursor.isascii() and cursor.isdecimal() and len(cursor) < len(str(SEQ_MAX))):
         raise RequestError("invalid", "cursor: expected the next_cursor of a page before")
     before = int(cursor) if cursor else SEQ_MAX
-    async with context_of(request).database.snapshot() as connection:
+    async with resources_of(request).database.snapshot() as connection:
         found = await stored.wallet_history(connection, identity.user, before, limit + 1)
     next_cursor = str(found[limit - 1]["wallet_seq"]) if len(found) > limit else None
-    ids = context_of(request).event_ids
+    ids = resources_of(request).event_ids
     for item in found:
         item["ref"] = public_ref(ids, str(item["ref"]))
         if "gift_event_id" in item:
@@ -101,7 +101,7 @@ async def wallet_spend(request: Request) -> Response:
     day = now.replace(hour=0, minute=0, second=0, microsecond=0)
     begins = {"day_ms": day, "month_ms": day.replace(day=1), "year_ms": day.replace(month=1, day=1)}
     since_ms = {name: int(at.timestamp() * 1000) for name, at in begins.items()}
-    async with context_of(request).database.snapshot() as connection:
+    async with resources_of(request).database.snapshot() as connection:
         return json_response(await stored.spend_of(connection, identity.user, since_ms))
 
 

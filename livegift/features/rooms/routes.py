@@ -12,7 +12,7 @@ from livegift.contract import wire
 from livegift.contract.errors import RequestError
 from livegift.features.rooms.service import announce_end, announce_opening
 from livegift.http import bodies
-from livegift.http.context import body_of, context_of, identity_of, json_response, page_of, room_id_of
+from livegift.http.context import body_of, identity_of, json_response, page_of, resources_of, room_id_of
 from livegift.ledger import rooms as stored
 from livegift.ledger.rooms import Room
 from livegift.runtime.access import require_room
@@ -26,7 +26,7 @@ def _public(room: Room) -> dict[str, object]:
 async def list_rooms(request: Request) -> Response:
     """`GET /v1/rooms`: the live ones, by id."""
     cursor, limit = page_of(request)
-    found = await stored.list_rooms(context_of(request).database, cursor, limit + 1)
+    found = await stored.list_rooms(resources_of(request).database, cursor, limit + 1)
     page = found[:limit]
     next_cursor = page[-1].id if len(found) > limit else None
     return json_response({"items": [_public(room) for room in page], "next_cursor": next_cursor})
@@ -38,24 +38,24 @@ async def open_room(request: Request) -> Response:
     body = await body_of(request, bodies.RoomBody)
     room_id = body.id or f"room-{token_hex(8)}"
     require_room(identity, room_id)
-    context = context_of(request)
+    resources = resources_of(request)
     room, is_new = await stored.open_room(
-        context.database, room_id, identity.user, identity.shown_name, body.title, body.kind
+        resources.database, room_id, identity.user, identity.shown_name, body.title, body.kind
     )
     if not is_new and (room.creator_id, room.kind) != (identity.user, body.kind):
         raise RequestError("conflict", f"Room {room_id} exists already, with another creator or kind.")
-    context.hub.directory.forget(room_id)
-    await announce_opening(context.hub.rooms, room)
+    resources.directory.forget(room_id)
+    await announce_opening(resources.rooms, room)
     return json_response(_public(room), 201 if is_new else 200, {"Location": f"/v1/rooms/{room_id}"})
 
 
 async def read_room(request: Request) -> Response:
     """`GET /v1/rooms/{room}`, with the totals as they stand."""
-    context = context_of(request)
-    room = await context.hub.directory.room(room_id_of(request))
+    resources = resources_of(request)
+    room = await resources.directory.room(room_id_of(request))
     if room is None:
         raise RequestError("room_not_found")
-    snapshot = wire.SNAPSHOT_HEADER.decode((await context.hub.rooms.snapshot(room.id)).header)
+    snapshot = wire.SNAPSHOT_HEADER.decode((await resources.rooms.snapshot(room.id)).header)
     return json_response({**_public(room), "seq": snapshot.seq, "totals": orjson.Fragment(bytes(snapshot.totals))})
 
 
@@ -63,20 +63,20 @@ async def change_room(request: Request) -> Response:
     """`PATCH /v1/rooms/{room}`: another title, or its end."""
     identity = identity_of(request)
     body = await body_of(request, bodies.RoomPatch)
-    context = context_of(request)
-    room = await stored.read_room(context.database, room_id_of(request))
+    resources = resources_of(request)
+    room = await stored.read_room(resources.database, room_id_of(request))
     if room is None:
         raise RequestError("room_not_found")
     if identity.role != "admin" and room.creator_id != identity.user:
         raise RequestError("forbidden", "Only the room's creator can change it.")
     if body.title is not None:
-        await stored.retitle_room(context.database, room.id, body.title)
+        await stored.retitle_room(resources.database, room.id, body.title)
     if body.status == "ended":
-        await stored.end_room(context.database, room.id)
+        await stored.end_room(resources.database, room.id)
         # Again after a crash in between: each of these happens once however often it is called.
-        await announce_end(context.hub.rooms, context.outbox, room)
-    context.hub.directory.forget(room.id)
-    changed = await stored.read_room(context.database, room.id)
+        await announce_end(resources.rooms, resources.outbox, room)
+    resources.directory.forget(room.id)
+    changed = await stored.read_room(resources.database, room.id)
     assert changed is not None  # noqa: S101 - rooms are never deleted
     return json_response(_public(changed))
 

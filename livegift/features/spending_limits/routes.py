@@ -15,10 +15,11 @@ from livegift.domain.allowances import Caps, Kind, Limits, exceeded, in_force, u
 from livegift.domain.regions import REGIONS, Region, region_of, windows
 from livegift.domain.spending import Refused, SetLimits
 from livegift.http import bodies
-from livegift.http.context import Context, body_of, context_of, identity_of, json_response
+from livegift.http.context import body_of, identity_of, json_response, resources_of
 from livegift.ledger.allowances import frozen_why
 from livegift.ledger.audit_trail import note_before
 from livegift.ledger.engine import LedgerUnavailableError
+from livegift.resources.resources import Resources
 from livegift.runtime.bounds import LIMITS_ATTEMPTS_MAX
 from livegift.runtime.identity import Identity
 from livegift.store.wallets import Balance
@@ -60,9 +61,9 @@ def _public(found: Balance, identity: Identity, now_ms: int) -> dict[str, object
     }
 
 
-async def _set(context: Context, asked: SetLimits) -> None:
+async def _set(resources: Resources, asked: SetLimits) -> None:
     """Change at the version that there is; another change in between is looked at first."""
-    wallets = context.hub.wallets
+    wallets = resources.wallets
     for _ in range(LIMITS_ATTEMPTS_MAX):
         known = await wallets.read(asked.user)
         said = await wallets.set_limits(structs.replace(asked, version=known.limits.version))
@@ -79,22 +80,22 @@ class WalletLimits(HTTPEndpoint):
     async def get(self, request: Request) -> Response:
         """Own, operator's, what counts of them, what waits, what is used."""
         identity = identity_of(request)
-        found = await context_of(request).hub.wallets.read(identity.user)
+        found = await resources_of(request).wallets.read(identity.user)
         return json_response(_public(found, identity, int(time.time() * 1000)))
 
     async def put(self, request: Request) -> Response:
         """Replace all three. Lower limits take effect at once, higher ones wait."""
         identity = identity_of(request)
         body = await body_of(request, bodies.LimitsBody)
-        context = context_of(request)
+        resources = resources_of(request)
         wanted = Caps(body.per_gift, body.day, body.month)
-        known = await context.hub.wallets.read(identity.user)
+        known = await resources.wallets.read(identity.user)
         if not _is_there(known.limits, wanted):
             await _set(
-                context,
-                SetLimits(identity.user, 0, wanted, context.settings.limit_raise_delay_s * 1000, by=identity.user),
+                resources,
+                SetLimits(identity.user, 0, wanted, resources.settings.limit_raise_delay_s * 1000, by=identity.user),
             )
-            known = await context.hub.wallets.read(identity.user)
+            known = await resources.wallets.read(identity.user)
         return json_response(_public(known, identity, int(time.time() * 1000)))
 
 
@@ -118,17 +119,17 @@ class Freeze(HTTPEndpoint):
         operator, user = identity_of(request), str(request.path_params["user"])
         if not wire.is_user_id(user):
             raise RequestError("not_found")
-        context = context_of(request)
+        resources = resources_of(request)
         act = "wallet.freeze" if frozen else "wallet.thaw"
-        await note_before(context.database, operator.user, act, f"user:{user}", {"why": why} if why else None)
-        await _set(context, SetLimits(user, 0, None, 0, frozen, why, operator.user))
+        await note_before(resources.database, operator.user, act, f"user:{user}", {"why": why} if why else None)
+        await _set(resources, SetLimits(user, 0, None, 0, frozen, why, operator.user))
         return json_response({"user": user, "frozen": frozen})
 
 
-async def frozen_reason(context: Context, user: str) -> str | None:
+async def frozen_reason(resources: Resources, user: str) -> str | None:
     """Why a frozen wallet is frozen; None while the ledger has not booked it yet, or is away."""
     with suppress(LedgerUnavailableError):
-        return await frozen_why(context.database, user)
+        return await frozen_why(resources.database, user)
     return None
 
 

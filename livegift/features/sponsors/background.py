@@ -4,11 +4,12 @@ import time
 from collections.abc import Iterable
 from typing import cast
 
-from livegift.features.slots import Background, Stores
+from livegift.features.slots import Background
 from livegift.features.sponsors import booking
 from livegift.features.sponsors.queries import StoredMatch
 from livegift.features.sponsors.service import MatchNews, finish_matches, refresh_matches
 from livegift.ledger.journal import Booked
+from livegift.resources.resources import Stores
 from livegift.runtime.bounds import MATCH_NEWS_PACE_S, MATCHES_REFRESH_S, SWEEP_MATCHES_S
 from livegift.runtime.sweeps import Sweep
 

@@ -1,6 +1,6 @@
 """What this feature offers to the rest."""
 
-from livegift.features.slots import Background, Feature, Stores
+from livegift.features.slots import Background, Feature
 from livegift.features.sponsors import booking
 from livegift.features.sponsors.background import MatchSweeps
 from livegift.features.sponsors.checks import wrong_matches
@@ -8,6 +8,7 @@ from livegift.features.sponsors.rules import REASONS
 from livegift.features.sponsors.tables import gift_matches, sponsor_matches
 from livegift.ledger.participants import Participant
 from livegift.operations.audit import Invariant
+from livegift.resources.resources import Stores
 
 
 def _background(stores: Stores) -> Background:

@@ -19,10 +19,10 @@ from livegift.features.sponsors.service import announce_match, end_match, fund_m
 from livegift.http import bodies
 from livegift.http.context import (
     body_of,
-    context_of,
     identity_of,
     json_response,
     page_of,
+    resources_of,
     room_id_of,
 )
 from livegift.store.wallets import payload_hash
@@ -60,9 +60,9 @@ async def create(request: Request) -> Response:
     """`POST /v1/admin/rooms/{room}/matches`: 201; the same Idempotency-Key again answers the same match."""
     identity = identity_of(request)
     body = await body_of(request, bodies.SponsorMatchBody)
-    context = context_of(request)
+    resources = resources_of(request)
     new = _new_match(_id_of(request, identity.user), room_id_of(request), body)
-    found = await fund_match(context.database, context.hub.wallets, new, identity.user)
+    found = await fund_match(resources.database, resources.wallets, new, identity.user)
     return json_response(_private(found), 201, {"Location": f"/v1/admin/rooms/{new.match.room}/matches"})
 
 
@@ -72,7 +72,7 @@ async def list_all(request: Request) -> Response:
     if cursor and not (cursor.isascii() and cursor.isdecimal() and len(cursor) < 19):  # noqa: PLR2004 - a bigint
         raise RequestError("invalid", "cursor: expected the next_cursor of a page before")
     before = int(cursor) if cursor else None
-    page = await stored.list_matches(context_of(request).database, room_id_of(request), before, limit + 1)
+    page = await stored.list_matches(resources_of(request).database, room_id_of(request), before, limit + 1)
     next_cursor = str(page[limit - 1].number) if len(page) > limit else None
     return json_response({"items": [_private(found) for found in page[:limit]], "next_cursor": next_cursor})
 
@@ -81,24 +81,24 @@ async def end(request: Request) -> Response:
     """`DELETE /v1/admin/rooms/{room}/matches/{match}`: nothing is matched any more; again is harmless."""
     identity = identity_of(request)
     match_id = str(request.path_params["match"])
-    context = context_of(request)
-    known = await stored.read_match(context.database, match_id) if wire.is_id(match_id) else None
+    resources = resources_of(request)
+    known = await stored.read_match(resources.database, match_id) if wire.is_id(match_id) else None
     if known is None or known.match.room != room_id_of(request):
         raise RequestError("not_found", "This room has no such match.")
-    found = await end_match(context.database, context.hub.wallets, match_id, identity.user)
+    found = await end_match(resources.database, resources.wallets, match_id, identity.user)
     assert found is not None  # noqa: S101 - matches are never deleted
     with suppress(StoreUnavailableError):  # the aggregator tells the room again
-        await announce_match(context.hub.rooms, found)
+        await announce_match(resources.rooms, found)
     return json_response(_private(found))
 
 
 async def list_active(request: Request) -> Response:
     """`GET /v1/rooms/{room}/matches`: those that match gifts now, in the order in which they do."""
-    context = context_of(request)
-    room = await context.hub.directory.room(room_id_of(request))
+    resources = resources_of(request)
+    room = await resources.directory.room(room_id_of(request))
     if room is None:
         raise RequestError("room_not_found")
-    found = await stored.active_matches(context.database, room.id) if room.is_live else []
+    found = await stored.active_matches(resources.database, room.id) if room.is_live else []
     return json_response({"items": [public(match) for match in found], "next_cursor": None})
 
 

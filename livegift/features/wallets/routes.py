@@ -5,16 +5,16 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from livegift.features.spending_limits.routes import frozen_reason
-from livegift.http.context import context_of, identity_of, json_response
+from livegift.http.context import identity_of, json_response, resources_of
 
 
 async def wallet(request: Request) -> Response:
     """`GET /v1/wallet`: what can be spent now."""
     user = identity_of(request).user
-    found = await context_of(request).hub.wallets.read(user)
+    found = await resources_of(request).wallets.read(user)
     body: dict[str, object] = {"balance": found.balance, "seq": found.seq, "frozen": found.frozen}
     if found.frozen:
-        body["frozen_reason"] = await frozen_reason(context_of(request), user)
+        body["frozen_reason"] = await frozen_reason(resources_of(request), user)
     return json_response(body)
 
 
