@@ -1,5 +1,6 @@
 """The composition root: the one list of features. Removing a line and its package removes the feature."""
 
+from livegift.features.audit_trail import feature as audit_trail
 from livegift.features.catalogue import feature as catalogue
 from livegift.features.corrections import feature as corrections
 from livegift.features.demo import feature as demo
@@ -27,8 +28,10 @@ FEATURES: tuple[Feature, ...] = (
     payouts.FEATURE,
     corrections.FEATURE,
     sponsors.FEATURE,
-    demo.FEATURE,
+    audit_trail.FEATURE,
 )
+# Only `livegift dev` serves these: they give tokens and coins to anybody.
+DEV_FEATURES: tuple[Feature, ...] = (demo.FEATURE,)
 
 BOOKING_PLAN = BookingPlan.of(
     (feature.reasons for feature in FEATURES), (step for feature in FEATURES for step in feature.booking)

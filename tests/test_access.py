@@ -6,15 +6,16 @@ from typing import Any, get_args
 import pytest
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Mount, Route
 
 from livegift.contract import wire
-from livegift.http.guard import guarded, methods_of
+from livegift.http.guard import guarded
 from livegift.http.rates import RequestRates
-from livegift.processes.app import create_app
+from livegift.http.routing import Route
 from livegift.runtime import access
+from livegift.runtime.access import Rate
 from livegift.runtime.identity import Role
 from livegift.runtime.settings import Settings
+from tests.access_table import FILE, ROUTES, table
 from tests.hostile import unharmed
 from tests.system import System
 from tests.viewer import Viewer
@@ -30,16 +31,14 @@ def system(shared_system: System) -> Iterator[System]:
         yield running
 
 
-def routes() -> list[tuple[str, str]]:
-    """What an application with everything in it answers."""
-    return [pair for route in create_app(NOWHERE, with_demo=True).routes for pair in methods_of(route)]
-
-
 # --- The table --------------------------------------------------------------------------------------------------------
 
 
-def test_every_route_and_every_command_has_a_rule_and_every_rule_has_one() -> None:
-    assert sorted(set(routes())) == sorted(access.ROUTES)
+def test_a_change_of_access_shows_in_review() -> None:
+    assert FILE.read_text() == table(), "access has changed on purpose? `python -m tests.access_table` notes it"
+
+
+def test_every_command_has_a_rule() -> None:
     assert sorted(wire.type_of(kind) for kind in get_args(wire.Command)) == sorted(access.COMMANDS)
 
 
@@ -47,16 +46,21 @@ async def _nothing(_: Request) -> Response:
     return Response()
 
 
-def test_a_route_without_a_rule_stops_the_start() -> None:
-    with pytest.raises(RuntimeError, match="who may GET /v1/new and POST /v1/new: add a rule"):
-        guarded([Route("/v1/new", _nothing, methods=["GET", "POST"])], RequestRates(NOWHERE))
-    with pytest.raises(RuntimeError, match="who may GET /files"):
-        guarded([Mount("/files", _nothing)], RequestRates(NOWHERE))
+def test_a_route_without_a_rule_cannot_be_made() -> None:
+    with pytest.raises(TypeError, match="rule"):
+        Route("GET", "/v1/new", rate=Rate.PLAIN, handler=_nothing, summary="New")  # type: ignore[call-arg]
+
+
+def test_two_routes_for_the_same_stop_the_start() -> None:
+    """Else the rule of one of them would be the other's."""
+    routes = [Route("GET", "/v1/new", rule, Rate.PLAIN, _nothing, "New") for rule in (access.PUBLIC, access.OPERATE)]
+    with pytest.raises(RuntimeError, match="expected one route each for GET /v1/new"):
+        guarded(routes, RequestRates(NOWHERE))
 
 
 def test_only_what_is_meant_to_be_public_is() -> None:
     """Named once more here, so that a slip of the table is seen."""
-    public = {pair for pair, rule in access.ROUTES.items() if rule.is_public}
+    public = {pair for pair, entry in ROUTES.items() if entry.rule.is_public}
     assert public == {
         ("WS", "/v1/ws"),
         *(
@@ -64,7 +68,7 @@ def test_only_what_is_meant_to_be_public_is() -> None:
             for path in (
                 "/healthz", "/readyz", "/v1/gifts", "/v1/coin-packages", "/v1/rates", "/v1/regions",
                 "/v1/regions/{region}", "/v1/rooms", "/v1/rooms/{room}", "/v1/rooms/{room}/matches",
-                "/v1/payments/sandbox/checkout/{ref}", "/", "/demo",
+                "/v1/payments/sandbox/checkout/{ref}", "/", "/demo", "/demo/{file}",
             )
         ),
         ("POST", "/v1/payments/{provider}/webhook"),
@@ -75,15 +79,16 @@ def test_only_what_is_meant_to_be_public_is() -> None:
 
 
 def test_no_rule_gives_anything_to_moderators_or_more_than_a_room_to_overlays() -> None:
-    rules = {**access.ROUTES, **{("", name): rule for name, rule in access.COMMANDS.items()}}
+    rules = {pair: entry.rule for pair, entry in ROUTES.items()}
+    rules |= {("", name): rule for name, rule in access.COMMANDS.items()}
     assert not [pair for pair, rule in rules.items() if rule.roles and "moderator" in rule.roles]
     overlays = {pair for pair, rule in rules.items() if rule.roles and "overlay" in rule.roles}
     assert overlays == {("", "hello"), ("", "room.join"), ("", "room.leave")}
 
 
 def test_operators_routes_are_operators_alone() -> None:
-    for (_, path), rule in access.ROUTES.items():
-        assert ("/admin/" in path) == (rule.roles == frozenset[Role](["admin"])), path
+    for (_, path), entry in ROUTES.items():
+        assert ("/admin/" in path) == (entry.rule.roles == frozenset[Role](["admin"])), path
 
 
 # --- HTTP -------------------------------------------------------------------------------------------------------------
@@ -103,7 +108,7 @@ def expected(role: str, path: str) -> bool:
 
 
 def protected() -> list[tuple[str, str]]:
-    return [pair for pair, rule in access.ROUTES.items() if not rule.is_public]
+    return [pair for pair, entry in ROUTES.items() if not entry.rule.is_public]
 
 
 def ask(system: System, method: str, path: str, token: str | None, room: str = "r1") -> tuple[int, Any]:

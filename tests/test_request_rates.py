@@ -16,11 +16,11 @@ from livegift.contract.errors import RateLimitedError
 from livegift.dev.embedded import RedisServer
 from livegift.http.rates import UNITS, RequestRates
 from livegift.hub.rates import Admission, Buckets
-from livegift.runtime import access
 from livegift.runtime.access import Rate
 from livegift.runtime.bounds import COSTLY_REQUEST_UNITS, PROBES_PER_S_MAX, REQUEST_BURST_S, WEBHOOKS_PER_S_MAX
 from livegift.runtime.net import customer_of
 from livegift.runtime.settings import Settings
+from tests.access_table import ROUTES
 from tests.conftest import COMMON, emptied, migrated, new_database
 from tests.system import System
 from tests.viewer import Viewer
@@ -128,9 +128,9 @@ def test_the_network_of_an_address() -> None:
 
 def test_every_route_is_counted_before_anything_is_looked_at(system: System) -> None:
     """Without a token, too: who has none could ask for ever else."""
-    counted = [pair for pair, rule in access.ROUTES.items() if rule.rate in (Rate.PLAIN, Rate.QUERY, Rate.COSTLY)]
+    counted = [pair for pair, entry in ROUTES.items() if entry.rate in (Rate.PLAIN, Rate.QUERY, Rate.COSTLY)]
     for n, (method, path) in enumerate([*counted, ("GET", "/v1/nothing"), ("GET", "/demo/session.js")]):
-        rate = access.ROUTES[method, path].rate if (method, path) in access.ROUTES else Rate.PLAIN
+        rate = ROUTES[method, path].rate if (method, path) in ROUTES else Rate.PLAIN
         filled = path.replace("{decision}", "approve").replace("{", "").replace("}", "")
         passed, _ = ask_until_refused(system, method, filled, f"198.51.100.{n}")
         assert passed >= BURST // UNITS[rate], (method, path)
@@ -154,12 +154,12 @@ async def test_probes_have_an_end_too(system: System) -> None:
 def test_what_writes_costs_most_and_every_rate_has_a_price() -> None:
     assert set(UNITS) == set(Rate) - {Rate.CONNECT}
     assert max(UNITS.values()) == UNITS[Rate.COSTLY] == COSTLY_REQUEST_UNITS
-    for (method, path), rule in access.ROUTES.items():
+    for (method, path), entry in ROUTES.items():
         if method not in ("GET", "WS") and "/admin/" not in path and not path.endswith("/webhook"):
-            assert rule.rate is Rate.COSTLY, path
+            assert entry.rate is Rate.COSTLY, path
     # What everybody may ask is not cheaper than what a token is needed for, unless no store is asked.
-    at_hand = {path for (_, path), rule in access.ROUTES.items() if rule.is_public and rule.rate is Rate.PLAIN}
-    assert at_hand == {"/", "/demo", "/v1/regions", "/v1/regions/{region}"}
+    at_hand = {path for (_, path), entry in ROUTES.items() if entry.rule.is_public and entry.rate is Rate.PLAIN}
+    assert at_hand == {"/", "/demo", "/demo/{file}", "/v1/regions", "/v1/regions/{region}"}
 
 
 def spend_until_refused(rates: RequestRates, rate: Rate, most: int) -> int:

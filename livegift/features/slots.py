@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from sqlalchemy import Table
 
+from livegift.http.routing import Entry
 from livegift.ledger.journal import Booked
 from livegift.ledger.participants import Participant
 from livegift.operations.audit import Invariant
@@ -27,6 +28,8 @@ class Background:
 class Feature:
     """A feature's offers; an empty slot offers nothing.
 
+    `routes` (ROUTES): what it answers over HTTP, each with who may ask.
+    `on_start`: called when a web process starts, so that no request waits for what it keeps with `Stores.once`.
     `reasons` (JOURNAL): the reasons of wallets' changes that are this feature's, with the account of the other leg.
     `booking` (BOOKING): its steps in the aggregator's transaction.
     `background` (SWEEPS): made once per aggregator.
@@ -35,6 +38,8 @@ class Feature:
     """
 
     name: str
+    routes: tuple[Entry, ...] = ()
+    on_start: tuple[Callable[[Stores], object], ...] = ()
     reasons: Mapping[str, str] = field(default_factory=dict)
     booking: tuple[Participant, ...] = ()
     background: Callable[[Stores], Background] | None = None

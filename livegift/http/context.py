@@ -12,6 +12,7 @@ from starlette.responses import Response
 from livegift.contract import wire
 from livegift.contract.errors import RequestError
 from livegift.http import bodies
+from livegift.http.routing import Route
 from livegift.resources.resources import Resources
 from livegift.runtime import access
 from livegift.runtime.access import Rule
@@ -20,7 +21,7 @@ from livegift.runtime.event_ids import EventIds
 from livegift.runtime.identity import Identity
 
 T = TypeVar("T")
-IDENTITY = "livegift.runtime.identity"  # where a request's scope has it
+IDENTITY, ROUTE = "livegift.identity", "livegift.route"  # where a request's scope has them
 _UNDONE_PLACE = re.compile(r"\bundo:(\d{1,4}-\d{1,9}-\d{1,14})$", re.ASCII)
 
 
@@ -63,7 +64,12 @@ def identity_if_any(request: Request, rule: Rule) -> Identity | None:
 
 
 async def body_of(request: Request, model: type[T]) -> T:
-    """The request's body as `model`. Raises RequestError('too_large' or 'invalid')."""
+    """The request's body as `model`, which its route names. Raises RequestError('too_large' or 'invalid')."""
+    route = cast("Route", request.scope[ROUTE])
+    if route.body is not model:
+        raise TypeError(
+            f"{route.method} {route.path}: expected its route to say body={model.__name__}, got {route.body}"
+        )
     return bodies.parse_body(await raw_body_of(request, HTTP_BODY_BYTES_MAX), model)
 
 

@@ -1,74 +1,70 @@
-"""The one place that admits requests: each route is wrapped in the rule that `access.ROUTES` has for it."""
+"""The one place that admits requests: each route is served behind the rule and the rate that it was made with."""
 
-from collections.abc import Iterable, Mapping
-from copy import copy
+from collections import Counter
+from collections.abc import Iterable, Sequence
 
-from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
-from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.routing import BaseRoute, Mount, WebSocketRoute
+from starlette.routing import Route as Path
+from starlette.types import Receive, Scope, Send
 
 from livegift.contract.errors import RequestError
-from livegift.http.context import IDENTITY, resources_of
+from livegift.http.context import IDENTITY, ROUTE, resources_of
 from livegift.http.rates import RequestRates
+from livegift.http.routing import Entry, Files, Route
 from livegift.runtime import access
-from livegift.runtime.access import RouteRule
+from livegift.runtime.bounds import COMPRESS_BYTES_MIN
 from livegift.runtime.identity import Identity
 
-_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+_COMPRESSION = Middleware(GZipMiddleware, minimum_size=COMPRESS_BYTES_MIN, compresslevel=5)
 
 
-def methods_of(route: BaseRoute) -> list[tuple[str, str]]:
-    """The (method, path) pairs that a route answers, as `access.ROUTES` names them."""
-    if isinstance(route, WebSocketRoute):
-        return [("WS", route.path)]
-    if isinstance(route, Mount):
-        return [("GET", route.path)]  # static files
-    assert isinstance(route, Route)  # noqa: S101 - there is no other kind
-    methods = route.methods or [m for m in _METHODS if getattr(route.endpoint, m.lower(), None) is not None]
-    return [(method, route.path) for method in sorted(set(methods) - {"HEAD"})]
-
-
-def guarded(routes: Iterable[BaseRoute], rates: RequestRates) -> list[BaseRoute]:
-    """Return the same routes, each behind its rules and rate. Raises RuntimeError for one that is not in the table."""
-    kept: list[BaseRoute] = []
-    for route in routes:
-        unknown = [pair for pair in methods_of(route) if pair not in access.ROUTES]
-        if unknown:
-            raise RuntimeError(f"access.ROUTES does not say who may {' and '.join(map(' '.join, unknown))}: add a rule")
-        if isinstance(route, Mount):
-            files = copy(route)
-            files.app = rates.counting(route.app, access.ROUTES["GET", route.path].rate)
-            kept.append(files)
-        elif isinstance(route, Route):
-            rules = {method: access.ROUTES[method, path] for method, path in methods_of(route)}
-            wrapped = copy(route)  # routes are the modules' own, and several applications may be made of them
-            wrapped.app = _Guard(route.app, rules, rates)
-            kept.append(wrapped)
-        else:
-            kept.append(route)
-    return kept
+def guarded(entries: Sequence[Entry], rates: RequestRates) -> list[BaseRoute]:
+    """Return what serves `entries`, in their order. Raises RuntimeError when two are for the same method and path."""
+    times = Counter((entry.method, entry.path) for entry in entries)
+    if twice := [f"{method} {path}" for (method, path), count in times.items() if count > 1]:
+        raise RuntimeError(f"expected one route each for {' and '.join(twice)}: two features offer it")
+    # One a path, so that a method that is not taken is told of all that are.
+    paths: dict[str, list[Route]] = {}
+    for entry in entries:
+        if isinstance(entry, Route):
+            paths.setdefault(entry.path, []).append(entry)
+    served: list[BaseRoute] = []
+    for entry in entries:
+        if isinstance(entry, Files):
+            served.append(Mount(entry.folder, rates.counting(entry.app(), entry.rate)))
+        elif not isinstance(entry, Route):
+            served.append(WebSocketRoute(entry.path, entry.handler))
+        elif routes := paths.pop(entry.path, []):
+            served.append(Path(entry.path, _Guard(routes, rates), methods=[route.method for route in routes]))
+    return served
 
 
 class _Guard:
-    def __init__(self, app: ASGIApp, rules: Mapping[str, RouteRule], rates: RequestRates) -> None:
-        self._app = app
+    """The routes of one path."""
+
+    def __init__(self, routes: Iterable[Route], rates: RequestRates) -> None:
         self._rates = rates
-        self._rules = dict(rules)
-        if "GET" in rules:
-            self._rules["HEAD"] = rules["GET"]
+        self._routes = {
+            route.method: (
+                route,
+                Path(route.path, route.handler, middleware=[_COMPRESSION] if route.is_compressed else None).app,
+            )
+            for route in routes
+        }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        rule = self._rules.get(scope["method"])
-        if rule is None:
-            raise HTTPException(405, headers={"Allow": ", ".join(sorted(self._rules))})
-        self._rates.spend(rule.rate, scope)
-        if not rule.is_public:
+        route, app = self._routes["GET" if scope["method"] == "HEAD" else scope["method"]]
+        self._rates.spend(route.rate, scope)
+        scope[ROUTE] = route
+        if not route.rule.is_public:
             identity = _bearer(Request(scope))
-            self._rates.spend_of(identity.user, rule.rate)
-            access.require(rule, identity, scope["path_params"].get("room"))
+            self._rates.spend_of(identity.user, route.rate)
+            access.require(route.rule, identity, scope["path_params"].get("room"))
             scope[IDENTITY] = identity
-        await self._app(scope, receive, send)
+        await app(scope, receive, send)
 
 
 def _bearer(request: Request) -> Identity:

@@ -5,13 +5,14 @@ from collections.abc import Awaitable, Callable
 
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 
 from livegift.contract.errors import StoreUnavailableError
 from livegift.http.context import json_response, resources_of
+from livegift.http.routing import Route
 from livegift.ledger.engine import LedgerUnavailableError
 from livegift.operations.vitals import examine_workers
 from livegift.resources.resources import Resources
+from livegift.runtime.access import PUBLIC, Rate
 from livegift.runtime.bounds import READY_TIMEOUT_S
 
 Missing = dict[str, str]
@@ -77,4 +78,7 @@ async def _missing_in_postgresql(resources: Resources) -> Missing:
     return {}
 
 
-ROUTES = [Route("/healthz", healthz), Route("/readyz", readyz)]
+ROUTES = (
+    Route("GET", "/healthz", PUBLIC, Rate.PROBE, healthz, "Tell that this process answers"),
+    Route("GET", "/readyz", PUBLIC, Rate.PROBE, readyz, "Tell whether gifts can be sent"),
+)

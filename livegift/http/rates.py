@@ -1,6 +1,6 @@
 """How often HTTP routes may be asked: budgets of an address and of a user, in units (decision 029).
 
-A route's rate (`access.ROUTES`) says what a request costs. Both budgets are this process's own, as connections are.
+A route's rate (`access.Rate`) says what a request costs. Both budgets are this process's own, as connections are.
 """
 
 from typing import NoReturn

@@ -5,31 +5,16 @@ from contextlib import asynccontextmanager
 from typing import Self
 
 from starlette.applications import Starlette
-from starlette.routing import BaseRoute, WebSocketRoute
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket
 
-from livegift.features.catalogue import admin_routes as offers
-from livegift.features.catalogue import routes as catalogue
-from livegift.features.corrections import routes as admin
-from livegift.features.corrections import undo_routes as undo
-from livegift.features.demo import routes as demo
-from livegift.features.earnings import routes as creators
-from livegift.features.orders import odd_payment_routes as odd_payments
-from livegift.features.orders import payment_routes as payments
-from livegift.features.orders import routes as orders
-from livegift.features.orders.service import providers_of
-from livegift.features.payouts import routes as payouts
-from livegift.features.receipts import routes as receipts
-from livegift.features.rooms import routes as rooms
-from livegift.features.spending_limits import routes as limits
-from livegift.features.sponsors import routes as sponsors
-from livegift.features.wallets import routes as wallets
-from livegift.http import health
+from livegift import composition
+from livegift.http import health, websocket
 from livegift.http.entrance import Door, Entrance, refuse_websocket
 from livegift.http.guard import guarded
 from livegift.http.problems import HANDLERS
 from livegift.http.rates import RequestRates
+from livegift.http.routing import Entry
 from livegift.hub.hub import Hub
 from livegift.hub.timer_wheel import TimerWheel
 from livegift.resources.resources import Resources
@@ -37,12 +22,11 @@ from livegift.runtime.access import Rate
 from livegift.runtime.bounds import TIMER_WHEEL_TICK_S
 from livegift.runtime.settings import Settings
 
-WEBSOCKET_PATH = "/v1/ws"
 
-
-async def _websocket(websocket: WebSocket) -> None:
-    hub: Hub = websocket.app.state.hub
-    await hub.serve(websocket)
+def entries(*, with_demo: bool) -> list[Entry]:
+    """Return everything that a web process answers."""
+    features = composition.FEATURES + (composition.DEV_FEATURES if with_demo else ())
+    return [*websocket.ROUTES, *health.ROUTES, *(route for feature in features for route in feature.routes)]
 
 
 class _Application(Starlette):
@@ -55,11 +39,11 @@ class _Application(Starlette):
         return self
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "websocket" and scope["path"] == WEBSOCKET_PATH:
+        if scope["type"] == "websocket" and scope["path"] == websocket.PATH:
             scope["app"] = self
             refused = self.door.refusal(scope)
             if refused is None:
-                await _websocket(WebSocket(scope, receive, send))
+                await websocket.serve(WebSocket(scope, receive, send))
             else:
                 await refuse_websocket(WebSocket(scope, receive, send), refused)
         else:
@@ -78,7 +62,9 @@ def create_app(
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         async with Resources.open(settings) as resources:
-            providers_of(resources)  # made now, so that no request waits for one that loads
+            for feature in composition.FEATURES:
+                for prepare in feature.on_start:
+                    prepare(resources)
             hub = Hub(resources, timer_wheel or TimerWheel(TIMER_WHEEL_TICK_S))
             hub.start()
             app.state.resources, app.state.hub = resources, hub
@@ -87,27 +73,9 @@ def create_app(
             finally:
                 await hub.aclose()
 
-    routes: list[BaseRoute] = [
-        WebSocketRoute(WEBSOCKET_PATH, _websocket),
-        *catalogue.ROUTES,
-        *wallets.ROUTES,
-        *orders.ROUTES,
-        *odd_payments.ROUTES,
-        *offers.ROUTES,
-        *payments.ROUTES,
-        *rooms.ROUTES,
-        *creators.ROUTES,
-        *receipts.ROUTES,
-        *limits.ROUTES,
-        *payouts.ADMIN_ROUTES,
-        *admin.ROUTES,
-        *sponsors.ROUTES,
-        *undo.ROUTES,
-        *health.ROUTES,
-    ]
-    if with_demo:
-        routes += demo.routes()
     rates = RequestRates(settings)
-    app = _Application(routes=guarded(routes, rates), lifespan=lifespan, exception_handlers=HANDLERS)
+    app = _Application(
+        routes=guarded(entries(with_demo=with_demo), rates), lifespan=lifespan, exception_handlers=HANDLERS
+    )
     app.router.default = rates.counting(app.router.default, Rate.PLAIN)  # unknown paths
     return app.behind(Door.of(settings, is_private=is_private))

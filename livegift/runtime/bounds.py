@@ -108,7 +108,7 @@ HTTP_READ_BYTES_MAX = 1024
 HTTP_WASTED_BYTES_MAX = 64 * 1024
 REFUSAL_LOG_PERIOD_S = 10.0
 
-# HTTP requests, of an address and of a user (settings: so many a second). What routes cost is in `access.ROUTES`.
+# HTTP requests, of an address and of a user (settings: so many a second). What routes cost stands with each of them.
 REQUEST_BURST_S = 5  # so many seconds' requests may come at once
 QUERY_REQUEST_UNITS = 2
 COSTLY_REQUEST_UNITS = 10

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 
 import jwt
 
-from livegift.runtime import access
 from livegift.runtime.access import Rule, Scope
+from tests.access_table import ROUTES
 from tests.conftest import JWT_SECRET
 from tests.system import System
 
@@ -69,4 +69,5 @@ def askers(system: System) -> list[Asker]:
 
 def rule_of(method: str, path: str) -> Rule | None:
     """The rule of a template's path; None for a method that it does not take."""
-    return access.ROUTES.get(("GET" if method == "HEAD" else method, "/demo" if path.startswith("/demo/{") else path))
+    entry = ROUTES.get(("GET" if method == "HEAD" else method, path))
+    return None if entry is None else entry.rule

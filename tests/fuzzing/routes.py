@@ -194,7 +194,7 @@ REQUESTS: dict[tuple[str, str], Template] = {
     ("POST", "/demo/token"): Template(lambda pick: {"user": pick("user"), "role": "viewer", "room": "r1", "name": "N"}),
     ("POST", "/demo/coins"): Template(lambda pick: {"user": pick("user"), "coins": 1_000}),
 }
-# Files, which stand behind one route: `access.ROUTES` has it as /demo.
+# Files, which stand behind one route.
 FILES = ("GET", "/demo/{file}")
 REQUESTS_AND_FILES = {**REQUESTS, FILES: Template(names={"file": "file"})}
 

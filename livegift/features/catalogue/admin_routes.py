@@ -4,7 +4,6 @@ from datetime import UTC, datetime
 
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 
 from livegift.contract import wire
 from livegift.contract.errors import RequestError
@@ -12,8 +11,10 @@ from livegift.domain.catalogue import GiftKind
 from livegift.domain.currencies import CurrencyError, check_price
 from livegift.http import bodies
 from livegift.http.context import body_of, identity_of, json_response, page_of, resources_of
+from livegift.http.routing import Route
 from livegift.ledger import catalogue as stored
 from livegift.ledger.catalogue import Package, Price, Promotion
+from livegift.runtime.access import OPERATE, Rate
 
 
 def _id_of(request: Request, name: str) -> str:
@@ -124,10 +125,35 @@ async def put_promotion(request: Request) -> Response:
     return json_response(_promotion(promotion))
 
 
-ROUTES = [
-    Route("/v1/admin/gifts/{gift}", put_gift, methods=["PUT"]),
-    Route("/v1/admin/coin-packages", list_packages),
-    Route("/v1/admin/coin-packages/{package}", put_package, methods=["PUT"]),
-    Route("/v1/admin/promotions", list_promotions),
-    Route("/v1/admin/promotions/{promotion}", put_promotion, methods=["PUT"]),
-]
+ROUTES = (
+    Route(
+        "PUT",
+        "/v1/admin/gifts/{gift}",
+        OPERATE,
+        Rate.QUERY,
+        put_gift,
+        "Put a gift into the catalogue",
+        body=bodies.GiftBody,
+    ),
+    Route("GET", "/v1/admin/coin-packages", OPERATE, Rate.PLAIN, list_packages, "List all coin packages"),
+    Route(
+        "PUT",
+        "/v1/admin/coin-packages/{package}",
+        OPERATE,
+        Rate.QUERY,
+        put_package,
+        "Put a coin package with its prices",
+        body=bodies.PackageBody,
+    ),
+    Route("GET", "/v1/admin/promotions", OPERATE, Rate.PLAIN, list_promotions, "List promotions"),
+    Route(
+        "PUT",
+        "/v1/admin/promotions/{promotion}",
+        OPERATE,
+        Rate.QUERY,
+        put_promotion,
+        "Put a promotion",
+        body=bodies.PromotionBody,
+        errors=("package_not_found",),
+    ),
+)

@@ -1,5 +1,6 @@
 """What this feature offers to the rest."""
 
+from livegift.features.catalogue import admin_routes, routes
 from livegift.features.slots import Feature
 
-FEATURE = Feature("catalogue")
+FEATURE = Feature("catalogue", routes=(*admin_routes.ROUTES, *routes.ROUTES))

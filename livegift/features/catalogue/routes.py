@@ -2,11 +2,8 @@
 
 from contextlib import suppress
 
-from starlette.middleware import Middleware
-from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 
 from livegift.contract import wire
 from livegift.domain.catalogue import (
@@ -19,10 +16,11 @@ from livegift.domain.catalogue import (
 from livegift.domain.regions import region_of
 from livegift.features.orders.rules import Rate, base_rate
 from livegift.http.context import cacheable_json, identity_if_any, json_response, resources_of
+from livegift.http.routing import Route
 from livegift.ledger.catalogue import PriceList, read_all_prices, read_prices
 from livegift.ledger.engine import LedgerUnavailableError
-from livegift.runtime.access import WALLET
-from livegift.runtime.bounds import COMPRESS_BYTES_MIN
+from livegift.runtime import access
+from livegift.runtime.access import PUBLIC, WALLET
 from livegift.runtime.identity import Identity
 
 
@@ -107,10 +105,8 @@ async def rates(request: Request) -> Response:
     )
 
 
-ROUTES = [
-    Route(
-        "/v1/gifts", gifts, middleware=[Middleware(GZipMiddleware, minimum_size=COMPRESS_BYTES_MIN, compresslevel=5)]
-    ),
-    Route("/v1/coin-packages", packages),
-    Route("/v1/rates", rates),
-]
+ROUTES = (
+    Route("GET", "/v1/gifts", PUBLIC, access.Rate.QUERY, gifts, "List the gifts that can be sent", is_compressed=True),
+    Route("GET", "/v1/coin-packages", PUBLIC, access.Rate.QUERY, packages, "List the coin packages of a region"),
+    Route("GET", "/v1/rates", PUBLIC, access.Rate.QUERY, rates, "Show what coins cost and what reaches creators"),
+)

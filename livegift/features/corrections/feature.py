@@ -2,6 +2,7 @@
 
 from functools import partial
 
+from livegift.features.corrections import routes, undo_routes
 from livegift.features.corrections.checks import wrong_corrections
 from livegift.features.corrections.queries import REASONS, mark_booked, post
 from livegift.features.corrections.service import finish_corrections
@@ -21,6 +22,7 @@ def _background(stores: Stores) -> Background:
 
 FEATURE = Feature(
     "corrections",
+    routes=(*routes.ROUTES, *undo_routes.ROUTES),
     reasons=REASONS,
     booking=(Participant("corrections", 10, mark_booked), Participant("revocations", 30, post)),
     background=_background,

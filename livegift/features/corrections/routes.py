@@ -1,53 +1,21 @@
-"""What operators do by hand, with an audit trail: corrections and revocations under dual control, a room's audit."""
+"""Corrections and revocations: one operator asks for them, another approves."""
 
 from secrets import token_hex
 from typing import cast, get_args
 
-from starlette.endpoints import HTTPEndpoint
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 
 from livegift.contract import wire
 from livegift.contract.errors import RequestError
 from livegift.features.corrections import queries as stored
 from livegift.features.corrections.rules import Correction, Status
 from livegift.features.corrections.service import decide
-from livegift.features.rooms.audit import audit_room
 from livegift.http import bodies
-from livegift.http.context import body_of, identity_of, json_response, page_of, resources_of, room_id_of
-from livegift.ledger.audit_trail import Act, read_acts
-from livegift.runtime.bounds import SUBJECT_LENGTH_MAX
+from livegift.http.context import body_of, identity_of, json_response, page_of, resources_of
+from livegift.http.routing import Route
+from livegift.runtime.access import OPERATE, Rate
 from livegift.runtime.event_ids import EventIds
-
-
-def _act(act: Act, ids: EventIds) -> dict[str, object]:
-    details = dict(act.details)
-    if details.get("gift"):
-        details["gift"] = ids.of(str(details["gift"]))
-    return {
-        "id": str(act.id),
-        "actor": act.actor,
-        "act": act.act,
-        "subject": act.subject,
-        "details": details,
-        "ts_ms": int(act.at.timestamp() * 1000),
-    }
-
-
-async def list_acts(request: Request) -> Response:
-    """`GET /v1/admin/acts?subject=user:ann`: what operators did, the newest first."""
-    cursor, limit = page_of(request)
-    if cursor and not (cursor.isascii() and cursor.isdecimal() and len(cursor) <= len(str(2**53))):
-        raise RequestError("invalid", "cursor: expected the next_cursor of a page before")
-    subject = request.query_params.get("subject")
-    if subject is not None and not (0 < len(subject) <= SUBJECT_LENGTH_MAX and wire.is_text(subject)):
-        raise RequestError("invalid", f"subject: expected 1 to {SUBJECT_LENGTH_MAX} characters such as user:ann")
-    resources = resources_of(request)
-    found = await read_acts(resources.database, subject, int(cursor) if cursor else None, limit + 1)
-    page = found[:limit]
-    next_cursor = str(page[-1].id) if len(found) > limit else None
-    return json_response({"items": [_act(act, resources.event_ids) for act in page], "next_cursor": next_cursor})
 
 
 def _public(correction: Correction, ids: EventIds) -> dict[str, object]:
@@ -112,22 +80,26 @@ async def decide_correction(request: Request) -> Response:
     return json_response(_public(decided, resources.event_ids))
 
 
-async def prove_room(request: Request) -> Response:
-    """`GET /v1/admin/rooms/{room}/audit`: what viewers saw against what is booked, gift by gift."""
-    resources = resources_of(request)
-    return json_response(await audit_room(resources.database, resources.rooms, room_id_of(request)))
-
-
-class Corrections(HTTPEndpoint):
-    """`/v1/admin/corrections`."""
-
-    get = staticmethod(list_corrections)
-    post = staticmethod(request_correction)
-
-
-ROUTES = [
-    Route("/v1/admin/acts", list_acts),
-    Route("/v1/admin/corrections", Corrections),
-    Route("/v1/admin/corrections/{id}/{decision}", decide_correction, methods=["POST"]),
-    Route("/v1/admin/rooms/{room}/audit", prove_room),
-]
+ROUTES = (
+    Route("GET", "/v1/admin/corrections", OPERATE, Rate.QUERY, list_corrections, "List corrections"),
+    Route(
+        "POST",
+        "/v1/admin/corrections",
+        OPERATE,
+        Rate.COSTLY,
+        request_correction,
+        "Request a correction",
+        body=bodies.CorrectionBody,
+        status=201,
+        errors=("not_found", "conflict"),
+    ),
+    Route(
+        "POST",
+        "/v1/admin/corrections/{id}/{decision}",
+        OPERATE,
+        Rate.COSTLY,
+        decide_correction,
+        "Approve or reject a correction",
+        errors=("not_found", "conflict", "second_person_required"),
+    ),
+)

@@ -2,11 +2,12 @@
 
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 
 from livegift.domain.regions import region_of
 from livegift.features.corrections.service import undo
 from livegift.http.context import gift_event_of, identity_of, json_response, resources_of
+from livegift.http.routing import Route
+from livegift.runtime.access import OWN_GIFT, Rate
 
 
 async def undo_gift(request: Request) -> Response:
@@ -19,4 +20,14 @@ async def undo_gift(request: Request) -> Response:
     return json_response({"gift_event_id": event_id, "status": undone.status, "coins": undone.coins})
 
 
-ROUTES = [Route("/v1/gifts/{gift_event_id}/undo", undo_gift, methods=["POST"])]
+ROUTES = (
+    Route(
+        "POST",
+        "/v1/gifts/{gift_event_id}/undo",
+        OWN_GIFT,
+        Rate.COSTLY,
+        undo_gift,
+        "Undo an expensive gift",
+        errors=("not_found", "too_late", "conflict"),
+    ),
+)

@@ -6,7 +6,6 @@ from secrets import token_hex
 
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
-from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -14,6 +13,8 @@ from livegift.contract.errors import ConfigError, RequestError
 from livegift.features.grants.service import grant_coins
 from livegift.http import bodies
 from livegift.http.context import body_of, json_response, resources_of
+from livegift.http.routing import Files, Route
+from livegift.runtime.access import PUBLIC, Rate
 
 # No inline script or style, nothing but pictures from elsewhere; other pages can't frame these.
 SECURITY_HEADERS = [
@@ -86,12 +87,10 @@ async def root(_: Request) -> Response:
     return RedirectResponse("/demo/")
 
 
-def routes() -> list[Route | Mount]:
-    """The routes of the demo. Raises ConfigError when the pages are missing."""
-    return [
-        Route("/", root),
-        Route("/demo", root),
-        Route("/demo/token", token, methods=["POST"]),
-        Route("/demo/coins", coins, methods=["POST"]),
-        Mount("/demo", SecureHeaders(Pages(directory=pages_folder(), html=True))),
-    ]
+ROUTES = (
+    Route("GET", "/", PUBLIC, Rate.PLAIN, root, "Go to the demo pages"),
+    Route("GET", "/demo", PUBLIC, Rate.PLAIN, root, "Go to the demo pages"),
+    Route("POST", "/demo/token", PUBLIC, Rate.COSTLY, token, "Sign a token for anyone", body=bodies.DemoToken),
+    Route("POST", "/demo/coins", PUBLIC, Rate.COSTLY, coins, "Grant coins to anyone", body=bodies.DemoCoins),
+    Files("/demo", PUBLIC, Rate.PLAIN, lambda: SecureHeaders(Pages(directory=pages_folder(), html=True))),
+)

@@ -1,7 +1,8 @@
 """What this feature offers to the rest."""
 
 from livegift.features.earnings.queries import note
+from livegift.features.earnings.routes import ROUTES
 from livegift.features.slots import Feature
 from livegift.ledger.participants import Participant
 
-FEATURE = Feature("earnings", booking=(Participant("earnings", 40, note),))
+FEATURE = Feature("earnings", routes=ROUTES, booking=(Participant("earnings", 40, note),))

@@ -1,25 +1,21 @@
-"""What creators earn: balance, statement, payouts."""
+"""What creators earn: balance and statement."""
 
 from collections.abc import AsyncIterator
 from dataclasses import asdict
 from datetime import UTC, date, datetime, timedelta
 
-from starlette.endpoints import HTTPEndpoint
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
-from starlette.routing import Route
 
 from livegift.contract.errors import RequestError
 from livegift.features.earnings import statements
 from livegift.features.earnings.queries import earnings_of
 from livegift.features.earnings.statements import Line, Period
-from livegift.features.payouts import queries as stored
-from livegift.features.payouts.routes import OnePayout, Payouts
-from livegift.features.payouts.rules import compact_iban, is_iban, masked
-from livegift.http import bodies
-from livegift.http.context import body_of, identity_of, json_response, page_of, public_ref, resources_of
+from livegift.http.context import identity_of, json_response, page_of, public_ref, resources_of
+from livegift.http.routing import Route
 from livegift.ledger.engine import Database
 from livegift.runtime import tabular
+from livegift.runtime.access import BALANCE, EARNINGS, Rate
 from livegift.runtime.bounds import STATEMENT_DAYS_MAX, STATEMENT_PAGE_MAX
 from livegift.runtime.event_ids import EventIds
 
@@ -44,28 +40,6 @@ async def balance(request: Request) -> Response:
             "next_available_ms": int(found.next_at.timestamp() * 1000) if found.next_at else None,
         }
     )
-
-
-class PayoutAccount(HTTPEndpoint):
-    """`/v1/creator/payout-account`: where the money goes. Only its ends are ever shown."""
-
-    async def get(self, request: Request) -> Response:
-        """What is known."""
-        identity = identity_of(request)
-        found = await stored.read_account(resources_of(request).database, identity.user)
-        if found is None:
-            raise RequestError("not_found", "No account is known yet: PUT one.")
-        return json_response({"holder": found.holder, "iban": masked(found.iban)})
-
-    async def put(self, request: Request) -> Response:
-        """Another one from now on; payouts that were asked for keep theirs."""
-        identity = identity_of(request)
-        body = await body_of(request, bodies.PayoutAccountBody)
-        iban = compact_iban(body.iban)
-        if not is_iban(iban):
-            raise RequestError("invalid", "iban: not a complete IBAN, or its check digits do not fit")
-        await stored.write_account(resources_of(request).database, identity.user, stored.BankAccount(body.holder, iban))
-        return json_response({"holder": body.holder, "iban": masked(iban)})
 
 
 # --- Statements -------------------------------------------------------------------------------------------------------
@@ -170,10 +144,9 @@ async def _csv_lines(database: Database, ids: EventIds, creator: str, period: Pe
             return
 
 
-ROUTES = [
-    Route("/v1/creator/balance", balance),
-    Route("/v1/creator/payout-account", PayoutAccount),
-    Route("/v1/creator/statement", statement),
-    Route("/v1/payouts", Payouts),
-    Route("/v1/payouts/{payout}", OnePayout),
-]
+ROUTES = (
+    Route("GET", "/v1/creator/balance", BALANCE, Rate.PLAIN, balance, "Read what has been earned"),
+    Route(
+        "GET", "/v1/creator/statement", EARNINGS, Rate.QUERY, statement, "List what was earned and paid, as JSON or CSV"
+    ),
+)

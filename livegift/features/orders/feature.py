@@ -5,7 +5,7 @@ from functools import partial
 from sqlalchemy import Table
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from livegift.features.orders import tables
+from livegift.features.orders import odd_payment_routes, payment_routes, routes, tables
 from livegift.features.orders.checks import overdrafts, wrong_orders
 from livegift.features.orders.payment_checks import wrong_payments
 from livegift.features.orders.queries import REASONS, mark_booked
@@ -42,6 +42,8 @@ async def _overdrafts(connection: AsyncConnection, _: Seen) -> tuple[int, list[s
 
 FEATURE = Feature(
     "orders",
+    routes=(*odd_payment_routes.ROUTES, *payment_routes.ROUTES, *routes.ROUTES),
+    on_start=(providers_of,),
     reasons=REASONS,
     booking=(Participant("orders", 60, mark_booked),),
     background=_background,

@@ -4,7 +4,6 @@ from typing import cast, get_args
 
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 
 from livegift.contract import wire
 from livegift.contract.errors import RequestError
@@ -13,6 +12,8 @@ from livegift.features.orders.odd_payments import Decision, OddPayment
 from livegift.features.orders.service import providers_of
 from livegift.http import bodies
 from livegift.http.context import body_of, identity_of, json_response, page_of, resources_of
+from livegift.http.routing import Route
+from livegift.runtime.access import OPERATE, Rate
 
 
 def _public(row: OddPayment) -> dict[str, object]:
@@ -68,7 +69,23 @@ async def decide(request: Request) -> Response:
     return json_response(_public(await stored.read_odd(resources.database, provider, event)))
 
 
-ROUTES = [
-    Route("/v1/admin/odd-payments", list_undecided),
-    Route("/v1/admin/odd-payments/{provider}/{event}/{decision}", decide, methods=["POST"]),
-]
+ROUTES = (
+    Route(
+        "GET",
+        "/v1/admin/odd-payments",
+        OPERATE,
+        Rate.QUERY,
+        list_undecided,
+        "List payments that somebody has to decide on",
+    ),
+    Route(
+        "POST",
+        "/v1/admin/odd-payments/{provider}/{event}/{decision}",
+        OPERATE,
+        Rate.COSTLY,
+        decide,
+        "Refund or dismiss a payment",
+        body=bodies.WhyBody,
+        errors=("not_found", "conflict", "payments_off", "payment_refused"),
+    ),
+)

@@ -5,17 +5,17 @@ from collections.abc import Mapping
 from typing import cast, get_args
 from urllib.parse import parse_qs
 
-from starlette.endpoints import HTTPEndpoint
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
-from starlette.routing import Route
 
 from livegift.contract import wire
 from livegift.contract.errors import RequestError
 from livegift.features.orders.service import hear, providers_of, refund_terms_of
 from livegift.http.context import json_response, raw_body_of, resources_of
+from livegift.http.routing import Route
 from livegift.payments.sandbox import Decision, Sandbox, SandboxPayment, page, page_headers
 from livegift.resources.resources import Resources
+from livegift.runtime.access import PUBLIC, Rate
 from livegift.runtime.bounds import FORM_BYTES_MAX, WEBHOOK_BODY_BYTES_MAX
 from livegift.runtime.metrics import PAYMENT_EVENTS
 
@@ -77,14 +77,33 @@ async def decide(request: Request) -> Response:
     return HTMLResponse(page(after), headers=page_headers())
 
 
-class SandboxCheckout(HTTPEndpoint):
-    """`/v1/payments/sandbox/checkout/{ref}`."""
-
-    get = staticmethod(show_checkout)
-    post = staticmethod(decide)
-
-
-ROUTES = [
-    Route("/v1/payments/{provider}/webhook", webhook, methods=["POST"]),
-    Route("/v1/payments/sandbox/checkout/{ref}", SandboxCheckout),
-]
+# Providers and payers are known by signatures and by references that nobody can guess.
+ROUTES = (
+    Route(
+        "POST",
+        "/v1/payments/{provider}/webhook",
+        PUBLIC,
+        Rate.WEBHOOK,
+        webhook,
+        "Take a payment provider's event",
+        errors=("not_found", "bad_signature", "too_large"),
+    ),
+    Route(
+        "GET",
+        "/v1/payments/sandbox/checkout/{ref}",
+        PUBLIC,
+        Rate.QUERY,
+        show_checkout,
+        "Show the sandbox's checkout page",
+        errors=("not_found",),
+    ),
+    Route(
+        "POST",
+        "/v1/payments/sandbox/checkout/{ref}",
+        PUBLIC,
+        Rate.COSTLY,
+        decide,
+        "Pay, decline or dispute at the sandbox",
+        errors=("not_found", "invalid", "too_large"),
+    ),
+)

@@ -3,10 +3,8 @@
 import time
 from dataclasses import replace
 
-from starlette.endpoints import HTTPEndpoint
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 
 from livegift.contract import wire
 from livegift.contract.errors import RequestError
@@ -20,8 +18,10 @@ from livegift.features.orders.service import offer_of, place, providers_of, refu
 from livegift.features.orders.withdrawals import withdraw
 from livegift.http import bodies
 from livegift.http.context import body_of, identity_of, json_response, page_of, resources_of
+from livegift.http.routing import Route
 from livegift.ledger.audit_trail import note_before
 from livegift.resources.resources import Resources
+from livegift.runtime.access import OPERATE, WALLET, Rate
 from livegift.runtime.bounds import AUTH_TIME_AHEAD_MAX_S, ORDER_COINS_MAX
 from livegift.runtime.identity import Identity
 from livegift.runtime.settings import Settings
@@ -157,13 +157,6 @@ async def list_of_user(request: Request) -> Response:
     return await _list(request, user)
 
 
-class Orders(HTTPEndpoint):
-    """`/v1/orders`."""
-
-    get = staticmethod(list_own)
-    post = staticmethod(create)
-
-
 async def read(request: Request) -> Response:
     """`GET /v1/orders/{order}`: one's own; to others it is not there."""
     identity = identity_of(request)
@@ -202,10 +195,45 @@ async def refund_order(request: Request) -> Response:
     return json_response(_public(found))
 
 
-ROUTES = [
-    Route("/v1/orders", Orders),
-    Route("/v1/admin/orders", list_of_user),
-    Route("/v1/orders/{order}", read),
-    Route("/v1/orders/{order}/withdraw", withdraw_order, methods=["POST"]),
-    Route("/v1/admin/orders/{order}/refund", refund_order, methods=["POST"]),
-]
+ROUTES = (
+    Route("GET", "/v1/orders", WALLET, Rate.PLAIN, list_own, "List own orders"),
+    Route(
+        "POST",
+        "/v1/orders",
+        WALLET,
+        Rate.COSTLY,
+        create,
+        "Order coins",
+        body=bodies.OrderBody,
+        status=201,
+        errors=(
+            "payments_off",
+            "wallet_frozen",
+            "gift_not_found",
+            "package_not_found",
+            "payment_refused",
+            "reauthentication_required",
+            "ref_conflict",
+        ),
+    ),
+    Route("GET", "/v1/orders/{order}", WALLET, Rate.PLAIN, read, "Read an own order", errors=("not_found",)),
+    Route(
+        "POST",
+        "/v1/orders/{order}/withdraw",
+        WALLET,
+        Rate.COSTLY,
+        withdraw_order,
+        "Withdraw from an own order",
+        errors=("not_found", "too_late", "order_not_paid", "wallet_frozen", "payments_off"),
+    ),
+    Route("GET", "/v1/admin/orders", OPERATE, Rate.QUERY, list_of_user, "List a user's orders"),
+    Route(
+        "POST",
+        "/v1/admin/orders/{order}/refund",
+        OPERATE,
+        Rate.COSTLY,
+        refund_order,
+        "Refund an order",
+        errors=("not_found", "order_not_paid", "payments_off"),
+    ),
+)

@@ -1,11 +1,13 @@
 """What this feature offers to the rest."""
 
 from livegift.features.payouts.checks import wrong_payouts
+from livegift.features.payouts.routes import ROUTES
 from livegift.features.slots import Feature
 from livegift.operations.audit import Invariant
 
 FEATURE = Feature(
     "payouts",
+    routes=ROUTES,
     invariants=(
         Invariant(
             8,

@@ -3,10 +3,8 @@
 from secrets import token_hex
 from typing import get_args
 
-from starlette.endpoints import HTTPEndpoint
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 
 from livegift.contract import wire
 from livegift.contract.errors import RequestError
@@ -14,7 +12,7 @@ from livegift.domain.catalogue import USD_MICROS_PER_DIAMOND
 from livegift.features.payouts import queries as stored
 from livegift.features.payouts.bank import ManualBank
 from livegift.features.payouts.queries import StoredPayout, Terms
-from livegift.features.payouts.rules import Order, Status, masked
+from livegift.features.payouts.rules import Order, Status, compact_iban, is_iban, masked
 from livegift.http import bodies
 from livegift.http.context import (
     body_of,
@@ -24,6 +22,8 @@ from livegift.http.context import (
     raw_body_of,
     resources_of,
 )
+from livegift.http.routing import Route
+from livegift.runtime.access import EARNINGS, OPERATE, Rate
 from livegift.runtime.bounds import PAYOUT_BATCH_MAX, PAYOUT_RESULT_BYTES_MAX
 from livegift.runtime.settings import Settings
 
@@ -71,48 +71,64 @@ def _id_of(request: Request, name: str = "payout") -> str:
     return given
 
 
-class Payouts(HTTPEndpoint):
-    """`/v1/payouts`: a creator's own."""
-
-    async def get(self, request: Request) -> Response:
-        """All of them, in pages."""
-        identity = identity_of(request)
-        return await _list(request, identity.user)
-
-    async def post(self, request: Request) -> Response:
-        """Ask for one: 201. The same Idempotency-Key again is the same payout."""
-        identity = identity_of(request)
-        body = await body_of(request, bodies.PayoutBody)
-        key = request.headers.get("idempotency-key")
-        if key is not None and not wire.is_id(key):
-            raise RequestError("invalid", "Idempotency-Key: expected 1 to 64 of A-Z a-z 0-9 . _ : -")
-        # Keys are each creator's own, ids are everybody's.
-        payout_id = f"pay-{token_hex(12)}" if key is None else f"pay-{wire.digest(identity.user, key)}"
-        resources = resources_of(request)
-        found = await stored.request_payout(
-            resources.database, payout_id, identity.user, body.diamonds, _terms(resources.settings)
-        )
-        return json_response(_public(found), 201, {"Location": f"/v1/payouts/{payout_id}"})
+async def list_own(request: Request) -> Response:
+    """`GET /v1/payouts`: a creator's own, in pages."""
+    identity = identity_of(request)
+    return await _list(request, identity.user)
 
 
-class OnePayout(HTTPEndpoint):
-    """`/v1/payouts/{payout}`: to others it is not there."""
+async def request_payout(request: Request) -> Response:
+    """`POST /v1/payouts`: 201; the same Idempotency-Key again is the same payout."""
+    identity = identity_of(request)
+    body = await body_of(request, bodies.PayoutBody)
+    key = request.headers.get("idempotency-key")
+    if key is not None and not wire.is_id(key):
+        raise RequestError("invalid", "Idempotency-Key: expected 1 to 64 of A-Z a-z 0-9 . _ : -")
+    # Keys are each creator's own, ids are everybody's.
+    payout_id = f"pay-{token_hex(12)}" if key is None else f"pay-{wire.digest(identity.user, key)}"
+    resources = resources_of(request)
+    found = await stored.request_payout(
+        resources.database, payout_id, identity.user, body.diamonds, _terms(resources.settings)
+    )
+    return json_response(_public(found), 201, {"Location": f"/v1/payouts/{payout_id}"})
 
-    async def get(self, request: Request) -> Response:
-        """One's own."""
-        identity = identity_of(request)
-        found = await stored.read_payout(resources_of(request).database, _id_of(request))
-        if found is None or found.payout.creator != identity.user:
-            raise RequestError("not_found", "You have no such payout.")
-        return json_response(_public(found))
 
-    async def delete(self, request: Request) -> Response:
-        """Cancel it while nobody has decided."""
-        identity = identity_of(request)
-        found = await stored.move_payout(
-            resources_of(request).database, _id_of(request), "cancel", identity.user, creator=identity.user
-        )
-        return json_response(_public(found))
+async def read_payout(request: Request) -> Response:
+    """`GET /v1/payouts/{payout}`: one's own; to others it is not there."""
+    identity = identity_of(request)
+    found = await stored.read_payout(resources_of(request).database, _id_of(request))
+    if found is None or found.payout.creator != identity.user:
+        raise RequestError("not_found", "You have no such payout.")
+    return json_response(_public(found))
+
+
+async def cancel_payout(request: Request) -> Response:
+    """`DELETE /v1/payouts/{payout}`: cancel it while nobody has decided."""
+    identity = identity_of(request)
+    found = await stored.move_payout(
+        resources_of(request).database, _id_of(request), "cancel", identity.user, creator=identity.user
+    )
+    return json_response(_public(found))
+
+
+async def read_account(request: Request) -> Response:
+    """`GET /v1/creator/payout-account`: where the money goes. Only its ends are ever shown."""
+    identity = identity_of(request)
+    found = await stored.read_account(resources_of(request).database, identity.user)
+    if found is None:
+        raise RequestError("not_found", "No account is known yet: PUT one.")
+    return json_response({"holder": found.holder, "iban": masked(found.iban)})
+
+
+async def put_account(request: Request) -> Response:
+    """`PUT /v1/creator/payout-account`: another one from now on; payouts that were asked for keep theirs."""
+    identity = identity_of(request)
+    body = await body_of(request, bodies.PayoutAccountBody)
+    iban = compact_iban(body.iban)
+    if not is_iban(iban):
+        raise RequestError("invalid", "iban: not a complete IBAN, or its check digits do not fit")
+    await stored.write_account(resources_of(request).database, identity.user, stored.BankAccount(body.holder, iban))
+    return json_response({"holder": body.holder, "iban": masked(iban)})
 
 
 # --- Operators --------------------------------------------------------------------------------------------------------
@@ -175,29 +191,129 @@ async def settle_batch(request: Request) -> Response:
     return json_response({"id": batch_id, "settled": len(lines), "open": open_ones})
 
 
-class SenderHold(HTTPEndpoint):
-    """`/v1/admin/sender-holds/{user}`: what this sender's gifts have earned can't be paid out for now."""
-
-    async def put(self, request: Request) -> Response:
-        """Hold, with `why`."""
-        operator = identity_of(request)
-        body = await body_of(request, bodies.WhyBody)
-        await stored.hold_sender(resources_of(request).database, _id_of(request, "user"), body.why, operator.user)
-        return json_response({"user": _id_of(request, "user"), "held": True})
-
-    async def delete(self, request: Request) -> Response:
-        """Let go."""
-        operator = identity_of(request)
-        await stored.hold_sender(resources_of(request).database, _id_of(request, "user"), None, operator.user)
-        return json_response({"user": _id_of(request, "user"), "held": False})
+async def hold_sender(request: Request) -> Response:
+    """`PUT /v1/admin/sender-holds/{user}`, with `why`: what their gifts have earned can't be paid out now."""
+    operator = identity_of(request)
+    body = await body_of(request, bodies.WhyBody)
+    await stored.hold_sender(resources_of(request).database, _id_of(request, "user"), body.why, operator.user)
+    return json_response({"user": _id_of(request, "user"), "held": True})
 
 
-ADMIN_ROUTES = [
-    Route("/v1/admin/payouts", list_all),
-    Route("/v1/admin/payouts/{payout}/approve", approve, methods=["POST"]),
-    Route("/v1/admin/payouts/{payout}/reject", reject, methods=["POST"]),
-    Route("/v1/admin/payout-batches", make_batch, methods=["POST"]),
-    Route("/v1/admin/payout-batches/{batch}", read_batch),
-    Route("/v1/admin/payout-batches/{batch}/result", settle_batch, methods=["POST"]),
-    Route("/v1/admin/sender-holds/{user}", SenderHold),
-]
+async def release_sender(request: Request) -> Response:
+    """`DELETE /v1/admin/sender-holds/{user}`: it can be paid out again."""
+    operator = identity_of(request)
+    await stored.hold_sender(resources_of(request).database, _id_of(request, "user"), None, operator.user)
+    return json_response({"user": _id_of(request, "user"), "held": False})
+
+
+ROUTES = (
+    Route("GET", "/v1/payouts", EARNINGS, Rate.PLAIN, list_own, "List own payouts"),
+    Route(
+        "POST",
+        "/v1/payouts",
+        EARNINGS,
+        Rate.COSTLY,
+        request_payout,
+        "Request a payout",
+        body=bodies.PayoutBody,
+        status=201,
+        errors=("payout_not_possible", "conflict"),
+    ),
+    Route(
+        "GET", "/v1/payouts/{payout}", EARNINGS, Rate.PLAIN, read_payout, "Read an own payout", errors=("not_found",)
+    ),
+    Route(
+        "DELETE",
+        "/v1/payouts/{payout}",
+        EARNINGS,
+        Rate.COSTLY,
+        cancel_payout,
+        "Cancel an own payout",
+        errors=("not_found", "conflict"),
+    ),
+    Route(
+        "GET",
+        "/v1/creator/payout-account",
+        EARNINGS,
+        Rate.PLAIN,
+        read_account,
+        "Read the bank account for payouts",
+        errors=("not_found",),
+    ),
+    Route(
+        "PUT",
+        "/v1/creator/payout-account",
+        EARNINGS,
+        Rate.COSTLY,
+        put_account,
+        "Replace the bank account for payouts",
+        body=bodies.PayoutAccountBody,
+    ),
+    Route("GET", "/v1/admin/payouts", OPERATE, Rate.QUERY, list_all, "List payouts"),
+    Route(
+        "POST",
+        "/v1/admin/payouts/{payout}/approve",
+        OPERATE,
+        Rate.COSTLY,
+        approve,
+        "Approve a payout",
+        errors=("not_found", "conflict", "second_person_required"),
+    ),
+    Route(
+        "POST",
+        "/v1/admin/payouts/{payout}/reject",
+        OPERATE,
+        Rate.COSTLY,
+        reject,
+        "Reject a payout",
+        body=bodies.WhyBody,
+        errors=("not_found", "conflict"),
+    ),
+    Route(
+        "POST",
+        "/v1/admin/payout-batches",
+        OPERATE,
+        Rate.COSTLY,
+        make_batch,
+        "Make a batch of the approved payouts",
+        body=bodies.BatchBody,
+        status=201,
+    ),
+    Route(
+        "GET",
+        "/v1/admin/payout-batches/{batch}",
+        OPERATE,
+        Rate.QUERY,
+        read_batch,
+        "Read a batch as the bank's file",
+        errors=("not_found",),
+    ),
+    Route(
+        "POST",
+        "/v1/admin/payout-batches/{batch}/result",
+        OPERATE,
+        Rate.COSTLY,
+        settle_batch,
+        "Apply the bank's result of a batch",
+        errors=("not_found", "conflict", "invalid", "too_large"),
+    ),
+    Route(
+        "PUT",
+        "/v1/admin/sender-holds/{user}",
+        OPERATE,
+        Rate.QUERY,
+        hold_sender,
+        "Hold back what a sender's gifts have earned",
+        body=bodies.WhyBody,
+        errors=("not_found",),
+    ),
+    Route(
+        "DELETE",
+        "/v1/admin/sender-holds/{user}",
+        OPERATE,
+        Rate.QUERY,
+        release_sender,
+        "Release what a sender's gifts have earned",
+        errors=("not_found",),
+    ),
+)

@@ -1,5 +1,6 @@
 """What this feature offers to the rest."""
 
+from livegift.features.receipts.routes import ROUTES
 from livegift.features.slots import Feature
 
-FEATURE = Feature("receipts")
+FEATURE = Feature("receipts", routes=ROUTES)

@@ -4,7 +4,6 @@ from datetime import UTC, datetime
 
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 
 from livegift.contract import wire
 from livegift.contract.errors import RequestError
@@ -13,7 +12,8 @@ from livegift.features.receipts import queries as stored
 from livegift.features.receipts.queries import BookedGift
 from livegift.features.receipts.rules import parts_of
 from livegift.http.context import gift_event_of, identity_of, json_response, page_of, public_ref, resources_of
-from livegift.runtime.access import require_room
+from livegift.http.routing import Route
+from livegift.runtime.access import OWN_GIFT, WALLET, Rate, require_room
 from livegift.runtime.identity import Identity
 
 SEQ_MAX = 2**53
@@ -105,8 +105,16 @@ async def wallet_spend(request: Request) -> Response:
         return json_response(await stored.spend_of(connection, identity.user, since_ms))
 
 
-ROUTES = [
-    Route("/v1/gifts/{gift_event_id}/receipt", receipt),
-    Route("/v1/wallet/history", wallet_history),
-    Route("/v1/wallet/spend", wallet_spend),
-]
+ROUTES = (
+    Route(
+        "GET",
+        "/v1/gifts/{gift_event_id}/receipt",
+        OWN_GIFT,
+        Rate.PLAIN,
+        receipt,
+        "Read the receipt of a gift",
+        errors=("not_found",),
+    ),
+    Route("GET", "/v1/wallet/history", WALLET, Rate.QUERY, wallet_history, "List the changes of the wallet"),
+    Route("GET", "/v1/wallet/spend", WALLET, Rate.PLAIN, wallet_spend, "Sum up what was spent by day, month and year"),
+)

@@ -3,19 +3,19 @@
 from secrets import token_hex
 
 import orjson
-from starlette.endpoints import HTTPEndpoint
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 
 from livegift.contract import wire
 from livegift.contract.errors import RequestError
+from livegift.features.rooms.audit import audit_room
 from livegift.features.rooms.service import announce_end, announce_opening
 from livegift.http import bodies
 from livegift.http.context import body_of, identity_of, json_response, page_of, resources_of, room_id_of
+from livegift.http.routing import Route
 from livegift.ledger import rooms as stored
 from livegift.ledger.rooms import Room
-from livegift.runtime.access import require_room
+from livegift.runtime.access import OPEN_ROOM, OPERATE_ROOM, PUBLIC, RUN_ROOM, Rate, require_room
 
 
 def _public(room: Room) -> dict[str, object]:
@@ -81,19 +81,51 @@ async def change_room(request: Request) -> Response:
     return json_response(_public(changed))
 
 
-class AllRooms(HTTPEndpoint):
-    """`/v1/rooms`."""
-
-    get = staticmethod(list_rooms)
-    post = staticmethod(open_room)
-
-
-class OneRoom(HTTPEndpoint):
-    """`/v1/rooms/{room}`."""
-
-    get = staticmethod(read_room)
-    patch = staticmethod(change_room)
+async def prove_room(request: Request) -> Response:
+    """`GET /v1/admin/rooms/{room}/audit`: what viewers saw against what is booked, gift by gift."""
+    resources = resources_of(request)
+    return json_response(await audit_room(resources.database, resources.rooms, room_id_of(request)))
 
 
-# One route a path, so that a method that is not taken is told of all that are.
-ROUTES = [Route("/v1/rooms", AllRooms), Route("/v1/rooms/{room}", OneRoom)]
+ROUTES = (
+    Route("GET", "/v1/rooms", PUBLIC, Rate.QUERY, list_rooms, "List the live rooms"),
+    Route(
+        "POST",
+        "/v1/rooms",
+        OPEN_ROOM,
+        Rate.COSTLY,
+        open_room,
+        "Open a room",
+        body=bodies.RoomBody,
+        status=201,
+        errors=("conflict",),
+    ),
+    Route(
+        "GET",
+        "/v1/rooms/{room}",
+        PUBLIC,
+        Rate.QUERY,
+        read_room,
+        "Read a room with its totals",
+        errors=("room_not_found",),
+    ),
+    Route(
+        "PATCH",
+        "/v1/rooms/{room}",
+        RUN_ROOM,
+        Rate.COSTLY,
+        change_room,
+        "Retitle or end a room",
+        body=bodies.RoomPatch,
+        errors=("room_not_found",),
+    ),
+    Route(
+        "GET",
+        "/v1/admin/rooms/{room}/audit",
+        OPERATE_ROOM,
+        Rate.COSTLY,
+        prove_room,
+        "Compare what a room has seen with what is booked",
+        errors=("room_not_found",),
+    ),
+)

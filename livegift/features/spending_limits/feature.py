@@ -2,10 +2,12 @@
 
 from livegift.features.slots import Feature
 from livegift.features.spending_limits.checks import wrong_limits
+from livegift.features.spending_limits.routes import ROUTES
 from livegift.operations.audit import Invariant
 
 FEATURE = Feature(
     "spending_limits",
+    routes=ROUTES,
     invariants=(
         Invariant(
             9,

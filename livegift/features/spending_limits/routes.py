@@ -4,10 +4,8 @@ import time
 from contextlib import suppress
 
 from msgspec import structs
-from starlette.endpoints import HTTPEndpoint
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 
 from livegift.contract import wire
 from livegift.contract.errors import RequestError
@@ -16,10 +14,12 @@ from livegift.domain.regions import REGIONS, Region, region_of, windows
 from livegift.domain.spending import Refused, SetLimits
 from livegift.http import bodies
 from livegift.http.context import body_of, identity_of, json_response, resources_of
+from livegift.http.routing import Route
 from livegift.ledger.allowances import frozen_why
 from livegift.ledger.audit_trail import note_before
 from livegift.ledger.engine import LedgerUnavailableError
 from livegift.resources.resources import Resources
+from livegift.runtime.access import OPERATE, PUBLIC, WALLET, Rate
 from livegift.runtime.bounds import LIMITS_ATTEMPTS_MAX
 from livegift.runtime.identity import Identity
 from livegift.store.wallets import Balance
@@ -74,29 +74,27 @@ async def _set(resources: Resources, asked: SetLimits) -> None:
     raise RequestError("conflict", "Somebody else changes this wallet's limits at the same time: try again.")
 
 
-class WalletLimits(HTTPEndpoint):
-    """`/v1/wallet/limits`."""
+async def read_limits(request: Request) -> Response:
+    """`GET /v1/wallet/limits`: own, operator's, what counts of them, what waits, what is used."""
+    identity = identity_of(request)
+    found = await resources_of(request).wallets.read(identity.user)
+    return json_response(_public(found, identity, int(time.time() * 1000)))
 
-    async def get(self, request: Request) -> Response:
-        """Own, operator's, what counts of them, what waits, what is used."""
-        identity = identity_of(request)
-        found = await resources_of(request).wallets.read(identity.user)
-        return json_response(_public(found, identity, int(time.time() * 1000)))
 
-    async def put(self, request: Request) -> Response:
-        """Replace all three. Lower limits take effect at once, higher ones wait."""
-        identity = identity_of(request)
-        body = await body_of(request, bodies.LimitsBody)
-        resources = resources_of(request)
-        wanted = Caps(body.per_gift, body.day, body.month)
+async def put_limits(request: Request) -> Response:
+    """`PUT /v1/wallet/limits`: replace all three. Lower limits take effect at once, higher ones wait."""
+    identity = identity_of(request)
+    body = await body_of(request, bodies.LimitsBody)
+    resources = resources_of(request)
+    wanted = Caps(body.per_gift, body.day, body.month)
+    known = await resources.wallets.read(identity.user)
+    if not _is_there(known.limits, wanted):
+        await _set(
+            resources,
+            SetLimits(identity.user, 0, wanted, resources.settings.limit_raise_delay_s * 1000, by=identity.user),
+        )
         known = await resources.wallets.read(identity.user)
-        if not _is_there(known.limits, wanted):
-            await _set(
-                resources,
-                SetLimits(identity.user, 0, wanted, resources.settings.limit_raise_delay_s * 1000, by=identity.user),
-            )
-            known = await resources.wallets.read(identity.user)
-        return json_response(_public(known, identity, int(time.time() * 1000)))
+    return json_response(_public(known, identity, int(time.time() * 1000)))
 
 
 def _is_there(limits: Limits, wanted: Caps) -> bool:
@@ -104,26 +102,25 @@ def _is_there(limits: Limits, wanted: Caps) -> bool:
     return limits.version > 0 and wanted == (limits.pending if limits.pending_ms else limits.own)
 
 
-class Freeze(HTTPEndpoint):
-    """`/v1/admin/users/{user}/freeze`: nothing can be spent from the wallet."""
+async def freeze(request: Request) -> Response:
+    """`PUT /v1/admin/users/{user}/freeze`: nothing can be spent from the wallet; with `why`, which the user is told."""
+    return await _freeze(request, (await body_of(request, bodies.WhyBody)).why, frozen=True)
 
-    async def put(self, request: Request) -> Response:
-        """Freeze, with `why`, which the user is told."""
-        return await self._freeze(request, (await body_of(request, bodies.WhyBody)).why, frozen=True)
 
-    async def delete(self, request: Request) -> Response:
-        """Thaw."""
-        return await self._freeze(request, "", frozen=False)
+async def thaw(request: Request) -> Response:
+    """`DELETE /v1/admin/users/{user}/freeze`."""
+    return await _freeze(request, "", frozen=False)
 
-    async def _freeze(self, request: Request, why: str, *, frozen: bool) -> Response:
-        operator, user = identity_of(request), str(request.path_params["user"])
-        if not wire.is_user_id(user):
-            raise RequestError("not_found")
-        resources = resources_of(request)
-        act = "wallet.freeze" if frozen else "wallet.thaw"
-        await note_before(resources.database, operator.user, act, f"user:{user}", {"why": why} if why else None)
-        await _set(resources, SetLimits(user, 0, None, 0, frozen, why, operator.user))
-        return json_response({"user": user, "frozen": frozen})
+
+async def _freeze(request: Request, why: str, *, frozen: bool) -> Response:
+    operator, user = identity_of(request), str(request.path_params["user"])
+    if not wire.is_user_id(user):
+        raise RequestError("not_found")
+    resources = resources_of(request)
+    act = "wallet.freeze" if frozen else "wallet.thaw"
+    await note_before(resources.database, operator.user, act, f"user:{user}", {"why": why} if why else None)
+    await _set(resources, SetLimits(user, 0, None, 0, frozen, why, operator.user))
+    return json_response({"user": user, "frozen": frozen})
 
 
 async def frozen_reason(resources: Resources, user: str) -> str | None:
@@ -165,9 +162,41 @@ async def one_region(request: Request) -> Response:
     return json_response(_region(found))
 
 
-ROUTES = [
-    Route("/v1/wallet/limits", WalletLimits),
-    Route("/v1/admin/users/{user}/freeze", Freeze),
-    Route("/v1/regions", regions),
-    Route("/v1/regions/{region}", one_region),
-]
+ROUTES = (
+    Route(
+        "GET", "/v1/wallet/limits", WALLET, Rate.PLAIN, read_limits, "Read the spending limits and what is used of them"
+    ),
+    Route(
+        "PUT",
+        "/v1/wallet/limits",
+        WALLET,
+        Rate.COSTLY,
+        put_limits,
+        "Replace own spending limits",
+        body=bodies.LimitsBody,
+        errors=("conflict",),
+    ),
+    Route(
+        "PUT",
+        "/v1/admin/users/{user}/freeze",
+        OPERATE,
+        Rate.QUERY,
+        freeze,
+        "Freeze a user's wallet",
+        body=bodies.WhyBody,
+        errors=("not_found", "conflict"),
+    ),
+    Route(
+        "DELETE",
+        "/v1/admin/users/{user}/freeze",
+        OPERATE,
+        Rate.QUERY,
+        thaw,
+        "Thaw a user's wallet",
+        errors=("not_found", "conflict"),
+    ),
+    Route("GET", "/v1/regions", PUBLIC, Rate.PLAIN, regions, "List the regions and their rules"),
+    Route(
+        "GET", "/v1/regions/{region}", PUBLIC, Rate.PLAIN, one_region, "Read a region's rules", errors=("not_found",)
+    ),
+)

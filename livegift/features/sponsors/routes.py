@@ -5,10 +5,8 @@ from contextlib import suppress
 from hashlib import blake2b
 from secrets import token_hex
 
-from starlette.endpoints import HTTPEndpoint
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 
 from livegift.contract import wire
 from livegift.contract.errors import RequestError, StoreUnavailableError
@@ -25,6 +23,8 @@ from livegift.http.context import (
     resources_of,
     room_id_of,
 )
+from livegift.http.routing import Route
+from livegift.runtime.access import OPERATE_ROOM, PUBLIC, Rate
 from livegift.store.wallets import payload_hash
 
 
@@ -102,15 +102,51 @@ async def list_active(request: Request) -> Response:
     return json_response({"items": [public(match) for match in found], "next_cursor": None})
 
 
-class RoomMatches(HTTPEndpoint):
-    """`/v1/admin/rooms/{room}/matches`."""
-
-    get = staticmethod(list_all)
-    post = staticmethod(create)
-
-
-ROUTES = [
-    Route("/v1/rooms/{room}/matches", list_active),
-    Route("/v1/admin/rooms/{room}/matches", RoomMatches),
-    Route("/v1/admin/rooms/{room}/matches/{match}", end, methods=["DELETE"]),
-]
+ROUTES = (
+    Route(
+        "GET",
+        "/v1/rooms/{room}/matches",
+        PUBLIC,
+        Rate.QUERY,
+        list_active,
+        "List the sponsor matches that a room has now",
+        errors=("room_not_found",),
+    ),
+    Route(
+        "GET",
+        "/v1/admin/rooms/{room}/matches",
+        OPERATE_ROOM,
+        Rate.PLAIN,
+        list_all,
+        "List all of a room's sponsor matches",
+    ),
+    Route(
+        "POST",
+        "/v1/admin/rooms/{room}/matches",
+        OPERATE_ROOM,
+        Rate.COSTLY,
+        create,
+        "Fund a sponsor match",
+        body=bodies.SponsorMatchBody,
+        status=201,
+        errors=(
+            "room_not_found",
+            "room_ended",
+            "gift_not_found",
+            "too_many_matches",
+            "insufficient_coins",
+            "wallet_frozen",
+            "conflict",
+            "ref_conflict",
+        ),
+    ),
+    Route(
+        "DELETE",
+        "/v1/admin/rooms/{room}/matches/{match}",
+        OPERATE_ROOM,
+        Rate.QUERY,
+        end,
+        "End a sponsor match",
+        errors=("not_found",),
+    ),
+)

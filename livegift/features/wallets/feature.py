@@ -1,5 +1,6 @@
 """What this feature offers to the rest."""
 
 from livegift.features.slots import Feature
+from livegift.features.wallets.routes import ROUTES
 
-FEATURE = Feature("wallets")
+FEATURE = Feature("wallets", routes=ROUTES)

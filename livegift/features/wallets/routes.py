@@ -2,10 +2,11 @@
 
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 
 from livegift.features.spending_limits.routes import frozen_reason
 from livegift.http.context import identity_of, json_response, resources_of
+from livegift.http.routing import Route
+from livegift.runtime.access import WALLET, Rate
 
 
 async def wallet(request: Request) -> Response:
@@ -18,6 +19,4 @@ async def wallet(request: Request) -> Response:
     return json_response(body)
 
 
-ROUTES = [
-    Route("/v1/wallet", wallet),
-]
+ROUTES = (Route("GET", "/v1/wallet", WALLET, Rate.PLAIN, wallet, "Read the wallet's balance"),)
