@@ -21,7 +21,7 @@ from livegift.runtime.event_ids import EventIds
 from livegift.runtime.identity import Identity
 
 T = TypeVar("T")
-IDENTITY, ROUTE = "livegift.identity", "livegift.route"  # where a request's scope has them
+IDENTITY, ROUTE = "livegift.runtime.identity", "livegift.route"  # where a request's scope has them
 _UNDONE_PLACE = re.compile(r"\bundo:(\d{1,4}-\d{1,9}-\d{1,14})$", re.ASCII)
 
 
