@@ -11,10 +11,10 @@ from uuid import uuid4
 import pytest
 from msgspec import Raw
 
-from livegift.domain.journal import GiftSent
+from livegift.contract.bounds import ANONYMOUS_TIME_MS
+from livegift.contract.journal import GiftSent
 from livegift.domain.partitions import Position
 from livegift.processes.relay import in_turn
-from livegift.runtime.bounds import ANONYMOUS_TIME_MS
 from livegift.store.outbox import Row
 from tests.conftest import PARTITIONS
 from tests.hostile import unharmed

@@ -9,7 +9,7 @@ import jwt
 import msgspec
 import pytest
 
-from livegift.runtime.bounds import HELLO_TIMEOUT_S, ROOMS_PER_CONNECTION_MAX
+from livegift.contract.bounds import HELLO_TIMEOUT_S, ROOMS_PER_CONNECTION_MAX
 from tests.conftest import BOTH_WAYS, JWT_SECRET
 from tests.system import System
 from tests.viewer import Viewer

@@ -10,11 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from livegift.contract import wire
-from livegift.runtime.bounds import (
-    COMMAND_ID_LENGTH_MAX,
-    COMMAND_ID_NUMBER_MAX,
-    ROOMS_PER_CONNECTION_MAX,
-)
+from livegift.contract.bounds import COMMAND_ID_LENGTH_MAX, COMMAND_ID_NUMBER_MAX, ROOMS_PER_CONNECTION_MAX
 from tests.conftest import BOTH_WAYS
 from tests.system import System
 from tests.viewer import Viewer

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from livegift.contract.bounds import ID_PATTERN
 from livegift.domain.partitions import Position
-from livegift.runtime.bounds import ID_PATTERN
 from livegift.runtime.event_ids import KEY_BYTES, EventIds
 
 IDS = EventIds(bytes(range(KEY_BYTES)))

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from livegift.domain.journal import WalletChanged
+from livegift.contract.journal import WalletChanged
 from livegift.features.corrections import queries as corrections
 from livegift.features.corrections.service import decide
 from livegift.features.sponsors import booking as matching

@@ -12,7 +12,8 @@ from typing import Any
 import click
 
 from livegift.cli.options import data_option, open_settings
-from livegift.runtime.bounds import EPOCH_MAX, N_MAX, PAGE_ITEMS_MAX, PARTITIONS_MAX
+from livegift.contract.bounds import PAGE_ITEMS_MAX
+from livegift.runtime.bounds import EPOCH_MAX, N_MAX, PARTITIONS_MAX
 
 Work = Callable[..., Awaitable[Any]]
 

@@ -11,11 +11,7 @@ import msgspec
 import orjson
 from msgspec import Meta, Struct
 
-from livegift.contract.errors import ERRORS, RequestError
-from livegift.domain.catalogue import GiftKind
-from livegift.domain.journal import GiftSent, StreakEnded
-from livegift.domain.spending import Accepted
-from livegift.runtime.bounds import (
+from livegift.contract.bounds import (
     ANONYMOUS_TIME_MS,
     AVATAR_URL_LENGTH_MAX,
     COMMAND_ID_LENGTH_MAX,
@@ -31,6 +27,10 @@ from livegift.runtime.bounds import (
     TOKEN_LENGTH_MAX,
     USER_ID_PATTERN,
 )
+from livegift.contract.errors import ERRORS, RequestError
+from livegift.contract.journal import GiftSent, StreakEnded
+from livegift.domain.catalogue import GiftKind
+from livegift.domain.spending import Accepted
 from livegift.runtime.event_ids import EventIds
 
 Id = Annotated[str, Meta(pattern=ID_PATTERN)]

@@ -1,9 +1,7 @@
 """Amounts: integers with a ceiling that every system on the way can carry exactly."""
 
+from livegift.contract.bounds import AMOUNT_MAX
 from livegift.contract.errors import LivegiftError
-
-# Lua numbers are doubles and print in exponent form from 1e14 on; the ceiling leaves room for the sum of two amounts.
-AMOUNT_MAX = 10**13
 
 
 class AmountError(LivegiftError):

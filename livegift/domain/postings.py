@@ -8,7 +8,8 @@ one row that all bookings wait for.
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from livegift.domain.journal import Entry, GiftSent, Poison, WalletChanged, wallet_step
+from livegift.contract.journal import Entry, GiftSent, WalletChanged
+from livegift.domain.journal import Poison, wallet_step
 
 COIN = "COIN"
 DIAMOND = "DIAMOND"

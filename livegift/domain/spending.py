@@ -8,6 +8,8 @@ from dataclasses import dataclass, field, replace
 
 from msgspec import Struct, structs
 
+from livegift.contract.bounds import AMOUNT_MAX
+from livegift.contract.journal import GiftRevoked
 from livegift.domain.allowances import (
     MINUTE_MS,
     NO_LIMITS,
@@ -25,8 +27,6 @@ from livegift.domain.allowances import (
 )
 from livegift.domain.allowances import change as change_limits
 from livegift.domain.combos import Streak, StreakKey, extend, less
-from livegift.domain.journal import GiftRevoked
-from livegift.domain.money import AMOUNT_MAX
 from livegift.domain.partitions import Position, event_id
 
 

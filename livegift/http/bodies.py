@@ -6,11 +6,7 @@ from typing import Annotated, Literal, TypeVar
 import msgspec
 from msgspec import Meta, Struct
 
-from livegift.contract.errors import RequestError
-from livegift.contract.wire import Coins, Id, TimeMs, Title, UserId, explain, without_halves
-from livegift.domain.catalogue import DEFAULT_ICON, DIAMONDS_PER_COIN, STREAKABLE_COINS_MAX, GiftKind, tier_of
-from livegift.domain.texts import visible
-from livegift.runtime.bounds import (
+from livegift.contract.bounds import (
     CATALOGUE_GIFTS_MAX,
     CATALOGUE_PRICES_MAX,
     CURRENCY_PATTERN,
@@ -27,6 +23,10 @@ from livegift.runtime.bounds import (
     TEXT_PATTERN,
     WHY_LENGTH_MAX,
 )
+from livegift.contract.errors import RequestError
+from livegift.contract.wire import Coins, Id, TimeMs, Title, UserId, explain, without_halves
+from livegift.domain.catalogue import DEFAULT_ICON, DIAMONDS_PER_COIN, STREAKABLE_COINS_MAX, GiftKind, tier_of
+from livegift.domain.texts import visible
 
 Name = Annotated[str, Meta(min_length=1, max_length=NAME_LENGTH_MAX, pattern=TEXT_PATTERN)]
 Price = Annotated[int, Meta(ge=1, le=10**9)]

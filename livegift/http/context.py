@@ -10,13 +10,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from livegift.contract import wire
+from livegift.contract.bounds import HTTP_BODY_BYTES_MAX, PAGE_ITEMS_MAX
 from livegift.contract.errors import RequestError
 from livegift.http import bodies
 from livegift.http.routing import Route
 from livegift.resources.resources import Resources
 from livegift.runtime import access
 from livegift.runtime.access import Rule
-from livegift.runtime.bounds import HTTP_BODY_BYTES_MAX, PAGE_ITEMS_MAX
 from livegift.runtime.event_ids import EventIds
 from livegift.runtime.identity import Identity
 

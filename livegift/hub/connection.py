@@ -9,6 +9,13 @@ from typing import get_args
 import structlog
 
 from livegift.contract import wire
+from livegift.contract.bounds import (
+    GIFT_COUNT_MAX,
+    HELLO_TIMEOUT_S,
+    MESSAGE_LENGTH_MAX,
+    ROOMS_PER_CONNECTION_MAX,
+    TOKEN_RENEW_TIMEOUT_S,
+)
 from livegift.contract.errors import Close, RequestError, StoreUnavailableError
 from livegift.hub.command_queue import Work
 from livegift.hub.feed import RoomFeed
@@ -20,19 +27,14 @@ from livegift.hub.services import Services
 from livegift.hub.timer_wheel import Deadline
 from livegift.runtime import access, metrics
 from livegift.runtime.bounds import (
-    GIFT_COUNT_MAX,
     HELLO_ANSWER_S,
-    HELLO_TIMEOUT_S,
     HELLOS_BURST_MAX,
     HELLOS_PER_S_MAX,
     JOINS_BURST_MAX,
     JOINS_PER_S_MAX,
-    MESSAGE_LENGTH_MAX,
     REFUSED_IN_A_ROW_MAX,
-    ROOMS_PER_CONNECTION_MAX,
     SLOW_VIEWER_S,
     TIMER_WHEEL_TICK_S,
-    TOKEN_RENEW_TIMEOUT_S,
 )
 from livegift.runtime.identity import Identity
 

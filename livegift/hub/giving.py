@@ -3,13 +3,13 @@
 from collections.abc import Mapping
 
 from livegift.contract import wire
+from livegift.contract.bounds import GIFTS_IN_FLIGHT_PER_CONNECTION_MAX
 from livegift.contract.errors import ERRORS, RequestError
 from livegift.domain.spending import Accepted, GiftSend, Refused
 from livegift.hub.command_queue import Work
 from livegift.hub.outbound import Outbound
 from livegift.hub.sender import Sender
 from livegift.hub.services import Services
-from livegift.runtime.bounds import GIFTS_IN_FLIGHT_PER_CONNECTION_MAX
 from livegift.store.wallets import Display, Outcome
 
 

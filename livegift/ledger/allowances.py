@@ -6,8 +6,8 @@ from typing import Any
 from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from livegift.contract.journal import LimitsChanged
 from livegift.domain.allowances import Caps, Limits, Usage
-from livegift.domain.journal import LimitsChanged
 from livegift.domain.partitions import Position
 from livegift.ledger.engine import Database
 

@@ -11,7 +11,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from livegift.contract.errors import LivegiftError, PartitionStoppedError
-from livegift.domain.journal import Entry, GiftSent, LimitsChanged, Poison, StreakEnded, WalletChanged
+from livegift.contract.journal import Entry, GiftSent, LimitsChanged, StreakEnded, WalletChanged
+from livegift.domain.journal import Poison
 from livegift.domain.partitions import Position
 from livegift.domain.postings import Transfer, diamonds_of, suspense_of, transfers_of
 from livegift.ledger import accounts, allowances, tables

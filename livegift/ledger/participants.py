@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from livegift.domain.journal import GiftSent, WalletChanged
+from livegift.contract.journal import GiftSent, WalletChanged
 from livegift.domain.partitions import Position
 from livegift.domain.postings import CORE_REASONS, Transfer
 

@@ -13,7 +13,8 @@ from sqlalchemy import Row, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from livegift.contract.errors import PartitionStoppedError
-from livegift.domain.journal import Entry, GiftSent, Poison, wallet_step
+from livegift.contract.journal import Entry, GiftSent
+from livegift.domain.journal import Poison, wallet_step
 from livegift.domain.partitions import Position
 from livegift.ledger import tables
 from livegift.ledger.engine import Database

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from sqlalchemy import BigInteger, Boolean, CheckConstraint, Column, Index, Integer, Table, Text, insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from livegift.domain.journal import WalletChanged
+from livegift.contract.journal import WalletChanged
 from livegift.domain.partitions import Position
 from livegift.ledger.tables import metadata
 

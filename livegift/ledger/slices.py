@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from livegift.domain.journal import Entry, Poison
+from livegift.contract.journal import Entry
+from livegift.domain.journal import Poison
 from livegift.domain.partitions import Position
 
 

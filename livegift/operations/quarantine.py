@@ -4,7 +4,7 @@ import msgspec
 import structlog
 
 from livegift.contract.errors import RequestError
-from livegift.domain.journal import GiftSent, WalletChanged
+from livegift.contract.journal import GiftSent, WalletChanged
 from livegift.domain.partitions import Position
 from livegift.domain.spending import Accepted, Change
 from livegift.ledger.engine import Database

@@ -13,11 +13,12 @@ from typing import Literal, NamedTuple, Protocol
 import msgspec
 from msgspec import Struct
 
+from livegift.contract.bounds import WEBHOOK_SIGNATURES_MAX
 from livegift.contract.errors import RequestError
 from livegift.domain.currencies import charge_amount_min, shown
 from livegift.domain.payments import EventKind, Payment
 from livegift.payments.provider import BadSignatureError, Checkout, CheckoutRequest, PaymentEvent
-from livegift.runtime.bounds import WEBHOOK_AGE_MAX_S, WEBHOOK_SIGNATURES_MAX
+from livegift.runtime.bounds import WEBHOOK_AGE_MAX_S
 
 SIGNATURE_HEADER = "livegift-signature"
 Decision = Literal["pay", "decline", "dispute"]

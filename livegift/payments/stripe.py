@@ -12,6 +12,7 @@ import msgspec
 import stripe
 from stripe import _http_client as stripe_http
 
+from livegift.contract.bounds import WEBHOOK_SIGNATURES_MAX
 from livegift.contract.errors import RequestError
 from livegift.domain.currencies import CurrencyError, charge_amount_min, from_stripe, to_stripe
 from livegift.domain.payments import EventKind, Payment
@@ -24,7 +25,7 @@ from livegift.payments.provider import (
     ProviderRefusedError,
     is_name,
 )
-from livegift.runtime.bounds import PROVIDER_PAGE, PROVIDER_TIMEOUT_S, WEBHOOK_AGE_MAX_S, WEBHOOK_SIGNATURES_MAX
+from livegift.runtime.bounds import PROVIDER_PAGE, PROVIDER_TIMEOUT_S, WEBHOOK_AGE_MAX_S
 
 SIGNATURE_HEADER = "stripe-signature"
 _SESSIONS: dict[str, EventKind] = {

@@ -17,7 +17,7 @@ import uvloop
 from livegift import composition
 from livegift.contract import wire
 from livegift.contract.errors import PartitionStoppedError, StoreUnavailableError
-from livegift.domain.journal import GiftSent
+from livegift.contract.journal import GiftSent
 from livegift.domain.partitions import Position
 from livegift.ledger import schema
 from livegift.ledger.arming import advance_marks, forget_streak_ends, set_stopped

@@ -6,7 +6,8 @@ import msgspec
 import structlog
 
 from livegift.contract.errors import PartitionStoppedError
-from livegift.domain.journal import Entry, Poison, WalletChanged
+from livegift.contract.journal import Entry, WalletChanged
+from livegift.domain.journal import Poison
 from livegift.domain.partitions import Position
 from livegift.ledger.engine import Database
 from livegift.ledger.journal import Booked, UnbookableError, book

@@ -14,13 +14,13 @@ import structlog
 import uvloop
 
 from livegift.contract import wire
+from livegift.contract.bounds import ANONYMOUS_TIME_MS
 from livegift.contract.errors import StoreUnavailableError
-from livegift.domain.journal import GiftSent, StreakEnded, WalletChanged
+from livegift.contract.journal import GiftSent, StreakEnded, WalletChanged
 from livegift.domain.partitions import Position
 from livegift.processes.worker import Worker, connected, run_until_stopped, worker_name
 from livegift.runtime import logs, metrics
 from livegift.runtime.bounds import (
-    ANONYMOUS_TIME_MS,
     COMBO_SWEEP_MAX,
     COMBO_SWEEP_S,
     OUTBOX_BLOCK_MS,

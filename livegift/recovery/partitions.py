@@ -9,8 +9,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from livegift.contract import wire
 from livegift.contract.errors import PartitionStoppedError, StoreUnavailableError
+from livegift.contract.journal import LimitsChanged
 from livegift.domain.catalogue import GiftKind
-from livegift.domain.journal import LimitsChanged, wallet_step
+from livegift.domain.journal import wallet_step
 from livegift.domain.partitions import Position
 from livegift.domain.recovery import Comparison, Step, compare, position_at
 from livegift.ledger import arming as ledger

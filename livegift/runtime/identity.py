@@ -10,9 +10,7 @@ import jwt
 import msgspec
 from msgspec import Meta, Struct
 
-from livegift.contract.errors import ConfigError, RequestError
-from livegift.domain.texts import visible
-from livegift.runtime.bounds import (
+from livegift.contract.bounds import (
     AVATAR_URL_LENGTH_MAX,
     ID_PATTERN,
     NAME_LENGTH_MAX,
@@ -21,6 +19,8 @@ from livegift.runtime.bounds import (
     USER_ID_EXPECTED,
     USER_ID_PATTERN,
 )
+from livegift.contract.errors import ConfigError, RequestError
+from livegift.domain.texts import visible
 from livegift.runtime.settings import Settings, secrets_of
 
 Role = Literal["viewer", "creator", "moderator", "overlay", "admin"]

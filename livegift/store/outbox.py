@@ -8,7 +8,7 @@ from typing import NamedTuple
 import msgspec
 
 from livegift.contract.errors import StoreUnavailableError
-from livegift.domain.journal import Entry
+from livegift.contract.journal import Entry
 from livegift.domain.partitions import Position
 from livegift.runtime.bounds import BARRIER_TIMEOUT_MS, REDIS_TIMEOUT_S
 from livegift.store import functions, keys

@@ -6,9 +6,9 @@ from itertools import islice
 from typing import Any, TypeVar
 
 from livegift.contract.errors import StoreUnavailableError
+from livegift.contract.journal import Entry, GiftSent, LimitsChanged, WalletChanged
 from livegift.domain.allowances import NO_LIMITS, NO_USAGE, Limits, Usage
 from livegift.domain.combos import StreakKey
-from livegift.domain.journal import Entry, GiftSent, LimitsChanged, WalletChanged
 from livegift.domain.partitions import Position
 from livegift.runtime.bounds import REPAIR_CHUNK
 from livegift.store import keys

@@ -4,17 +4,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from livegift.contract.bounds import REPLAY_EVENTS_MAX, TOP_GIFTERS
 from livegift.contract.errors import StoreUnavailableError
 from livegift.domain.partitions import START, Position
-from livegift.runtime.bounds import (
-    GIFTERS_PAGE,
-    MATCH_SETTLED_MS,
-    REPLAY_EVENTS_MAX,
-    ROOM_IDLE_TTL_S,
-    ROOM_LOG_EVENTS_MAX,
-    ROOM_PULSE_S,
-    TOP_GIFTERS,
-)
+from livegift.runtime.bounds import GIFTERS_PAGE, MATCH_SETTLED_MS, ROOM_IDLE_TTL_S, ROOM_LOG_EVENTS_MAX, ROOM_PULSE_S
 from livegift.store import keys
 from livegift.store.client import Command, Node, Store
 from livegift.store.functions.records import RECORDS

@@ -18,9 +18,9 @@ import msgspec
 import orjson
 import uvloop
 
+from livegift.contract.journal import GiftSent
 from livegift.contract.wire import details_json, gift_event, user_json
 from livegift.domain.catalogue import DEFAULT_GIFTS
-from livegift.domain.journal import GiftSent
 from livegift.domain.partitions import Position
 from livegift.store.client import Command, Store
 from livegift.store.outbox import Life

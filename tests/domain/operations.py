@@ -7,9 +7,9 @@ from typing import TypeVar
 from hypothesis import settings
 from hypothesis import strategies as st
 
+from livegift.contract.bounds import AMOUNT_MAX
+from livegift.contract.journal import GiftRevoked
 from livegift.domain.allowances import NO_POLICY, Caps, Policy
-from livegift.domain.journal import GiftRevoked
-from livegift.domain.money import AMOUNT_MAX
 from livegift.domain.spending import (
     Accepted,
     Change,

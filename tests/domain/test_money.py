@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from livegift.domain.money import AMOUNT_MAX, AmountError, amount
+from livegift.contract.bounds import AMOUNT_MAX
+from livegift.domain.money import AmountError, amount
 from tests.domain.operations import quick
 
 

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Raw
 
-from livegift.domain.journal import Entry, GiftSent, StreakEnded, WalletChanged
-from livegift.domain.money import AMOUNT_MAX
+from livegift.contract.bounds import AMOUNT_MAX
+from livegift.contract.journal import Entry, GiftSent, StreakEnded, WalletChanged
 from livegift.domain.postings import COIN, DIAMOND, Transfer, coins_of, diamonds_of, sums, transfers_of
 from tests.booking import REASONS
 from tests.domain.operations import quick

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from livegift.domain.money import AMOUNT_MAX
+from livegift.contract.bounds import AMOUNT_MAX
 from livegift.domain.partitions import Position
 from livegift.domain.spending import (
     Accepted,

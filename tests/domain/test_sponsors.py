@@ -8,7 +8,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from msgspec import Raw
 
-from livegift.domain.journal import GiftSent, WalletChanged
+from livegift.contract.journal import GiftSent, WalletChanged
 from livegift.domain.postings import Transfer, sums
 from livegift.features.sponsors.rules import (
     Act,

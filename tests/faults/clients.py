@@ -11,7 +11,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidMessage
 from websockets.typing import Subprotocol
 
-from livegift.runtime.bounds import ROOMS_PER_CONNECTION_MAX
+from livegift.contract.bounds import ROOMS_PER_CONNECTION_MAX
 from tests.faults.model import UNKNOWN, Answer, Event, Model, Payload
 
 OPEN_TIMEOUT_S = 5.0

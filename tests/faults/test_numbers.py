@@ -4,8 +4,9 @@ import time
 
 import pytest
 
+from livegift.contract.bounds import AMOUNT_MAX
 from livegift.contract.errors import RequestError
-from livegift.domain.money import AMOUNT_MAX, AmountError
+from livegift.domain.money import AmountError
 from livegift.domain.partitions import partition_of
 from livegift.domain.spending import Accepted, Change, GiftSend, Refused
 from livegift.features.grants.service import grant_coins

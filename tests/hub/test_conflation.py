@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from livegift.contract import wire
+from livegift.contract.journal import GiftSent, StreakEnded
 from livegift.domain.catalogue import GiftKind
-from livegift.domain.journal import GiftSent, StreakEnded
 from livegift.hub.conflation import Conflation, Shown
 
 DEAR = 500

@@ -6,7 +6,7 @@ from typing import Any
 from msgspec import Raw
 from sqlalchemy import select, text
 
-from livegift.domain.journal import Entry, GiftRevoked, GiftSent, StreakEnded, WalletChanged
+from livegift.contract.journal import Entry, GiftRevoked, GiftSent, StreakEnded, WalletChanged
 from livegift.domain.partitions import Position, event_id
 from livegift.features.grants.tables import grants
 from livegift.ledger import tables

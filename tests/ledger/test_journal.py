@@ -6,9 +6,9 @@ from random import Random
 import pytest
 from sqlalchemy import text
 
+from livegift.contract.bounds import AMOUNT_MAX
 from livegift.contract.errors import PartitionStoppedError
-from livegift.domain.journal import GiftSent
-from livegift.domain.money import AMOUNT_MAX
+from livegift.contract.journal import GiftSent
 from livegift.domain.partitions import Position
 from livegift.features.grants.queries import begin_grant
 from livegift.ledger import audit

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from sqlalchemy import event, text
 
+from livegift.contract.bounds import SPONSOR_MATCHES_PER_ROOM_MAX
 from livegift.contract.errors import RequestError
 from livegift.features.sponsors.checks import wrong_matches
 from livegift.features.sponsors.queries import (
@@ -24,7 +25,6 @@ from livegift.features.sponsors.rules import Match, account_of
 from livegift.ledger import audit, rooms
 from livegift.ledger.engine import Database
 from livegift.ledger.journal import Booked, CheckpointMovedError, UnbookableError
-from livegift.runtime.bounds import SPONSOR_MATCHES_PER_ROOM_MAX
 from tests.booking import NOTHING_IN_REDIS, book, book_all
 from tests.ledger.journals import Journal, accounts, arm
 

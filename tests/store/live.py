@@ -7,7 +7,7 @@ from typing import Any
 
 import redis
 
-from livegift.domain.journal import GiftSent, LimitsChanged, StreakEnded, WalletChanged
+from livegift.contract.journal import GiftSent, LimitsChanged, StreakEnded, WalletChanged
 from livegift.domain.partitions import Position
 from livegift.domain.spending import Change, GiftSend, Journaled, LimitsSet, Refused, SetLimits
 from livegift.runtime.event_ids import KEY_BYTES

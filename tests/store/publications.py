@@ -7,8 +7,8 @@ from typing import Any, Literal
 import orjson
 from hypothesis import strategies as st
 
+from livegift.contract.bounds import TOP_GIFTERS
 from livegift.domain.partitions import Position
-from livegift.runtime.bounds import TOP_GIFTERS
 from livegift.store.outbox import Life
 from livegift.store.rooms import Publication, revoked_gift
 

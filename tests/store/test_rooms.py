@@ -11,9 +11,10 @@ import pytest
 import redis
 from hypothesis import given, settings
 
+from livegift.contract.bounds import TOP_GIFTERS
 from livegift.dev.embedded import RedisServer
 from livegift.domain.partitions import Position
-from livegift.runtime.bounds import ROOM_IDLE_TTL_S, TOP_GIFTERS
+from livegift.runtime.bounds import ROOM_IDLE_TTL_S
 from livegift.store import rooms as store_rooms
 from livegift.store.client import Store, StoreRefusedError
 from livegift.store.functions.rooms import room_announce, room_pulse, room_snapshot, room_totals

@@ -8,9 +8,9 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from msgspec import structs
 
+from livegift.contract.journal import GiftSent, LimitsChanged, StreakEnded, WalletChanged
 from livegift.domain.allowances import MINUTE_MS
 from livegift.domain.combos import StreakKey
-from livegift.domain.journal import GiftSent, LimitsChanged, StreakEnded, WalletChanged
 from livegift.domain.spending import Accepted, Change, GiftSend, Partition, Refused, SetLimits
 from livegift.store.client import Command
 from livegift.store.wallets import parse_limits_reply, parse_outcome

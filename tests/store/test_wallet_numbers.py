@@ -3,7 +3,7 @@
 import pytest
 import redis
 
-from livegift.domain.money import AMOUNT_MAX
+from livegift.contract.bounds import AMOUNT_MAX
 from livegift.domain.spending import Accepted, Change, GiftSend, Refused
 from livegift.store.wallets import parse_outcome
 from tests.store.live import NEVER_MS, REF_TTL_S, Live, call

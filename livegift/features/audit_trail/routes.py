@@ -4,12 +4,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from livegift.contract import wire
+from livegift.contract.bounds import SUBJECT_LENGTH_MAX
 from livegift.contract.errors import RequestError
 from livegift.http.context import json_response, page_of, resources_of
 from livegift.http.routing import Route
 from livegift.ledger.audit_trail import Act, read_acts
 from livegift.runtime.access import OPERATE, Rate
-from livegift.runtime.bounds import SUBJECT_LENGTH_MAX
 from livegift.runtime.event_ids import EventIds
 
 

@@ -14,7 +14,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from livegift.contract.errors import RequestError
-from livegift.domain.journal import GiftRevoked, WalletChanged
+from livegift.contract.journal import GiftRevoked, WalletChanged
 from livegift.domain.postings import Transfer
 from livegift.features.corrections.rules import Correction, RevokedGift, Status, decide, legs
 from livegift.features.corrections.tables import corrections as table

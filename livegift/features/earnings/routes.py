@@ -7,6 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
+from livegift.contract.bounds import STATEMENT_DAYS_MAX, STATEMENT_PAGE_MAX
 from livegift.contract.errors import RequestError
 from livegift.features.earnings import statements
 from livegift.features.earnings.queries import earnings_of
@@ -16,7 +17,6 @@ from livegift.http.routing import Route
 from livegift.ledger.engine import Database
 from livegift.runtime import tabular
 from livegift.runtime.access import BALANCE, EARNINGS, Rate
-from livegift.runtime.bounds import STATEMENT_DAYS_MAX, STATEMENT_PAGE_MAX
 from livegift.runtime.event_ids import EventIds
 
 LINE_COLUMNS = (

@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
 from livegift.contract import wire
+from livegift.contract.bounds import FORM_BYTES_MAX, WEBHOOK_BODY_BYTES_MAX
 from livegift.contract.errors import RequestError
 from livegift.features.orders.service import hear, providers_of, refund_terms_of
 from livegift.http.context import json_response, raw_body_of, resources_of
@@ -16,7 +17,6 @@ from livegift.http.routing import Route
 from livegift.payments.sandbox import Decision, Sandbox, SandboxPayment, page, page_headers
 from livegift.resources.resources import Resources
 from livegift.runtime.access import PUBLIC, Rate
-from livegift.runtime.bounds import FORM_BYTES_MAX, WEBHOOK_BODY_BYTES_MAX
 from livegift.runtime.metrics import PAYMENT_EVENTS
 
 

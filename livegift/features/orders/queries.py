@@ -9,7 +9,7 @@ from sqlalchemy import Row, func, or_, select, text, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from livegift.domain.journal import WalletChanged
+from livegift.contract.journal import WalletChanged
 from livegift.features.orders.offers import Offered
 from livegift.features.orders.rules import REVERSED, Order, entry_booked, order_id_of
 from livegift.features.orders.tables import UNFINISHED

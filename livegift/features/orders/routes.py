@@ -7,6 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from livegift.contract import wire
+from livegift.contract.bounds import ORDER_COINS_MAX
 from livegift.contract.errors import RequestError
 from livegift.domain.catalogue import DEFAULT_REGION
 from livegift.domain.currencies import USD_MICROS_PER_CENT, CurrencyError, shown, usd_micros_of
@@ -22,7 +23,7 @@ from livegift.http.routing import Route
 from livegift.ledger.audit_trail import note_before
 from livegift.resources.resources import Resources
 from livegift.runtime.access import OPERATE, WALLET, Rate
-from livegift.runtime.bounds import AUTH_TIME_AHEAD_MAX_S, ORDER_COINS_MAX
+from livegift.runtime.bounds import AUTH_TIME_AHEAD_MAX_S
 from livegift.runtime.identity import Identity
 from livegift.runtime.settings import Settings
 

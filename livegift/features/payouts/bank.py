@@ -6,11 +6,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
 from livegift.contract import wire
+from livegift.contract.bounds import WHY_LENGTH_MAX
 from livegift.contract.errors import RequestError
 from livegift.domain.texts import visible
 from livegift.features.payouts.rules import BankLine, Order
 from livegift.runtime import tabular
-from livegift.runtime.bounds import PAYOUT_BATCH_MAX, WHY_LENGTH_MAX
+from livegift.runtime.bounds import PAYOUT_BATCH_MAX
 
 
 class Bank(Protocol):

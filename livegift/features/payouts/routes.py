@@ -7,6 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from livegift.contract import wire
+from livegift.contract.bounds import PAYOUT_RESULT_BYTES_MAX
 from livegift.contract.errors import RequestError
 from livegift.domain.catalogue import USD_MICROS_PER_DIAMOND
 from livegift.features.payouts import queries as stored
@@ -24,7 +25,7 @@ from livegift.http.context import (
 )
 from livegift.http.routing import Route
 from livegift.runtime.access import EARNINGS, OPERATE, Rate
-from livegift.runtime.bounds import PAYOUT_BATCH_MAX, PAYOUT_RESULT_BYTES_MAX
+from livegift.runtime.bounds import PAYOUT_BATCH_MAX
 from livegift.runtime.settings import Settings
 
 BANK = ManualBank()

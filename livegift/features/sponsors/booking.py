@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import ARRAY, Row, Text, any_, cast, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from livegift.domain.journal import WalletChanged
+from livegift.contract.journal import WalletChanged
 from livegift.domain.partitions import Position, event_id
 from livegift.domain.postings import Transfer
 from livegift.features.sponsors.queries import (

@@ -9,6 +9,7 @@ from sqlalchemy import Row, func, or_, select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from livegift.contract.bounds import SPONSOR_MATCHES_PER_ROOM_MAX
 from livegift.contract.errors import RequestError
 from livegift.features.sponsors.rules import Act, Match, Step, end
 from livegift.features.sponsors.tables import UNFINISHED
@@ -16,7 +17,6 @@ from livegift.features.sponsors.tables import sponsor_matches as table
 from livegift.ledger import accounts, tables
 from livegift.ledger import audit_trail as acts
 from livegift.ledger.engine import Database, has_inserted
-from livegift.runtime.bounds import SPONSOR_MATCHES_PER_ROOM_MAX
 
 
 @dataclass(frozen=True, slots=True)

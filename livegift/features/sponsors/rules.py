@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
-from livegift.domain.journal import GiftSent, WalletChanged
+from livegift.contract.journal import GiftSent, WalletChanged
 from livegift.domain.postings import COIN, DIAMOND, Transfer, diamonds_of
 
 Status = Literal["funding", "active", "exhausted", "ended", "returned"]

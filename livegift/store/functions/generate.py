@@ -28,8 +28,8 @@ from typing import get_args, get_type_hints
 from msgspec import Struct
 from msgspec.structs import fields as struct_fields
 
-from livegift.domain import journal
-from livegift.domain.money import AMOUNT_MAX
+from livegift.contract import journal
+from livegift.contract.bounds import AMOUNT_MAX
 from livegift.store.functions import leases, partitions, rooms, wallets
 from livegift.store.functions.records import PATTERNS, RECORDS, Record
 from livegift.store.functions.signature import COUNTED, FUNCTIONS, KEY, VERSION, Parameter, RedisFunction

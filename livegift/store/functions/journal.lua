@@ -7,7 +7,7 @@
 -- [generated] constant AMOUNT_MAX
 local AMOUNT_MAX = 10000000000000
 -- [/generated]
--- From domain/money.py; sums of amounts stay far below 2^53.
+-- From contract/bounds.py; sums of amounts stay far below 2^53.
 local HOUR_S = 3600
 local UNARMED = 'error|the partition is not armed'
 local BUSY = 'no|unavailable|0|0'

@@ -1,6 +1,6 @@
 """Texts of several fields that Lua and Python hand each other, in Redis or as a reply: their order and separators.
 
-The journal's entries are arrays whose order is that of the classes in `domain/journal.py`.
+The journal's entries are arrays whose order is that of the classes in `contract/journal.py`.
 """
 
 import re

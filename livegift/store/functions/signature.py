@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from inspect import getdoc
 from typing import Annotated, Any, Generic, Literal, ParamSpec, TypeAlias, TypeVar, get_args, get_type_hints
 
-from livegift.domain.money import AMOUNT_MAX
+from livegift.contract.bounds import AMOUNT_MAX
 from livegift.store.client import Command
 
 VERSION = 1
