@@ -7,12 +7,12 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from livegift.http.routing import Entry
-from livegift.processes.app import entries
-from livegift.runtime import access
+from livegift.processes.app import commands, entries
 from livegift.runtime.access import Rule
 
 FILE = Path(__file__).with_name("access_table.txt")
 ROUTES: dict[tuple[str, str], Entry] = {(entry.method, entry.path): entry for entry in entries(with_demo=True)}
+COMMANDS = {kind: command.rule for kind, command in commands().by_type.items()}
 
 
 def _roles(rule: Rule) -> str:
@@ -23,7 +23,7 @@ def _rows() -> Iterable[tuple[str, ...]]:
     yield "method", "path or command", "roles", "rooms", "rate"
     for (method, path), entry in sorted(ROUTES.items(), key=lambda item: (item[0][1], item[0][0])):
         yield method, path, _roles(entry.rule), _rooms(entry.rule), entry.rate.name
-    for command, rule in sorted(access.COMMANDS.items()):
+    for command, rule in sorted(COMMANDS.items()):
         yield "command", command, _roles(rule), _rooms(rule), "-"
 
 

@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 
 from livegift.contract import wire
 from livegift.contract.bounds import COMMAND_ID_LENGTH_MAX, COMMAND_ID_NUMBER_MAX, ROOMS_PER_CONNECTION_MAX
+from livegift.hub import core_commands
+from livegift.hub.commands import Commands
 from tests.conftest import BOTH_WAYS
 from tests.system import System
 from tests.viewer import Viewer
@@ -19,6 +21,7 @@ both_ways = BOTH_WAYS
 COINS = 1_000
 GOOD = ("a", "", "0", 'ä 💎"\\\n', "x" * COMMAND_ID_LENGTH_MAX, 0, -1, COMMAND_ID_NUMBER_MAX, -COMMAND_ID_NUMBER_MAX)
 BAD = ("x" * (COMMAND_ID_LENGTH_MAX + 1), COMMAND_ID_NUMBER_MAX + 1, -(2**53), 2**70, 1.0, 1.5, True, [], {}, ["a"])
+COMMANDS = Commands(core_commands.COMMANDS)
 GIFT: dict[str, Any] = {"type": "gift.send", "ref": "r", "room": "room", "gift_id": "rose"}
 
 command_ids = st.text(st.characters(exclude_categories=["Cs"]), max_size=COMMAND_ID_LENGTH_MAX) | st.integers(
@@ -31,7 +34,7 @@ command_ids = st.text(st.characters(exclude_categories=["Cs"]), max_size=COMMAND
 
 @given(command_ids)
 def test_an_id_comes_back_as_it_is(command_id: wire.CommandId) -> None:
-    parsed = wire.parse_command(orjson.dumps({**GIFT, "id": command_id}))
+    parsed = COMMANDS.parse(orjson.dumps({**GIFT, "id": command_id}))
     assert parsed.id == command_id
     for answer in (wire.frame("x"), wire.error_frame("invalid", ref="r"), wire.pong_frame(b'{"a":[]}', 1)):
         assert orjson.loads(wire.answering(parsed.id, answer)) == {**orjson.loads(answer), "id": command_id}
@@ -41,13 +44,13 @@ def test_an_id_comes_back_as_it_is(command_id: wire.CommandId) -> None:
 @pytest.mark.parametrize("bad", BAD, ids=repr)
 def test_what_is_no_id_is_refused_at_the_border(bad: object) -> None:
     with pytest.raises(wire.BadCommandError, match="id: ") as caught:
-        wire.parse_command(orjson.dumps({**GIFT, "id": bad}) if bad != 2**70 else b'{"type":"ping","id":%d}' % bad)
+        COMMANDS.parse(orjson.dumps({**GIFT, "id": bad}) if bad != 2**70 else b'{"type":"ping","id":%d}' % bad)
     assert caught.value.id is None
 
 
 def test_a_command_that_is_wrong_elsewhere_is_answered_under_its_id() -> None:
     with pytest.raises(wire.BadCommandError, match="count: ") as caught:
-        wire.parse_command(orjson.dumps({**GIFT, "id": 7, "count": 0}))
+        COMMANDS.parse(orjson.dumps({**GIFT, "id": 7, "count": 0}))
     assert (caught.value.id, caught.value.ref) == (7, "r")
 
 

@@ -102,10 +102,6 @@ class Ping(Identified, tag="ping", tag_field="type", frozen=True):
     t: msgspec.Raw = msgspec.Raw(b"null")
 
 
-Command = Hello | RoomJoin | RoomLeave | GiftSendCommand | Ping
-_COMMANDS: msgspec.json.Decoder[Command] = msgspec.json.Decoder(Command)
-
-
 def type_of(kind: type[Struct]) -> str:
     """The `type` of a command's frames."""
     return str(kind.__struct_config__.tag)
@@ -126,17 +122,17 @@ class BadCommandError(RequestError):
         self.id = command_id
 
 
-def parse_command(text: str | bytes) -> Command:
-    """One frame's command. Raises BadFrameError or BadCommandError, which names the field."""
+def parse_command(text: str | bytes, decoder: msgspec.json.Decoder[T]) -> T:
+    """One frame's command, of those that `decoder` knows. Raises BadFrameError or BadCommandError (names the field)."""
     try:
-        return _COMMANDS.decode(text)
+        return decoder.decode(text)
     except msgspec.MsgspecError as error:
         problem = error
     except RecursionError:
         raise BadFrameError("expected a JSON object that is not nested so deep") from None
     whole = without_halves(text)
     if whole is not None:
-        return parse_command(whole)
+        return parse_command(whole, decoder)
     try:
         loose = orjson.loads(text)
     except orjson.JSONDecodeError:

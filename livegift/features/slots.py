@@ -5,10 +5,12 @@ Nothing outside a feature's package knows the feature, except the list in `liveg
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from sqlalchemy import Table
 
 from livegift.http.routing import Entry
+from livegift.hub.commands import Command
 from livegift.ledger.journal import Booked
 from livegift.ledger.participants import Participant
 from livegift.operations.audit import Invariant
@@ -29,6 +31,7 @@ class Feature:
     """A feature's offers; an empty slot offers nothing.
 
     `routes` (ROUTES): what it answers over HTTP, each with who may ask.
+    `commands` (COMMANDS): what it takes over WebSockets, each with who may send it.
     `on_start`: called when a web process starts, so that no request waits for what it keeps with `Stores.once`.
     `reasons` (JOURNAL): the reasons of wallets' changes that are this feature's, with the account of the other leg.
     `booking` (BOOKING): its steps in the aggregator's transaction.
@@ -39,6 +42,7 @@ class Feature:
 
     name: str
     routes: tuple[Entry, ...] = ()
+    commands: tuple[Command[Any], ...] = ()
     on_start: tuple[Callable[[Stores], object], ...] = ()
     reasons: Mapping[str, str] = field(default_factory=dict)
     booking: tuple[Participant, ...] = ()

@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from secrets import token_hex
-from typing import get_args
+from typing import Any
 
 import structlog
 
@@ -18,6 +18,7 @@ from livegift.contract.bounds import (
 )
 from livegift.contract.errors import Close, RequestError, StoreUnavailableError
 from livegift.hub.command_queue import Work
+from livegift.hub.commands import Command
 from livegift.hub.feed import RoomFeed
 from livegift.hub.giving import Giving
 from livegift.hub.outbound import TOO_SLOW, Outbound
@@ -25,13 +26,11 @@ from livegift.hub.rates import TokenBucket, spread
 from livegift.hub.sender import Sender
 from livegift.hub.services import Services
 from livegift.hub.timer_wheel import Deadline
+from livegift.ledger.engine import LedgerUnavailableError
+from livegift.resources.resources import Resources
 from livegift.runtime import access, metrics
 from livegift.runtime.bounds import (
     HELLO_ANSWER_S,
-    HELLOS_BURST_MAX,
-    HELLOS_PER_S_MAX,
-    JOINS_BURST_MAX,
-    JOINS_PER_S_MAX,
     REFUSED_IN_A_ROW_MAX,
     SLOW_VIEWER_S,
     TIMER_WHEEL_TICK_S,
@@ -39,7 +38,6 @@ from livegift.runtime.bounds import (
 from livegift.runtime.identity import Identity
 
 log = structlog.get_logger()
-_RULES = {kind: access.COMMANDS[wire.type_of(kind)] for kind in get_args(wire.Command)}
 
 
 class Connection(Giving):
@@ -52,8 +50,7 @@ class Connection(Giving):
         self.write_shared = outbound.write_shared
         self._feeds: dict[str, RoomFeed] = {}
         self._bucket = TokenBucket(services.resources.settings.commands_per_s_max)
-        self._hello_bucket = TokenBucket(HELLOS_PER_S_MAX, HELLOS_BURST_MAX)
-        self._join_bucket = TokenBucket(JOINS_PER_S_MAX, JOINS_BURST_MAX)
+        self._budgets: dict[type[wire.Identified], TokenBucket] = {}
         self._user_bucket: TokenBucket | None = None
         self._deadline: Deadline | None = None
         self._slow: Deadline | None = None
@@ -63,6 +60,17 @@ class Connection(Giving):
         self._refused = 0
         self._set_deadline(HELLO_TIMEOUT_S, self._no_hello)
         services.connections.add(self)
+
+    @property
+    def identity(self) -> Identity:
+        """What the newest token says. There is one after hello."""
+        assert self._sender is not None  # noqa: S101 - commands that ask for it need a hello
+        return self._sender.identity
+
+    @property
+    def resources(self) -> Resources:
+        """What this process owns."""
+        return self._services.resources
 
     # --- Writing ------------------------------------------------------------------------------------------------------
 
@@ -101,51 +109,60 @@ class Connection(Giving):
         """
         self.received += 1
         try:
-            command = wire.parse_command(text)
+            command = self._services.commands.parse(text)
         except wire.BadFrameError as error:
             self._outbound.close(Close.BAD_FRAME, str(error))
             return None
         except wire.BadCommandError as error:
             self._on_bad_command(error)
             return None
-        if isinstance(command, wire.Ping):
-            if self._allowed(command.id):
-                self._answer(command.id, wire.pong_frame(bytes(command.t), int(time.time() * 1000)))
-            return None
-        if isinstance(command, wire.Hello):
-            may_pass = self._allowed(command.id, costly=self._hello_bucket)
-            return self.hello(command.token, command.id) if may_pass else None
-        if self._sender is None:
+        offered = self._services.commands.by_kind[type(command)]
+        if self._sender is None and offered.needs_hello:
             self._outbound.close(Close.UNAUTHENTICATED, "say hello with a token first")
             return None
-        ref = command.ref if isinstance(command, wire.GiftSendCommand) else None
-        room, costly = (command.room, self._join_bucket) if isinstance(command, wire.RoomJoin) else (None, None)
-        if not self._allowed(command.id, ref, costly=costly, room=room):
+        if wait_ms := self._wait_ms(offered):
+            self._refuse_rate(command.id, wait_ms, offered.about(command))
             return None
-        if self._token_expired:
-            self._error(RequestError("token_expired"), command.id, ref=ref, room=room)
+        if offered.needs_hello and not self._is_allowed(offered, command):
             return None
         try:
-            work = self._run(command, self._sender)
-        except Exception:  # an internal error: it is answered, so that nobody waits for ever
-            log.exception("connection.command_failed")
-            self._on_fault(command)
+            work = offered.handler(self, command)
+        except Exception as error:  # noqa: BLE001 - it is answered, and logged unless it was raised on purpose
+            self._on_failure(error, offered, command)
             return None
-        return None if work is None else self._answering_faults(work, command)
+        return None if work is None else self._answering_failures(work, offered, command)
 
-    async def _answering_faults(self, work: Work, command: wire.Command) -> None:
+    def _is_allowed(self, offered: Command[Any], command: wire.Identified) -> bool:
+        if self._token_expired:
+            self._error(RequestError("token_expired"), command.id, **offered.about(command))
+            return False
+        room = getattr(command, "room", None)
+        try:
+            access.require(offered.rule, self.identity, room)
+        except RequestError as error:
+            where = {} if room is None else {"room": room}
+            self._error(error, command.id, **{**offered.about(command), **where})
+            return False
+        return True
+
+    async def _answering_failures(self, work: Work, offered: Command[Any], command: wire.Identified) -> None:
         try:
             await work
-        except Exception:
-            log.exception("connection.command_failed")
-            self._on_fault(command)
+        except Exception as error:  # noqa: BLE001 - as above
+            self._on_failure(error, offered, command)
 
-    def _on_fault(self, command: wire.Command) -> None:
-        if isinstance(command, wire.GiftSendCommand):
-            self._in_flight -= 1
-            self._answer(command.id, wire.error_frame("internal", ref=command.ref, outcome="unknown"))
+    def _on_failure(self, error: Exception, offered: Command[Any], command: wire.Identified) -> None:
+        """Answer it whatever it is, so that nobody waits for ever."""
+        if offered.on_failure is None and isinstance(error, StoreUnavailableError | LedgerUnavailableError):
+            error = RequestError("unavailable")
+        if offered.on_failure is None and isinstance(error, RequestError):
+            self._error(error, command.id, **offered.about(command))
+            return
+        log.error("connection.command_failed", exc_info=error)
+        if offered.on_failure is not None:
+            offered.on_failure(self, command)
         else:
-            self._error(RequestError("internal"), command.id, room=getattr(command, "room", None))
+            self._error(RequestError("internal"), command.id, **offered.about(command))
 
     def refuse_binary(self) -> None:
         """A binary frame came."""
@@ -155,67 +172,44 @@ class Connection(Giving):
         """More came than a connection may send."""
         self._outbound.close(Close.TOO_FAST, why)
 
-    def _run(self, command: wire.Command, sender: Sender) -> Work | None:
-        room = getattr(command, "room", None)
-        try:
-            access.require(_RULES[type(command)], sender.identity, room)
-        except RequestError as error:
-            self._error(error, command.id, ref=getattr(command, "ref", None), room=room)
-            return None
-        if isinstance(command, wire.GiftSendCommand):
-            return self._send_gift(command, sender)
-        if isinstance(command, wire.RoomJoin):
-            return self._join_or_say_why(command, sender.identity)
-        if isinstance(command, wire.RoomLeave):
-            feed = self._feeds.pop(command.room, None)
-            if feed is not None:
-                feed.leave(self)
-        return None
-
-    async def _join_or_say_why(self, command: wire.RoomJoin, identity: Identity) -> None:
-        try:
-            await self._join(command, identity)
-        except RequestError as error:
-            self._error(error, command.id, room=command.room)
-        except StoreUnavailableError:
-            self._error(RequestError("unavailable"), command.id, room=command.room)
-
     def _on_bad_command(self, error: wire.BadCommandError) -> None:
-        if self._sender is None and error.kind_of_command not in ("hello", "ping"):
+        offered = self._services.commands.by_type.get(error.kind_of_command)
+        if self._sender is None and (offered is None or offered.needs_hello):
             self._outbound.close(Close.UNAUTHENTICATED, "say hello with a token first")
-        elif not self._allowed(error.id, error.ref):
             return
-        elif error.kind_of_command == "gift.send" and error.ref is not None:
-            metrics.GIFTS_BY_OUTCOME["rejected"].inc()
-            self._reject(error.ref, error.id, "invalid", message=error.detail)
+        about: dict[str, object] = {} if error.ref is None else {"ref": error.ref}
+        if wait_ms := self._wait_ms():
+            self._refuse_rate(error.id, wait_ms, about)
+        elif offered is not None and offered.on_invalid is not None:
+            offered.on_invalid(self, error)
         else:
-            self._error(error, error.id, ref=error.ref)
+            self._error(error, error.id, **about)
 
-    def _allowed(
-        self,
-        command_id: wire.CommandId | None,
-        ref: str | None = None,
-        *,
-        costly: TokenBucket | None = None,
-        room: str | None = None,
-    ) -> bool:
-        """Count a command, a costly one also in the budget of its kind; answer it when that is too much."""
+    def _wait_ms(self, offered: Command[Any] | None = None) -> int:
+        """Count a command, in the budget of its type too, and return how long it would have to wait; 0: it passes."""
         wait_ms = self._bucket.take() or (self._user_bucket.take() if self._user_bucket else 0)
-        if wait_ms == 0 and costly is not None:
-            wait_ms = costly.take()
+        if wait_ms == 0 and offered is not None and offered.budget is not None:
+            bucket = self._budgets.get(offered.kind)
+            if bucket is None:
+                bucket = self._budgets[offered.kind] = TokenBucket(*offered.budget)
+            wait_ms = bucket.take()
         if wait_ms == 0:
             self._refused = 0
-            return True
+        return wait_ms
+
+    def _refuse_rate(self, command_id: wire.CommandId | None, wait_ms: int, about: dict[str, object]) -> None:
         self._refused += 1
         if self._refused > REFUSED_IN_A_ROW_MAX:
             self._outbound.close(Close.TOO_FAST, f"{self._refused} commands were refused, and still more came")
-            return False
-        # Not a rejection, which would say that nothing was charged: nobody has looked whether this ref was accepted.
-        about = {} if ref is None else {"ref": ref, "outcome": "unknown"}
-        if room is not None:
-            about["room"] = room  # otherwise a client that joins several can't tell which one to retry
-        self._answer(command_id, wire.error_frame("rate_limited", retry_after_ms=wait_ms, **about))
-        return False
+            return
+        if "ref" in about:
+            # Not a rejection, which would say that nothing was charged: nobody has looked whether it was accepted.
+            about["outcome"] = "unknown"
+        self.answer(command_id, wire.error_frame("rate_limited", None, retry_after_ms=wait_ms, **about))
+
+    def ping(self, command: wire.Ping) -> None:
+        """Answer with a pong."""
+        self.answer(command.id, wire.pong_frame(bytes(command.t), int(time.time() * 1000)))
 
     # --- Hello --------------------------------------------------------------------------------------------------------
 
@@ -224,7 +218,7 @@ class Connection(Giving):
         services = self._services
         try:
             identity = services.resources.tokens.verify(token)
-            access.require(access.COMMANDS["hello"], identity)
+            access.require(access.CONNECT, identity)
         except RequestError as error:
             self._error(error, command_id)
             is_known = error.code == "forbidden"
@@ -261,7 +255,7 @@ class Connection(Giving):
         services = self._services
         self._sender, self._token_expired = Sender(identity, services.resources), False
         self._set_deadline(max(identity.exp - time.time(), 0), self._on_token_expired)
-        self._answer(
+        self.answer(
             command_id,
             wire.frame(
                 "welcome",
@@ -299,8 +293,9 @@ class Connection(Giving):
 
     # --- Rooms --------------------------------------------------------------------------------------------------------
 
-    async def _join(self, command: wire.RoomJoin, identity: Identity) -> None:
-        room = command.room
+    async def join(self, command: wire.RoomJoin) -> None:
+        """Answer with the room's state, then write its frames. Raises RequestError or StoreUnavailableError."""
+        room, identity = command.room, self.identity
         if room not in self._feeds and len(self._feeds) >= ROOMS_PER_CONNECTION_MAX:
             raise RequestError(
                 "too_many_rooms", f"a connection may join up to {ROOMS_PER_CONNECTION_MAX} rooms: leave one first"
@@ -318,6 +313,12 @@ class Connection(Giving):
             self._feeds.pop(room, None)
             feed.leave(self)
             raise
+
+    def leave(self, command: wire.RoomLeave) -> None:
+        """Write no more of the room's frames."""
+        feed = self._feeds.pop(command.room, None)
+        if feed is not None:
+            feed.leave(self)
 
     # --- The end ------------------------------------------------------------------------------------------------------
 

@@ -10,6 +10,7 @@ from livegift.hub.command_queue import Work
 from livegift.hub.outbound import Outbound
 from livegift.hub.sender import Sender
 from livegift.hub.services import Services
+from livegift.runtime import metrics
 from livegift.store.wallets import Display, Outcome
 
 
@@ -31,25 +32,21 @@ class Giving:
         """Write one frame of this connection's own."""
         self._outbound.write(payload)
 
-    def _answer(self, command_id: wire.CommandId | None, frame: bytes) -> None:
+    def answer(self, command_id: wire.CommandId | None, frame: bytes) -> None:
+        """Write `frame` as the answer to the command with that id; never blocks."""
         self.write(wire.answering(command_id, frame))
 
-    def _error(
-        self,
-        error: RequestError,
-        command_id: wire.CommandId | None = None,
-        *,
-        ref: str | None = None,
-        room: str | None = None,
-    ) -> None:
-        fields = {name: value for name, value in (("ref", ref), ("room", room)) if value is not None}
-        self._answer(command_id, wire.error_frame(error.code, error.detail, **fields))
+    def _error(self, error: RequestError, command_id: wire.CommandId | None = None, **about: object) -> None:
+        self.answer(command_id, wire.error_frame(error.code, error.detail, **about))
 
     # --- Gifts --------------------------------------------------------------------------------------------------------
 
-    def _send_gift(self, command: wire.GiftSendCommand, sender: Sender) -> Work | None:
+    def send_gift(self, command: wire.GiftSendCommand) -> Work | None:
+        """Have the gift debited; its result is the answer."""
+        sender = self._sender
+        assert sender is not None  # noqa: S101 - the command needs a hello
         if self._in_flight >= GIFTS_IN_FLIGHT_PER_CONNECTION_MAX:
-            self._answer(command.id, wire.error_frame("rate_limited", ref=command.ref, outcome="unknown"))
+            self.answer(command.id, wire.error_frame("rate_limited", ref=command.ref, outcome="unknown"))
             return None
         self._in_flight += 1
         self.gifts += 1
@@ -58,6 +55,19 @@ class Giving:
             return self._ask_and_submit(command, sender)
         self._submit(command, *prepared)
         return None
+
+    def refuse_invalid_gift(self, error: wire.BadCommandError) -> None:
+        """Say that a gift is not valid, as its result where its ref could be read."""
+        if error.ref is None:
+            self._error(error, error.id)
+            return
+        metrics.GIFTS_BY_OUTCOME["rejected"].inc()
+        self._reject(error.ref, error.id, "invalid", message=error.detail)
+
+    def leave_gift_unknown(self, command: wire.GiftSendCommand) -> None:
+        """Say that nobody knows what became of a gift, after an internal error."""
+        self._in_flight -= 1
+        self.answer(command.id, wire.error_frame("internal", ref=command.ref, outcome="unknown"))
 
     async def _ask_and_submit(self, command: wire.GiftSendCommand, sender: Sender) -> None:
         self._submit(command, *await sender.prepare(command))
@@ -72,7 +82,7 @@ class Giving:
         self._in_flight -= 1
         if isinstance(outcome, Accepted):
             self.wallet_seq = max(self.wallet_seq, outcome.wallet_seq)
-            self._answer(command_id, wire.accepted_frame(ref, outcome, self._services.resources.event_ids))
+            self.answer(command_id, wire.accepted_frame(ref, outcome, self._services.resources.event_ids))
             if not outcome.duplicate:
                 self._services.sessions.tell_others(sender.identity.user, self, outcome.balance, outcome.wallet_seq)
         elif isinstance(outcome, Refused):
@@ -85,7 +95,7 @@ class Giving:
                 more["balance"] = outcome.balance
             self._reject(ref, command_id, outcome.code, fields=more)
         else:
-            self._answer(command_id, wire.error_frame("unavailable", ref=ref, outcome="unknown"))
+            self.answer(command_id, wire.error_frame("unavailable", ref=ref, outcome="unknown"))
 
     def _reject(
         self,
@@ -98,7 +108,7 @@ class Giving:
     ) -> None:
         """A rejected gift: certainly nothing was charged."""
         known = ERRORS[code]
-        self._answer(
+        self.answer(
             command_id,
             wire.frame(
                 "gift.result",

@@ -8,6 +8,7 @@ from starlette.websockets import WebSocket
 
 from livegift.contract.errors import StoreUnavailableError
 from livegift.hub import endpoint
+from livegift.hub.commands import Commands
 from livegift.hub.conflation import Conflation
 from livegift.hub.debit_batcher import DebitBatcher
 from livegift.hub.rates import Admission
@@ -32,8 +33,8 @@ log = structlog.get_logger()
 class Hub:
     """Made once per process, before it serves."""
 
-    def __init__(self, resources: Resources, timer_wheel: TimerWheel) -> None:
-        """The hub turns the timer wheel; `resources` are closed after it."""
+    def __init__(self, resources: Resources, timer_wheel: TimerWheel, commands: Commands) -> None:
+        """The hub takes `commands` and turns the timer wheel; `resources` are closed after it."""
         settings, store = resources.settings, resources.store
         self._subscriber = Subscriber(store, self._restored)
         self._debit_batcher = DebitBatcher(store, settings.partitions, settings.combo_timeout_ms, settings.ref_ttl_s)
@@ -47,6 +48,7 @@ class Hub:
         )
         self._services = Services(
             resources=resources,
+            commands=commands,
             debit_batcher=self._debit_batcher,
             feeds=self._feeds,
             sessions=Sessions(self._subscriber, resources.wallets, USER_RATE_FACTOR * settings.commands_per_s_max),

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Protocol
 
+from livegift.hub.commands import Commands
 from livegift.hub.debit_batcher import DebitBatcher
 from livegift.hub.rates import Admission
 from livegift.hub.rooms import RoomFeeds
@@ -23,6 +24,7 @@ class Services:
     """What every connection uses."""
 
     resources: Resources
+    commands: Commands
     debit_batcher: DebitBatcher
     feeds: RoomFeeds
     sessions: Sessions

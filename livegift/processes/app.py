@@ -15,6 +15,8 @@ from livegift.http.guard import guarded
 from livegift.http.problems import HANDLERS
 from livegift.http.rates import RequestRates
 from livegift.http.routing import Entry
+from livegift.hub import core_commands
+from livegift.hub.commands import Commands
 from livegift.hub.hub import Hub
 from livegift.hub.timer_wheel import TimerWheel
 from livegift.resources.resources import Resources
@@ -27,6 +29,12 @@ def entries(*, with_demo: bool) -> list[Entry]:
     """Return everything that a web process answers."""
     features = composition.FEATURES + (composition.DEV_FEATURES if with_demo else ())
     return [*websocket.ROUTES, *health.ROUTES, *(route for feature in features for route in feature.routes)]
+
+
+def commands() -> Commands:
+    """Return everything that it takes over WebSockets."""
+    offered = (command for feature in composition.FEATURES for command in feature.commands)
+    return Commands([*core_commands.COMMANDS, *offered])
 
 
 class _Application(Starlette):
@@ -65,7 +73,7 @@ def create_app(
             for feature in composition.FEATURES:
                 for prepare in feature.on_start:
                     prepare(resources)
-            hub = Hub(resources, timer_wheel or TimerWheel(TIMER_WHEEL_TICK_S))
+            hub = Hub(resources, timer_wheel or TimerWheel(TIMER_WHEEL_TICK_S), commands())
             hub.start()
             app.state.resources, app.state.hub = resources, hub
             try:

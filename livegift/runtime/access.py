@@ -6,7 +6,6 @@ Ownership (a creator's own room, a user's own order) is checked where the thing 
 Each route also names its rate; `http/rates.py` says what that means in requests. Commands are counted in `hub/`.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 
@@ -64,15 +63,6 @@ BALANCE = _rule(Scope.ACCOUNT, "creator", "admin")
 EARNINGS = _rule(Scope.ACCOUNT, "creator")
 OPERATE = _rule(Scope.ACCOUNT, "admin")
 OPERATE_ROOM = _rule(Scope.ROOM, "admin")
-
-# The `type` of a client's frame.
-COMMANDS: Mapping[str, Rule] = {
-    "ping": PUBLIC,
-    "hello": CONNECT,
-    "room.join": WATCH,
-    "room.leave": CONNECT,
-    "gift.send": SPEND,
-}
 
 
 def require(rule: Rule, identity: Identity, room: str | None = None) -> None:
