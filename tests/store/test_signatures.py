@@ -60,6 +60,11 @@ def test_each_signature_is_of_one_function_with_its_flags(client: redis.Redis) -
         assert sum(f"local function {name}_{VERSION}(" in source(library) for library in LIBRARIES) == 1
 
 
+def test_each_function_is_in_the_documentation() -> None:
+    documented = (Path(__file__).parents[2] / "docs" / "redis.md").read_text()
+    assert [name for name in FUNCTIONS if f"`{name}_{VERSION}`" not in documented] == []
+
+
 def test_a_room_says_how_many_fields_it_expects() -> None:
     assert f"ERR expected {len(PublicationRow._fields)} fields per entry" in source("rooms")
 
