@@ -6,16 +6,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from livegift.contract.journal import GiftRevoked
 from livegift.domain.combos import Streak, StreakKey, extend
-from livegift.domain.spending import Accepted, GiftSend, Partition, send_gift, sweep_streaks
+from livegift.domain.spending import Accepted, Change, GiftSend, Partition, change_wallet, send_gift, sweep_streaks
 from tests.domain.operations import TIMEOUT_MS, Gifts, Operation, Pass, Sweep, gift, operations, play, quick, rich
 
 OTHERS = (Sweep(), Sweep("r1"), Sweep("r1:x"), Pass(1), Pass(TIMEOUT_MS - 1), Pass(TIMEOUT_MS), Pass(5 * TIMEOUT_MS))
 histories = operations([TIMEOUT_MS], OTHERS)
 
 
-def accepted_gifts(history: list[Operation]) -> tuple[Partition, list[tuple[GiftSend, Accepted]], int]:
-    """The partition after a history, and each gift that was accepted, in order."""
+def accepted_items(history: list[Operation]) -> tuple[Partition, list[tuple[GiftSend | Change, Accepted]], int]:
+    """The partition after a history, and each gift or change that was accepted, in order."""
     partition, outcomes, now_ms = play(history)
     told = iter(outcomes)
     found = []
@@ -24,22 +25,81 @@ def accepted_gifts(history: list[Operation]) -> tuple[Partition, list[tuple[Gift
             continue
         for item in operation.sends if isinstance(operation, Gifts) else [operation]:
             outcome = next(told)
-            if isinstance(item, GiftSend) and isinstance(outcome, Accepted) and not outcome.duplicate:
+            if isinstance(item, GiftSend | Change) and isinstance(outcome, Accepted) and not outcome.duplicate:
                 found.append((item, outcome))
     return partition, found, now_ms
 
 
+def accepted_gifts(history: list[Operation]) -> tuple[Partition, list[tuple[GiftSend, Accepted]], int]:
+    """The same, the gifts alone."""
+    partition, found, now_ms = accepted_items(history)
+    return partition, [(item, answer) for item, answer in found if isinstance(item, GiftSend)], now_ms
+
+
+def revoked_from(change: Change) -> tuple[str, StreakKey] | None:
+    """The streak that a change takes a gift out of."""
+    gift = change.revokes
+    if gift is None:
+        return None
+    return gift.combo_id, StreakKey(change.user, gift.room, gift.gift_id, gift.to, gift.anonymous)
+
+
 @quick
 @given(histories)
-def test_repeat_count_is_the_sum_of_the_streaks_counts(history: list[Operation]) -> None:
-    partition, gifts, _ = accepted_gifts(history)
-    sums: Counter[str] = Counter()
-    for send, answer in gifts:
-        sums[answer.combo_id] += send.count
-        assert answer.repeat_count == sums[answer.combo_id]
-    ends = {entry.combo_id: entry.repeat_count for entry in partition.journal if entry.kind == "streak_end"}
-    still_open = {streak.combo_id: streak.repeat_count for streak in partition.streaks.values()}
-    assert {**ends, **still_open} == {a.combo_id: sums[a.combo_id] for s, a in gifts if s.streakable}
+def test_repeat_count_is_the_sum_of_the_streaks_counts_less_what_was_revoked(history: list[Operation]) -> None:
+    """A fold over the journal. An end says what was left at that moment; what is revoked later changes no streak."""
+    partition, items, _ = accepted_items(history)
+    gifts = iter([pair for pair in items if isinstance(pair[0], GiftSend)])
+    changes = iter([item for item, _ in items if isinstance(item, Change)])
+    open_now: dict[tuple[str, StreakKey], int] = {}
+    ended: dict[str, int] = {}
+    for entry in partition.journal:
+        if entry.kind == "gift":
+            send, answer = next(gifts)
+            streak = answer.combo_id, StreakKey(send.user, send.room, send.gift_id, send.to, send.anonymous)
+            open_now[streak] = open_now.get(streak, 0) + send.count
+            assert answer.repeat_count == entry.repeat_count == open_now[streak]
+            if not send.streakable:
+                del open_now[streak]
+        elif entry.kind == "change":
+            revoked, change = None, next(changes)
+            if change.revokes is not None and (revoked := revoked_from(change)) in open_now:
+                open_now[revoked] = max(open_now[revoked] - change.revokes.count, 0)
+        elif entry.kind == "streak_end":
+            (streak,) = [known for known in open_now if known[0] == entry.combo_id]
+            ended[entry.combo_id] = open_now.pop(streak)
+            assert entry.repeat_count == ended[entry.combo_id]
+    assert {streak.combo_id: streak.repeat_count for streak in partition.streaks.values()} == {
+        combo_id: count for (combo_id, _), count in open_now.items()
+    }
+    assert [*gifts, *changes] == []
+
+
+STEPS = st.lists(st.tuples(st.sampled_from(("send", "revoke", "revoke from another", "wait")), st.integers(1, 9)))
+
+
+@quick
+@given(STEPS)
+def test_what_is_revoked_leaves_the_open_streak_and_no_other(steps: list[tuple[str, int]]) -> None:
+    """Random histories seldom revoke a gift of a streak that is open: these do little else."""
+    partition, now_ms, combo_id, expected = rich(100_000), 1_000, "", 0
+    for number, (step, count) in enumerate(steps):
+        if step == "wait":
+            now_ms, combo_id, expected = now_ms + TIMEOUT_MS, "", 0
+        elif step == "send":
+            sent = gift(ref=f"s{number}", count=count, streakable=True)
+            partition, answer = send_gift(partition, sent, now_ms, TIMEOUT_MS)
+            expected += count
+            assert isinstance(answer, Accepted)
+            assert (answer.combo_id, answer.repeat_count) == (combo_id or answer.event_id, expected)
+            combo_id = answer.combo_id
+        else:
+            named = combo_id if step == "revoke" else "3-1-999"
+            taken = GiftRevoked("3-1-2", "r1", "dan", "rose", named, count, 5, 5, anonymous=False)
+            undo = Change("ann", f"u{number}", "aa", 5, "revocation", revokes=taken)
+            partition, _ = change_wallet(partition, undo)
+            if step == "revoke":
+                expected = max(expected - count, 0)
 
 
 @quick
