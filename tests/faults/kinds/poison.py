@@ -1,10 +1,12 @@
 """Entries in the journals that nobody can read."""
 
+from collections.abc import Sequence
 from contextlib import closing
 from random import Random
 
 from redis.exceptions import RedisError
 
+from livegift.store.functions.partitions import partition_state
 from livegift.store.keys import partition_roots
 from tests.faults.kinds.registry import fault
 from tests.faults.world import World
@@ -34,11 +36,23 @@ async def poison_entry(world: World, rng: Random) -> None:
     with closing(world.redis.client()) as client:
         for _ in range(rng.randint(1, 3)):
             root = rng.choice(roots)
-            if client.hget(f"{root}:meta", "epoch") is None:
-                continue  # nothing of this partition is there: there is no journal that could go on
+            # No version of a function writes to a partition that is not armed: it may be a branch that is lost already,
+            # and then two entries would have the same position.
+            state = partition_state(root)
             try:
-                client.eval(APPEND, 1, root, rng.choice(BODIES))  # type: ignore[no-untyped-call]
+                if _armed_epoch(client.execute_command(*state)) == 0:  # type: ignore[no-untyped-call]
+                    continue
+                with client.pipeline(transaction=True) as together:
+                    together.execute_command(*state)  # type: ignore[no-untyped-call]
+                    together.eval(APPEND, 1, root, rng.choice(BODIES))  # type: ignore[no-untyped-call]
+                    then, _ = together.execute()
             except RedisError as error:
                 world.notes.append(f"poison: {error}")
             else:
                 world.poisoned += 1
+                if _armed_epoch(then) == 0:
+                    world.notes.append(f"poison: {root} was disarmed at that very moment")
+
+
+def _armed_epoch(reply: Sequence[str]) -> int:
+    return int(reply[0])
