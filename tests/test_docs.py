@@ -1,9 +1,12 @@
 """What the docs name exists."""
 
 import re
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
+
+from livegift.features.slots import Feature
 
 ROOT = Path(__file__).parent.parent
 PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]
@@ -24,3 +27,12 @@ def test_make_targets_in_docs_exist() -> None:
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     named = {name for page in PAGES for name in re.findall(r"`make ([a-z]+)", page.read_text())}
     assert named <= targets
+
+
+def test_the_architecture_names_each_package_and_each_slot() -> None:
+    text = (ROOT / "ARCHITECTURE.md").read_text()
+    tree = text.partition("\nlivegift/\n")[2].partition("\nclient_demo/")[0]
+    packages = {path.parent.name for path in (ROOT / "livegift").glob("*/__init__.py")}
+    assert set(re.findall(r"^  (\w+)/", tree, re.MULTILINE)) == packages
+    slots = {slot.name for slot in fields(Feature)} - {"name", "on_start"}
+    assert set(re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE)) == slots
