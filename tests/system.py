@@ -84,8 +84,9 @@ class System:
         if self.files_max:
             argv = ["sh", "-c", f'ulimit -n {self.files_max} && exec "$0" "$@"', *argv]
         with (self._logs / name.replace(" ", "-")).open("ab") as log:
+            # Not where somebody may have run `livegift dev`: its folder has settings that these lack.
             self.processes[name] = subprocess.Popen(
-                argv, env=environ(self.settings), pass_fds=fds, stdout=log, stderr=log
+                argv, env=environ(self.settings), cwd=self._logs, pass_fds=fds, stdout=log, stderr=log
             )
 
     def address(self, name: str = "web 1") -> str:

@@ -29,7 +29,9 @@ def free_port() -> int:
 @contextmanager
 def web(settings: Settings, log: Path, **variables: str) -> Iterator["subprocess.Popen[bytes]"]:
     with log.open("ab") as output:
-        process = subprocess.Popen(command("web"), env={**environ(settings), **variables}, stdout=output, stderr=output)
+        process = subprocess.Popen(
+            command("web"), env={**environ(settings), **variables}, cwd=log.parent, stdout=output, stderr=output
+        )
     try:
         yield process
     finally:

@@ -65,7 +65,12 @@ class FaultySystem(System):
         extra = self.clocks.environ(name) if self.clocks else {}
         with (self._logs / name.replace(" ", "-")).open("ab") as log:
             self.processes[name] = subprocess.Popen(
-                argv, env={**environ(self._of_process[name]), **extra}, pass_fds=fds, stdout=log, stderr=log
+                argv,
+                env={**environ(self._of_process[name]), **extra},
+                cwd=self._logs,
+                pass_fds=fds,
+                stdout=log,
+                stderr=log,
             )
 
     @staticmethod
