@@ -33,6 +33,7 @@ class Proxy:
         self.port: int = self._socket.getsockname()[1]
         self._listener: asyncio.Server | None = None
         self._pairs: dict[_Pair, asyncio.Task[None]] = {}
+        self._arriving: set[asyncio.Task[None]] = set()  # accepted, and not connected to the server yet
         self.may_reach_server = _open_gate()
         self.may_reach_client = _open_gate()
         self.delay_s = 0.0
@@ -102,9 +103,16 @@ class Proxy:
     async def __aexit__(self, *_: object) -> None:
         self.refuse()
         self._socket.close()
-        await asyncio.gather(*list(self._pairs.values()), return_exceptions=True)
+        await asyncio.sleep(0)  # what was accepted at that moment arrives, or nobody would close it
+        await asyncio.gather(*self._arriving, *self._pairs.values(), return_exceptions=True)
+        await asyncio.sleep(0)  # what was aborted is closed
 
-    async def _on_connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def _on_connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.create_task(self._connect(reader, writer), name="proxy arrival")
+        self._arriving.add(task)
+        task.add_done_callback(self._arriving.discard)
+
+    async def _connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.accepted += 1
         try:
             server_reader, server_writer = await asyncio.open_connection(*self._server)

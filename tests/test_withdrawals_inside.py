@@ -33,9 +33,9 @@ async def give_back(shop: Shop, order_id: str, user: str) -> str:
 
 @pytest.fixture(autouse=True)
 def _quick_sweeps(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("livegift.processes.aggregator.SWEEP_WITHDRAWALS_S", 0.2)
+    monkeypatch.setattr("livegift.features.orders.feature.SWEEP_WITHDRAWALS_S", 0.2)
     monkeypatch.setattr(withdrawals, "SWEEP_WITHDRAWALS_S", 0.0)
-    monkeypatch.setattr("livegift.processes.aggregator.SWEEP_ORDERS_S", 0.2)
+    monkeypatch.setattr("livegift.features.orders.feature.SWEEP_ORDERS_S", 0.2)
     monkeypatch.setattr("livegift.features.orders.service.SWEEP_ORDERS_S", 0.0)
 
 
