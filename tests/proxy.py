@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 HOST = "127.0.0.1"
 CHUNK_BYTES = 64 * 1024
 MARKER_BYTES_MAX = 1024
+BACKLOG = 100
 
 
 class Proxy:
@@ -31,7 +32,7 @@ class Proxy:
         self._server = (host, port)
         self._socket = _bound(0)
         self.port: int = self._socket.getsockname()[1]
-        self._listener: asyncio.Server | None = None
+        self._is_listening = False
         self._pairs: dict[_Pair, asyncio.Task[None]] = {}
         self._arriving: set[asyncio.Task[None]] = set()  # accepted, and not connected to the server yet
         self.may_reach_server = _open_gate()
@@ -79,16 +80,20 @@ class Proxy:
 
     def refuse(self) -> None:
         """Be a server that is gone."""
-        if self._listener is not None:
-            self._listener.close()
-            self._listener = None
+        if self._is_listening:
+            self._is_listening = False
+            asyncio.get_running_loop().remove_reader(self._socket)
+            self._socket.close()
             self._socket = _bound(self.port)  # not listening: connections are refused, and the port stays ours
         self.cut()
 
     async def accept(self) -> None:
         """Undo `refuse`."""
-        if self._listener is None:
-            self._listener = await asyncio.start_server(self._on_connection, sock=self._socket)
+        if not self._is_listening:
+            self._is_listening = True
+            self._socket.listen(BACKLOG)
+            # Not asyncio.Server: what that accepts at the moment of its `close` nobody closes (`_attach` fails).
+            asyncio.get_running_loop().add_reader(self._socket, self._on_connection)
 
     def cut_reply(self, *, after: bytes = b"", bytes_max: int = 0) -> None:
         """Lose the reply to the next request that contains `after`, but for its first bytes."""
@@ -103,17 +108,26 @@ class Proxy:
     async def __aexit__(self, *_: object) -> None:
         self.refuse()
         self._socket.close()
-        await asyncio.sleep(0)  # what was accepted at that moment arrives, or nobody would close it
         await asyncio.gather(*self._arriving, *self._pairs.values(), return_exceptions=True)
         await asyncio.sleep(0)  # what was aborted is closed
 
-    def _on_connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.create_task(self._connect(reader, writer), name="proxy arrival")
+    def _on_connection(self) -> None:
+        try:
+            accepted, _ = self._socket.accept()
+        except (BlockingIOError, ConnectionError):
+            return  # it is gone already
+        accepted.setblocking(False)
+        task = asyncio.create_task(self._connect(accepted), name="proxy arrival")
         self._arriving.add(task)
         task.add_done_callback(self._arriving.discard)
 
-    async def _connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _connect(self, accepted: socket.socket) -> None:
         self.accepted += 1
+        try:
+            reader, writer = await asyncio.open_connection(sock=accepted)
+        except BaseException:
+            accepted.close()
+            raise
         try:
             server_reader, server_writer = await asyncio.open_connection(*self._server)
         except BaseException as error:
@@ -122,7 +136,7 @@ class Proxy:
                 return
             raise
         pair = _Pair(self, reader, writer, server_reader, server_writer)
-        if self._listener is None:  # refused meanwhile
+        if not self._is_listening:  # refused meanwhile
             pair.abort()
             return
         task = self._pairs[pair] = asyncio.create_task(pair.run(), name="proxy connection")
