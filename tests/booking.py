@@ -6,7 +6,7 @@ from livegift.composition import BOOKING_PLAN, INVARIANTS
 from livegift.ledger import journal
 from livegift.ledger.engine import Database
 from livegift.ledger.journal import Booked
-from livegift.ledger.slices import Stretch
+from livegift.ledger.slices import JournalSlice
 from livegift.operations import audit as operations
 from livegift.operations.audit import Report, Seen
 from livegift.processes import booking
@@ -17,12 +17,14 @@ REASONS = BOOKING_PLAN.reasons
 NOTHING_IN_REDIS = Seen([], {}, {}, ref_ttl_s=86_400)
 
 
-async def book(database: Database, stretches: Sequence[Stretch]) -> Booked:
-    return await journal.book(database, BOOKING_PLAN, stretches)
+async def book(database: Database, slices: Sequence[JournalSlice]) -> Booked:
+    return await journal.book(database, BOOKING_PLAN, slices)
 
 
-def book_all(database: Database, stretches: Sequence[Stretch]) -> AsyncIterator[tuple[Sequence[Stretch], Booked]]:
-    return booking.book_all(database, BOOKING_PLAN, stretches)
+def book_all(
+    database: Database, slices: Sequence[JournalSlice]
+) -> AsyncIterator[tuple[Sequence[JournalSlice], Booked]]:
+    return booking.book_all(database, BOOKING_PLAN, slices)
 
 
 async def audit(settings: Settings, wait_s: float = AUDIT_WAIT_S) -> Report:

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from livegift.domain.partitions import Position, partition_of
-from livegift.ledger.slices import Stretch
+from livegift.ledger.slices import JournalSlice
 from livegift.processes.reading import DurableReader
 from livegift.runtime.settings import Settings
 from tests.inprocess import InProcess
@@ -53,6 +53,6 @@ async def test_what_is_being_booked_is_not_read_again(running: InProcess) -> Non
 
 def test_what_a_bisected_batch_has_left() -> None:
     entries = tuple((Position(1, n), None) for n in (4, 5, 6))
-    stretch = Stretch(7, Position(1, 3), entries)  # type: ignore[arg-type]
-    assert stretch.beyond(Position(1, 3)) == stretch
-    assert stretch.beyond(Position(1, 4)) == Stretch(7, Position(1, 4), entries[1:])  # type: ignore[arg-type]
+    piece = JournalSlice(7, Position(1, 3), entries)  # type: ignore[arg-type]
+    assert piece.beyond(Position(1, 3)) == piece
+    assert piece.beyond(Position(1, 4)) == JournalSlice(7, Position(1, 4), entries[1:])  # type: ignore[arg-type]

@@ -19,7 +19,7 @@ from livegift.recovery.restore import recovery_of, restore
 from livegift.recovery.rooms import RoomRecovery
 from livegift.runtime.settings import Settings
 from livegift.store.client import Node
-from livegift.store.outbox import Life
+from livegift.store.outbox import Incarnation
 from livegift.store.rooms import Rooms
 from tests.conftest import COMMON
 from tests.inprocess import InProcess, armed_again, passes
@@ -190,13 +190,13 @@ async def test_a_gate_that_somebody_else_claims_meanwhile_is_opened_all_the_same
     await running.stop("aggregator")
     rooms, check, checks = Rooms(running.store), RoomRecovery.check, 0
 
-    async def check_and_claim(self: RoomRecovery, node: Node) -> dict[int, Life]:
+    async def check_and_claim(self: RoomRecovery, node: Node) -> dict[int, Incarnation]:
         nonlocal checks
         checks += 1
-        lives = await check(self, node)
+        incarnations = await check(self, node)
         if checks == 1:
             await rooms.claim_gate(node, await next_room_epoch(running.database))
-        return lives
+        return incarnations
 
     monkeypatch.setattr(RoomRecovery, "check", check_and_claim)
     _, recovery = recovery_of(running.store, running.outbox, running.database, running.settings)

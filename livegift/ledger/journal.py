@@ -20,7 +20,7 @@ from livegift.ledger.engine import Database, plain
 from livegift.ledger.limit_tables import wallet_limits
 from livegift.ledger.participants import Batch, BookingPlan
 from livegift.ledger.quarantine import Quarantined, put_aside
-from livegift.ledger.slices import Stretch
+from livegift.ledger.slices import JournalSlice
 from livegift.ledger.wallet_balances import move_heads
 
 
@@ -100,38 +100,38 @@ def checkpoint_of(row: Row[tuple[object, ...]]) -> Checkpoint:
     return Checkpoint(row.partition, Position(row.epoch, row.n), row.stopped, row.gifts, row.coins)
 
 
-async def book(database: Database, plan: BookingPlan, stretches: Sequence[Stretch]) -> Booked:
-    """Book the stretches (of different partitions) in one transaction.
+async def book(database: Database, plan: BookingPlan, slices: Sequence[JournalSlice]) -> Booked:
+    """Book the slices (of different partitions) in one transaction.
 
     Raises CheckpointMovedError (nothing booked, somebody else did), PartitionStoppedError (nothing booked, one journal
     does not fit the ledger), UnbookableError (nothing booked, an entry is refused) or LedgerUnavailableError (unknown:
     the checkpoints tell).
     """
     try:
-        return await _book(database, plan, stretches)
+        return await _book(database, plan, slices)
     except (SQLAlchemyError, psycopg.Error, ValueError, OverflowError, KeyError) as error:
         raise UnbookableError(plain(error)) from error
 
 
-async def _book(database: Database, plan: BookingPlan, stretches: Sequence[Stretch]) -> Booked:
+async def _book(database: Database, plan: BookingPlan, slices: Sequence[JournalSlice]) -> Booked:
     async with database.begin() as connection:
-        await _check_checkpoints(connection, stretches)
-        await put_aside(connection, stretches)
+        await _check_checkpoints(connection, slices)
+        await put_aside(connection, slices)
         # Before the rows: a fork is to be named as one, not as a row that is there twice.
-        found = await move_heads(connection, stretches)
-        booked = await _book_rows(connection, plan, stretches, found)
-        await _move_checkpoints(connection, stretches)
+        found = await move_heads(connection, slices)
+        booked = await _book_rows(connection, plan, slices, found)
+        await _move_checkpoints(connection, slices)
     return booked
 
 
 async def _book_rows(
-    connection: AsyncConnection, plan: BookingPlan, stretches: Sequence[Stretch], more: Sequence[Transfer]
+    connection: AsyncConnection, plan: BookingPlan, slices: Sequence[JournalSlice], more: Sequence[Transfer]
 ) -> Booked:
     """The rows of all entries and what they do to the accounts, with `more` transfers whose rows are elsewhere."""
-    gifts = [(s.partition, p, e) for s in stretches for p, e in s.entries if isinstance(e, GiftSent)]
-    changes = [(s.partition, p, e) for s in stretches for p, e in s.entries if isinstance(e, WalletChanged)]
-    ends = [(s.partition, p, e) for s in stretches for p, e in s.entries if isinstance(e, StreakEnded)]
-    limits = [(s.partition, p, e) for s in stretches for p, e in s.entries if isinstance(e, LimitsChanged)]
+    gifts = [(s.partition, p, e) for s in slices for p, e in s.entries if isinstance(e, GiftSent)]
+    changes = [(s.partition, p, e) for s in slices for p, e in s.entries if isinstance(e, WalletChanged)]
+    ends = [(s.partition, p, e) for s in slices for p, e in s.entries if isinstance(e, StreakEnded)]
+    limits = [(s.partition, p, e) for s in slices for p, e in s.entries if isinstance(e, LimitsChanged)]
     batch_id = await connection.scalar(
         insert(tables.batches).values(gifts=len(gifts), transfers=len(changes)).returning(tables.batches.c.id)
     )
@@ -145,7 +145,7 @@ async def _book_rows(
     batch = Batch(gifts, changes)
     for participant in plan.participants:
         await participant.book(connection, batch)
-    moves = [t for s in stretches for _, entry in s.entries for t in transfers_of(entry, s.partition, plan.reasons)]
+    moves = [t for s in slices for _, entry in s.entries for t in transfers_of(entry, s.partition, plan.reasons)]
     # Last: who changes what a participant has locked takes that lock and then the accounts'.
     balances = await accounts.add(connection, [*moves, *more, *batch.transfers])
     return Booked(batch_id, len(gifts), len(changes), _credits(batch, balances), batch.news)
@@ -169,20 +169,20 @@ async def book_quarantined(connection: AsyncConnection, plan: BookingPlan, found
     `found` is locked and open. Raises PartitionStoppedError when the wallet's chain does not fit, UnbookableError when
     it is refused again.
     """
-    stretch = Stretch(found.partition, found.position, ((found.position, entry),))
+    piece = JournalSlice(found.partition, found.position, ((found.position, entry),))
     try:
         if found.user is None:
-            return await _book_rows(connection, plan, [stretch], await move_heads(connection, [stretch]))
+            return await _book_rows(connection, plan, [piece], await move_heads(connection, [piece]))
         held = suspense_of(found.user, found.partition, found.coins or 0)
         back = [Transfer(t.asset, t.credit, t.debit, t.amount) for t in held]
-        return await _book_rows(connection, plan, [stretch], back)
+        return await _book_rows(connection, plan, [piece], back)
     except (SQLAlchemyError, psycopg.Error, ValueError, OverflowError, KeyError) as error:
         raise UnbookableError(plain(error)) from error
 
 
-async def _check_checkpoints(connection: AsyncConnection, stretches: Sequence[Stretch]) -> None:
+async def _check_checkpoints(connection: AsyncConnection, slices: Sequence[JournalSlice]) -> None:
     table = tables.checkpoints
-    wanted = {stretch.partition: stretch for stretch in stretches}
+    wanted = {piece.partition: piece for piece in slices}
     query = select(table).where(table.c.partition.in_(wanted)).order_by(table.c.partition).with_for_update()
     rows = (await connection.execute(query)).all()
     moved = [row.partition for row in rows if Position(row.epoch, row.n) != wanted[row.partition].after]
@@ -191,38 +191,38 @@ async def _check_checkpoints(connection: AsyncConnection, stretches: Sequence[St
     for row in rows:
         if row.stopped:
             raise PartitionStoppedError(row.partition, row.stopped)
-    begun = [base for stretch in stretches for base in _check_chain(stretch)]
+    begun = [base for piece in slices for base in _check_chain(piece)]
     if begun:
         await connection.execute(pg_insert(tables.epochs).values(begun).on_conflict_do_nothing())
 
 
-def _check_chain(stretch: Stretch) -> list[dict[str, int]]:
-    """No hole and no step back. Returns the epochs that begin in the stretch, with their bases.
+def _check_chain(piece: JournalSlice) -> list[dict[str, int]]:
+    """No hole and no step back. Returns the epochs that begin in the slice, with their bases.
 
     Each epoch is committed before Redis hears of it, so only a ledger that was set back can meet a new one.
     """
-    before, begun = stretch.after, []
-    for position, _ in stretch.entries:
+    before, begun = piece.after, []
+    for position, _ in piece.entries:
         if position.n != before.n + 1 or position.epoch < before.epoch:
             raise PartitionStoppedError(
-                stretch.partition,
+                piece.partition,
                 f"after {before} the journal goes on at {position}; expected n {before.n + 1} and no lower epoch",
             )
         if position.epoch > before.epoch:
-            begun.append({"partition": stretch.partition, "epoch": position.epoch, "base": before.n})
+            begun.append({"partition": piece.partition, "epoch": position.epoch, "base": before.n})
         before = position
     return begun
 
 
-async def _move_checkpoints(connection: AsyncConnection, stretches: Sequence[Stretch]) -> None:
+async def _move_checkpoints(connection: AsyncConnection, slices: Sequence[JournalSlice]) -> None:
     # A gift counts as accepted, whether it could be booked or not.
-    accepted = [[g for _, entry in s.entries if (g := _gift_in(entry)) is not None] for s in stretches]
+    accepted = [[g for _, entry in s.entries if (g := _gift_in(entry)) is not None] for s in slices]
     await connection.execute(
         _MOVE_CHECKPOINTS,
         {
-            "partitions": [s.partition for s in stretches],
-            "epochs": [s.end.epoch for s in stretches],
-            "ns": [s.end.n for s in stretches],
+            "partitions": [s.partition for s in slices],
+            "epochs": [s.end.epoch for s in slices],
+            "ns": [s.end.n for s in slices],
             "gifts": [len(gifts) for gifts in accepted],
             "coins": [sum(gift.coins for gift in gifts) for gifts in accepted],
         },

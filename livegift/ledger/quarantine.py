@@ -18,7 +18,7 @@ from livegift.domain.journal import Poison, wallet_step
 from livegift.domain.partitions import Position
 from livegift.ledger import tables
 from livegift.ledger.engine import Database
-from livegift.ledger.slices import Stretch
+from livegift.ledger.slices import JournalSlice
 from livegift.runtime.bounds import QUARANTINE_BYTES_MAX, QUARANTINE_OPEN_MAX
 
 _TABLE = tables.quarantine
@@ -49,20 +49,20 @@ def _quarantined(row: Row[tuple[object, ...]]) -> Quarantined:
     return Quarantined(row.partition, position, row.raw, row.error, row.at, row.status, row.user_id, row.coins)
 
 
-async def put_aside(connection: AsyncConnection, stretches: Sequence[Stretch]) -> None:
-    """Write what can't be booked of the stretches into quarantine. Raises PartitionStoppedError when it is full."""
+async def put_aside(connection: AsyncConnection, slices: Sequence[JournalSlice]) -> None:
+    """Write what can't be booked of the slices into quarantine. Raises PartitionStoppedError when it is full."""
     rows = []
-    for stretch in stretches:
-        poison = [(position, entry) for position, entry in stretch.entries if isinstance(entry, Poison)]
+    for piece in slices:
+        poison = [(position, entry) for position, entry in piece.entries if isinstance(entry, Poison)]
         if not poison:
             continue
-        await _check_room(connection, stretch.partition, len(poison))
+        await _check_room(connection, piece.partition, len(poison))
         for position, entry in poison:
             step = wallet_step(entry)
             gift = entry.entry if isinstance(entry.entry, GiftSent) else None
             rows.append(
                 {
-                    "partition": stretch.partition,
+                    "partition": piece.partition,
                     "epoch": position.epoch,
                     "n": position.n,
                     "raw": entry.raw[:QUARANTINE_BYTES_MAX],

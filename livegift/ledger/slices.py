@@ -8,7 +8,7 @@ from livegift.domain.partitions import Position
 
 
 @dataclass(frozen=True, slots=True)
-class Stretch:
+class JournalSlice:
     """Consecutive entries of one partition, the first right after `after`."""
 
     partition: int
@@ -20,7 +20,7 @@ class Stretch:
         """The position of the last entry."""
         return self.entries[-1][0]
 
-    def beyond(self, position: Position) -> "Stretch":
+    def beyond(self, position: Position) -> "JournalSlice":
         """Return what is left of it when everything up to `position`, which is in it or right before it, is booked."""
         rest = tuple(entry for entry in self.entries if entry[0] > position)
-        return Stretch(self.partition, max(self.after, position), rest)
+        return JournalSlice(self.partition, max(self.after, position), rest)

@@ -12,7 +12,7 @@ from livegift.domain.partitions import Position
 from livegift.domain.postings import Transfer, suspense_of
 from livegift.ledger import tables
 from livegift.ledger.quarantine import attribute
-from livegift.ledger.slices import Stretch
+from livegift.ledger.slices import JournalSlice
 
 
 @dataclass(slots=True)
@@ -42,11 +42,11 @@ _MOVE_HEADS = text(
 )
 
 
-def _fold(stretches: Sequence[Stretch]) -> dict[str, list[_Move]]:
+def _fold(slices: Sequence[JournalSlice]) -> dict[str, list[_Move]]:
     """The moves of each wallet: one, unless an entry between two of its own could not be read."""
     moves: dict[str, list[_Move]] = {}
-    for stretch in stretches:
-        for position, entry in stretch.entries:
+    for piece in slices:
+        for position, entry in piece.entries:
             step = wallet_step(entry)
             if step is None:
                 continue
@@ -57,20 +57,18 @@ def _fold(stretches: Sequence[Stretch]) -> dict[str, list[_Move]]:
                 move.epoch, move.seq, move.balance = position.epoch, step.seq, step.balance
             else:
                 known.append(
-                    _Move(
-                        stretch.partition, position, before_seq, before_balance, position.epoch, step.seq, step.balance
-                    )
+                    _Move(piece.partition, position, before_seq, before_balance, position.epoch, step.seq, step.balance)
                 )
     return moves
 
 
-async def move_heads(connection: AsyncConnection, stretches: Sequence[Stretch]) -> list[Transfer]:
-    """Move the heads of all wallets of the stretches.
+async def move_heads(connection: AsyncConnection, slices: Sequence[JournalSlice]) -> list[Transfer]:
+    """Move the heads of all wallets of the slices.
 
     Returns the transfers of entries in quarantine whose wallet has come to light. Raises PartitionStoppedError when a
     wallet is not where the journal says it was.
     """
-    moves = dict(sorted(_fold(stretches).items()))
+    moves = dict(sorted(_fold(slices).items()))
     if not moves:
         return []
     fresh = {user: found[0] for user, found in moves.items() if found[0].before_seq == 0}

@@ -23,8 +23,8 @@ from livegift.ledger import schema
 from livegift.ledger.arming import advance_marks, forget_streak_ends, set_stopped
 from livegift.ledger.engine import Database, LedgerUnavailableError
 from livegift.ledger.journal import Booked, CheckpointMovedError, read_checkpoints
-from livegift.ledger.slices import Stretch
-from livegift.processes.booking import book_all, stretch_of
+from livegift.ledger.slices import JournalSlice
+from livegift.processes.booking import book_all, slice_of
 from livegift.processes.reading import DurableReader, Reading
 from livegift.processes.worker import Worker, connected, run_until_stopped, worker_name
 from livegift.recovery.partitions import Prepared, tell
@@ -179,27 +179,27 @@ class Aggregator(Worker):
         for reading in readings:
             for partition, found in reading.found.items():
                 rows.setdefault(partition, []).extend(found)
-        stretches: list[Stretch] = []
+        slices: list[JournalSlice] = []
         size = 0
         for partition, found in rows.items():
-            if stretches and size + len(found) > BOOK_BATCH_MAX:
-                await self._book_some(stretches)
-                stretches, size = [], 0
+            if slices and size + len(found) > BOOK_BATCH_MAX:
+                await self._book_some(slices)
+                slices, size = [], 0
             after = next(reading.cursors[partition] for reading in readings if partition in reading.found)
-            stretches.append(stretch_of(composition.BOOKING_PLAN, partition, after, found))
+            slices.append(slice_of(composition.BOOKING_PLAN, partition, after, found))
             size += len(found)
-        await self._book_some(stretches)
+        await self._book_some(slices)
 
-    async def _book_some(self, stretches: list[Stretch]) -> None:
-        while stretches:
+    async def _book_some(self, slices: list[JournalSlice]) -> None:
+        while slices:
             try:
-                async for part, booked in book_all(self._database, composition.BOOKING_PLAN, stretches):
+                async for part, booked in book_all(self._database, composition.BOOKING_PLAN, slices):
                     await self._after_booking(part, booked)
             except PartitionStoppedError as error:
                 await self._stop(error)
                 # What a part of a bisected batch has booked already is behind the checkpoints now.
-                held = {s.partition: self._held[s.partition].booked for s in stretches if s.partition in self._held}
-                stretches = [s.beyond(held[s.partition]) for s in stretches if held.get(s.partition, s.end) < s.end]
+                held = {s.partition: self._held[s.partition].booked for s in slices if s.partition in self._held}
+                slices = [s.beyond(held[s.partition]) for s in slices if held.get(s.partition, s.end) < s.end]
                 continue
             return
 
@@ -209,13 +209,13 @@ class Aggregator(Worker):
         with suppress(StoreUnavailableError):
             await self._outbox.disarm(error.partition)
 
-    async def _after_booking(self, stretches: Sequence[Stretch], booked: Booked) -> None:
-        ends = {stretch.partition: stretch.end for stretch in stretches}
+    async def _after_booking(self, slices: Sequence[JournalSlice], booked: Booked) -> None:
+        ends = {piece.partition: piece.end for piece in slices}
         for partition, end in ends.items():
             if partition in self._held:
                 self._held[partition].booked = end
         metrics.BOOKED.inc(booked.gifts)
-        times = [entry.ts_ms for s in stretches for _, entry in s.entries[:1] if isinstance(entry, GiftSent)]
+        times = [entry.ts_ms for s in slices for _, entry in s.entries[:1] if isinstance(entry, GiftSent)]
         log.debug("aggregator.booked", batch_id=booked.batch_id, gifts=booked.gifts, oldest_ms=min(times, default=0))
         for background in self._backgrounds:
             if background.on_booked is not None:

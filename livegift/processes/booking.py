@@ -12,16 +12,16 @@ from livegift.domain.partitions import Position
 from livegift.ledger.engine import Database
 from livegift.ledger.journal import Booked, UnbookableError, book
 from livegift.ledger.participants import BookingPlan
-from livegift.ledger.slices import Stretch
+from livegift.ledger.slices import JournalSlice
 from livegift.runtime import metrics
 from livegift.store.outbox import Row
 
 log = structlog.get_logger()
 
 
-def stretch_of(plan: BookingPlan, partition: int, after: Position, rows: Sequence[Row]) -> Stretch:
-    """The rows as a stretch to book; what can't be understood is marked as poison."""
-    return Stretch(partition, after, tuple((row.position, _entry(plan, row)) for row in rows))
+def slice_of(plan: BookingPlan, partition: int, after: Position, rows: Sequence[Row]) -> JournalSlice:
+    """The rows as a slice to book; what can't be understood is marked as poison."""
+    return JournalSlice(partition, after, tuple((row.position, _entry(plan, row)) for row in rows))
 
 
 def _entry(plan: BookingPlan, row: Row) -> Entry | Poison:
@@ -34,48 +34,48 @@ def _entry(plan: BookingPlan, row: Row) -> Entry | Poison:
 
 
 async def book_all(
-    database: Database, plan: BookingPlan, stretches: Sequence[Stretch]
-) -> AsyncIterator[tuple[Sequence[Stretch], Booked]]:
-    """Book the stretches, in as few transactions as the ledger takes; yields each part that was committed.
+    database: Database, plan: BookingPlan, slices: Sequence[JournalSlice]
+) -> AsyncIterator[tuple[Sequence[JournalSlice], Booked]]:
+    """Book the slices, in as few transactions as the ledger takes; yields each part that was committed.
 
     An entry that is refused even alone goes to quarantine. Raises what `book` raises but UnbookableError.
     """
     try:
         with metrics.BOOK_SECONDS.time():
-            booked = await book(database, plan, stretches)
+            booked = await book(database, plan, slices)
     except UnbookableError as error:
-        log.warning("booking.refused", entries=sum(len(s.entries) for s in stretches), error=str(error))
-        for part in _halves(stretches, str(error)):
+        log.warning("booking.refused", entries=sum(len(s.entries) for s in slices), error=str(error))
+        for part in _halves(slices, str(error)):
             async for done in book_all(database, plan, part):
                 yield done
         return
-    _tell_of_poison(stretches)
-    yield stretches, booked
+    _tell_of_poison(slices)
+    yield slices, booked
 
 
-def _halves(stretches: Sequence[Stretch], error: str) -> list[list[Stretch]]:
+def _halves(slices: Sequence[JournalSlice], error: str) -> list[list[JournalSlice]]:
     """Two smaller batches, in their order; a lone entry is marked as poison."""
-    if len(stretches) > 1:
-        middle = len(stretches) // 2
-        return [list(stretches[:middle]), list(stretches[middle:])]
-    (stretch,) = stretches
-    if len(stretch.entries) > 1:
-        middle = len(stretch.entries) // 2
-        first = Stretch(stretch.partition, stretch.after, stretch.entries[:middle])
-        return [[first], [Stretch(stretch.partition, first.end, stretch.entries[middle:])]]
-    ((position, entry),) = stretch.entries
+    if len(slices) > 1:
+        middle = len(slices) // 2
+        return [list(slices[:middle]), list(slices[middle:])]
+    (piece,) = slices
+    if len(piece.entries) > 1:
+        middle = len(piece.entries) // 2
+        first = JournalSlice(piece.partition, piece.after, piece.entries[:middle])
+        return [[first], [JournalSlice(piece.partition, first.end, piece.entries[middle:])]]
+    ((position, entry),) = piece.entries
     if isinstance(entry, Poison) and entry.entry is None:
-        raise PartitionStoppedError(stretch.partition, f"entry {position} can't even be put into quarantine: {error}")
+        raise PartitionStoppedError(piece.partition, f"entry {position} can't even be put into quarantine: {error}")
     if isinstance(entry, Poison):  # then without what it says of its wallet: that shows with the wallet's next entry
         poison = Poison(entry.raw, f"{entry.error}; {error}")
     else:
         poison = Poison(msgspec.json.encode(entry), error, entry)
-    return [[Stretch(stretch.partition, stretch.after, ((position, poison),))]]
+    return [[JournalSlice(piece.partition, piece.after, ((position, poison),))]]
 
 
-def _tell_of_poison(stretches: Sequence[Stretch]) -> None:
-    for stretch in stretches:
-        for position, entry in stretch.entries:
+def _tell_of_poison(slices: Sequence[JournalSlice]) -> None:
+    for piece in slices:
+        for position, entry in piece.entries:
             if isinstance(entry, Poison):
                 metrics.QUARANTINED.inc()
-                log.error("journal.quarantined", partition=stretch.partition, position=str(position), error=entry.error)
+                log.error("journal.quarantined", partition=piece.partition, position=str(position), error=entry.error)

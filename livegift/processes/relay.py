@@ -39,13 +39,13 @@ from livegift.runtime.settings import Settings
 from livegift.store.client import Node, Store, moved, refused
 from livegift.store.keys import room_root
 from livegift.store.leases import Leases
-from livegift.store.outbox import Life, Outbox, PartitionState, Row
+from livegift.store.outbox import Incarnation, Outbox, PartitionState, Row
 from livegift.store.rooms import Publication, publish, revoked_gift
 
 log = structlog.get_logger()
 
 
-def publication(partition: int, row: Row, life: Life, ids: EventIds) -> tuple[str, Publication] | None:
+def publication(partition: int, row: Row, incarnation: Incarnation, ids: EventIds) -> tuple[str, Publication] | None:
     """The room that an entry concerns and what it gets, or None for an entry that no room sees."""
     entry = row.entry
     if isinstance(entry, GiftSent):
@@ -62,7 +62,7 @@ def publication(partition: int, row: Row, life: Life, ids: EventIds) -> tuple[st
             combo_id=streak,
             body=wire.gift_event(ids.at(partition, row.position), ids.of_streak(entry.combo_id), entry),
             ts_ms=entry.ts_ms,
-            life=life,
+            incarnation=incarnation,
         )
     if isinstance(entry, StreakEnded):
         return entry.room, Publication(
@@ -77,7 +77,7 @@ def publication(partition: int, row: Row, life: Life, ids: EventIds) -> tuple[st
             combo_id=entry.combo_id,
             body=wire.streak_end_event(ids.at(partition, row.position), ids.of_streak(entry.combo_id), entry),
             ts_ms=entry.ts_ms,
-            life=life,
+            incarnation=incarnation,
         )
     if isinstance(entry, WalletChanged) and entry.revokes is not None:
         gift = entry.revokes
@@ -93,7 +93,7 @@ def publication(partition: int, row: Row, life: Life, ids: EventIds) -> tuple[st
             combo_id=gift.combo_id,
             body=revoked_gift(ids.of(gift.event_id), ids.of_streak(gift.combo_id), gift.count),
             ts_ms=wire.shown_ms(entry.ts_ms, anonymous=gift.anonymous),
-            life=life,
+            incarnation=incarnation,
         )
     return None
 
@@ -232,7 +232,7 @@ class Relay(Worker):
         self._outbox = outbox
         self._read: dict[int, Position] = {}
         self._durable: dict[int, Position] = {}
-        self._lives: dict[int, Life] = {}  # in which each was read
+        self._incarnations: dict[int, Incarnation] = {}  # in which each was read
         self._streaks_open: set[int] = set()
         self._publishers: dict[str, Publisher] = {}
         self._readers: dict[tuple[int, ...], asyncio.Task[None]] = {}
@@ -245,7 +245,7 @@ class Relay(Worker):
             "sweep": self._sweep(),
             "cursors": self._save_cursors(),
             "layout": self._follow_layout(),
-            "lives": self._follow_lives(),
+            "incarnations": self._follow_incarnations(),
         }
 
     async def on_leases(self, won: set[int], lost: set[int]) -> None:
@@ -253,7 +253,7 @@ class Relay(Worker):
         for partition in lost:
             self._read.pop(partition, None)
             self._durable.pop(partition, None)
-            self._lives.pop(partition, None)
+            self._incarnations.pop(partition, None)
             self._drop(partition)
         states = await self._outbox.states(won)
         if won - set(states):
@@ -269,7 +269,7 @@ class Relay(Worker):
 
     def _begin(self, partition: int, state: PartitionState) -> None:
         self._read[partition] = self._durable[partition] = state.relayed
-        self._lives[partition] = state.life
+        self._incarnations[partition] = state.incarnation
         if self._ids is None and state.event_id_key:
             self._ids = EventIds(state.event_id_key)
 
@@ -290,7 +290,7 @@ class Relay(Worker):
         for publisher in self._publishers.values():
             publisher.drop(partition)
 
-    async def _follow_lives(self) -> None:
+    async def _follow_incarnations(self) -> None:
         """Begin a partition again whose Redis is not the one it was, or whose cursor was set back.
 
         What was read before may not count any more. (Rooms refuse it anyway: another relay may be asleep.)
@@ -298,7 +298,11 @@ class Relay(Worker):
         while True:
             await asyncio.sleep(RELAY_STATES_S)
             states = await self._outbox.states(list(self._read))
-            others = {p: state for p, state in states.items() if p in self._read and self._lives[p] != state.life}
+            others = {
+                p: state
+                for p, state in states.items()
+                if p in self._read and self._incarnations[p] != state.incarnation
+            }
             for partition, state in others.items():
                 log.debug("relay.cursor_set", partition=partition, at=str(state.relayed), epoch=state.epoch)
                 self._drop(partition)
@@ -344,7 +348,7 @@ class Relay(Worker):
                 self._streaks_open.add(partition)
             if row.entry is None:
                 log.error("relay.unreadable_entry", partition=partition, position=str(row.position))
-            target = publication(partition, row, self._lives[partition], ids)
+            target = publication(partition, row, self._incarnations[partition], ids)
             if target is not None:
                 self._publisher_of(target[0]).add(*target)
         for partition, rows in mine.items():
@@ -394,9 +398,9 @@ class Relay(Worker):
                     done[item.partition] = before
         metrics.UNPUBLISHED.set(count)
         news = {p: position for p, position in done.items() if position > self._durable.get(p, position)}
-        lives = {p: self._lives[p] for p in news}
-        for partition in await self._outbox.advance("relayed", news, lives):
-            if self._lives.get(partition) == lives[partition]:
+        incarnations = {p: self._incarnations[p] for p in news}
+        for partition in await self._outbox.advance("relayed", news, incarnations):
+            if self._incarnations.get(partition) == incarnations[partition]:
                 self._durable[partition] = news[partition]
 
     async def _sweep(self) -> None:

@@ -25,7 +25,7 @@ from livegift.runtime.bounds import (
 )
 from livegift.store.client import Node, Store
 from livegift.store.keys import room_root
-from livegift.store.outbox import Life, Outbox
+from livegift.store.outbox import Incarnation, Outbox
 from livegift.store.rooms import Gifter, Rooms, Share
 from livegift.store.server import settle_file
 
@@ -155,12 +155,12 @@ class RoomRecovery:
         for node in self._store.nodes:
             await self._rooms.close_gate(node)
 
-    async def check(self, node: Node) -> dict[int, Life]:
+    async def check(self, node: Node) -> dict[int, Incarnation]:
         """Compare all active rooms of a node with the ledger, while its gate is closed.
 
         The relays are set back to what a room lacks, as far as the outboxes reach; rooms pass over what they have. What
-        the outboxes don't have any more is put right from the ledger. Returns the lives of the partitions in which the
-        relays know of it.
+        the outboxes don't have any more is put right from the ledger. Returns the incarnations of the partitions in
+        which the relays know of it.
         """
         async with self._database.snapshot() as connection:
             names = await ledger.active_rooms(connection, FENCE_ENDED_ROOMS_S)
@@ -176,7 +176,7 @@ class RoomRecovery:
                 else:
                     await self._correct(room, p, checkpoints[p], bases[p], room_lost=True)
         states = await self._outbox.states(checkpoints)
-        back_to, lives = {}, {}
+        back_to, incarnations = {}, {}
         for p, at in checkpoints.items():
             state = states.get(p)
             if state is not None and state.epoch == at.epoch and state.reach_n <= at.n:
@@ -184,13 +184,13 @@ class RoomRecovery:
                 back_to[p] = position_at(n, bases.get(p, {}))
             elif state is not None and p in stopped:
                 # Nothing of it counts before it is armed again, and then the rooms are compared.
-                lives[p] = Life(state.epoch + 1, 0)
+                incarnations[p] = Incarnation(state.epoch + 1, 0)
             else:
                 raise StoreUnavailableError(f"partition {p} is to be armed or booked first", executed=False)
         await self._older.convert_active(node)
-        lives |= await self._outbox.rewind(back_to, {p: checkpoints[p].epoch for p in back_to})
+        incarnations |= await self._outbox.rewind(back_to, {p: checkpoints[p].epoch for p in back_to})
         log.info("rooms.checked", node=node.name, rooms=len(mine), behind=len(behind))
-        return lives
+        return incarnations
 
     async def _reach(
         self, partition: int, reach_n: int, behind: Iterable[tuple[str, int, int]], checkpoint: Position, bases: Bases

@@ -42,14 +42,14 @@ class Row:
     raw: bytes
 
 
-class Life(NamedTuple):
+class Incarnation(NamedTuple):
     """A partition's epoch and the generation of its relay's cursor: what was read in an earlier one may not count."""
 
     epoch: int
     generation: int
 
 
-NO_LIFE = Life(0, 0)  # of no partition that is armed
+NO_LIFE = Incarnation(0, 0)  # of no partition that is armed
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,9 +87,9 @@ class PartitionState:
         )
 
     @property
-    def life(self) -> Life:
+    def incarnation(self) -> Incarnation:
         """In which a relay that begins now is heard by the rooms."""
-        return Life(self.epoch, self.generation)
+        return Incarnation(self.epoch, self.generation)
 
     @property
     def position(self) -> Position:
@@ -258,11 +258,11 @@ class Outbox:
             if (message := refused(reply)) is not None or isinstance(reply, Exception):
                 raise StoreUnavailableError(f"partition {partition} was not told: {message or reply}")
 
-    async def rewind(self, positions: Mapping[int, Position], epochs: Mapping[int, int]) -> dict[int, Life]:
+    async def rewind(self, positions: Mapping[int, Position], epochs: Mapping[int, int]) -> dict[int, Incarnation]:
         """Have the relays publish again what comes after each position.
 
-        Returns the lives in which they do. Raises StoreUnavailableError, also when a partition is of another one of
-        `epochs` or does not have all of it any more.
+        Returns the incarnations in which they do. Raises StoreUnavailableError, also when a partition is of
+        another one of `epochs` or does not have all of it any more.
         """
         replies = await self.store.call_many(
             [cursor_rewind(self.roots[p], str(position), epochs[p]) for p, position in positions.items()]
@@ -270,17 +270,17 @@ class Outbox:
         for p, reply in zip(positions, replies, strict=True):
             if isinstance(reply, Exception):
                 raise StoreUnavailableError(f"the relay's cursor of partition {p} was not set back: {reply}")
-        return {p: Life(epochs[p], reply) for p, reply in zip(positions, replies, strict=True)}
+        return {p: Incarnation(epochs[p], reply) for p, reply in zip(positions, replies, strict=True)}
 
     async def advance(
-        self, reader: str, positions: Mapping[int, Position], lives: Mapping[int, Life] | None = None
+        self, reader: str, positions: Mapping[int, Position], incarnations: Mapping[int, Incarnation] | None = None
     ) -> set[int]:
         """Note that `reader` ('relayed' or 'booked') has everything up to each position.
 
-        Cursors never go back; those of relays are only taken in one of `lives`. Returns the partitions in which one
-        has moved.
+        Cursors never go back; those of relays are only taken in one of `incarnations`. Returns the partitions in
+        which one has moved.
         """
-        begun = lives or {}
+        begun = incarnations or {}
         replies = await self.store.call_many(
             [
                 cursor_advance(self.roots[p], reader, str(position), *begun.get(p, NO_LIFE))

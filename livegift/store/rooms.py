@@ -31,15 +31,15 @@ from livegift.store.functions.rooms import (
     rooms_gate,
     rooms_open,
 )
-from livegift.store.outbox import Life
+from livegift.store.outbox import Incarnation
 
 
 @dataclass(frozen=True, slots=True)
 class Publication:
     """One journal entry as a room gets it. `body` is the event's JSON without the opening brace and `seq`.
 
-    For what is revoked it is `revoked_gift`: the room writes that event itself. `life` is the one in which its relay
-    has begun.
+    For what is revoked it is `revoked_gift`: the room writes that event itself. `incarnation` is the one in which its
+    relay has begun.
     """
 
     partition: int
@@ -53,7 +53,7 @@ class Publication:
     combo_id: str
     body: bytes
     ts_ms: int
-    life: Life
+    incarnation: Incarnation
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +122,7 @@ def publish(room: str, publications: Iterable[Publication]) -> Command:
     packed: list[str | bytes | int] = []
     for item in publications:
         epoch, n = item.position
-        relay_epoch, relay_generation = item.life
+        relay_epoch, relay_generation = item.incarnation
         anonymous = "1" if item.anonymous else "0"
         # [generated] pack room_publish.publications to packed: item.*, epoch, n, relay_epoch, relay_generation,
         #   anonymous
@@ -156,7 +156,7 @@ class Rooms:
     async def snapshot(self, room: str, since: int | None = None, since_epoch: str = "") -> Snapshot:
         """The room as it is on the primary now, with the events after `since`. Raises StoreUnavailableError.
 
-        `complete` is False when the log does not reach back that far, or `since_epoch` is of an earlier life.
+        `complete` is False when the log does not reach back that far, or `since_epoch` is of an earlier incarnation.
         """
         command = room_snapshot(
             keys.room_root(room),
@@ -226,12 +226,15 @@ class Rooms:
         if not isinstance(reply, bytes):
             raise StoreUnavailableError(f"the gate of {node.name} can't be claimed: {reply}")
 
-    async def open_gate(self, node: Node, token: int, lives: Mapping[int, Life]) -> bool:
-        """Let a node's rooms publish what relays have read in these lives of partitions or later.
+    async def open_gate(self, node: Node, token: int, incarnations: Mapping[int, Incarnation]) -> bool:
+        """Let a node's rooms publish what relays have read in these incarnations of partitions or later.
 
         False when somebody else has claimed the gate since, or the node's process is not the one that was claimed.
         """
-        floors = [Floor(partition, life.epoch, life.generation) for partition, life in lives.items()]
+        floors = [
+            Floor(partition, incarnation.epoch, incarnation.generation)
+            for partition, incarnation in incarnations.items()
+        ]
         (reply,) = await node.exchange([rooms_open(str(token), floors)])
         if isinstance(reply, Exception) and str(reply).startswith("UNCLAIMED"):
             return False

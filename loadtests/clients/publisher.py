@@ -23,7 +23,7 @@ from livegift.contract.wire import details_json, gift_event, user_json
 from livegift.domain.catalogue import DEFAULT_GIFTS
 from livegift.domain.partitions import Position
 from livegift.store.client import Command, Store
-from livegift.store.outbox import Life
+from livegift.store.outbox import Incarnation
 from livegift.store.rooms import Publication, publish
 
 CHANNEL = "bench:events"
@@ -81,7 +81,7 @@ def for_livegift(room: str, due: Sequence[tuple[int, int]]) -> list[Command]:
                 combo_id=f"c-{number % SENDERS}",
                 body=body,
                 ts_ms=meant_at_ns // 1_000_000,
-                life=Life(EPOCH, 1),
+                incarnation=Incarnation(EPOCH, 1),
             )
         )
     return [publish(room, publications)]

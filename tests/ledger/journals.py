@@ -12,7 +12,7 @@ from livegift.features.grants.tables import grants
 from livegift.ledger import tables
 from livegift.ledger.arming import begin_epoch, lock_checkpoint
 from livegift.ledger.engine import Database
-from livegift.ledger.slices import Stretch
+from livegift.ledger.slices import JournalSlice
 
 JSON = Raw(b"{}")
 BOOKED_TABLES = (tables.accounts, tables.gifts, tables.transfers, tables.wallet_heads, tables.checkpoints)
@@ -71,10 +71,10 @@ class Journal:
     def streak_end(self, user: str, to: str) -> "Journal":
         return self.append(StreakEnded(user, "r1", to, "rose", "0-1-1", 3, False, 1, JSON, JSON))
 
-    def stretch(self, start: int = 0, end: int | None = None) -> Stretch:
+    def slice(self, start: int = 0, end: int | None = None) -> JournalSlice:
         """The entries from index `start` to before `end`."""
         after = self.entries[start - 1][0] if start else Position(self.epoch, 0)
-        return Stretch(self.partition, after, tuple(self.entries[start:end]))
+        return JournalSlice(self.partition, after, tuple(self.entries[start:end]))
 
 
 async def arm(database: Database, partitions: Iterable[int], epoch: int = 1) -> None:

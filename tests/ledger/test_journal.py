@@ -15,7 +15,7 @@ from livegift.ledger import audit
 from livegift.ledger.arming import all_bases, lock_checkpoint, set_stopped
 from livegift.ledger.engine import Database, LedgerUnavailableError
 from livegift.ledger.journal import Booked, Checkpoint, CheckpointMovedError, Credit, UnbookableError, read_checkpoints
-from livegift.ledger.slices import Stretch
+from livegift.ledger.slices import JournalSlice
 from tests.booking import book
 from tests.ledger.journals import Journal, accounts, arm, assert_sums_are_zero, everything
 from tests.waiting import wait_until
@@ -38,7 +38,7 @@ def usual(partition: int = 3) -> Journal:
 
 async def test_a_batch_becomes_rows_accounts_heads_and_a_checkpoint(database: Database) -> None:
     journal = usual()
-    booked = await book(database, [journal.stretch()])
+    booked = await book(database, [journal.slice()])
     assert (booked.gifts, booked.transfers) == (3, 2)
     assert await accounts(database) == {
         "coins:user:ann": 69,
@@ -62,7 +62,7 @@ async def test_a_batch_becomes_rows_accounts_heads_and_a_checkpoint(database: Da
 
 async def test_every_field_of_a_gift_is_kept(database: Database) -> None:
     journal = usual()
-    await book(database, [journal.stretch()])
+    await book(database, [journal.slice()])
     async with database.begin() as connection:
         row = (await connection.execute(text("SELECT * FROM gifts WHERE n = 4"))).one()
     gift = journal.entries[3][1]
@@ -76,10 +76,10 @@ async def test_every_field_of_a_gift_is_kept(database: Database) -> None:
 
 async def test_credits_come_back_with_the_balances_after_them(database: Database) -> None:
     journal = usual()
-    booked = await book(database, [journal.stretch()])
+    booked = await book(database, [journal.slice()])
     assert booked.credits == (Credit("dan", 31, 31), Credit("eve", 2, 2))
     journal.gift("ann", "dan", 9).gift("bob", "fay", 5, diamonds=0)
-    booked = await book(database, [journal.stretch(6)])
+    booked = await book(database, [journal.slice(6)])
     assert booked.credits == (Credit("dan", 9, 40),), "who got nothing is told nothing"
 
 
@@ -87,14 +87,14 @@ async def test_the_largest_amounts_are_exact(database: Database) -> None:
     journal = Journal(0)
     for number in range(3):
         journal.credit("ann", AMOUNT_MAX, str(number)).gift("ann", "dan", AMOUNT_MAX)
-    await book(database, [journal.stretch()])
+    await book(database, [journal.slice()])
     assert (await accounts(database))["diamonds:user:dan"] == 3 * AMOUNT_MAX
     await assert_sums_are_zero(database)
 
 
 async def test_corrections_of_both_signs_are_booked(database: Database) -> None:
     journal = Journal(0).credit("ann", 10).credit("ann", -25, "back", "refund").credit("ann", 5, "x", "correction")
-    await book(database, [journal.stretch()])
+    await book(database, [journal.slice()])
     assert await accounts(database) == {
         "coins:user:ann": -10,
         "coins:granted:p0": -10,
@@ -108,7 +108,7 @@ async def test_corrections_of_both_signs_are_booked(database: Database) -> None:
 async def test_a_grant_is_credited_in_the_booking_itself(database: Database) -> None:
     for ref, user in (("one", "ann"), ("two", "bob")):
         assert (await begin_grant(database, ref, user, 100)).status == "pending"
-    await book(database, [Journal(0).credit("ann", 100, "one").stretch()])
+    await book(database, [Journal(0).credit("ann", 100, "one").slice()])
     assert (await begin_grant(database, "one", "ann", 100)).status == "credited"
     assert (await begin_grant(database, "two", "bob", 100)).status == "pending"
 
@@ -128,14 +128,14 @@ async def test_a_journal_in_any_pieces_gives_the_same(database: Database) -> Non
                 journal.streak_end(user, creator)
     reached = [0] * 4
     while any(at < len(journal.entries) for at, journal in zip(reached, journals, strict=True)):
-        stretches = []
+        slices = []
         for index, journal in enumerate(journals):
             end = min(len(journal.entries), reached[index] + chance.randrange(12))
             if end > reached[index]:
-                stretches.append(journal.stretch(reached[index], end))
+                slices.append(journal.slice(reached[index], end))
                 reached[index] = end
-        if stretches:
-            await book(database, stretches)
+        if slices:
+            await book(database, slices)
     for journal in journals:
         user = f"user-{journal.partition}"
         assert (await accounts(database))[f"coins:user:{user}"] == journal.wallets[user][1]
@@ -147,47 +147,47 @@ async def test_a_journal_in_any_pieces_gives_the_same(database: Database) -> Non
 
 async def test_the_journal_goes_on_in_another_epoch(database: Database) -> None:
     journal = usual()
-    await book(database, [journal.stretch()])
+    await book(database, [journal.slice()])
     await arm(database, [3], epoch=5)
     journal.epoch = 5
     journal.gift("ann", "dan", 2)
     (position, entry) = journal.entries[6]
-    await book(database, [Stretch(3, Position(5, 6), ((position, entry),))])
+    await book(database, [JournalSlice(3, Position(5, 6), ((position, entry),))])
     assert (await read_checkpoints(database, [3]))[3].position == Position(5, 7)
     with pytest.raises(CheckpointMovedError):  # who reads a Redis of the epoch before has nothing to say
-        await book(database, [journal.stretch(6)])
+        await book(database, [journal.slice(6)])
 
 
 # --- Exactly once -----------------------------------------------------------------------------------------------------
 
 
-async def test_the_same_stretch_again_is_not_booked(database: Database) -> None:
-    stretch = usual().stretch()
-    await book(database, [stretch])
+async def test_the_same_slice_again_is_not_booked(database: Database) -> None:
+    piece = usual().slice()
+    await book(database, [piece])
     before = await everything(database)
     with pytest.raises(CheckpointMovedError) as moved:
-        await book(database, [stretch])
+        await book(database, [piece])
     assert moved.value.partitions == (3,)
     assert await everything(database) == before
 
 
-async def test_a_stretch_that_overlaps_is_not_booked(database: Database) -> None:
+async def test_a_slice_that_overlaps_is_not_booked(database: Database) -> None:
     journal = usual()
-    await book(database, [journal.stretch(0, 4)])
+    await book(database, [journal.slice(0, 4)])
     before = await everything(database)
     for start, end in ((0, 6), (2, 6), (3, 5), (5, 6)):
         with pytest.raises(CheckpointMovedError):
-            await book(database, [journal.stretch(start, end)])
+            await book(database, [journal.slice(start, end)])
     assert await everything(database) == before
-    await book(database, [journal.stretch(4, 6)])
+    await book(database, [journal.slice(4, 6)])
 
 
 async def test_one_moved_checkpoint_holds_the_whole_batch(database: Database) -> None:
     one, other = usual(1), Journal(2).credit("cyd", 10)
-    await book(database, [one.stretch()])
+    await book(database, [one.slice()])
     before = await everything(database)
     with pytest.raises(CheckpointMovedError) as moved:
-        await book(database, [other.stretch(), one.stretch()])
+        await book(database, [other.slice(), one.slice()])
     assert moved.value.partitions == (1,)
     assert await everything(database) == before
 
@@ -195,14 +195,14 @@ async def test_one_moved_checkpoint_holds_the_whole_batch(database: Database) ->
 async def test_a_partition_that_the_ledger_does_not_know_is_not_booked(database: Database) -> None:
     before = await everything(database)
     with pytest.raises(CheckpointMovedError):
-        await book(database, [Journal(99).credit("ann", 5).stretch()])
+        await book(database, [Journal(99).credit("ann", 5).slice()])
     assert await everything(database) == before
 
 
 async def test_of_those_who_book_the_same_at_once_one_wins(database: Database) -> None:
     competitors = 5
-    stretch = usual().stretch()
-    results = await asyncio.gather(*(book(database, [stretch]) for _ in range(competitors)), return_exceptions=True)
+    piece = usual().slice()
+    results = await asyncio.gather(*(book(database, [piece]) for _ in range(competitors)), return_exceptions=True)
     assert sum(isinstance(result, Booked) for result in results) == 1
     assert sum(isinstance(result, CheckpointMovedError) for result in results) == competitors - 1
     assert (await accounts(database))["diamonds:user:dan"] == 31
@@ -219,13 +219,13 @@ async def test_batches_of_different_partitions_never_wait_in_a_circle(database: 
     journals = [Journal(partition).credit(f"user-{partition}", 10**6) for partition in range(count)]
     try:
         for _ in range(rounds):
-            stretches = []
+            slices = []
             for journal in journals:
-                start = len(journal.entries) if journal.stretch().after.n or len(journal.entries) > 1 else 0
+                start = len(journal.entries) if journal.slice().after.n or len(journal.entries) > 1 else 0
                 for creator in chance.sample(creators, len(creators)):
                     journal.gift(f"user-{journal.partition}", creator, 2)
-                stretches.append(journal.stretch(start))
-            booked = await asyncio.gather(*(book(many, [stretch]) for stretch in stretches))
+                slices.append(journal.slice(start))
+            booked = await asyncio.gather(*(book(many, [piece]) for piece in slices))
             assert sum(result.gifts for result in booked) == count * len(creators)
     finally:
         await many.aclose()
@@ -237,11 +237,11 @@ async def test_batches_of_different_partitions_never_wait_in_a_circle(database: 
 # --- What stops a partition -------------------------------------------------------------------------------------------
 
 
-async def assert_stops(database: Database, *stretches: Stretch, partition: int = 3) -> str:
+async def assert_stops(database: Database, *slices: JournalSlice, partition: int = 3) -> str:
     """The reason for which nothing was booked."""
     before = await everything(database)
     with pytest.raises(PartitionStoppedError) as stopped:
-        await book(database, list(stretches))
+        await book(database, list(slices))
     assert stopped.value.partition == partition
     assert await everything(database) == before
     return stopped.value.reason
@@ -264,7 +264,7 @@ async def test_a_hole_or_a_step_back(database: Database) -> None:
             journal.credit("ann", 10, str(number))
         moved = zip(positions, journal.entries, strict=True)
         entries = tuple((Position(*position), entry) for position, (_, entry) in moved)
-        reason = await assert_stops(database, Stretch(3, Position(2, 0), entries))
+        reason = await assert_stops(database, JournalSlice(3, Position(2, 0), entries))
         assert "the journal goes on at" in reason
         assert "expected n" in reason
 
@@ -273,7 +273,7 @@ async def test_a_ledger_that_was_set_back_learns_the_epochs_it_has_lost(database
     journal = Journal(3).credit("ann", 10, "1").credit("ann", 10, "2")
     journal.epoch = 4
     journal.credit("ann", 10, "3")
-    await book(database, [Stretch(3, Position(1, 0), tuple(journal.entries))])
+    await book(database, [JournalSlice(3, Position(1, 0), tuple(journal.entries))])
     assert (await read_checkpoints(database, [3]))[3].position == Position(4, 3)
     async with database.begin() as connection:
         assert (await all_bases(connection))[3] == {1: 0, 4: 2}
@@ -281,21 +281,21 @@ async def test_a_ledger_that_was_set_back_learns_the_epochs_it_has_lost(database
 
 async def test_a_stopped_partition_stays_stopped(database: Database) -> None:
     assert await set_stopped(database, 3, "somebody has to look")
-    assert await assert_stops(database, usual().stretch()) == "somebody has to look"
+    assert await assert_stops(database, usual().slice()) == "somebody has to look"
     assert (await read_checkpoints(database, [3]))[3].stopped == "somebody has to look"
 
 
 async def test_one_bad_journal_holds_the_whole_batch(database: Database) -> None:
     good, bad = Journal(1).credit("ann", 5), usual(3)
     del bad.entries[2]
-    await assert_stops(database, good.stretch(), bad.stretch())
-    assert (await book(database, [good.stretch()])).transfers == 1
+    await assert_stops(database, good.slice(), bad.slice())
+    assert (await book(database, [good.slice()])).transfers == 1
 
 
 @pytest.mark.parametrize("kind", ["gift", "change"])
 async def test_a_wallet_that_has_forked(database: Database, kind: str) -> None:
     """It is booked up to seq 3 with 69 coins; the journal goes on with an entry that follows on something else."""
-    await book(database, [usual().stretch()])
+    await book(database, [usual().slice()])
     for fork in (
         (3, 70),  # another balance
         (2, 69),  # the entry's seq is booked already
@@ -310,7 +310,7 @@ async def test_a_wallet_that_has_forked(database: Database, kind: str) -> None:
             journal.gift("ann", "dan", 5)
         else:
             journal.credit("ann", 5, "more", "correction")
-        assert "ann" in await assert_stops(database, journal.stretch(6)), fork
+        assert "ann" in await assert_stops(database, journal.slice(6)), fork
 
 
 async def test_a_wallet_that_forks_within_a_batch(database: Database) -> None:
@@ -318,12 +318,12 @@ async def test_a_wallet_that_forks_within_a_batch(database: Database) -> None:
         journal = usual()
         journal.wallets["ann"] = fork
         journal.gift("ann", "dan", 5)
-        assert "ann" in await assert_stops(database, journal.stretch()), fork
+        assert "ann" in await assert_stops(database, journal.slice()), fork
 
 
 async def test_a_wallet_that_appears_in_two_partitions(database: Database) -> None:
-    await book(database, [usual(3).stretch()])
-    assert "ann" in await assert_stops(database, Journal(5).credit("ann", 5).stretch(), partition=5)
+    await book(database, [usual(3).slice()])
+    assert "ann" in await assert_stops(database, Journal(5).credit("ann", 5).slice(), partition=5)
 
 
 # --- Epochs, and PostgreSQL away --------------------------------------------------------------------------------------
@@ -333,7 +333,7 @@ async def test_a_booking_waits_for_who_arms(database: Database) -> None:
     journal = usual()
     async with database.begin() as connection:
         await lock_checkpoint(connection, 3)
-        booking = asyncio.create_task(book(database, [journal.stretch()]))
+        booking = asyncio.create_task(book(database, [journal.slice()]))
         await wait_until(lambda: waiting_for_a_lock(database), "the booking waits")
         assert not booking.done()
     assert (await booking).gifts == 3
@@ -354,18 +354,18 @@ async def test_a_connection_that_breaks_in_the_middle_books_nothing(database: Da
     for table in ("checkpoints", "gifts", "wallet_heads", "accounts"):
         async with database.begin() as connection:
             await connection.execute(text(f"LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE"))
-            booking = asyncio.create_task(book(database, [journal.stretch()]))
+            booking = asyncio.create_task(book(database, [journal.slice()]))
             await wait_until(lambda: waiting_for_a_lock(database), f"the booking waits for {table}")
             for pid in await waiting_for_a_lock(database):
                 await connection.execute(text("SELECT pg_terminate_backend(:pid)"), {"pid": pid})
             with pytest.raises(LedgerUnavailableError):
                 await booking
         assert await everything(database) == before
-    assert (await book(database, [journal.stretch()])).gifts == 3, "the pool has thrown the connection away"
+    assert (await book(database, [journal.slice()])).gifts == 3, "the pool has thrown the connection away"
 
 
 async def test_a_reason_that_nobody_knows_is_refused(database: Database) -> None:
     before = await everything(database)
     with pytest.raises(UnbookableError, match="theft"):
-        await book(database, [Journal(3).credit("ann", 5, "x", "theft").stretch()])
+        await book(database, [Journal(3).credit("ann", 5, "x", "theft").slice()])
     assert await everything(database) == before

@@ -54,7 +54,7 @@ async def begin(database: Database, match: Match = MATCH) -> Journal:
     """A match that is active; the journal of its sponsor's partition."""
     await create(database, match)
     journal = brand(match.budget_coins, match.id)
-    await book(database, [journal.stretch()])
+    await book(database, [journal.slice()])
     found = await read_match(database, match.id)
     assert found is not None
     assert found.match.status == "active"
@@ -80,7 +80,7 @@ async def is_right(database: Database) -> None:
 async def test_gifts_of_the_batch_that_books_the_payment_are_matched(database: Database) -> None:
     await create(database)
     viewer = Journal(1).credit("ann", 100).gift("ann", "cho", 1).gift("ann", "cho", 1).gift("ann", "cho", 1, room="r2")
-    booked = await book(database, [brand().stretch(), viewer.stretch()])
+    booked = await book(database, [brand().slice(), viewer.slice()])
     balances = await accounts(database)
     assert balances[account_of("m1")] == 18
     assert balances["coins:user:brand"] == 10_000 - 20
@@ -95,10 +95,10 @@ async def test_it_is_exhausted_with_what_is_too_little_for_one_more(database: Da
     """Five coins a rose were paid, as the catalogue had it then; two matches of one gift are applied one by one."""
     await begin(database, replace(MATCH, budget_coins=12, factor=9))
     await create(database, replace(MATCH, id="m2", gift_id=None, budget_coins=1))
-    await book(database, [Journal(2).credit("ann", 100).gift("ann", "cho", 5, diamonds=3).stretch()])
+    await book(database, [Journal(2).credit("ann", 100).gift("ann", "cho", 5, diamonds=3).slice()])
     assert (await found(database)).used_coins == 10
     assert (await found(database)).status == "active", "a rose costs 1 coin now"
-    booked = await book(database, [Journal(3).credit("ben", 100).gift("ben", "cho", 1).stretch()])
+    booked = await book(database, [Journal(3).credit("ben", 100).gift("ben", "cho", 1).slice()])
     after = await found(database)
     assert (after.status, after.used_coins, after.used_diamonds) == ("exhausted", 12, 8)
     assert [m.match.status for m in changed_in(booked)] == ["exhausted"]
@@ -110,13 +110,13 @@ async def test_what_is_left_when_it_is_exhausted_is_due(database: Database) -> N
         await connection.execute(text("UPDATE gift_kinds SET coins = 5 WHERE id = 'rose'"))
     journal = await begin(database, replace(MATCH, budget_coins=12))
     viewer = Journal(2).credit("ann", 100).gift("ann", "cho", 5).gift("ann", "cho", 5).gift("ann", "cho", 5)
-    await book(database, [viewer.stretch()])
+    await book(database, [viewer.slice()])
     after = await found(database)
     assert (after.status, after.used_coins, after.due_coins) == ("exhausted", 10, 2)
     assert (await accounts(database))["coins:sponsored:p0"] == 2
     assert [m.match.id for m in await unfinished_matches(database, 0, 100, 0, 9)] == ["m1"]
     journal.credit("brand", 2, "m1", "sponsor_return")
-    await book(database, [journal.stretch(2)])
+    await book(database, [journal.slice(2)])
     after = await found(database)
     assert (after.status, after.returned_coins, after.due_coins) == ("returned", 2, 0)
     assert await unfinished_matches(database, 0, 100, 0, 9) == []
@@ -133,7 +133,7 @@ async def test_aggregators_that_book_into_one_match_at_once_share_its_budget(dat
     sponsor = Journal(0).credit("brand", 10_000)
     for match in terms:
         sponsor.credit("brand", -match.budget_coins, match.id, "sponsor")
-    await book(database, [sponsor.stretch()])
+    await book(database, [sponsor.slice()])
 
     async def keep_booking(partition: int) -> None:
         journal, rooms_of = Journal(partition), [("r1", "cho"), ("r2", "eve")]
@@ -142,7 +142,7 @@ async def test_aggregators_that_book_into_one_match_at_once_share_its_budget(dat
             room, creator = rooms_of[(n + partition) % 2]
             journal.gift(f"ann-{partition}", creator, 1, room=room)
         for start in range(0, len(journal.entries), 5):
-            await book(database, [journal.stretch(start, start + 5)])
+            await book(database, [journal.slice(start, start + 5)])
 
     await asyncio.gather(*(keep_booking(partition) for partition in range(1, 8)))
     # 84 roses a room: the first match has coins for 20, the second doubles them all twice over until 150 are used.
@@ -159,11 +159,11 @@ async def test_a_booking_that_is_repeated_or_rolled_back_matches_once(database: 
     viewer = Journal(2).credit("ann", 100).gift("ann", "cho", 1)
     bad = Journal(2).credit("ann", 100).gift("ann", "cho", 1).credit("ann", 5, reason="nobody knows")
     with pytest.raises(UnbookableError):
-        await book(database, [bad.stretch()])
+        await book(database, [bad.slice()])
     assert (await found(database)).used_coins == 0
-    await book(database, [viewer.stretch()])
+    await book(database, [viewer.slice()])
     with pytest.raises(CheckpointMovedError):
-        await book(database, [viewer.stretch()])
+        await book(database, [viewer.slice()])
     assert (await found(database)).used_coins == 1
     await is_right(database)
 
@@ -179,9 +179,9 @@ async def test_a_booking_asks_for_matches_once(database: Database) -> None:
     for n in range(100):
         journal.gift("ann", "cho", 1, room=f"room-{n}")
     event.listen(database.engine.sync_engine, "before_cursor_execute", note)
-    await book(database, [journal.stretch()])
+    await book(database, [journal.slice()])
     assert len(asked) == 1
-    await book(database, [Journal(2).credit("ann2", 5).stretch()])
+    await book(database, [Journal(2).credit("ann2", 5).slice()])
     assert len(asked) == 1, "a batch without gifts asks nothing"
 
 
@@ -196,7 +196,7 @@ async def test_an_entry_that_is_not_the_matchs_goes_to_quarantine(
 ) -> None:
     await create(database)
     journal = Journal(0).credit("brand", 100).credit("brand", coins, ref, reason).credit("brand", 1)
-    async for _ in book_all(database, [journal.stretch()]):
+    async for _ in book_all(database, [journal.slice()]):
         pass
     async with database.begin() as connection:
         assert await connection.scalar(text("SELECT count(*) FROM quarantine")) == 1
@@ -207,14 +207,14 @@ async def test_an_entry_that_is_not_the_matchs_goes_to_quarantine(
 async def test_a_second_payment_goes_to_quarantine(database: Database) -> None:
     journal = await begin(database)
     journal.credit("brand", -20, "m1", "sponsor")
-    async for _ in book_all(database, [journal.stretch(2)]):
+    async for _ in book_all(database, [journal.slice(2)]):
         pass
     assert (await accounts(database))[account_of("m1")] == 20
     await is_right(database)
 
 
 async def test_a_payment_for_a_match_that_nobody_knows_is_due_at_once(database: Database) -> None:
-    await book(database, [brand().stretch()])
+    await book(database, [brand().slice()])
     after = await found(database)
     assert (after.status, after.due_coins, after.partition) == ("ended", 20, 0)
     assert [m.match.id for m in await unfinished_matches(database, 0, 100, 0, 9)] == ["m1"]
@@ -240,7 +240,7 @@ async def test_a_return_that_comes_before_the_end_ends_it(database: Database) ->
             await connection.execute(
                 text("UPDATE sponsor_matches SET sponsor = :s WHERE id = :id"), {"s": f"b-{match_id}", "id": match_id}
             )
-        await book(database, [viewer.stretch(), sponsor.stretch()])
+        await book(database, [viewer.slice(), sponsor.slice()])
         after = await found(database, match_id)
         assert (after.status, after.used_coins, after.due_coins) == (status, 3, due)
         await is_right(database)
@@ -290,7 +290,7 @@ async def test_an_end_while_gifts_are_booked(database: Database) -> None:
         for _ in range(20):
             journal.gift(f"ann-{partition}", "cho", 1)
         for start in range(0, len(journal.entries), 3):
-            await book(database, [journal.stretch(start, start + 3)])
+            await book(database, [journal.slice(start, start + 3)])
 
     await asyncio.gather(*(keep_booking(p) for p in (1, 2, 3)), *(end_match(database, "m1", "root") for _ in range(3)))
     after = await found(database)

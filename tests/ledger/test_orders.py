@@ -39,10 +39,10 @@ class Books:
         self._events = 0
 
     async def book(self) -> None:
-        stretch = self.journal.stretch(self._booked)
+        piece = self.journal.slice(self._booked)
         self._booked = len(self.journal.entries)
-        if stretch.entries:
-            await book(self.database, [stretch])
+        if piece.entries:
+            await book(self.database, [piece])
 
     async def order(self, order_id: str, user: str, coins: int = 500, bonus: int = 0) -> Order:
         made = Order(order_id, user, coins, bonus, 999, "USD", "sandbox")

@@ -51,7 +51,7 @@ async def passes(database: Database) -> None:
 
 async def give(database: Database, diamonds: int, creator: str = "cleo", partition: int = 3) -> None:
     journal = Journal(partition).credit(f"fan-{partition}", diamonds).gift(f"fan-{partition}", creator, diamonds)
-    await book(database, [journal.stretch()])
+    await book(database, [journal.slice()])
 
 
 async def test_diamonds_are_pending_until_the_holding_period_is_over(database: Database) -> None:
@@ -91,7 +91,7 @@ async def test_what_was_revoked_is_neither_pending_nor_available(database: Datab
         found = await earned(database, hold_h=hold_h)
         assert (found.total, found.pending, found.available) == (1_000, 1_000, 0), "the coins are on their way"
     journal = Journal(3).credit("fan-3", 1_000).gift("fan-3", "cleo", 1_000).revoke(1, "c1")
-    await book(database, [journal.stretch(2)])
+    await book(database, [journal.slice(2)])
     for hold_h in (0, 24):
         found = await earned(database, hold_h=hold_h)
         assert (found.total, found.pending, found.available) == (0, 0, 0)
@@ -117,7 +117,7 @@ async def test_a_revocation_that_is_booked_meanwhile_makes_nothing_available(dat
             if not self.is_booked:
                 self.is_booked = True
                 journal = Journal(3).credit("fan-3", 1_000).gift("fan-3", "cleo", 1_000).revoke(1, "c1")
-                await book(database, [journal.stretch(2)])
+                await book(database, [journal.slice(2)])
             return answer
 
         async def scalar(self, *args: Any) -> Any:
@@ -226,7 +226,7 @@ async def test_no_sequence_makes_or_destroys_anything_and_the_statement_says_so(
             case 0 | 1:
                 p = chance.choice(list(journals))
                 journals[p].gift(f"fan-{p}", creator, chance.randrange(1, 900))
-                await book(database, [journals[p].stretch(booked[p])])
+                await book(database, [journals[p].slice(booked[p])])
                 booked[p] = len(journals[p].entries)
             case 2:
                 with suppress(RequestError):

@@ -50,7 +50,7 @@ class Books:
         for journal in (self.brand, self.viewer):
             start, end = self.booked[journal.partition], len(journal.entries)
             if start < end:
-                await book(self.database, [journal.stretch(start)])
+                await book(self.database, [journal.slice(start)])
             self.booked[journal.partition] = end
 
     async def gift(self) -> int:

@@ -91,8 +91,12 @@ def _read_oldest(config: Config, index: int, world: World, checker: Checker) -> 
     oldest = partition.reach(world.live.image, config.design)
     if oldest > checker.at.n and config.design.check_trim:
         # What the ledger did not have yet at the comparison is gone already, or it was set back and nobody can tell.
-        life = (world.live.image.epoch + 1, 0)
-        return _set(world, index, checker._replace(phase="open", life=life) if world.ledger.stopped else IDLE_CHECKER)
+        incarnation = (world.live.image.epoch + 1, 0)
+        return _set(
+            world,
+            index,
+            checker._replace(phase="open", incarnation=incarnation) if world.ledger.stopped else IDLE_CHECKER,
+        )
     back_to = max(min([checker.back_to, *(n for _, n in checker.behind if n >= oldest)]), oldest)
     behind = tuple((room, n) for room, n in checker.behind if n < oldest)
     return _set(world, index, checker._replace(phase="fill", back_to=back_to, behind=behind))
@@ -125,19 +129,19 @@ def rewind(config: Config, index: int, world: World, *, is_old: bool) -> World |
         if not world.ledger.stopped:
             return _set(world, index, IDLE_CHECKER)
         # Nothing of it counts before it is armed anew, and then the rooms are looked at.
-        return _set(world, index, checker._replace(phase="open", life=(process.image.epoch + 1, 0)))
+        return _set(world, index, checker._replace(phase="open", incarnation=(process.image.epoch + 1, 0)))
     if config.design.check_trim and partition.reach(process.image, config.design) > checker.back_to:
         return _set(world, index, IDLE_CHECKER)
     image = partition.rewind(process.image, position_at(checker.back_to, _bases(world, checker)))
     world = with_process(world, process._replace(image=image), is_old=is_old)
-    return _set(world, index, checker._replace(phase="open", life=(image.epoch, image.generation)))
+    return _set(world, index, checker._replace(phase="open", incarnation=(image.epoch, image.generation)))
 
 
 def _open(config: Config, index: int, world: World, checker: Checker) -> World:
     token = checker.token
     if not config.design.gate_claim:
         world, token = _token(config, world)
-    node = rooms.open_gate(world.node, token, checker.life, config.design)
+    node = rooms.open_gate(world.node, token, checker.incarnation, config.design)
     return _set(world._replace(node=node), index, IDLE_CHECKER)
 
 

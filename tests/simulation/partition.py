@@ -3,7 +3,7 @@
 from typing import TypeVar
 
 from livegift.domain.partitions import Position
-from tests.simulation.state import PRICE, Config, Design, Entry, Image, Life, Process, Wallet
+from tests.simulation.state import PRICE, Config, Design, Entry, Image, Incarnation, Process, Wallet
 
 T = TypeVar("T")
 
@@ -67,11 +67,15 @@ def is_claimed(process: Process, token: int, design: Design) -> bool:
     return not design.repair_claim or (process.claim == token and not process.armed)
 
 
-def advance_relayed(image: Image, to: Position, life: Life, design: Design) -> Image | None:
+def advance_relayed(image: Image, to: Position, incarnation: Incarnation, design: Design) -> Image | None:
     """`cursor_advance` of a relay."""
-    if to <= image.relayed or _is_beyond(image, to, design) or (design.save == "life" and life[0] != image.epoch):
+    if (
+        to <= image.relayed
+        or _is_beyond(image, to, design)
+        or (design.save == "incarnation" and incarnation[0] != image.epoch)
+    ):
         return None
-    if design.save != "any" and life[1] != image.generation:
+    if design.save != "any" and incarnation[1] != image.generation:
         return None
     return image._replace(relayed=to)
 

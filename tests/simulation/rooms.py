@@ -5,7 +5,7 @@ from typing import NamedTuple
 from livegift.domain.partitions import Position
 from livegift.domain.recovery import superseded
 from tests.simulation.partition import put
-from tests.simulation.state import Design, Entry, Life, Room, RoomNode, Share
+from tests.simulation.state import Design, Entry, Incarnation, Room, RoomNode, Share
 
 
 class Correction(NamedTuple):
@@ -21,13 +21,13 @@ class Correction(NamedTuple):
     is_lost: bool
 
 
-def accepts(node: RoomNode, life: Life, design: Design) -> bool:
-    """Whether the node takes publications at all, from a relay that has begun in this life."""
+def accepts(node: RoomNode, incarnation: Incarnation, design: Design) -> bool:
+    """Whether the node takes publications at all, from a relay that has begun in this incarnation."""
     if design.gate and not node.gate:
         return False
     if design.guard == "generation":
-        return life[1] >= node.since[1]
-    return design.guard == "none" or life >= node.since
+        return incarnation[1] >= node.since[1]
+    return design.guard == "none" or incarnation >= node.since
 
 
 def publish(node: RoomNode, index: int, entry: Entry, design: Design) -> RoomNode:
@@ -80,9 +80,9 @@ def _changed(node: RoomNode, index: int, room: Room) -> RoomNode:
     return node._replace(rooms=put(node.rooms, index, room), changed=put(node.changed, index, True))
 
 
-def open_gate(node: RoomNode, token: int, life: Life, design: Design) -> RoomNode:
+def open_gate(node: RoomNode, token: int, incarnation: Incarnation, design: Design) -> RoomNode:
     """`rooms_open`; the same node when it is open, or claimed by somebody else."""
-    since = max(node.since, life)
+    since = max(node.since, incarnation)
     if node.gate or (design.gate_claim and node.claim != token):
         return node if design.gate_claim else node._replace(since=since)
     return node._replace(gate=token, claim=0, changed=(False,) * len(node.rooms), since=since)

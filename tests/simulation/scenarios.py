@@ -134,10 +134,10 @@ MUTANTS: dict[str, tuple[dict[str, Any], str]] = {
     "outboxes don't know their holes": ({"whole": False}, "both crash, no barrier"),
     "trimmed while rooms are compared": ({"check_trim": False}, "rooms crash, outbox trimmed"),
     "rooms keep their epoch": ({"room_epoch": False}, "one gift, rooms crash twice"),
-    "rooms take what was read in any life": ({"guard": "none"}, "rooms crash"),
+    "rooms take what was read in any incarnation": ({"guard": "none"}, "rooms crash"),
     "rooms know generations without epochs": ({"guard": "generation"}, "one gift, both crash"),
     "relays never begin again": ({"refresh": False}, "wallets crash"),
-    "cursors are stored in any life": ({"save": "any"}, "one gift, rooms crash twice"),
+    "cursors are stored in any incarnation": ({"save": "any"}, "one gift, rooms crash twice"),
     "cursors know generations without epochs": ({"save": "generation"}, "one gift, both crash thrice"),
 }
 

@@ -73,7 +73,8 @@ class Share(NamedTuple):
 class RoomNode(NamedTuple):
     """The rooms' Redis. All but `rooms` and `disk` is memory of the process; a `gate` of 0 is closed.
 
-    `since` is the life (see Relay) of the partition in which a relay must have begun for its publications to be taken.
+    `since` is the incarnation (see Relay) of the partition in which a relay must have begun for its publications
+    to be taken.
     """
 
     rooms: tuple[Room, ...]
@@ -81,7 +82,7 @@ class RoomNode(NamedTuple):
     changed: tuple[bool, ...]
     gate: int = 0
     claim: int = 0
-    since: "Life" = (0, 0)
+    since: "Incarnation" = (0, 0)
 
 
 class Ledger(NamedTuple):
@@ -96,15 +97,15 @@ class Ledger(NamedTuple):
     stopped: bool = False
 
 
-Life = tuple[int, int]  # a partition's epoch and the generation of its relay's cursor
+Incarnation = tuple[int, int]  # a partition's epoch and the generation of its relay's cursor
 
 
 class Relay(NamedTuple):
-    """`queue` was read and is not yet published; `life` is the one in which the relay has loaded its cursor."""
+    """`queue` was read and is not yet published; `incarnation` is the one in which the relay has loaded its cursor."""
 
     cursor: Position
     queue: tuple[Entry, ...] = ()
-    life: Life = (1, 0)
+    incarnation: Incarnation = (1, 0)
 
 
 class Booker(NamedTuple):
@@ -147,7 +148,7 @@ class Checker(NamedTuple):
     room: int = 0
     behind: tuple[tuple[int, int], ...] = ()
     back_to: int = 0
-    life: Life = (0, 0)
+    incarnation: Incarnation = (0, 0)
     share: Share = Share(START, 0)
     to: Position = START
 
@@ -228,10 +229,12 @@ class Design:
     room_epoch: bool = True  # a room takes a new epoch at its first change after the gate was opened
     epoch_stride: int = 16  # tokens of the gate grow by this, so that corrections in between don't use them up
     # Relays.
-    guard: str = "life"  # a node takes what was read in this "life" or a later one; or "generation", or "none"
+    guard: str = (
+        "incarnation"  # a node takes what was read in this "incarnation" or a later one; or "generation", or "none"
+    )
     refresh: bool = True  # a relay notices that its cursor was set back and begins again
     save_armed: bool = True  # and only in an armed partition: while it is compared its cursor stands still
-    save: str = "life"  # a cursor is stored only by who began in this "life"; or "generation", or "any"
+    save: str = "incarnation"  # a cursor is stored only by who began in this "incarnation"; or "generation", or "any"
 
 
 @dataclass(frozen=True, slots=True)

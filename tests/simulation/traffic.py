@@ -48,7 +48,7 @@ def relay_read(_config: Config, index: int, world: World, *, is_old: bool) -> Wo
 def relay_publish(config: Config, index: int, world: World) -> World | None:
     """Publish the first that waits."""
     relay, design = world.relays[index], config.design
-    if not relay.queue or not rooms.accepts(world.node, relay.life, design):
+    if not relay.queue or not rooms.accepts(world.node, relay.incarnation, design):
         return None
     entry = relay.queue[0]
     room = config.rooms[entry.ref]
@@ -70,7 +70,7 @@ def relay_save(config: Config, index: int, world: World) -> World | None:
     if relay.queue:
         first = relay.queue[0].at
         done = min(done, Position(first.epoch, first.n - 1))
-    image = partition.advance_relayed(world.live.image, done, relay.life, config.design)
+    image = partition.advance_relayed(world.live.image, done, relay.incarnation, config.design)
     return world._replace(live=world.live._replace(image=image)) if image else None
 
 
@@ -81,9 +81,9 @@ def loaded(world: World) -> Relay:
 
 
 def relay_refresh(config: Config, index: int, world: World) -> World | None:
-    """See that the partition lives another life, drop what is queued, and begin at the stored cursor."""
+    """See that the partition lives another incarnation, drop what is queued, and begin at the stored cursor."""
     image = world.live.image
-    if not config.design.refresh or world.relays[index].life == (image.epoch, image.generation):
+    if not config.design.refresh or world.relays[index].incarnation == (image.epoch, image.generation):
         return None
     return _set_relay(world, index, loaded(world))
 

@@ -89,7 +89,7 @@ class Live:
         return self.call("partition_arm", epoch, self.number, backlog_max, "token", n, "ab" * KEY_BYTES)
 
     def advance(self, reader: str, position: str) -> Any:
-        """A reader notes how far it is, in the present life of the partition."""
+        """A reader notes how far it is, in the present incarnation of the partition."""
         state = self.call("partition_state")
         return self.call("cursor_advance", reader, position, *((state[1], state[7]) if reader == "relayed" else ()))
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from livegift.contract.bounds import TOP_GIFTERS
 from livegift.domain.partitions import Position
-from livegift.store.outbox import Life
+from livegift.store.outbox import Incarnation
 from livegift.store.rooms import Publication, revoked_gift
 
 USERS = ("ann", "bob", "c:3")
@@ -37,7 +37,7 @@ def publication(
     body = orjson.dumps({**head, **shown_combo, "coins": money[0], "diamonds": money[1], "anonymous": anonymous})[1:]
     at, known = Position(epoch, n), b"{}" if anonymous else shown
     kind: Literal["gift", "end"] = "end" if ends else "gift"
-    return Publication(partition, at, kind, *money, user, anonymous, known, combo, body, ts_ms, Life(1, 0))
+    return Publication(partition, at, kind, *money, user, anonymous, known, combo, body, ts_ms, Incarnation(1, 0))
 
 
 def revocation(n: int, of: Publication, *, epoch: int = 1, ts_ms: int = 2_000) -> Publication:

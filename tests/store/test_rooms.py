@@ -19,7 +19,7 @@ from livegift.store import rooms as store_rooms
 from livegift.store.client import Store, StoreRefusedError
 from livegift.store.functions.rooms import room_announce, room_pulse, room_snapshot, room_totals
 from livegift.store.keys import room_channel, room_root
-from livegift.store.outbox import Life
+from livegift.store.outbox import Incarnation
 from livegift.store.rooms import Publication, Rooms, publish
 from tests.store.publications import Model, deliveries, publication
 from tests.waiting import wait_until
@@ -294,7 +294,7 @@ async def test_while_its_gate_is_closed_a_node_publishes_nothing(store: Store) -
     assert await rooms.heads(["r1"]) == {}
     assert (await rooms.totals("r1")).gifts == 1, "who compares can read it"
     await rooms.claim_gate(node, 7)
-    await rooms.open_gate(node, 7, {publication(1).partition: Life(1, 0)})
+    await rooms.open_gate(node, 7, {publication(1).partition: Incarnation(1, 0)})
     assert await store.call(publish("r1", [publication(2)])) == 1
 
 
@@ -304,12 +304,12 @@ async def test_what_was_read_before_the_relays_were_set_back_is_refused(store: S
     await store.call(publish("r1", [publication(1)]))
     await rooms.close_gate(node)
     await rooms.claim_gate(node, 2)
-    await rooms.open_gate(node, 2, {publication(1).partition: Life(2, 1)})
-    for early in (Life(1, 7), Life(2, 0)):
+    await rooms.open_gate(node, 2, {publication(1).partition: Incarnation(2, 1)})
+    for early in (Incarnation(1, 7), Incarnation(2, 0)):
         with pytest.raises(StoreRefusedError, match="before the relays were set back"):
-            await store.call(publish("r1", [replace(publication(3), life=early)]))
-    for n, late in ((2, Life(2, 1)), (3, Life(3, 0))):
-        assert await store.call(publish("r1", [replace(publication(n), life=late)])) == 1
+            await store.call(publish("r1", [replace(publication(3), incarnation=early)]))
+    for n, late in ((2, Incarnation(2, 1)), (3, Incarnation(3, 0))):
+        assert await store.call(publish("r1", [replace(publication(n), incarnation=late)])) == 1
 
 
 async def test_only_who_has_claimed_the_gate_of_this_very_process_opens_it(store: Store) -> None:

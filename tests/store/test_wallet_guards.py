@@ -331,8 +331,8 @@ def test_a_cursor_is_taken_only_from_a_reader_of_this_very_partition(client: red
     live = Live(client, epoch=3)
     live.credit("ann", 100)
     assert live.advance("booked", "3-2") == live.advance("booked", "4-1") == live.advance("relayed", "3-2") == 0
-    for life in ((2, 0), (4, 0), (3, 1), ()):
-        assert live.call("cursor_advance", "relayed", "3-1", *life) == 0
+    for incarnation in ((2, 0), (4, 0), (3, 1), ()):
+        assert live.call("cursor_advance", "relayed", "3-1", *incarnation) == 0
     live.call("partition_disarm", "token")
     assert live.advance("relayed", "3-1") == 0, "while it is compared it stands still"
     assert live.advance("booked", "3-1") == 1

@@ -25,7 +25,7 @@ local function rooms_claim_1(_, argv)
 end
 
 -- [generated] function rooms_open
--- Open the gate for relays that have begun in these lives of partitions or later. Returns the gate's token.
+-- Open the gate for relays that have begun in these incarnations of partitions or later. Returns the gate's token.
 --
 -- Fails with UNCLAIMED unless the gate was claimed with this token.
 local function rooms_open_1(_, argv)

@@ -14,8 +14,8 @@ A block begins with one of these lines and ends with `-- [/generated]`. What is 
 
 After a colon come the fields that are read, as in `: combo as first, rest` (what comes after the last), or where fields
 that are written are found when they are no locals of that name, as in `: send.user`; after a comma at the end of the
-line the next one goes on. `send.*` says it of all others, `life.epoch as relay_epoch` of a field of another name. What
-is found as `why_json` is the field `why` as JSON already.
+line the next one goes on. `send.*` says it of all others, `incarnation.epoch as relay_epoch` of a field of another
+name. What is found as `why_json` is the field `why` as JSON already.
 """
 
 import re

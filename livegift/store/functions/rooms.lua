@@ -9,9 +9,9 @@
 
 -- Memory of this very process. No gate: it may have lost something, and publishes nothing before the aggregator has
 -- compared its rooms with the ledger and opened the gate with a token above all before. A room takes the token as its
--- epoch at its first change, so that whoever knows numbers of an earlier life learns that they are worth nothing. When
--- the gate was opened the relays were set back; what one has read before (in an earlier life of the partition: its
--- epoch, and the generation of the relay's cursor) would leave a hole, so it is refused.
+-- epoch at its first change, so that whoever knows numbers of an earlier incarnation learns that they are worth
+-- nothing. When the gate was opened the relays were set back; what one has read before (in an earlier incarnation of
+-- the partition: its epoch, and the generation of the relay's cursor) would leave a hole, so it is refused.
 local gate, claim, floors = nil, nil, {}
 local changed = {}
 -- Rooms whose state was there since the gate was claimed, and so was compared or is newer. One that is not there any
@@ -97,7 +97,7 @@ local function is_due(share, epoch, n)
   return true
 end
 
--- Whether a relay that has begun in this life of a partition is not heard any more.
+-- Whether a relay that has begun in this incarnation of a partition is not heard any more.
 local function is_late(partition, epoch, generation)
   local floor = floors[partition]
   if not floor then return false end

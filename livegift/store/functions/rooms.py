@@ -54,7 +54,7 @@ class Fence(NamedTuple):
 
 
 class Floor(NamedTuple):
-    """The life of a partition from which on its relays are heard."""
+    """The incarnation of a partition from which on its relays are heard."""
 
     partition: Digits
     epoch: Integer
@@ -224,7 +224,7 @@ def rooms_claim(token: Text) -> None:
 
 @redis_function(writes=False)
 def rooms_open(token: Text, floors: Repeated[Floor]) -> None:
-    """Open the gate for relays that have begun in these lives of partitions or later. Returns the gate's token.
+    """Open the gate for relays that have begun in these incarnations of partitions or later. Returns the gate's token.
 
     Fails with UNCLAIMED unless the gate was claimed with this token.
     """
