@@ -19,7 +19,7 @@ class FreshGift(NamedTuple):
     diamonds: int
 
 
-class HoldBack(NamedTuple):
+class Clawback(NamedTuple):
     """What is held back of one gift."""
 
     event: tuple[int, int, int]
@@ -28,13 +28,13 @@ class HoldBack(NamedTuple):
     diamonds: int
 
 
-def hold_backs(coins: int, gifts: Sequence[FreshGift], accounts: Mapping[str, int]) -> tuple[HoldBack, ...]:
+def clawbacks_of(coins: int, gifts: Sequence[FreshGift], accounts: Mapping[str, int]) -> tuple[Clawback, ...]:
     """What of `gifts` (the newest first) is held back for `coins` that a wallet could not give back.
 
     A gift that those coins paid in part loses that part, rounded down. Nobody loses more than the account has.
     """
     left, has = coins, dict(accounts)
-    found: list[HoldBack] = []
+    found: list[Clawback] = []
     for gift in gifts:
         if left <= 0:
             break
@@ -43,11 +43,11 @@ def hold_backs(coins: int, gifts: Sequence[FreshGift], accounts: Mapping[str, in
         diamonds = min(gift.diamonds * part // gift.coins, max(has.get(gift.creator, 0), 0)) if gift.coins else 0
         if diamonds:
             has[gift.creator] -= diamonds
-            found.append(HoldBack(gift.event, gift.creator, part, diamonds))
+            found.append(Clawback(gift.event, gift.creator, part, diamonds))
     return tuple(found)
 
 
-def legs(found: Iterable[HoldBack]) -> tuple[Transfer, ...]:
+def transfers_of(found: Iterable[Clawback]) -> tuple[Transfer, ...]:
     """The transfers, one for each creator."""
     sums: dict[str, int] = {}
     for part in found:

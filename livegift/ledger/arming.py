@@ -18,7 +18,7 @@ PAGE = 5_000
 
 
 @dataclass(frozen=True, slots=True)
-class Head:
+class WalletBalance:
     """A wallet as the ledger has it; a `seq` of 0 when it knows none."""
 
     user: str
@@ -149,13 +149,15 @@ async def debtors_to_thaw(connection: AsyncConnection, partition: int) -> list[s
     return [row.user_id for row in await connection.execute(_DEBTORS, {"partition": partition})]
 
 
-async def heads_of(connection: AsyncConnection, users: Sequence[str]) -> AsyncIterator[list[Head]]:
+async def wallet_balances_of(connection: AsyncConnection, users: Sequence[str]) -> AsyncIterator[list[WalletBalance]]:
     """The wallets of `users`, in chunks."""
     for start in range(0, len(users), PAGE):
         rows = await connection.execute(_HEADS, {"users": list(users[start : start + PAGE])})
         allowed = await allowances_of(connection, users[start : start + PAGE])
         yield [
-            Head(row.user_id, row.balance, row.seq, row.frozen, *allowed.get(row.user_id, (NO_LIMITS, NO_USAGE)))
+            WalletBalance(
+                row.user_id, row.balance, row.seq, row.frozen, *allowed.get(row.user_id, (NO_LIMITS, NO_USAGE))
+            )
             for row in rows
         ]
 

@@ -12,8 +12,7 @@ from livegift.contract.errors import RequestError
 from livegift.domain.catalogue import CoinPackage, GiftKind
 from livegift.features.orders.offers import Terms, best, priced_regions
 from livegift.features.orders.tables import orders, promotions
-from livegift.ledger import audit_trail as acts
-from livegift.ledger import tables
+from livegift.ledger import audit_trail, tables
 from livegift.ledger.engine import Database
 
 
@@ -153,7 +152,7 @@ async def _put_gift(connection: AsyncConnection, kind: GiftKind, *, active: bool
     }
     upsert = insert(tables.gift_kinds).values(id=kind.id, **values)
     await connection.execute(upsert.on_conflict_do_update(index_elements=["id"], set_=values))
-    await acts.note(connection, actor, "gift.put", f"gift:{kind.id}", values)
+    await audit_trail.note(connection, actor, "gift.put", f"gift:{kind.id}", values)
 
 
 async def put_package(database: Database, package: Package, actor: str) -> None:
@@ -170,7 +169,7 @@ async def put_package(database: Database, package: Package, actor: str) -> None:
         await connection.execute(delete(prices).where(prices.c.package_id == package.id))
         if rows:
             await connection.execute(insert(prices), rows)
-        await acts.note(connection, actor, "package.put", f"package:{package.id}", {**values, "prices": rows})
+        await audit_trail.note(connection, actor, "package.put", f"package:{package.id}", {**values, "prices": rows})
 
 
 async def read_offers(database: Database) -> list[Package]:
@@ -206,7 +205,7 @@ async def put_promotion(database: Database, promotion: Promotion, actor: str) ->
         if await connection.scalar(known) is None:
             raise RequestError("package_not_found", f"There is no coin package {promotion.package_id}.")
         await connection.execute(upsert.on_conflict_do_update(index_elements=["id"], set_=values))
-        await acts.note(connection, actor, "promotion.put", f"promotion:{promotion.id}", shown)
+        await audit_trail.note(connection, actor, "promotion.put", f"promotion:{promotion.id}", shown)
 
 
 async def read_promotions(database: Database, after: str, limit: int) -> list[Promotion]:

@@ -21,7 +21,7 @@ from livegift.ledger.limit_tables import wallet_limits
 from livegift.ledger.participants import Batch, BookingPlan
 from livegift.ledger.quarantine import Quarantined, put_aside
 from livegift.ledger.slices import JournalSlice
-from livegift.ledger.wallet_balances import move_heads
+from livegift.ledger.wallet_balances import move_wallet_balances
 
 
 class CheckpointMovedError(LivegiftError):
@@ -118,7 +118,7 @@ async def _book(database: Database, plan: BookingPlan, slices: Sequence[JournalS
         await _check_checkpoints(connection, slices)
         await put_aside(connection, slices)
         # Before the rows: a fork is to be named as one, not as a row that is there twice.
-        found = await move_heads(connection, slices)
+        found = await move_wallet_balances(connection, slices)
         booked = await _book_rows(connection, plan, slices, found)
         await _move_checkpoints(connection, slices)
     return booked
@@ -172,7 +172,7 @@ async def book_quarantined(connection: AsyncConnection, plan: BookingPlan, found
     piece = JournalSlice(found.partition, found.position, ((found.position, entry),))
     try:
         if found.user is None:
-            return await _book_rows(connection, plan, [piece], await move_heads(connection, [piece]))
+            return await _book_rows(connection, plan, [piece], await move_wallet_balances(connection, [piece]))
         held = suspense_of(found.user, found.partition, found.coins or 0)
         back = [Transfer(t.asset, t.credit, t.debit, t.amount) for t in held]
         return await _book_rows(connection, plan, [piece], back)

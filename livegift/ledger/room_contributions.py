@@ -11,8 +11,8 @@ from livegift.domain.partitions import Position
 
 
 @dataclass(frozen=True, slots=True)
-class BookedShare:
-    """One partition's share of a room, up to the checkpoint: sums of what counts, and the n of the last entry."""
+class BookedContribution:
+    """One partition's contribution to a room, up to the checkpoint: sums of what counts, and the last entry's n."""
 
     gifts: int
     coins: int
@@ -113,12 +113,14 @@ async def last_gifts(
     return {(row.room, row.partition): row.n for row in rows}
 
 
-async def share_of(connection: AsyncConnection, room: str, partition: int) -> tuple[BookedShare, list[BookedGifter]]:
+async def contribution_of(
+    connection: AsyncConnection, room: str, partition: int
+) -> tuple[BookedContribution, list[BookedGifter]]:
     """What a room should have from one partition, and who gave it."""
     at = {"room": room, "partition": partition}
     row = (await connection.execute(_SHARE, at)).one()._mapping  # noqa: SLF001 - SQLAlchemy's public name
     gifters = [_gifter(found) for found in await connection.execute(_GIFTERS, at)]
-    return BookedShare(*(int(row[name] or 0) for name in ("gifts", "coins", "diamonds", "last_n"))), gifters
+    return BookedContribution(*(int(row[name] or 0) for name in ("gifts", "coins", "diamonds", "last_n"))), gifters
 
 
 def _gifter(row: Row[Any]) -> BookedGifter:
@@ -139,7 +141,7 @@ def _upto(room: str, upto: Mapping[int, int]) -> dict[str, object]:
     return {"room": room, "partitions": list(upto), "upto": list(upto.values())}
 
 
-async def booked_shares(
+async def booked_contributions(
     connection: AsyncConnection, room: str, upto: Mapping[int, int]
 ) -> dict[int, tuple[int, int, int]]:
     """Gifts, coins and diamonds of a room from each partition, up to an n per partition."""

@@ -1,4 +1,4 @@
-"""Wallet heads: where each wallet stands in the ledger, moved by compare-and-set, so that a fork shows at once."""
+"""Wallets' balances: where each wallet stands in the ledger, moved by compare-and-set, so that a fork shows at once."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -62,8 +62,8 @@ def _fold(slices: Sequence[JournalSlice]) -> dict[str, list[_Move]]:
     return moves
 
 
-async def move_heads(connection: AsyncConnection, slices: Sequence[JournalSlice]) -> list[Transfer]:
-    """Move the heads of all wallets of the slices.
+async def move_wallet_balances(connection: AsyncConnection, slices: Sequence[JournalSlice]) -> list[Transfer]:
+    """Move the balances of all wallets of the slices.
 
     Returns the transfers of entries in quarantine whose wallet has come to light. Raises PartitionStoppedError when a
     wallet is not where the journal says it was.
@@ -79,7 +79,7 @@ async def move_heads(connection: AsyncConnection, slices: Sequence[JournalSlice]
         for move in found[1:] if user in moved else found:
             transfers += await _bridge(connection, user, move)
             if not await _move(connection, {user: move}):
-                raise AssertionError(f"the head of {user} was locked and has moved")
+                raise AssertionError(f"the balance of {user} was locked and has moved")
     return transfers
 
 
@@ -108,15 +108,15 @@ async def _move(connection: AsyncConnection, moves: Mapping[str, _Move]) -> set[
 async def _bridge(connection: AsyncConnection, user: str, move: _Move) -> list[Transfer]:
     """Close a gap of one seq by an entry of the partition that could not be read: it must have been this wallet's."""
     await _add_heads(connection, {user: move})
-    heads = tables.wallet_heads
-    head = (await connection.execute(select(heads).where(heads.c.user_id == user).with_for_update())).one()
-    delta = move.before_balance - head.balance
-    is_gap = head.seq + 1 == move.before_seq
-    if not is_gap or not await attribute(connection, move.partition, move.first.n, user, move.before_seq, head, delta):
+    balances = tables.wallet_heads
+    found = (await connection.execute(select(balances).where(balances.c.user_id == user).with_for_update())).one()
+    delta = move.before_balance - found.balance
+    is_gap = found.seq + 1 == move.before_seq
+    if not is_gap or not await attribute(connection, move.partition, move.first.n, user, move.before_seq, found, delta):
         raise PartitionStoppedError(
             move.partition,
             f"entry {move.first} says wallet {user} was at seq {move.before_seq} with {move.before_balance}, "
-            f"the ledger has it at seq {head.seq} with {head.balance}",
+            f"the ledger has it at seq {found.seq} with {found.balance}",
         )
     before = {"user": user, "seq": move.before_seq, "balance": move.before_balance}
     await connection.execute(

@@ -99,7 +99,9 @@ class OlderRoomRecovery:
 
     async def _convert_one(self, room: str, older: OlderRoom, ids: EventIds) -> bool:
         """Convert a room; False when not all that it has is booked, or it has changed meanwhile."""
-        upto = {p: share.position.n for p, share in (await self._rooms.shares([room]))[room].items()}
+        upto = {
+            p: contribution.position.n for p, contribution in (await self._rooms.contributions([room]))[room].items()
+        }
         async with self._database.snapshot() as connection:
             checkpoints = await ledger.checkpoints(connection)
             stopped = await ledger.stopped(connection)

@@ -73,8 +73,8 @@ def tell(prepared: Collection[Prepared], armed: int) -> None:
         log.info("partition.armed", count=armed)
 
 
-def _state(head: ledger.Head) -> WalletState:
-    return WalletState(head.user, head.balance, head.seq, head.frozen, head.limits, head.usage)
+def _state(balance: ledger.WalletBalance) -> WalletState:
+    return WalletState(balance.user, balance.balance, balance.seq, balance.frozen, balance.limits, balance.usage)
 
 
 class PartitionRecovery:
@@ -183,8 +183,8 @@ class PartitionRecovery:
         users = sorted({*touched, *limited, *(step.user for step in steps), *(user for user, _ in broken)})
         await repair.forget(rows)
         await repair.forget_broken(broken)
-        async for heads in ledger.heads_of(connection, users):
-            await repair.put_wallets(_state(head) for head in heads)
+        async for balances in ledger.wallet_balances_of(connection, users):
+            await repair.put_wallets(_state(balance) for balance in balances)
         since_ms = int((time.time() - self._settings.ref_ttl_s) * 1000)
         refs = 0
         async for booked in ledger.refs_after(connection, partition, common, since_ms):
@@ -208,8 +208,8 @@ class PartitionRecovery:
         """
         debtors = await ledger.debtors_to_thaw(connection, partition)
         if debtors:
-            async for heads in ledger.heads_of(connection, debtors):
-                await repair.put_wallets(_state(head) for head in heads)
+            async for balances in ledger.wallet_balances_of(connection, debtors):
+                await repair.put_wallets(_state(balance) for balance in balances)
             log.info("partition.debtors_thawed", partition=partition, wallets=len(debtors))
 
     async def _diverged(self, repair: Repair, partition: int, common_n: int, n: int) -> list[Row]:

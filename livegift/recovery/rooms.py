@@ -26,7 +26,7 @@ from livegift.runtime.bounds import (
 from livegift.store.client import Node, Store
 from livegift.store.keys import room_root
 from livegift.store.outbox import Incarnation, Outbox
-from livegift.store.rooms import Gifter, Rooms, Share
+from livegift.store.rooms import Gifter, RoomContribution, Rooms
 from livegift.store.server import settle_file
 
 if TYPE_CHECKING:
@@ -41,10 +41,10 @@ def _chunks(names: Sequence[str]) -> Iterable[Sequence[str]]:
     return (names[i : i + FENCE_ROOMS_AT_ONCE] for i in range(0, len(names), FENCE_ROOMS_AT_ONCE))
 
 
-def revoked_above(share: Share, bases: Bases) -> int | None:
-    """The n beyond which a room's share does not count any more, None when all of it does."""
-    end = common_end(share.position.epoch, bases)
-    return end if end is not None and share.position.n > end else None
+def revoked_above(contribution: RoomContribution, bases: Bases) -> int | None:
+    """The n beyond which a room's contribution does not count any more, None when all of it does."""
+    end = common_end(contribution.position.epoch, bases)
+    return end if end is not None and contribution.position.n > end else None
 
 
 def _gifter(booked: ledger.BookedGifter) -> Gifter:
@@ -84,25 +84,25 @@ class RoomRecovery:
             found = await self._rooms.fence(chunk, fences)
             async with self._database.snapshot() as connection:
                 lasts = await ledger.last_gifts(connection, chunk, relayed)
-            for room, shares in found.items():
+            for room, contributions in found.items():
                 for p, at in fences.items():
-                    share = shares.get(p, Share.parse(""))
-                    is_lacking = share.position.n < lasts.get((room, p), 0)
-                    if is_lacking or revoked_above(share, bases[p]) is not None:
+                    contribution = contributions.get(p, RoomContribution.parse(""))
+                    is_lacking = contribution.position.n < lasts.get((room, p), 0)
+                    if is_lacking or revoked_above(contribution, bases[p]) is not None:
                         await self._correct(room, p, at, bases[p])
         log.info("rooms.fenced", rooms=len(names), partitions=len(fences))
 
     async def _correct(self, room: str, partition: int, to: Position, bases: Bases, *, room_lost: bool = False) -> None:
-        """Make a room's share of one partition what the ledger says; `to` is the checkpoint or what was just armed."""
+        """Put one partition's contribution to a room right; `to` is the checkpoint or what was just armed."""
         for _ in range(CORRECT_ATTEMPTS_MAX):
-            share = (await self._rooms.shares([room]))[room].get(partition, Share.parse(""))
-            revoke = revoked_above(share, bases)
+            contribution = (await self._rooms.contributions([room]))[room].get(partition, RoomContribution.parse(""))
+            revoke = revoked_above(contribution, bases)
             async with self._database.snapshot() as connection:
                 checkpoints = await ledger.checkpoints(connection)
                 _refuse_set_back(checkpoints, {partition: to})
                 to = checkpoints[partition]
-                booked, gifters = await ledger.share_of(connection, room, partition)
-            if revoke is None and share.position.n >= booked.last_n:
+                booked, gifters = await ledger.contribution_of(connection, room, partition)
+            if revoke is None and contribution.position.n >= booked.last_n:
                 return
             names = {gifter.user for gifter in gifters}
             strangers = []
@@ -113,8 +113,8 @@ class RoomRecovery:
             revoked = await self._rooms.correct(
                 room,
                 partition,
-                share,
-                Share("", to, booked.gifts, booked.coins, booked.diamonds),
+                contribution,
+                RoomContribution("", to, booked.gifts, booked.coins, booked.diamonds),
                 ((_gifter(known), wire.user_json(known.user, known.user, None)) for known in gifters),
                 strangers,
                 revoke_above=revoke,
@@ -122,7 +122,7 @@ class RoomRecovery:
             )
             if revoked is not None:
                 metrics.REVOKED.inc(revoked)
-                log.warning("room.corrected", room=room, partition=partition, before=share.raw, to=str(to),
+                log.warning("room.corrected", room=room, partition=partition, before=contribution.raw, to=str(to),
                             gifts=booked.gifts, revoked=revoked)  # fmt: skip
                 return
         raise StoreUnavailableError(f"room {room} does not stand still", executed=False)
@@ -170,9 +170,9 @@ class RoomRecovery:
         mine = [room for room in names if self._store.node_of(room_root(room)) is node]
         behind: list[tuple[str, int, int]] = []
         for chunk in _chunks(mine):
-            for room, p, share in await self._behind(chunk, checkpoints, bases):
-                if revoked_above(share, bases.get(p, {})) is None:
-                    behind.append((room, p, share.position.n))
+            for room, p, contribution in await self._behind(chunk, checkpoints, bases):
+                if revoked_above(contribution, bases.get(p, {})) is None:
+                    behind.append((room, p, contribution.position.n))
                 else:
                     await self._correct(room, p, checkpoints[p], bases[p], room_lost=True)
         states = await self._outbox.states(checkpoints)
@@ -206,18 +206,18 @@ class RoomRecovery:
 
     async def _behind(
         self, rooms: Sequence[str], checkpoints: Mapping[int, Position], bases: Mapping[int, Bases]
-    ) -> list[tuple[str, int, Share]]:
-        """Each room's shares that lack gifts of the ledger, or have more than counts."""
+    ) -> list[tuple[str, int, RoomContribution]]:
+        """Each room's contributions that lack gifts of the ledger, or have more than counts."""
         fences = {p: Position(max(known), known[max(known)]) for p, known in bases.items() if len(known) > 1}
         if fences:
             await self._rooms.fence(rooms, fences)
-        shares = await self._rooms.shares(rooms)
+        contributions = await self._rooms.contributions(rooms)
         async with self._database.snapshot() as connection:
             lasts = await ledger.last_gifts(connection, rooms, {p: at.n for p, at in checkpoints.items()})
         found = []
         for room in rooms:
             for p in checkpoints:
-                share, last_n = shares[room].get(p, Share.parse("")), lasts.get((room, p), 0)
-                if share.position.n < last_n or revoked_above(share, bases.get(p, {})) is not None:
-                    found.append((room, p, share))
+                contribution, last_n = contributions[room].get(p, RoomContribution.parse("")), lasts.get((room, p), 0)
+                if contribution.position.n < last_n or revoked_above(contribution, bases.get(p, {})) is not None:
+                    found.append((room, p, contribution))
         return found

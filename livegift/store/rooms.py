@@ -17,13 +17,13 @@ from livegift.store.functions.rooms import (
     HeadReply,
     NamedGifterRow,
     room_announce,
+    room_contributions,
     room_correct,
     room_fence,
     room_head,
     room_match,
     room_publish,
     room_pulse,
-    room_shares,
     room_snapshot,
     room_totals,
     rooms_claim,
@@ -66,7 +66,7 @@ class Snapshot:
 
 
 @dataclass(frozen=True, slots=True)
-class Share:
+class RoomContribution:
     """What a room has from one partition, up to and including a position. `raw` is Redis' own text, '' for nothing."""
 
     raw: str
@@ -76,11 +76,11 @@ class Share:
     diamonds: int
 
     @classmethod
-    def parse(cls, raw: str) -> "Share":
+    def parse(cls, raw: str) -> "RoomContribution":
         """From Redis' text."""
         if not raw:
             return cls("", START, 0, 0, 0)
-        epoch, n, gifts, coins, diamonds = map(int, RECORDS["share"].parse(raw))
+        epoch, n, gifts, coins, diamonds = map(int, RECORDS["contribution"].parse(raw))
         return cls(raw, Position(epoch, n), gifts, coins, diamonds)
 
     @property
@@ -242,13 +242,15 @@ class Rooms:
             raise StoreUnavailableError(f"{node.name} did not open its gate: {reply}")
         return True
 
-    async def shares(self, rooms: Iterable[str]) -> dict[str, dict[int, Share]]:
+    async def contributions(self, rooms: Iterable[str]) -> dict[str, dict[int, RoomContribution]]:
         """What each room has from each partition. Raises StoreUnavailableError when one can't be asked."""
         names = list(rooms)
-        replies = await self._store.call_many([room_shares(keys.room_root(room)) for room in names])
-        return {room: _shares(room, reply) for room, reply in zip(names, replies, strict=True)}
+        replies = await self._store.call_many([room_contributions(keys.room_root(room)) for room in names])
+        return {room: _contributions(room, reply) for room, reply in zip(names, replies, strict=True)}
 
-    async def fence(self, rooms: Iterable[str], fences: Mapping[int, Position]) -> dict[str, dict[int, Share]]:
+    async def fence(
+        self, rooms: Iterable[str], fences: Mapping[int, Position]
+    ) -> dict[str, dict[int, RoomContribution]]:
         """Have rooms refuse what is not of the branch that counts: partition -> (new epoch, base).
 
         Returns what each room has from these partitions. Raises StoreUnavailableError when one can't be told.
@@ -256,26 +258,26 @@ class Rooms:
         names = list(rooms)
         rows = [Fence(p, fence.epoch, fence.n) for p, fence in fences.items()]
         replies = await self._store.call_many([room_fence(keys.room_root(room), rows) for room in names])
-        return {room: _shares(room, reply) for room, reply in zip(names, replies, strict=True)}
+        return {room: _contributions(room, reply) for room, reply in zip(names, replies, strict=True)}
 
     async def correct(
         self,
         room: str,
         partition: int,
-        before: Share,
-        after: Share,
+        before: RoomContribution,
+        after: RoomContribution,
         gifters: Iterable[tuple[Gifter, bytes]],
         forget: Iterable[str] = (),
         *,
         revoke_above: int | None = None,
         room_lost: bool = False,
     ) -> int | None:
-        """Put one partition's share right. With each gifter comes the JSON of the user, where the room has none.
+        """Put one partition's contribution right. With each gifter comes the JSON of the user, where the room has none.
 
-        `revoke_above`: what the room has published of the share's epoch beyond that n does not count. `room_lost`: what
-        the room has numbered lately is worth nothing.
+        `revoke_above`: what the room has published of the contribution's epoch beyond that n does not count.
+        `room_lost`: what the room has numbered lately is worth nothing.
 
-        Returns how many gifts were revoked, or None when the share is not `before` any more.
+        Returns how many gifts were revoked, or None when the contribution is not `before` any more.
         """
         command = room_correct(
             keys.room_root(room),
@@ -332,8 +334,8 @@ class Rooms:
         return {room: (int(head.epoch), int(head.seq)) for room, head in heads.items()}
 
 
-def _shares(room: str, reply: object) -> dict[int, Share]:
+def _contributions(room: str, reply: object) -> dict[int, RoomContribution]:
     if not isinstance(reply, list):
         raise StoreUnavailableError(f"room {room} does not tell what it has: {reply}", executed=False)
     texts = [item.decode() for item in reply]
-    return {int(texts[i]): Share.parse(texts[i + 1]) for i in range(0, len(texts), 2)}
+    return {int(texts[i]): RoomContribution.parse(texts[i + 1]) for i in range(0, len(texts), 2)}

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from livegift.contract.errors import RequestError
 from livegift.domain.postings import Transfer, sums
-from livegift.features.corrections.rules import Correction, RevokedGift, decide, legs
+from livegift.features.corrections.rules import Correction, RevokedGift, decide, transfers_of
 
 PEOPLE = ("ann", "bob", "cat")
 GIFT = RevokedGift("3-1-7", 3, "r1", "bob", 500)
@@ -39,7 +39,7 @@ def test_the_first_decision_stays(decisions: list[tuple[str, bool]]) -> None:
 def test_a_revoked_gift_takes_the_diamonds_back_to_where_they_came_from() -> None:
     revocation = Correction("c1", "ann", 500, "fraud", "cat", GIFT)
     assert (revocation.reason, revocation.ref) == ("revocation", "revocation:c1")
-    assert legs(revocation) == (Transfer("DIAMOND", "diamonds:user:bob", "diamonds:issued:p3", 500),)
-    assert sum(sums(legs(revocation)).values()) == 0
-    assert legs(Correction("c1", "ann", 500, "gift", "cat")) == ()
-    assert legs(Correction("c1", "ann", 5, "x", "cat", GIFT._replace(diamonds=0))) == ()
+    assert transfers_of(revocation) == (Transfer("DIAMOND", "diamonds:user:bob", "diamonds:issued:p3", 500),)
+    assert sum(sums(transfers_of(revocation)).values()) == 0
+    assert transfers_of(Correction("c1", "ann", 500, "gift", "cat")) == ()
+    assert transfers_of(Correction("c1", "ann", 5, "x", "cat", GIFT._replace(diamonds=0))) == ()

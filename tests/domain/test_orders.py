@@ -32,10 +32,10 @@ from livegift.features.orders.rules import (
     credit_steps,
     differences,
     entry_booked,
-    legs,
     money_refused,
     return_steps,
     shortfall_offer,
+    transfers_of,
 )
 from tests.domain.operations import quick
 
@@ -161,7 +161,7 @@ def test_any_order_of_events_withdrawals_crashes_and_bookings_ends_with_exact_mo
     assert not world.asked_too_soon
     moved = Counter({"sold": 0})
     for act in world.acts:
-        for (name, _), change in sums(legs(act, order)).items():
+        for (name, _), change in sums(transfers_of(act, order)).items():
             moved[name.split(":")[1]] += change
     coins = sum(world.wallet.values())
     if order.status == "credited":

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from livegift.contract.errors import RequestError
 from livegift.domain.postings import sums
-from livegift.features.payouts.rules import MOVES, Move, Payout, is_iban, legs, masked, move, payable
+from livegift.features.payouts.rules import MOVES, Move, Payout, is_iban, masked, move, payable, transfers_of
 
 
 @given(st.integers(0, 10**13), st.integers(1, 100_000))
@@ -22,13 +22,13 @@ def test_whole_cents_and_no_diamond_lost(diamonds: int, micros: int) -> None:
 @given(st.lists(st.sampled_from(sorted(MOVES)), max_size=10))
 def test_diamonds_are_held_then_paid_or_given_back(moves: list[Move]) -> None:
     payout = Payout("p1", "cleo", 20_000, 10_000)
-    posted = [legs(payout)]
+    posted = [transfers_of(payout)]
     for by_move in moves:
         before = payout
         with suppress(RequestError):
             payout = move(payout, by_move)
         if payout != before:
-            posted.append(legs(payout))
+            posted.append(transfers_of(payout))
     total = sums(transfer for _, transfers in posted for transfer in transfers)
     own, held = total["diamonds:user:cleo", "DIAMOND"], total["diamonds:held:cleo", "DIAMOND"]
     redeemed = total.get(("diamonds:redeemed", "DIAMOND"), 0)

@@ -8,7 +8,7 @@ import pytest
 from livegift.domain.payments import EventKind
 from livegift.domain.postings import Transfer
 from livegift.features.orders.reversals import Heard, apply_reversal, rounds_of
-from livegift.features.orders.rules import Order, Outcome, legs, return_steps
+from livegift.features.orders.rules import Order, Outcome, return_steps, transfers_of
 
 PAID = Order("o1", "ann", 100, 20, 999, "USD", "stripe", "credited", credits=True, credited_coins=120)
 Said = tuple[EventKind, str | None]
@@ -34,7 +34,7 @@ class World:
             self.heard.append(Heard(kind, ref, step.outcome))
             self.order = step.order
             for act in step.acts:
-                self.money += sum(sold(leg) for leg in legs(act, step.order))
+                self.money += sum(sold(leg) for leg in transfers_of(act, step.order))
             for wallet_step in return_steps(self.order):
                 if wallet_step.delta < 0:
                     self.order = replace(self.order, returned_coins=self.order.returned_coins - wallet_step.delta)

@@ -23,10 +23,10 @@ from livegift.features.sponsors.rules import (
     is_exhausted,
     match_gifts,
     match_id_of,
-    matched_legs,
+    matched_transfers,
     return_ref,
     take_back,
-    taken_back_legs,
+    taken_back_transfers,
 )
 from tests.domain.operations import quick
 
@@ -60,8 +60,8 @@ def match_gift(match: Match, sent: GiftSent) -> tuple[Match, Matched | None]:
     return after[match.id], added[0][1] if added else None
 
 
-def legs(added: Matched, creator: str = "cho") -> tuple[Transfer, ...]:
-    return matched_legs(added.match_id, added.coins, added.diamonds, 7, creator)
+def transfers_of(added: Matched, creator: str = "cho") -> tuple[Transfer, ...]:
+    return matched_transfers(added.match_id, added.coins, added.diamonds, 7, creator)
 
 
 gifts = st.lists(
@@ -122,7 +122,7 @@ def test_never_more_than_the_budget_and_nothing_is_made_or_destroyed(given_: lis
     begun = [active(match) for match in given_]
     after, added = match_gifts(begun, sent)
     assert list(after) == [match.id for match in begun]
-    moves = [move for index, a in added for move in legs(a, sent[index].to)]
+    moves = [move for index, a in added for move in transfers_of(a, sent[index].to)]
     totals: Counter[str] = Counter()
     changes = sums(moves)
     for (_, asset), change in changes.items():
@@ -218,7 +218,7 @@ class World:
     def gift(self, count: int) -> None:
         self.match, added = match_gift(self.match, gift(count=count))
         if added is not None:
-            self.move(legs(added))
+            self.move(transfers_of(added))
             self.added = [*self.added, (f"c{len(self.posted)}-{len(self.added)}", added)]
         if self.match.status == "active" and is_exhausted(self.match, 1):
             self.end("exhausted")
@@ -228,7 +228,7 @@ class World:
         if self.added:
             revocation, added = self.added[which % len(self.added)]
             self.added = [pair for pair in self.added if pair[0] != revocation]
-            self.move(taken_back_legs(added, 7, "cho"))
+            self.move(taken_back_transfers(added, 7, "cho"))
             step = take_back(self.match, added, revocation)
             self.match = step.match
             self.post(step.acts)
@@ -293,9 +293,9 @@ def test_whatever_dies_or_is_set_back_coins_are_used_or_given_back(happened: lis
 def test_revoking_all_gifts_leaves_nothing_of_a_match(sent: list[GiftSent], factor: int) -> None:
     begun = active(replace(NEW, gift_id=None, factor=factor))
     matched, added = match_gifts([begun], sent)
-    match, moves = matched["m1"], [move for _, each in added for move in legs(each)]
+    match, moves = matched["m1"], [move for _, each in added for move in transfers_of(each)]
     for index, each in added:
-        moves += taken_back_legs(each, 7, "cho")
+        moves += taken_back_transfers(each, 7, "cho")
         match = take_back(match, each, str(index)).match
     assert match == begun
     assert set(sums(moves).values()) <= {0}

@@ -16,8 +16,7 @@ from livegift.features.sponsors import booking as matching
 from livegift.features.sponsors.checks import wrong_matches
 from livegift.features.sponsors.queries import NewMatch, create_match, end_match, read_match, unfinished_matches
 from livegift.features.sponsors.rules import Match, account_of
-from livegift.ledger import audit, rooms
-from livegift.ledger import room_contributions as shares
+from livegift.ledger import audit, room_contributions, rooms
 from livegift.ledger.engine import Database
 from tests.booking import NOTHING_IN_REDIS, book
 from tests.ledger.journals import Journal, accounts, arm
@@ -119,9 +118,9 @@ async def test_sent_and_undone_ten_times_into_a_match_moves_nothing(books: Books
     async with books.database.snapshot() as connection:
         found = await earnings_of(connection, "cho", 24)
         assert (found.total, found.pending, found.available) == (0, 0, 0)
-        assert await shares.booked_gifters(connection, "r1", {3: 99}) == {}
-        assert await shares.booked_shares(connection, "r1", {3: 99}) == {3: (0, 0, 0)}
-        assert await shares.revocations_in(connection, "r1", {3: 99}) == {
+        assert await room_contributions.booked_gifters(connection, "r1", {3: 99}) == {}
+        assert await room_contributions.booked_contributions(connection, "r1", {3: 99}) == {3: (0, 0, 0)}
+        assert await room_contributions.revocations_in(connection, "r1", {3: 99}) == {
             "gifts": 10, "coins": 10 * PRICE, "diamonds": 10 * PRICE,
         }  # fmt: skip
 

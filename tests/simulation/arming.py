@@ -6,7 +6,7 @@ from livegift.domain.partitions import Position
 from livegift.domain.recovery import Comparison, Step, compare
 from tests.simulation import ledger, partition, rooms
 from tests.simulation.partition import put
-from tests.simulation.state import IDLE_ARMER, Armer, Config, Process, Share, World
+from tests.simulation.state import IDLE_ARMER, Armer, Config, Process, RoomContribution, World
 
 IDLE_PHASES = ("idle", "noticed")
 
@@ -178,7 +178,7 @@ def _begin_epoch(config: Config, index: int, world: World, armer: Armer) -> Worl
 
 
 def _fence(config: Config, index: int, world: World, armer: Armer) -> World:
-    """Tell a room where the epoch begins, and look whether its share is right."""
+    """Tell a room where the epoch begins, and look whether its contribution is right."""
     if armer.room == config.room_count:
         return _set(world, index, armer._replace(phase="arm"))
     if _is_set_back(config, world, armer):
@@ -186,13 +186,13 @@ def _fence(config: Config, index: int, world: World, armer: Armer) -> World:
     node = rooms.fence(world.node, armer.room, armer.at, config.design)
     world = world._replace(node=node)
     room = node.rooms[armer.room]
-    is_wrong = config.design.revoke and ledger.revoked_above(room.share, _bases(world, armer)) is not None
+    is_wrong = config.design.revoke and ledger.revoked_above(room.contribution, _bases(world, armer)) is not None
     if not is_wrong and config.design.fill:
-        is_wrong = _lacks(config, world, armer, room.share)
+        is_wrong = _lacks(config, world, armer, room.contribution)
     if not is_wrong:
         return _set(world, index, armer._replace(room=armer.room + 1))
     to = max(armer.at, world.ledger.at)
-    return _set(world, index, armer._replace(phase="correct", share=room.share, to=to))
+    return _set(world, index, armer._replace(phase="correct", contribution=room.contribution, to=to))
 
 
 def _is_set_back(config: Config, world: World, armer: Armer) -> bool:
@@ -204,20 +204,20 @@ def _bases(world: World, armer: Armer) -> dict[int, int]:
     return {**ledger.bases_before(world.ledger, armer.at.epoch), armer.at.epoch: armer.at.n}
 
 
-def _lacks(config: Config, world: World, armer: Armer, share: Share) -> bool:
+def _lacks(config: Config, world: World, armer: Armer, contribution: RoomContribution) -> bool:
     """Whether the room lacks gifts that no relay will publish."""
-    ns = [row.at.n for row in ledger.share_of(world.ledger, armer.room, config)]
-    return any(share.mark.n < n <= armer.relayed_n for n in ns)
+    ns = [row.at.n for row in ledger.contribution_of(world.ledger, armer.room, config)]
+    return any(contribution.mark.n < n <= armer.relayed_n for n in ns)
 
 
 def _correct(config: Config, index: int, world: World, armer: Armer) -> World:
     if _is_set_back(config, world, armer):
         return give_up(world, index)
-    revoke_above = ledger.revoked_above(armer.share, _bases(world, armer))
+    revoke_above = ledger.revoked_above(armer.contribution, _bases(world, armer))
     right = ledger.right_share(world.ledger, armer.room, armer.to, config)
-    change = rooms.Correction(armer.share, armer.to, right, revoke_above, is_lost=revoke_above is None)
+    change = rooms.Correction(armer.contribution, armer.to, right, revoke_above, is_lost=revoke_above is None)
     node = rooms.correct(world.node, armer.room, change, config.design)
-    armer = armer._replace(phase="fence", share=Share(Position(0, 0), 0), to=Position(0, 0))
+    armer = armer._replace(phase="fence", contribution=RoomContribution(Position(0, 0), 0), to=Position(0, 0))
     if node is None:
         return _set(world, index, armer)  # it has changed since: look again
     return _set(world._replace(node=node), index, armer._replace(room=armer.room + 1))

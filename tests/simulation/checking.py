@@ -53,7 +53,7 @@ def _bases(world: World, checker: Checker) -> dict[int, int]:
 
 
 def _look(config: Config, index: int, world: World, checker: Checker) -> World:
-    """Tell a room the last base again and look at its share."""
+    """Tell a room the last base again and look at its contribution."""
     if checker.room == config.room_count:
         return _set(world, index, checker._replace(phase="oldest"))
     if config.design.set_back and world.ledger.at < checker.at:
@@ -62,25 +62,25 @@ def _look(config: Config, index: int, world: World, checker: Checker) -> World:
     if config.design.fence_again and len(bases) > 1:
         last = max(base for base in world.ledger.bases if base.epoch in bases)
         node = rooms.fence(node, checker.room, last, config.design)
-    world, share = world._replace(node=node), node.rooms[checker.room].share
-    if config.design.revoke and ledger.revoked_above(share, bases) is not None:
+    world, contribution = world._replace(node=node), node.rooms[checker.room].contribution
+    if config.design.revoke and ledger.revoked_above(contribution, bases) is not None:
         to = max(checker.at, world.ledger.at)
-        return _set(world, index, checker._replace(phase="correct", share=share, to=to))
-    if share.mark.n >= ledger.last_n(world.ledger, checker.room, config):
+        return _set(world, index, checker._replace(phase="correct", contribution=contribution, to=to))
+    if contribution.mark.n >= ledger.last_n(world.ledger, checker.room, config):
         return _set(world, index, checker._replace(room=checker.room + 1))
-    behind = (*checker.behind, (checker.room, share.mark.n))
+    behind = (*checker.behind, (checker.room, contribution.mark.n))
     return _set(world, index, checker._replace(room=checker.room + 1, behind=behind))
 
 
 def _correct(config: Config, index: int, world: World, checker: Checker) -> World:
     if config.design.set_back and world.ledger.at < checker.to:
         return _set(world, index, IDLE_CHECKER)
-    revoke_above = ledger.revoked_above(checker.share, _bases(world, checker))
+    revoke_above = ledger.revoked_above(checker.contribution, _bases(world, checker))
     right = ledger.right_share(world.ledger, checker.room, checker.to, config)
-    change = rooms.Correction(checker.share, checker.to, right, revoke_above, is_lost=True)
+    change = rooms.Correction(checker.contribution, checker.to, right, revoke_above, is_lost=True)
     node = rooms.correct(world.node, checker.room, change, config.design)
     nothing = IDLE_CHECKER
-    checker = checker._replace(phase="look", share=nothing.share, to=nothing.to)
+    checker = checker._replace(phase="look", contribution=nothing.contribution, to=nothing.to)
     if node is None:
         return _set(world, index, checker)
     return _set(world._replace(node=node), index, checker._replace(room=checker.room + 1))
@@ -108,10 +108,10 @@ def _fill(config: Config, index: int, world: World, checker: Checker) -> World:
         return _set(world, index, checker._replace(phase="rewind"))
     room, n = checker.behind[0]
     to = max(checker.at, world.ledger.at)
-    share = world.node.rooms[room].share
-    if share.mark.n == n:
+    contribution = world.node.rooms[room].contribution
+    if contribution.mark.n == n:
         right = ledger.right_share(world.ledger, room, to, config)
-        change = rooms.Correction(share, to, right, None, is_lost=True)
+        change = rooms.Correction(contribution, to, right, None, is_lost=True)
         node = rooms.correct(world.node, room, change, config.design)
         world = world._replace(node=node or world.node)
     return _set(world, index, checker._replace(behind=checker.behind[1:]))

@@ -87,7 +87,7 @@ def _check_rooms(world: World, config: Config) -> Found:
     if not world.node.gate:
         return "the gate is closed"
     for index, room in enumerate(world.node.rooms):
-        right = ledger.share_of(world.ledger, index, config)
+        right = ledger.contribution_of(world.ledger, index, config)
         if room.counted != right:
             have, want = [str(e.at) for e in room.counted], [str(e.at) for e in right]
             return f"room {index} counts {have}, the ledger has {want}"

@@ -3,7 +3,7 @@
 from livegift.domain.partitions import Position
 from livegift.domain.recovery import common_end
 from tests.simulation.partition import put
-from tests.simulation.state import PRICE, Config, Entry, Ledger, Share, Wallet
+from tests.simulation.state import PRICE, Config, Entry, Ledger, RoomContribution, Wallet
 
 
 def book(ledger: Ledger, after: Position, entries: tuple[Entry, ...], config: Config) -> Ledger | None:
@@ -32,19 +32,19 @@ def begin_epoch(ledger: Ledger, at: Position) -> Ledger:
     return ledger._replace(at=Position(at.epoch, ledger.at.n), bases=bases, lock=0)
 
 
-def share_of(ledger: Ledger, room: int, config: Config) -> tuple[Entry, ...]:
+def contribution_of(ledger: Ledger, room: int, config: Config) -> tuple[Entry, ...]:
     """What a room should have by now."""
     return tuple(row for row in ledger.rows if config.rooms[row.ref] == room)
 
 
 def last_n(ledger: Ledger, room: int, config: Config) -> int:
     """The n of the last gift of a room."""
-    return max((row.at.n for row in share_of(ledger, room, config)), default=0)
+    return max((row.at.n for row in contribution_of(ledger, room, config)), default=0)
 
 
 def right_share(ledger: Ledger, room: int, to: Position, config: Config) -> tuple[Entry, ...]:
     """What a room should have up to `to`."""
-    return tuple(row for row in share_of(ledger, room, config) if row.at.n <= to.n)
+    return tuple(row for row in contribution_of(ledger, room, config) if row.at.n <= to.n)
 
 
 def bases_before(ledger: Ledger, epoch: int) -> dict[int, int]:
@@ -52,7 +52,7 @@ def bases_before(ledger: Ledger, epoch: int) -> dict[int, int]:
     return {base.epoch: base.n for base in ledger.bases if base.epoch <= epoch}
 
 
-def revoked_above(share: Share, bases: dict[int, int]) -> int | None:
-    """The n beyond which a share does not count, None when all of it does (livegift/recovery/rooms.py)."""
-    end = common_end(share.mark.epoch, bases)
-    return end if end is not None and share.mark.n > end else None
+def revoked_above(contribution: RoomContribution, bases: dict[int, int]) -> int | None:
+    """The n beyond which a contribution does not count, None when all of it does (livegift/recovery/rooms.py)."""
+    end = common_end(contribution.mark.epoch, bases)
+    return end if end is not None and contribution.mark.n > end else None

@@ -5,16 +5,16 @@ from typing import NamedTuple
 from livegift.domain.partitions import Position
 from livegift.domain.recovery import superseded
 from tests.simulation.partition import put
-from tests.simulation.state import Design, Entry, Incarnation, Room, RoomNode, Share
+from tests.simulation.state import Design, Entry, Incarnation, Room, RoomContribution, RoomNode
 
 
 class Correction(NamedTuple):
-    """The share was `before` and becomes `right`, what the ledger has up to `to`.
+    """The contribution was `before` and becomes `right`, what the ledger has up to `to`.
 
     Events revoke what lies above `revoke_above`. `is_lost`: the room may have told more than it knows.
     """
 
-    before: Share
+    before: RoomContribution
     to: Position
     right: tuple[Entry, ...]
     revoke_above: int | None
@@ -58,7 +58,7 @@ def fence(node: RoomNode, index: int, at: Position, design: Design) -> RoomNode:
 def correct(node: RoomNode, index: int, change: Correction, design: Design) -> RoomNode | None:
     """`room_correct`."""
     room = node.rooms[index]
-    if design.share_cas and room.share != change.before:
+    if design.share_cas and room.contribution != change.before:
         return None
     epoch, revoked = _epoch(node, index, design), 0
     if change.revoke_above is not None:

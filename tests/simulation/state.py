@@ -50,7 +50,7 @@ class Process(NamedTuple):
 
 
 class Room(NamedTuple):
-    """`mark` is the watermark. `counted` stands for the share's sums, which the workers see only the length of."""
+    """`mark` is the watermark. `counted` stands for the contribution's sums; the workers see only its length."""
 
     mark: Position = START
     counted: tuple[Entry, ...] = ()
@@ -59,11 +59,11 @@ class Room(NamedTuple):
     seq: int = 0
 
     @property
-    def share(self) -> "Share":
-        return Share(self.mark, len(self.counted))
+    def contribution(self) -> "RoomContribution":
+        return RoomContribution(self.mark, len(self.counted))
 
 
-class Share(NamedTuple):
+class RoomContribution(NamedTuple):
     """What a worker reads of a room."""
 
     mark: Position
@@ -120,7 +120,7 @@ class Armer(NamedTuple):
     """One arming under way: its next step, whether it speaks to an old primary, and what it remembers.
 
     `stored` is what Redis said, `booked` the checkpoint, `at` the epoch that begins. What a room lacks up to
-    `relayed_n` no relay will publish. `share` and `to` are what a room is corrected from and to.
+    `relayed_n` no relay will publish. `contribution` and `to` are what a room is corrected from and to.
     """
 
     phase: str = "idle"
@@ -132,7 +132,7 @@ class Armer(NamedTuple):
     relayed_n: int = 0
     at: Position = START
     room: int = 0
-    share: Share = Share(START, 0)
+    contribution: RoomContribution = RoomContribution(START, 0)
     to: Position = START
 
 
@@ -149,7 +149,7 @@ class Checker(NamedTuple):
     behind: tuple[tuple[int, int], ...] = ()
     back_to: int = 0
     incarnation: Incarnation = (0, 0)
-    share: Share = Share(START, 0)
+    contribution: RoomContribution = RoomContribution(START, 0)
     to: Position = START
 
 
@@ -219,7 +219,7 @@ class Design:
     fill: bool = True  # a room that lacks what no relay will publish is corrected, when a partition is armed
     set_back: bool = True  # no room is corrected by a ledger that was set back meanwhile
     fill_always: bool = True  # also when nothing had to be repaired: somebody else may have done it
-    share_cas: bool = True  # a correction applies to the share that was read
+    share_cas: bool = True  # a correction applies to the contribution that was read
     gate: bool = True
     gate_claim: bool = True  # only who has claimed the closed gate, of this very process, opens it
     check: bool = True  # rooms are compared with the ledger before the gate opens

@@ -261,7 +261,7 @@ async def test_a_room_that_lost_its_state_publishes_nothing_until_somebody_has_l
 async def test_a_room_that_was_compared_and_then_vanishes_takes_nothing(store: Store) -> None:
     """Nothing was published to it since the gate was opened; entry 2 would hide that it has lost entry 1."""
     rooms, (node,) = Rooms(store), store.nodes
-    for see in (rooms.shares, lambda names: rooms.fence(names, {publication(1).partition: Position(1, 1)})):
+    for see in (rooms.contributions, lambda names: rooms.fence(names, {publication(1).partition: Position(1, 1)})):
         assert await store.call(publish("r1", [publication(1)])) == 1
         await rooms.close_gate(node)
         await rooms.claim_gate(node, 2)

@@ -16,12 +16,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from livegift.contract.errors import RequestError
 from livegift.contract.journal import GiftRevoked, WalletChanged
 from livegift.domain.postings import Transfer
-from livegift.features.corrections.rules import Correction, RevokedGift, Status, decide, legs
+from livegift.features.corrections.rules import Correction, RevokedGift, Status, decide, transfers_of
 from livegift.features.corrections.tables import corrections as table
 from livegift.features.earnings import queries as earnings
 from livegift.features.earnings.clawbacks import held_back_of
-from livegift.ledger import accounts, tables
-from livegift.ledger import audit_trail as acts
+from livegift.ledger import accounts, audit_trail, tables
 from livegift.ledger.engine import Database
 from livegift.ledger.participants import Batch, Revocation
 from livegift.ledger.revocations import gift_position, note
@@ -105,7 +104,7 @@ async def _request(connection: AsyncConnection, wanted: Correction) -> Correctio
     made = insert(table).values(_values(wanted)).on_conflict_do_nothing().returning(table.c.id)
     if (await connection.execute(made)).first() is not None:
         details = {"coins": wanted.coins, "why": wanted.why, "gift": gift and gift.id, "correction": wanted.id}
-        await acts.note(connection, wanted.requested_by, "correction.request", f"user:{wanted.user}", details)
+        await audit_trail.note(connection, wanted.requested_by, "correction.request", f"user:{wanted.user}", details)
     row = (await connection.execute(select(table).where(table.c.id == wanted.id))).one_or_none()
     if row is None or not wanted.same_as(_correction(row)):
         raise RequestError("conflict", f"Correction {wanted.id} or one of the same gift is there, with other content.")
@@ -131,7 +130,7 @@ async def settle_decision(database: Database, correction_id: str, by: str, *, ap
         values = {"status": after.status, "decided_by": after.decided_by, "decided_at": func.clock_timestamp()}
         await connection.execute(change.values(values))
         act = "correction.approve" if approve else "correction.reject"
-        await acts.note(connection, by, act, f"user:{after.user}", {"correction": after.id})
+        await audit_trail.note(connection, by, act, f"user:{after.user}", {"correction": after.id})
     return after
 
 
@@ -209,7 +208,7 @@ async def post(connection: AsyncConnection, batch: Batch) -> None:
 
 
 def _moves(revocation: Correction, batch: Batch) -> list[Transfer]:
-    return [*legs(revocation), *batch.taken_back.get(revocation.id, ())]
+    return [*transfers_of(revocation), *batch.taken_back.get(revocation.id, ())]
 
 
 async def unapplied(database: Database, older_than_s: float, younger_than_s: float, limit: int) -> list[Correction]:

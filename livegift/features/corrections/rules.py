@@ -76,11 +76,11 @@ def decide(correction: Correction, by: str, *, approve: bool) -> Correction:
     return correction
 
 
-def legs(correction: Correction) -> tuple[Transfer, ...]:
+def transfers_of(correction: Correction) -> tuple[Transfer, ...]:
     """What the ledger posts of the gift's own when it is applied; the wallet's coins move by its journal.
 
-    What sponsors have added goes back as well: `sponsors.taken_back_legs`. The creator's diamonds go back where they
-    came from, whatever is left of them: what was paid out already is owed, and the next gifts pay for it.
+    What sponsors have added goes back as well: `sponsors.taken_back_transfers`. The creator's diamonds go back where
+    they came from, whatever is left of them: what was paid out already is owed, and the next gifts pay for it.
     """
     gift = correction.gift
     if gift is None or not gift.diamonds:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from sqlalchemy import BigInteger, CheckConstraint, Column, Index, Integer, Table, Text, insert, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from livegift.domain.clawbacks import FreshGift, HoldBack, RefundPolicy, hold_backs, legs
+from livegift.domain.clawbacks import Clawback, FreshGift, RefundPolicy, clawbacks_of, transfers_of
 from livegift.domain.postings import diamonds_of
 from livegift.features.earnings.queries import lock_creator
 from livegift.features.orders.rules import Order
@@ -71,7 +71,7 @@ class RefundTerms:
     hold_h: int
 
 
-async def hold_back(connection: AsyncConnection, order: Order, terms: RefundTerms) -> None:
+async def claw_back(connection: AsyncConnection, order: Order, terms: RefundTerms) -> None:
     """Post what the reversal of `order` costs creators, in the transaction that reverses it.
 
     Only for coins that the wallet can't give back any more, as it is booked.
@@ -91,13 +91,13 @@ async def hold_back(connection: AsyncConnection, order: Order, terms: RefundTerm
     rows = (await connection.execute(_FRESH, found)).all()
     has = await accounts.balances(connection, {diamonds_of(row.receiver) for row in rows})
     gifts = [FreshGift((r.partition, r.epoch, r.n), r.receiver, int(r.coins), int(r.diamonds)) for r in rows]
-    parts = hold_backs(missing, gifts, {g.creator: has.get(diamonds_of(g.creator), 0) for g in gifts})
+    parts = clawbacks_of(missing, gifts, {g.creator: has.get(diamonds_of(g.creator), 0) for g in gifts})
     if parts:
-        await accounts.post(connection, "hold_back", order.id, legs(parts))
+        await accounts.post(connection, "hold_back", order.id, transfers_of(parts))
         await connection.execute(insert(gift_hold_backs), [_row(order.id, part) for part in parts])
 
 
-def _row(order_id: str, part: HoldBack) -> dict[str, object]:
+def _row(order_id: str, part: Clawback) -> dict[str, object]:
     partition, epoch, n = part.event
     return {
         "partition": partition,
@@ -115,7 +115,7 @@ async def held_back_of(connection: AsyncConnection, partition: int, epoch: int, 
     return int(await connection.scalar(_OF_GIFT, {"partition": partition, "epoch": epoch, "n": n}) or 0)
 
 
-async def wrong_hold_backs(connection: AsyncConnection, examples: int) -> list[str]:
+async def wrong_clawbacks(connection: AsyncConnection, examples: int) -> list[str]:
     """For the audit: orders whose transfers are not what is noted of their gifts."""
     return [
         f"order {row.order_id}: {row.posted or 0} diamonds of {row.creator} are held back, noted are {row.noted or 0}"

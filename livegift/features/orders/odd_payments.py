@@ -13,7 +13,7 @@ from livegift.domain.payments import EventKind
 from livegift.features.orders.rules import Outcome, Status
 from livegift.features.orders.tables import UNDECIDED, orders
 from livegift.features.orders.tables import order_events as table
-from livegift.ledger import audit_trail as acts
+from livegift.ledger import audit_trail
 from livegift.ledger.engine import Database
 
 Decision = Literal["refund", "dismiss"]
@@ -103,7 +103,7 @@ async def note_decision(
             await connection.execute(update(table).where(_same(provider, event_id)).values(values))
             subject = f"order:{row.order_id}"
             details = {"event": event_id, "payment": row.payment_ref, "why": why}
-            await acts.note(connection, actor, f"payment.{decision}", subject, details)
+            await audit_trail.note(connection, actor, f"payment.{decision}", subject, details)
 
 
 async def was_given_back(connection: AsyncConnection, order_id: str, payment_ref: str) -> bool:

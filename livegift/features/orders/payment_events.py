@@ -10,12 +10,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from livegift.contract.errors import RequestError
 from livegift.domain.payments import EventKind
-from livegift.features.earnings.clawbacks import RefundTerms, hold_back
+from livegift.features.earnings.clawbacks import RefundTerms, claw_back
 from livegift.features.orders.odd_payments import was_given_back
 from livegift.features.orders.promotions import decide, lock_promotions
 from livegift.features.orders.queries import COLUMNS, StoredOrder, order_of, stored_order, write_order
 from livegift.features.orders.reversals import REINSTATING, Heard, apply_reversal, rounds_of
-from livegift.features.orders.rules import REVERSED, UNPAID, Order, Outcome, Step, legs
+from livegift.features.orders.rules import REVERSED, UNPAID, Order, Outcome, Step, transfers_of
 from livegift.features.orders.tables import early_events, order_events
 from livegift.features.orders.tables import orders as table
 from livegift.ledger import accounts
@@ -121,10 +121,10 @@ async def _apply(
     # What was taken from the wallet before the money went back is missing nowhere.
     rounds = rounds_of(before)
     if step.acts and step.order.status in REVERSED and not step.order.coins_are_back and not rounds:
-        await hold_back(connection, step.order, terms)
+        await claw_back(connection, step.order, terms)
     for act in step.acts:
         ref = f"{row.id}:{rounds + 1}" if rounds else row.id
-        await accounts.post(connection, act, ref, legs(act, step.order))
+        await accounts.post(connection, act, ref, transfers_of(act, step.order))
     return step.outcome
 
 

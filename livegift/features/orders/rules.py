@@ -218,7 +218,7 @@ def money_refused(order: Order) -> Order:
 # --- Money ------------------------------------------------------------------------------------------------------------
 
 
-def legs(act: Act, order: Order) -> tuple[Transfer, ...]:
+def transfers_of(act: Act, order: Order) -> tuple[Transfer, ...]:
     """The transfers of an act. An account has one asset, so its name ends with the currency."""
     at_provider = f"money:provider:{order.provider}:{order.currency}"
     sold = f"money:sold:{order.currency}"

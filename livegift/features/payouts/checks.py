@@ -3,7 +3,7 @@
 from sqlalchemy import func, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from livegift.features.earnings.clawbacks import wrong_hold_backs
+from livegift.features.earnings.clawbacks import wrong_clawbacks
 from livegift.features.earnings.queries import TAKEN_BACK
 from livegift.features.payouts.tables import payouts
 from livegift.ledger.audit import EXAMPLES_MAX
@@ -54,6 +54,6 @@ async def wrong_payouts(connection: AsyncConnection, _: Seen) -> tuple[int, list
         f"payout {row.id}: {row.amount or 0} posted as '{row.reason}', expected {row.expected or 0}"
         for row in await connection.execute(_POSTED, limit)
     ]
-    wrong += await wrong_hold_backs(connection, EXAMPLES_MAX)
+    wrong += await wrong_clawbacks(connection, EXAMPLES_MAX)
     wrong += [f"account {row.name}: {row.balance} diamonds" for row in await connection.execute(_SIGNS, limit)]
     return await connection.scalar(select(func.count()).select_from(payouts)) or 0, wrong

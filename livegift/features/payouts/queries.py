@@ -11,11 +11,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from livegift.contract.errors import RequestError
 from livegift.features.earnings.queries import earnings_of, lock_creator
-from livegift.features.payouts.rules import CURRENCY, RETURNED, BankLine, Move, Payout, legs, move, payable
+from livegift.features.payouts.rules import CURRENCY, RETURNED, BankLine, Move, Payout, move, payable, transfers_of
 from livegift.features.payouts.tables import payout_accounts, payout_batches, sender_holds
 from livegift.features.payouts.tables import payouts as table
-from livegift.ledger import accounts
-from livegift.ledger import audit_trail as acts
+from livegift.ledger import accounts, audit_trail
 from livegift.ledger.engine import Database, has_inserted
 
 
@@ -120,7 +119,7 @@ async def _check(connection: AsyncConnection, creator: str, diamonds: int, terms
 
 
 async def _post(connection: AsyncConnection, payout: Payout) -> None:
-    reason, moves = legs(payout)
+    reason, moves = transfers_of(payout)
     if moves:
         await accounts.post(connection, reason, payout.id, moves)
 
@@ -167,7 +166,9 @@ async def _move(
     stored = _stored((await connection.execute(change)).one())
     await _post(connection, after)
     if by_move != "cancel":
-        await acts.note(connection, by, f"payout.{by_move}", f"payout:{payout_id}", {"why": why} if why else None)
+        await audit_trail.note(
+            connection, by, f"payout.{by_move}", f"payout:{payout_id}", {"why": why} if why else None
+        )
     return stored
 
 
@@ -192,7 +193,7 @@ async def make_batch(database: Database, batch_id: str, by: str, limit: int) -> 
                 update(table).where(table.c.id.in_(ids)).values(status="sent", batch_id=batch_id, sent_at=func.now())
             )
             await connection.execute(change)
-            await acts.note(connection, by, "payout.batch", f"payout-batch:{batch_id}", {"payouts": len(ids)})
+            await audit_trail.note(connection, by, "payout.batch", f"payout-batch:{batch_id}", {"payouts": len(ids)})
         return await _batch(connection, batch_id)
 
 
@@ -273,6 +274,6 @@ async def hold_sender(database: Database, sender: str, why: str | None, by: str)
         else:
             held = insert(sender_holds).values(sender=sender, why=why, held_by=by)
             await connection.execute(held.on_conflict_do_update(index_elements=["sender"], set_={"why": why}))
-        await acts.note(
+        await audit_trail.note(
             connection, by, "sender.release" if why is None else "sender.hold", f"user:{sender}", {"why": why}
         )

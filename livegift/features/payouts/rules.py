@@ -68,7 +68,7 @@ def held_of(creator: str) -> str:
     return f"diamonds:held:{creator}"
 
 
-def legs(payout: Payout) -> tuple[str, tuple[Transfer, ...]]:
+def transfers_of(payout: Payout) -> tuple[str, tuple[Transfer, ...]]:
     """The reason and the transfers of the state that a payout has just reached; none for approved and sent."""
     held, own = held_of(payout.creator), diamonds_of(payout.creator)
     if payout.status == "requested":

@@ -9,31 +9,31 @@ from livegift.ledger.engine import Database
 from livegift.ledger.room_contributions import BookedGifter
 from livegift.ledger.rooms import read_room
 from livegift.runtime.bounds import ROOM_AUDIT_POLL_S, ROOM_AUDIT_TRIES_MAX, ROOM_AUDIT_WAIT_S
-from livegift.store.rooms import Gifter, Rooms, Share
+from livegift.store.rooms import Gifter, RoomContribution, Rooms
 
 
 async def audit_room(database: Database, rooms: Rooms, room_id: str) -> dict[str, object]:
-    """Compare a room's totals, shares and ranks with its booked gifts; the answer for `GET …/audit`.
+    """Compare a room's totals, contributions and ranks with its booked gifts; the answer for `GET …/audit`.
 
-    Redis is read first, then the ledger is waited for and read at exactly those places. Ranks and shares are of one
-    moment only if nothing was published meanwhile, so a busy room is read again.
+    Redis is read first, then the ledger is waited for and read at exactly those places. Ranks and contributions are of
+    one moment only if nothing was published meanwhile, so a busy room is read again.
 
     Raises RequestError('room_not_found'), StoreUnavailableError or LedgerUnavailableError.
     """
     room = await read_room(database, room_id)
     if room is None:
         raise RequestError("room_not_found")
-    shares, ranks = await _seen(rooms, room_id)
-    upto = {p: share.position.n for p, share in shares.items()}
+    contributions, ranks = await _seen(rooms, room_id)
+    upto = {p: contribution.position.n for p, contribution in contributions.items()}
     late = await _wait_for_ledger(database, upto)
     async with database.snapshot() as connection:
-        booked = await ledger.booked_shares(connection, room_id, upto)
+        booked = await ledger.booked_contributions(connection, room_id, upto)
         gifters = await ledger.booked_gifters(connection, room_id, upto)
         receivers = await ledger.receivers_of(connection, room_id, upto)
         revoked = await ledger.revocations_in(connection, room_id, upto)
     violations = [f"partition {p}: published up to {upto[p]}, booked up to {n}" for p, n in late.items()]
-    for p in sorted(shares.keys() | booked.keys()):
-        here = shares[p].sums if p in shares else (0, 0, 0)
+    for p in sorted(contributions.keys() | booked.keys()):
+        here = contributions[p].sums if p in contributions else (0, 0, 0)
         there = booked.get(p, (0, 0, 0))
         if here != there:
             violations.append(f"partition {p}: the room has (gifts, coins, diamonds) {here}, the ledger {there}")
@@ -45,16 +45,16 @@ async def audit_room(database: Database, rooms: Rooms, room_id: str) -> dict[str
         "status": room.status,
         "passed": not violations,
         "violations": violations,
-        "totals": dict(zip(("gifts", "coins", "diamonds"), _sum(shares), strict=True)),
-        "booked_up_to": {str(p): str(shares[p].position) for p in sorted(shares)},
+        "totals": dict(zip(("gifts", "coins", "diamonds"), _sum(contributions), strict=True)),
+        "booked_up_to": {str(p): str(contributions[p].position) for p in sorted(contributions)},
         "gifters_compared": len(ranks or ()),
         "diamonds_by_receiver": receivers,
         "revoked": revoked,
     }
 
 
-def _sum(shares: Mapping[int, Share]) -> tuple[int, int, int]:
-    gifts, coins, diamonds = (sum(share.sums[i] for share in shares.values()) for i in range(3))
+def _sum(contributions: Mapping[int, RoomContribution]) -> tuple[int, int, int]:
+    gifts, coins, diamonds = (sum(contribution.sums[i] for contribution in contributions.values()) for i in range(3))
     return gifts, coins, diamonds
 
 
@@ -70,16 +70,16 @@ def _told(gifter: Gifter | BookedGifter | None) -> str:
     return f"{gifter.coins} coins of {gifter.gifts} gifts" if gifter else "nothing"
 
 
-async def _seen(rooms: Rooms, room_id: str) -> tuple[dict[int, Share], dict[str, Gifter] | None]:
-    """Shares and ranks of one moment; no ranks for a room that never stands still."""
-    shares = (await rooms.shares([room_id]))[room_id]
+async def _seen(rooms: Rooms, room_id: str) -> tuple[dict[int, RoomContribution], dict[str, Gifter] | None]:
+    """Contributions and ranks of one moment; no ranks for a room that never stands still."""
+    contributions = (await rooms.contributions([room_id]))[room_id]
     for _ in range(ROOM_AUDIT_TRIES_MAX):
         ranks = await rooms.gifters(room_id)
-        again = (await rooms.shares([room_id]))[room_id]
-        if again == shares:
-            return shares, ranks
-        shares = again
-    return shares, None
+        again = (await rooms.contributions([room_id]))[room_id]
+        if again == contributions:
+            return contributions, ranks
+        contributions = again
+    return contributions, None
 
 
 async def _wait_for_ledger(database: Database, upto: Mapping[int, int]) -> dict[int, int]:

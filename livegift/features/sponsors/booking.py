@@ -34,9 +34,9 @@ from livegift.features.sponsors.rules import (
     is_exhausted,
     match_gifts,
     match_id_of,
-    matched_legs,
+    matched_transfers,
     take_back,
-    taken_back_legs,
+    taken_back_transfers,
 )
 from livegift.features.sponsors.tables import sponsor_matches as table
 from livegift.ledger.participants import Batch, Changes, Gifts, Revocation
@@ -62,7 +62,7 @@ async def match_batch(connection: AsyncConnection, batch: Batch) -> None:
     Last, what was added to gifts that the batch revokes is taken back. The batch gets the transfers, the added diamonds
     and, as news, the matches that have changed.
 
-    Matches are locked in the order of their numbers, behind checkpoints and heads and before accounts, so that no two
+    Matches are locked in the order of their numbers, behind checkpoints and wallets and before accounts, so that no two
     bookings wait for each other; they stay locked, so that two can't spend the same coins. Raises ValueError or
     KeyError for an entry that can't be a match's.
     """
@@ -100,7 +100,7 @@ async def match_batch(connection: AsyncConnection, batch: Batch) -> None:
         coins, diamonds = sums.get((matched.match_id, partition, gift.to), (0, 0))
         sums[matched.match_id, partition, gift.to] = coins + matched.coins, diamonds + matched.diamonds
     for (match_id, partition, creator), (coins, diamonds) in sums.items():
-        batch.transfers += matched_legs(match_id, coins, diamonds, partition, creator)
+        batch.transfers += matched_transfers(match_id, coins, diamonds, partition, creator)
         batch.added_diamonds[creator] = batch.added_diamonds.get(creator, 0) + diamonds
 
 
@@ -136,7 +136,7 @@ def _take_back(
         step = take_back(after[row.match_id], matched, revocation.id)
         after[row.match_id] = step.match
         done += step.acts
-        found.setdefault(revocation.id, []).extend(taken_back_legs(matched, row.partition, revocation.receiver))
+        found.setdefault(revocation.id, []).extend(taken_back_transfers(matched, row.partition, revocation.receiver))
     return found
 
 

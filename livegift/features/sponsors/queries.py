@@ -14,8 +14,7 @@ from livegift.contract.errors import RequestError
 from livegift.features.sponsors.rules import Act, Match, Step, end
 from livegift.features.sponsors.tables import UNFINISHED
 from livegift.features.sponsors.tables import sponsor_matches as table
-from livegift.ledger import accounts, tables
-from livegift.ledger import audit_trail as acts
+from livegift.ledger import accounts, audit_trail, tables
 from livegift.ledger.engine import Database, has_inserted
 
 
@@ -137,7 +136,7 @@ async def create_match(database: Database, new: NewMatch, actor: str) -> StoredM
             raise RequestError("room_not_found")
         await _check(connection, found, new.match)
         await insert_match(connection, new)
-        await acts.note(
+        await audit_trail.note(
             connection,
             actor,
             "match.fund",
@@ -185,7 +184,7 @@ async def change_match(
             await accounts.add(connection, [move for act in step.acts for move in act.moves])
             if actor is not None:
                 details = {"room": before.match.room, "used_coins": before.match.used_coins}
-                await acts.note(connection, actor, "match.end", f"match:{match_id}", details)
+                await audit_trail.note(connection, actor, "match.end", f"match:{match_id}", details)
         return stored_of((await connection.execute(select(*COLUMNS).where(table.c.id == match_id))).one())
 
 

@@ -167,16 +167,16 @@ def match_gifts(
     return after, found
 
 
-def matched_legs(match_id: str, coins: int, diamonds: int, partition: int, creator: str) -> tuple[Transfer, ...]:
+def matched_transfers(match_id: str, coins: int, diamonds: int, partition: int, creator: str) -> tuple[Transfer, ...]:
     """The transfers of what was added to gifts of `partition` to `creator`."""
     paid = Transfer(COIN, account_of(match_id), f"coins:spent:p{partition}", coins)
     earned = Transfer(DIAMOND, f"diamonds:issued:p{partition}", diamonds_of(creator), diamonds)
     return tuple(transfer for transfer in (paid, earned) if transfer.amount)
 
 
-def taken_back_legs(added: Matched, partition: int, creator: str) -> tuple[Transfer, ...]:
+def taken_back_transfers(added: Matched, partition: int, creator: str) -> tuple[Transfer, ...]:
     """The transfers that take back what was added to a gift of `partition`, which was revoked."""
-    legs = matched_legs(added.match_id, added.coins, added.diamonds, partition, creator)
+    legs = matched_transfers(added.match_id, added.coins, added.diamonds, partition, creator)
     return tuple(Transfer(asset, credit, debit, amount) for asset, debit, credit, amount in legs)
 
 
@@ -184,7 +184,7 @@ def take_back(match: Match, added: Matched, revocation: str) -> Step:
     """Apply that a gift was revoked: what was added to it is in the budget again, or due to the sponsor.
 
     Where the sponsor has got too much back already (see `give_back`), this covers the operator's loss first. The
-    caller makes the transfers of `taken_back_legs`. Raises ValueError for more than the match has used.
+    caller makes the transfers of `taken_back_transfers`. Raises ValueError for more than the match has used.
     """
     if added.coins > match.used_coins or added.diamonds > match.used_diamonds:
         raise ValueError(f"match {match.id}: {added} can't be taken back, only {match.used_coins} coins were used")

@@ -1,9 +1,9 @@
--- A room put right: branches of a partition that do not count, and shares as the ledger has them.
+-- A room put right: branches of a partition that do not count, and contributions as the ledger has them.
 
 local FENCES_MAX = 4
 
 -- [generated] function room_fence
--- Refuse from now on what is not of the branch that counts. Returns partition and share ('' for none) of each.
+-- Refuse from now on what is not of the branch that counts. Returns partitions and contributions ('' for none).
 local function room_fence_1(keys, argv)
   local root = keys[1]
   -- [/generated]
@@ -48,18 +48,18 @@ local function revocations(root, partition, epoch, base)
   end
 end
 
-local function correct_sums(state, share, right)
+local function correct_sums(state, contribution, right)
   for name, sum in pairs(right) do
-    state[name], share[name] = state[name] - share[name] + sum, sum
+    state[name], contribution[name] = state[name] - contribution[name] + sum, sum
   end
 end
 
 -- [generated] function room_correct
--- Put one partition's share right, to what the ledger says: place, sums and gifters.
+-- Put one partition's contribution right, to what the ledger says: place, sums and gifters.
 --
--- `before` is the share as the caller has read it, '' for none. `revoke_above` is the n above which the room has
--- published what does not count, '' when it has not. `room_lost`: what it has numbered lately is worth nothing.
--- Returns how many gifts were revoked, or -1 when the share is not `before` any more.
+-- `before` is the contribution as the caller has read it, '' for none. `revoke_above` is the n above which the room
+-- has published what does not count, '' when it has not. `room_lost`: what it has numbered lately is worth nothing.
+-- Returns how many gifts were revoked, or -1 when the contribution is not `before` any more.
 local function room_correct_1(keys, argv)
   local root = keys[1]
   local log_max = argv[1]
@@ -76,16 +76,16 @@ local function room_correct_1(keys, argv)
   local forgotten_count = tonumber(argv[12])
   -- [/generated]
   if (redis.call('HGET', root .. ':watermarks', partition) or '') ~= before then return -1 end
-  local state, share = load_state(root), load_share(root, partition)
+  local state, contribution = load_state(root), load_contribution(root, partition)
   local first_seq, events = state.seq + 1, {}
-  local surplus = share.gifts - gifts
+  local surplus = contribution.gifts - gifts
   if revoke_above then
-    local found = revocations(root, partition, share.epoch, revoke_above)
+    local found = revocations(root, partition, contribution.epoch, revoke_above)
     for i = #found, 1, -1 do events[#events + 1] = number(root, state, log_max, found[i]) end
   end
-  correct_sums(state, share, { gifts = gifts, coins = coins, diamonds = diamonds })
-  share.epoch, share.n = epoch, n
-  save_share(root, partition, share)
+  correct_sums(state, contribution, { gifts = gifts, coins = coins, diamonds = diamonds })
+  contribution.epoch, contribution.n = epoch, n
+  save_contribution(root, partition, contribution)
   -- [generated] each room_correct.forgotten: forgotten as user
   for at = 13, 12 + forgotten_count do
     local user = argv[at]

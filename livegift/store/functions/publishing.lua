@@ -18,10 +18,12 @@ local function shortened(event, count)
 end
 
 -- What a call changes of a room, beside its state: written once, at the end.
-local function no_changes() return { shares = {}, touched = {}, names = {}, gifters = {}, combos = {}, ended = {} } end
+local function no_changes()
+  return { contributions = {}, touched = {}, names = {}, gifters = {}, combos = {}, ended = {} }
+end
 
 local function save_changes(root, changes)
-  for partition in pairs(changes.touched) do save_share(root, partition, changes.shares[partition]) end
+  for partition in pairs(changes.touched) do save_contribution(root, partition, changes.contributions[partition]) end
   for user, json in pairs(changes.names) do redis.call('HSET', root .. ':names', user, json) end
   add_to_gifters(root, changes.gifters)
   for combo_id, event in pairs(changes.combos) do redis.call('HSET', root .. ':combos', combo_id, event) end
@@ -37,13 +39,13 @@ local function add_to_gifter(changes, user, gifts, coins, reached_ms)
   row.gifts, row.coins, row.reached_ms = row.gifts + gifts, row.coins + coins, math.max(row.reached_ms, reached_ms)
 end
 
-local function share_of(root, changes, partition)
-  local share = changes.shares[partition]
-  if not share then
-    share = load_share(root, partition)
-    changes.shares[partition] = share
+local function contribution_of(root, changes, partition)
+  local contribution = changes.contributions[partition]
+  if not contribution then
+    contribution = load_contribution(root, partition)
+    changes.contributions[partition] = contribution
   end
-  return share
+  return contribution
 end
 
 -- Takes a gift that its room no longer counts out of its streak. Returns the body of the event that says so.
@@ -111,10 +113,10 @@ local function room_publish_1(keys, argv)
     local body = argv[at + 10]
     local ts_ms = argv[at + 11]
     -- [/generated]
-    local share, epoch_number, n_number = share_of(root, changes, partition), tonumber(epoch), tonumber(n)
+    local contribution, epoch_number, n_number = contribution_of(root, changes, partition), tonumber(epoch), tonumber(n)
     -- A room that has nothing from this partition has nothing to take back.
-    if is_due(share, epoch_number, n_number) and (kind ~= 'revoke' or share.gifts > 0) then
-      share.epoch, share.n = epoch_number, n_number
+    if is_due(contribution, epoch_number, n_number) and (kind ~= 'revoke' or contribution.gifts > 0) then
+      contribution.epoch, contribution.n = epoch_number, n_number
       changes.touched[partition] = true
       if kind == 'end' then
         changes.combos[combo_id] = nil
@@ -123,8 +125,8 @@ local function room_publish_1(keys, argv)
         local sign = kind == 'gift' and 1 or -1
         state.gifts, state.coins = state.gifts + sign, state.coins + sign * coins
         state.diamonds = state.diamonds + sign * diamonds
-        share.gifts, share.coins = share.gifts + sign, share.coins + sign * coins
-        share.diamonds = share.diamonds + sign * diamonds
+        contribution.gifts, contribution.coins = contribution.gifts + sign, contribution.coins + sign * coins
+        contribution.diamonds = contribution.diamonds + sign * diamonds
         if kind == 'revoke' then
           add_to_gifter(changes, user, -1, anonymous and 0 or -coins, 0)
           body = take_back(root, changes, body, combo_id, ts_ms, coins, diamonds)

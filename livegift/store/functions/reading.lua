@@ -52,7 +52,7 @@ local function room_snapshot_1(keys, argv)
   return reply
 end
 
--- Partition and share, … of all partitions.
+-- Partition and contribution, … of all partitions.
 local function all_shares(root)
   local rows, found = redis.call('HGETALL', root .. ':watermarks'), {}
   for i = 1, #rows, 2 do
@@ -64,9 +64,9 @@ local function all_shares(root)
   return found
 end
 
--- [generated] function room_shares
--- Returns partition and share (a record `share`) for each partition that the room has something from.
-local function room_shares_1(keys)
+-- [generated] function room_contributions
+-- Returns partition and contribution (a record) for each partition that the room has something from.
+local function room_contributions_1(keys)
   local root = keys[1]
   -- [/generated]
   load_state(root)
@@ -131,7 +131,10 @@ end
 
 -- [generated] registrations
 redis.register_function { function_name = 'room_snapshot_1', callback = room_snapshot_1, flags = { 'no-writes' } }
-redis.register_function { function_name = 'room_shares_1', callback = room_shares_1, flags = { 'no-writes' } }
+redis.register_function {
+  function_name = 'room_contributions_1', callback = room_contributions_1,
+  flags = { 'no-writes' }
+}
 redis.register_function { function_name = 'room_totals_1', callback = room_totals_1, flags = { 'no-writes' } }
 redis.register_function { function_name = 'room_head_1', callback = room_head_1, flags = { 'no-writes' } }
 redis.register_function { function_name = 'room_pulse_1', callback = room_pulse_1, flags = { 'allow-oom' } }

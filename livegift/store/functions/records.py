@@ -68,7 +68,7 @@ RECORDS = {
         "{gifts_per_minute:optional_integer}"
     ),
     # What a room has from a partition, in ':watermarks'; a gifter, in ':gifters'.
-    "share": Record("{epoch:integer}-{n:integer} {gifts:integer} {coins:integer} {diamonds:integer}"),
+    "contribution": Record("{epoch:integer}-{n:integer} {gifts:integer} {coins:integer} {diamonds:integer}"),
     "gifter": Record("{gifts:integer} {coins:integer} {reached_ms:integer}"),
     # The body of a revocation: the ids of the gift's event and streak as clients know them, and its count.
     "revoked_gift": Record("{event_id:text} {combo_id:text} {count:integer}"),

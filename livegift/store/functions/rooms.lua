@@ -1,8 +1,9 @@
 -- Rooms: totals, ranks, log and numbering. `root` is a room's root '{room:ID}'; all other keys are the root plus a
 -- suffix. Publishing twice changes nothing: each partition's watermark says what the room has already.
 --
--- Hash ':watermarks': partition -> record 'share', the last entry and what came from that partition in all, so that one
--- partition's share can be put right; 'f' .. partition -> its fences, '<epoch>-<base>,…' (decision 007).
+-- Hash ':watermarks': partition -> record 'contribution', the last entry and what came from that partition in all, so
+-- that one partition's contribution can be put right; 'f' .. partition -> its fences, '<epoch>-<base>,…' (decision
+-- 007).
 -- Hash ':gifters': user -> record 'gifter': gifts that count, coins that were not given anonymously, and when the last
 -- gift of those was sent. Zset ':board': the same users by coins, the member being that time counted down and the user,
 -- so that equals are ranked by who got there first (decision 019). The ledger knows all of it, so it can be put back.
@@ -63,34 +64,34 @@ local function revoked_body(gift_id, ts_ms, combo_id, count, coins, diamonds)
     .. '}'
 end
 
--- A partition's share: { epoch, n, gifts, coins, diamonds, fences }.
-local function load_share(root, partition)
+-- A partition's contribution: { epoch, n, gifts, coins, diamonds, fences }.
+local function load_contribution(root, partition)
   local row = redis.call('HMGET', root .. ':watermarks', partition, 'f' .. partition)
-  local share = { epoch = 0, n = 0, gifts = 0, coins = 0, diamonds = 0, fences = row[2] }
+  local contribution = { epoch = 0, n = 0, gifts = 0, coins = 0, diamonds = 0, fences = row[2] }
   if row[1] then
-    -- [generated] read share from row[1]
+    -- [generated] read contribution from row[1]
     local epoch, n, gifts, coins, diamonds = row[1]:match('^(%d+)%-(%d+) (%d+) (%d+) (%d+)$')
     -- [/generated]
-    share.epoch, share.n = tonumber(epoch), tonumber(n)
-    share.gifts, share.coins, share.diamonds = tonumber(gifts), tonumber(coins), tonumber(diamonds)
+    contribution.epoch, contribution.n = tonumber(epoch), tonumber(n)
+    contribution.gifts, contribution.coins, contribution.diamonds = tonumber(gifts), tonumber(coins), tonumber(diamonds)
   end
-  return share
+  return contribution
 end
 
-local function save_share(root, partition, share)
-  local epoch, n, gifts, coins = int(share.epoch), int(share.n), int(share.gifts), int(share.coins)
-  local diamonds = int(share.diamonds)
-  -- [generated] write share to text
+local function save_contribution(root, partition, contribution)
+  local epoch, n = int(contribution.epoch), int(contribution.n)
+  local gifts, coins, diamonds = int(contribution.gifts), int(contribution.coins), int(contribution.diamonds)
+  -- [generated] write contribution to text
   local text = epoch .. '-' .. n .. ' ' .. gifts .. ' ' .. coins .. ' ' .. diamonds
   -- [/generated]
   redis.call('HSET', root .. ':watermarks', partition, text)
 end
 
 -- Whether the room does not have the entry yet and it is of the branch that counts (domain/recovery.py: superseded).
-local function is_due(share, epoch, n)
-  if epoch < share.epoch or (epoch == share.epoch and n <= share.n) then return false end
-  if share.fences then
-    for fence_epoch, base in share.fences:gmatch('(%d+)-(%d+)') do
+local function is_due(contribution, epoch, n)
+  if epoch < contribution.epoch or (epoch == contribution.epoch and n <= contribution.n) then return false end
+  if contribution.fences then
+    for fence_epoch, base in contribution.fences:gmatch('(%d+)-(%d+)') do
       if tonumber(fence_epoch) > epoch and n > tonumber(base) then return false end
     end
   end

@@ -134,8 +134,8 @@ def room_totals(root: Key) -> None:
 
 
 @redis_function(writes=False)
-def room_shares(root: Key) -> None:
-    """Returns partition and share (a record `share`) for each partition that the room has something from."""
+def room_contributions(root: Key) -> None:
+    """Returns partition and contribution (a record) for each partition that the room has something from."""
 
 
 @redis_function(allow_oom=True)
@@ -145,7 +145,7 @@ def room_pulse(root: Key, process: Text, count: Digits, ttl_ms: Integer) -> None
 
 @redis_function(allow_oom=True)
 def room_fence(root: Key, fences: Repeated[Fence]) -> None:
-    """Refuse from now on what is not of the branch that counts. Returns partition and share ('' for none) of each."""
+    """Refuse from now on what is not of the branch that counts. Returns partitions and contributions ('' for none)."""
 
 
 @redis_function(allow_oom=True)
@@ -165,11 +165,11 @@ def room_correct(
     forgotten: Counted[Text],
     gifters: Repeated[NamedGifterRow],
 ) -> None:
-    """Put one partition's share right, to what the ledger says: place, sums and gifters.
+    """Put one partition's contribution right, to what the ledger says: place, sums and gifters.
 
-    `before` is the share as the caller has read it, '' for none. `revoke_above` is the n above which the room has
-    published what does not count, '' when it has not. `room_lost`: what it has numbered lately is worth nothing.
-    Returns how many gifts were revoked, or -1 when the share is not `before` any more.
+    `before` is the contribution as the caller has read it, '' for none. `revoke_above` is the n above which the room
+    has published what does not count, '' when it has not. `room_lost`: what it has numbered lately is worth nothing.
+    Returns how many gifts were revoked, or -1 when the contribution is not `before` any more.
     """
 
 
