@@ -6,13 +6,15 @@ the web process makes, by many senders in many rooms, so that bookings touch man
 """
 
 import time
+from dataclasses import asdict, dataclass
 from statistics import median
 from typing import Any
 
 import psycopg
 
-from loadtests.harness.debits import COINS, ROOMS, SENDERS, fill
-from loadtests.harness.measure import cpu_s, tree_cpu_s
+from loadtests.harness.debits import COINS, ROOMS, fill
+from loadtests.harness.measure import CPU_STEP_S, cpu_s, tree_cpu_s
+from loadtests.harness.options import number
 from loadtests.harness.processes import LoadTestError
 from loadtests.harness.results import Result, Row
 from loadtests.harness.stack import Stack
@@ -24,24 +26,33 @@ BOOK_TIMEOUT_S = 180.0
 Run = dict[str, Any]
 
 
-def aggregator(rounds: int, gifts: int) -> Result:
-    """Book about `gifts` per round. Raises LoadTestError when the ledger does not have each of them in the end."""
+@dataclass(frozen=True, slots=True)
+class Aggregator:
+    """How many gifts, of how many senders, and how often."""
+
+    rounds: int = number(2, short=1, about="repetitions")
+    gifts: int = number(100_000, short=2_000, about="gifts of each repetition, a multiple of the senders", least=1_000)
+    senders: int = number(1_000, short=100, about="senders of the gifts")
+
+
+def aggregator(options: Aggregator) -> Result:
+    """Book the gifts. Raises LoadTestError when the ledger does not have each of them in the end."""
     with Stack() as stack:
         stack.start("web")
         stack.start("aggregator")
         stack.wait_ready()
         stack.stop("web")
-        stack.grant({f"sender-{number}": COINS for number in range(SENDERS)})
+        stack.grant({f"sender-{turn}": COINS for turn in range(options.senders)})
         stack.stop("aggregator")
         runs = []
-        for number in range(rounds):
-            sent = fill(stack, f"r{number}", gifts)
+        for turn in range(options.rounds):
+            sent = fill(stack, f"r{turn}", options.gifts, options.senders)
             runs.append(_book(stack, sent))
         with psycopg.connect(stack.postgres.url) as connection:
             row = connection.execute("SELECT count(*) FROM gifts").fetchone()
         if row is None or row[0] != sum(run["gifts"] for run in runs):
             raise LoadTestError(f"{sum(run['gifts'] for run in runs)} gifts were sent, the ledger has {row}")
-    return _result(runs, rounds, gifts)
+    return _result(runs, options)
 
 
 def _book(stack: Stack, gifts: int) -> Run:
@@ -74,7 +85,7 @@ def _book(stack: Stack, gifts: int) -> Run:
         "seconds": took_s,
         "cpu_s": used,
         "start_up_cpu_s": start_up_s,
-        "gifts_per_cpu_s": gifts / max(used["aggregator"], 1e-9),
+        "gifts_per_cpu_s": gifts / max(used["aggregator"], CPU_STEP_S),
         "gifts_per_s": gifts / took_s,
     }
 
@@ -94,7 +105,7 @@ def _is_booked(connection: "psycopg.Connection[tuple[int, int]]", ends: dict[int
     return all(booked[partition] >= n for partition, n in ends.items())
 
 
-def _result(runs: list[Run], rounds: int, gifts: int) -> Result:
+def _result(runs: list[Run], options: Aggregator) -> Result:
     def per_million(name: str) -> float:
         return float(median(run["cpu_s"][name] / run["gifts"] for run in runs)) * 1e6
 
@@ -116,10 +127,7 @@ def _result(runs: list[Run], rounds: int, gifts: int) -> Result:
         ),
         Row("start-up, not counted above", median(run["start_up_cpu_s"] for run in runs), "CPU-s"),
     ]
-    setup: dict[str, object] = {
-        "gifts_per_round": gifts,
-        "rounds": rounds,
-        "senders": SENDERS,
+    setup: dict[str, object] = asdict(options) | {
         "rooms_and_creators": ROOMS,
         "durability": "fsync",
         "pinned": False,

@@ -4,9 +4,10 @@ livegift puts what comes within 40 ms into one frame; the peers' figure is their
 a frame for each event is their way.
 """
 
+from dataclasses import asdict, dataclass
 from statistics import median
 
-from loadtests.harness.contenders import VIEWERS
+from loadtests.harness.options import number
 from loadtests.harness.results import Result, Row
 from loadtests.harness.room_bench import SINGLE_PER_S, Load, RoomBench, doubts_of, middle
 from loadtests.harness.stack import Stack
@@ -19,14 +20,23 @@ BURSTS = (
 )
 
 
-def burst(rounds: int, seconds: float) -> Result:
-    """Thousands of gifts a second in one room."""
+@dataclass(frozen=True, slots=True)
+class Burst:
+    """How long, how often and to how many."""
+
+    rounds: int = number(2, short=1, about="repetitions, each load in turn")
+    seconds: float = number(5.0, short=0.5, about="how long each repetition publishes")
+    viewers: int = number(1_000, short=20, about="viewers of the room")
+
+
+def burst(options: Burst) -> Result:
+    """Publish thousands of gifts a second in one room."""
     loads = BURSTS
     peers = ("Socket.IO", "ws")
     with Stack(room_events_max=0) as stack:
-        bench = RoomBench(stack, seconds)
+        bench = RoomBench(stack, options.seconds, options.viewers)
         servers, left_out = bench.start(peers)
-        for _ in range(rounds):
+        for _ in range(options.rounds):
             for load in loads:
                 bench.measure(servers[0], load)
             for server in servers[1:]:
@@ -47,5 +57,5 @@ def burst(rounds: int, seconds: float) -> Result:
     if "Socket.IO" in figures:
         for label, target in (("2,000/s raw", ">= 30"), ("4,000/s compressed", ">= 60")):
             rows.append(Row(f"livegift {label} / Socket.IO", figures[label] / figures["Socket.IO"], "times", target))
-    setup = {"viewers": VIEWERS, "seconds": seconds, "rounds": rounds, "flush_ms": 40, "cap": "none"}
-    return Result(rows, setup | {"pinned": bench.is_pinned}, bench.runs, doubts_of(bench, left_out))
+    setup = asdict(options) | {"flush_ms": 40, "cap": "none", "pinned": bench.is_pinned}
+    return Result(rows, setup, bench.runs, doubts_of(bench, left_out))

@@ -3,22 +3,32 @@
 livegift runs with no least time between frames.
 """
 
+from dataclasses import asdict, dataclass
 from statistics import median
 
-from loadtests.harness.contenders import VIEWERS
+from loadtests.harness.options import number
 from loadtests.harness.results import Result, Row
 from loadtests.harness.room_bench import SINGLE_PER_S, Load, RoomBench, doubts_of, middle
 from loadtests.harness.stack import Stack
 from loadtests.peers.servers import PEERS
 
 
-def fan_out(rounds: int, seconds: float) -> Result:
-    """A frame for each event, `rounds` times each server in turn."""
+@dataclass(frozen=True, slots=True)
+class FanOut:
+    """How long, how often and to how many."""
+
+    rounds: int = number(2, short=1, about="repetitions, each server in turn")
+    seconds: float = number(5.0, short=1.0, about="how long each repetition publishes")
+    viewers: int = number(1_000, short=30, about="viewers of the room")
+
+
+def fan_out(options: FanOut) -> Result:
+    """Measure each server in turn, with a frame for each event."""
     with Stack(room_flush_ms=0, room_events_max=0) as stack:
-        bench = RoomBench(stack, seconds)
+        bench = RoomBench(stack, options.seconds, options.viewers)
         servers, left_out = bench.start(tuple(PEERS))
         load = Load("single", SINGLE_PER_S)
-        for _ in range(rounds):
+        for _ in range(options.rounds):
             for server in servers:
                 bench.measure(server, load)
     by_name = {server.name: [run for run in bench.runs if run["server"] == server.name] for server in servers}
@@ -34,5 +44,5 @@ def fan_out(rounds: int, seconds: float) -> Result:
         for name, value in per_cpu_s.items()
         if name != "livegift"
     ]
-    setup = {"viewers": VIEWERS, "events_per_s": SINGLE_PER_S, "seconds": seconds, "rounds": rounds}
-    return Result(rows, setup | {"pinned": bench.is_pinned}, bench.runs, doubts_of(bench, left_out))
+    setup = asdict(options) | {"events_per_s": SINGLE_PER_S, "pinned": bench.is_pinned}
+    return Result(rows, setup, bench.runs, doubts_of(bench, left_out))

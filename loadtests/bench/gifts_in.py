@@ -5,27 +5,24 @@ would take time from the client, and their cost has benchmarks of its own. The b
 """
 
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from statistics import median
 from typing import Any
 
 from loadtests.harness.debits import fill
-from loadtests.harness.measure import cpu_s, pin, two_cores
+from loadtests.harness.measure import CPU_STEP_S, cpu_s, pin, two_cores
+from loadtests.harness.options import number
 from loadtests.harness.processes import LoadTestError
 from loadtests.harness.results import Result, Row
 from loadtests.harness.stack import SETTLE_TIMEOUT_S, Stack
 from loadtests.peers import naive
 from loadtests.peers.servers import start_peers
 
-CONNECTIONS = 50
-WINDOW = 40  # 2,000 in flight: with 500, all in one batch, web process and Redis would only take turns
-WARM_UP_S = 1.5
 COINS = 10**9
 ROOM = "bench"
 CLIENT_GRACE_S = 60.0
 BUSY = 0.9  # of a core: from here on it has nothing more to give
 PREFIX = "sender-"
-CEILING_GIFTS = 50_000
 TARGETS = {"Socket.IO": ">= 1.5", "ws": ">= 1.1"}
 
 Run = dict[str, Any]
@@ -39,20 +36,33 @@ class _Server:
     way: str = "livegift"  # whose frames its clients send
 
 
-def gifts_in(rounds: int, seconds: float) -> Result:
-    """Measure `rounds` times each, in turn. Raises LoadTestError when anything was refused or lost."""
+@dataclass(frozen=True, slots=True)
+class GiftsIn:
+    """How many are under way, how long and how often."""
+
+    rounds: int = number(2, short=1, about="repetitions, each server in turn")
+    seconds: float = number(5.0, short=0.5, about="measured interval of each repetition")
+    warm_up_s: float = number(1.5, short=0.3, about="gifts are sent for so long before it")
+    connections: int = number(50, short=5, about="senders, each with a connection")
+    # 2,000 in flight: with 500, all in one batch, web process and Redis would only take turns.
+    window: int = number(40, short=10, about="gifts in flight of each connection")
+    ceiling_gifts: int = number(50_000, short=1_000, about="gifts that Redis debits while nothing else runs")
+
+
+def gifts_in(options: GiftsIn) -> Result:
+    """Measure each server in turn. Raises LoadTestError when anything was refused or lost."""
     cores = two_cores()
     with Stack() as stack:
-        servers, left_out = _start(stack)
+        servers, left_out = _start(stack, options.connections)
         if cores is not None:
             for server in servers:
                 pin(server.pid, cores[0])
             pin(stack.redis.pid, cores[1])
         runs: list[Run] = []
-        for number in range(rounds):
+        for turn in range(options.rounds):
             for server in servers:
                 accepted_before = stack.gifts_accepted()
-                run = _measure(stack, server, f"r{number}-{len(runs)}", seconds, cores[1] if cores else None)
+                run = _measure(stack, server, f"r{turn}-{len(runs)}", options, cores[1] if cores else None)
                 if server.name == "livegift" and stack.gifts_accepted() - accepted_before != run["accepted_total"]:
                     raise LoadTestError(f"clients were told of {run['accepted_total']} gifts, the wallets know others")
                 runs.append({"peer": server.name, **run, **_rates(run)})
@@ -60,8 +70,8 @@ def gifts_in(rounds: int, seconds: float) -> Result:
             entries = int(client.xlen(naive.STREAM))
         if entries != sum(run["accepted_total"] for run in runs if run["peer"] != "livegift"):
             raise LoadTestError(f"the peers' stream has {entries} gifts, their clients were told of others")
-        ceiling = _ceiling(stack)
-    result = _result(runs, rounds, seconds, is_pinned=cores is not None)
+        ceiling = _ceiling(stack, options)
+    result = _result(runs, options, is_pinned=cores is not None)
     result.rows.append(
         Row("Redis alone: gifts per CPU-second of Redis", ceiling, "gifts", note="gift_send, 32 calls in a pipeline")
     )
@@ -69,8 +79,8 @@ def gifts_in(rounds: int, seconds: float) -> Result:
     return result
 
 
-def _start(stack: Stack) -> tuple[list[_Server], list[str]]:
-    users = [f"{PREFIX}{number}" for number in range(CONNECTIONS)]
+def _start(stack: Stack, connections: int) -> tuple[list[_Server], list[str]]:
+    users = [f"{PREFIX}{turn}" for turn in range(connections)]
     web = stack.start("web")
     stack.start("aggregator")
     stack.wait_ready()
@@ -94,20 +104,20 @@ def _start(stack: Stack) -> tuple[list[_Server], list[str]]:
     return servers, left_out
 
 
-def _ceiling(stack: Stack) -> float:
-    """What Redis does when nothing else takes time: the same function calls in a pipeline."""
+def _ceiling(stack: Stack, options: GiftsIn) -> float:
+    """Return what Redis does when nothing else takes time: the same function calls in a pipeline."""
     used = cpu_s(stack.redis.pid)
-    gifts = fill(stack, "ceiling", CEILING_GIFTS, CONNECTIONS)
-    return gifts / (cpu_s(stack.redis.pid) - used)
+    gifts = fill(stack, "ceiling", options.ceiling_gifts, options.connections)
+    return gifts / max(cpu_s(stack.redis.pid) - used, CPU_STEP_S)
 
 
-def _measure(stack: Stack, server: _Server, run: str, seconds: float, cores: set[int] | None) -> Run:
+def _measure(stack: Stack, server: _Server, run: str, options: GiftsIn, cores: set[int] | None) -> Run:
     argv = ["-m", "loadtests.clients.gifts", "--address", server.address, "--room", ROOM, "--run", run]
     argv += ["--way", server.way]
-    argv += ["--user-prefix", PREFIX, "--connections", str(CONNECTIONS), "--window", str(WINDOW)]
-    argv += ["--warm-up-s", str(WARM_UP_S), "--seconds", str(seconds)]
+    argv += ["--user-prefix", PREFIX, "--connections", str(options.connections), "--window", str(options.window)]
+    argv += ["--warm-up-s", str(options.warm_up_s), "--seconds", str(options.seconds)]
     argv += ["--watch", f"server={server.pid}", "--watch", f"redis={stack.redis.pid}"]
-    found: Run = stack.run_client(argv, cores, seconds + WARM_UP_S + CLIENT_GRACE_S)
+    found: Run = stack.run_client(argv, cores, options.seconds + options.warm_up_s + CLIENT_GRACE_S)
     if found["failed_total"] or found["unanswered"] or found["connections_lost"]:
         raise LoadTestError(
             f"of the gifts {found['failed_total']} failed ({found['others']}), {found['unanswered']} got no answer, "
@@ -119,7 +129,7 @@ def _measure(stack: Stack, server: _Server, run: str, seconds: float, cores: set
 def _rates(run: Run) -> dict[str, float]:
     cpu_s, took_s, accepted = run["cpu_s"], run["seconds"], run["accepted"]
     return {
-        "gifts_per_server_cpu_s": accepted / max(cpu_s["server"], 1e-9),
+        "gifts_per_server_cpu_s": accepted / max(cpu_s["server"], CPU_STEP_S),
         "gifts_per_s": accepted / took_s,
         **{f"{name}_share": used / took_s for name, used in cpu_s.items()},
     }
@@ -136,7 +146,7 @@ def _doubt(peer: str, runs: list[Run], *, is_pinned: bool) -> str | None:
     return f"{peer}: no core was full ({shares}): something else on this machine took time, or both sides waited"
 
 
-def _result(runs: list[Run], rounds: int, seconds: float, *, is_pinned: bool) -> Result:
+def _result(runs: list[Run], options: GiftsIn, *, is_pinned: bool) -> Result:
     names = dict.fromkeys(run["peer"] for run in runs)
     by_peer = {peer: [run for run in runs if run["peer"] == peer] for peer in names}
     rows, middle = [], {}
@@ -153,11 +163,7 @@ def _result(runs: list[Run], rounds: int, seconds: float, *, is_pinned: bool) ->
     doubts = [text for peer, own in by_peer.items() if (text := _doubt(peer, own, is_pinned=is_pinned))]
     if not is_pinned:
         doubts.append("one core only: server, client and Redis shared it")
-    setup = {
-        "connections": CONNECTIONS,
-        "in_flight_per_connection": WINDOW,
-        "seconds": seconds,
-        "rounds": rounds,
+    setup = asdict(options) | {
         "pinned": is_pinned,
         "gift": "rose, streakable; the peers have no streaks, rooms, limits or catalogue",
         "relay_and_aggregator": "stopped while measuring",

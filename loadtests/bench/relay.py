@@ -5,11 +5,13 @@ gifts: a relay that publishes more a second than Redis can debit in a second kee
 """
 
 import time
+from dataclasses import asdict, dataclass
 from statistics import median
 from typing import Any
 
-from loadtests.harness.debits import COINS, ROOMS, SENDERS, fill
-from loadtests.harness.measure import cpu_s
+from loadtests.harness.debits import COINS, ROOMS, fill
+from loadtests.harness.measure import CPU_STEP_S, cpu_s
+from loadtests.harness.options import number
 from loadtests.harness.processes import LoadTestError
 from loadtests.harness.results import Result, Row
 from loadtests.harness.stack import Stack
@@ -20,17 +22,26 @@ PUBLISH_TIMEOUT_S = 120.0
 Run = dict[str, Any]
 
 
-def relay(rounds: int, gifts: int) -> Result:
-    """Publish about `gifts` per round. Raises LoadTestError when not all of them were published."""
+@dataclass(frozen=True, slots=True)
+class Relay:
+    """How many gifts, of how many senders, and how often."""
+
+    rounds: int = number(2, short=1, about="repetitions")
+    gifts: int = number(100_000, short=2_000, about="gifts of each repetition, a multiple of the senders", least=1_000)
+    senders: int = number(1_000, short=100, about="senders of the gifts")
+
+
+def relay(options: Relay) -> Result:
+    """Publish the gifts. Raises LoadTestError when not all of them were published."""
     runs: list[Run] = []
     with Stack() as stack:
         stack.start("web")
         stack.start("aggregator")
         stack.wait_ready()
-        stack.grant({f"sender-{number}": COINS for number in range(SENDERS)})
+        stack.grant({f"sender-{turn}": COINS for turn in range(options.senders)})
         stack.stop("web")
         stack.stop("aggregator")
-        runs += [_publish(stack, f"r{number}", gifts) for number in range(rounds)]
+        runs += [_publish(stack, f"r{turn}", options) for turn in range(options.rounds)]
 
     def middle(name: str) -> float:
         return float(median(run[name] for run in runs))
@@ -43,14 +54,14 @@ def relay(rounds: int, gifts: int) -> Result:
         Row("Redis, publishing", middle("redis_us"), "us of CPU per gift"),
         Row("Redis, debiting", middle("debit_us"), "us of CPU per gift"),
     ]
-    setup: dict[str, object] = {"gifts_per_round": gifts, "rounds": rounds, "senders": SENDERS, "rooms": ROOMS}
-    return Result(rows, setup | {"pinned": False}, runs)
+    setup: dict[str, object] = asdict(options) | {"rooms": ROOMS, "pinned": False}
+    return Result(rows, setup, runs)
 
 
-def _publish(stack: Stack, run: str, gifts: int) -> Run:
+def _publish(stack: Stack, run: str, options: Relay) -> Run:
     redis, log = stack.redis.pid, stack.log("relay")
     since, used = time.perf_counter(), cpu_s(redis)
-    sent = fill(stack, run, gifts)
+    sent = fill(stack, run, options.gifts, options.senders)
     debit_s, debit_cpu_s = time.perf_counter() - since, cpu_s(redis) - used
     begin = log.stat().st_size if log.exists() else 0
     pid = stack.start("relay")
@@ -67,7 +78,7 @@ def _publish(stack: Stack, run: str, gifts: int) -> Run:
     return {
         "gifts": sent,
         "gifts_per_s": sent / took_s,
-        "debits_per_s": sent / max(debit_cpu_s, 1e-9),
+        "debits_per_s": sent / max(debit_cpu_s, CPU_STEP_S),
         "debit_wall_s": debit_s,
         "relay_us": own / sent * 1e6,
         "redis_us": used / sent * 1e6,

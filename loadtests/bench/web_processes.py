@@ -6,23 +6,34 @@ there are, so the sum of their CPU is the figure, not the time.
 
 import time
 from contextlib import ExitStack
+from dataclasses import asdict, dataclass
 from statistics import median
 from typing import Any
 
-from loadtests.harness.contenders import CONNECTS_PER_S, DRAIN_S, PUBLISH_GRACE_S, ROOM, VIEWERS, livegift
+from loadtests.harness.contenders import CONNECTS_PER_S, DRAIN_S, PUBLISH_GRACE_S, ROOM, livegift
 from loadtests.harness.measure import cpu_s, percentiles
+from loadtests.harness.options import number
 from loadtests.harness.processes import LoadTestError
 from loadtests.harness.recorder import recorder
 from loadtests.harness.results import Result, Row
 from loadtests.harness.stack import Stack
 
 PROCESSES = (1, 2, 4)
-PER_S = 1_000
 Run = dict[str, Any]
 
 
-def web_processes(rounds: int, seconds: float) -> Result:
-    """Measure each number of processes `rounds` times in turn."""
+@dataclass(frozen=True, slots=True)
+class WebProcesses:
+    """How long, how often and to how many."""
+
+    rounds: int = number(2, short=1, about="repetitions, each number of processes in turn")
+    seconds: float = number(5.0, short=0.5, about="how long each repetition publishes")
+    viewers: int = number(1_000, short=20, about="viewers of the room, on all processes together", least=4)
+    gifts_per_s: float = number(1_000.0, short=500.0, about="gifts per second")
+
+
+def web_processes(options: WebProcesses) -> Result:
+    """Measure each number of processes in turn."""
     with Stack(room_events_max=0) as stack:
         names = ["web", *(f"web {number}" for number in range(2, PROCESSES[-1] + 1))]
         pids = {name: stack.start(name) for name in names}
@@ -31,11 +42,11 @@ def web_processes(rounds: int, seconds: float) -> Result:
         stack.open_room(ROOM, "bench-creator")
         stack.stop("aggregator")
         runs: list[Run] = []
-        for _ in range(rounds):
+        for _ in range(options.rounds):
             for count in PROCESSES:
                 used = {name: pids[name] for name in names[:count]}
                 first = sum(run["events"] for run in runs)
-                runs.append({"processes": count, **_measure(stack, used, seconds, first)})
+                runs.append({"processes": count, **_measure(stack, used, options, first)})
     rows = []
     for count in PROCESSES:
         own = [run for run in runs if run["processes"] == count]
@@ -43,12 +54,12 @@ def web_processes(rounds: int, seconds: float) -> Result:
         late = median(run["late_ms"]["p99"] for run in own)
         rows.append(Row(f"{count} processes: web, all together", web, "us of CPU per gift", note=f"p99 {late:.0f} ms"))
         rows.append(Row(f"{count} processes: Redis", redis, "us of CPU per gift"))
-    setup: dict[str, object] = {"viewers": VIEWERS, "gifts_per_s": PER_S, "seconds": seconds, "compressed": True}
-    return Result(rows, setup | {"rounds": rounds, "pinned": False}, runs)
+    setup: dict[str, object] = asdict(options) | {"compressed": True, "pinned": False}
+    return Result(rows, setup, runs)
 
 
-def _measure(stack: Stack, pids: dict[str, int], seconds: float, first: int) -> Run:
-    share = VIEWERS // len(pids)
+def _measure(stack: Stack, pids: dict[str, int], options: WebProcesses, first: int) -> Run:
+    share = options.viewers // len(pids)
     with ExitStack() as open_recorders:
         recorders = []
         for name, pid in pids.items():
@@ -59,9 +70,9 @@ def _measure(stack: Stack, pids: dict[str, int], seconds: float, first: int) -> 
             viewers.wait_ready()
         watched = [*pids.values(), stack.redis.pid]
         before = [cpu_s(pid) for pid in watched]
-        argv = ["-m", "loadtests.clients.publisher", "livegift", "--room", ROOM, "--per-s", str(PER_S)]
-        argv += ["--seconds", str(seconds), "--first", str(first)]
-        published = stack.run_client(argv, None, seconds + PUBLISH_GRACE_S)
+        argv = ["-m", "loadtests.clients.publisher", "livegift", "--room", ROOM, "--per-s", str(options.gifts_per_s)]
+        argv += ["--seconds", str(options.seconds), "--first", str(first)]
+        published = stack.run_client(argv, None, options.seconds + PUBLISH_GRACE_S)
         time.sleep(DRAIN_S)
         *web, redis = [cpu_s(pid) - used for pid, used in zip(watched, before, strict=True)]
         recordings = [viewers.stop() for viewers in recorders]

@@ -23,8 +23,6 @@ from loadtests.clients.websocket import ProtocolError, WebSocketClient, connect,
 RECONNECT_S = 0.1
 WRONG_SHOWN_MAX = 5
 
-_random = random.Random()  # noqa: S311 - spreads load
-
 
 class Viewer:
     """One viewer, over as many connections as it takes."""
@@ -34,6 +32,7 @@ class Viewer:
         self._options = options
         self._token = tokens.sign(f"viewer-{number}", age_verified=True)
         self._turn = number
+        self._random = random.Random(options.seed * 1_000_003 + number)  # noqa: S311 - spreads load
         self.epoch: int | None = None
         self.seq: int | None = None
         self.gifts = self.coins = self.returns = 0
@@ -59,7 +58,7 @@ class Viewer:
                 why = await asyncio.shield(client.closed)
                 self.codes[why] += 1
                 self.returns += 1
-            await asyncio.sleep(RECONNECT_S * _random.uniform(0.5, 1.5))
+            await asyncio.sleep(RECONNECT_S * self._random.uniform(0.5, 1.5))
 
     def on_frame(self, frame: dict[str, Any]) -> None:
         """Keep count; note what can't be."""
@@ -142,5 +141,6 @@ if __name__ == "__main__":
     parser.add_argument("--address", action="append", required=True)
     parser.add_argument("--room", required=True)
     parser.add_argument("--viewers", type=int, default=500)
+    parser.add_argument("--seed", type=int, default=1, help="of the pauses before viewers come back")
     found = uvloop.run(main(parser.parse_args()))
     print(orjson.dumps(found, option=orjson.OPT_NON_STR_KEYS).decode())

@@ -17,7 +17,7 @@ from livegift.domain.spending import Accepted
 from livegift.runtime.settings import load_settings
 from livegift.store.client import Store
 from livegift.store.wallets import batch_outcomes
-from loadtests.harness.debits import CALLS_PER_EXCHANGE, FILL_DEADLINE_S, SENDERS, gift_calls
+from loadtests.harness.debits import CALLS_PER_EXCHANGE, FILL_DEADLINE_S, gift_calls
 
 PACED_CALLS_PER_EXCHANGE = 4  # about 60 gifts at once: at a low rate nothing is to come in bursts
 SLEEP_MIN_S = 0.001
@@ -30,7 +30,7 @@ async def main(options: argparse.Namespace) -> dict[str, object]:
     settings = load_settings()
     store = await Store.connect(settings.redis_url)
     link = await store.nodes[0].link().open()
-    calls = gift_calls(settings.partitions, options.run, options.gifts // SENDERS * SENDERS)
+    calls = gift_calls(settings.partitions, options.run, options.gifts, options.senders)
     at_once = PACED_CALLS_PER_EXCHANGE if options.rate else CALLS_PER_EXCHANGE
     since, sent, refused, late_max_s = time.monotonic(), 0, 0, 0.0
     try:
@@ -61,6 +61,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--run", required=True, help="a part of every ref, new for each run")
     parser.add_argument("--gifts", type=int, default=10**9)
     parser.add_argument("--rate", type=float, default=0.0, help="gifts per second; 0 for as many as it can")
+    parser.add_argument("--senders", type=int, default=1_000, help="who have been granted coins")
     return parser.parse_args()
 
 

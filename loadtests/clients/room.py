@@ -25,8 +25,6 @@ JITTER = 0.25  # so that the gifts keep no step with any period of the server
 
 Handler = Callable[[dict[str, Any], float], None]
 
-_random = random.Random()  # noqa: S311 - spreads times
-
 
 class Member(WebSocketClient):
     """One connection that hands on what it gets, with the time at which it came."""
@@ -93,6 +91,7 @@ async def main(options: argparse.Namespace) -> dict[str, object]:
     viewers = await gather_some(
         enter(options, tokens, f"viewer-{number}", timing.on_viewer_frame) for number in range(options.viewers)
     )
+    jitter = random.Random(options.seed)  # noqa: S311 - spreads times
     at = time.perf_counter() + 1 / options.gifts_per_s
     for number in range(options.warm_up + options.gifts):
         await asyncio.sleep(at - time.perf_counter())
@@ -100,7 +99,7 @@ async def main(options: argparse.Namespace) -> dict[str, object]:
         timing.note(timing.late_ms, number, time.perf_counter())
         ref = f"{options.run}-{number}"
         sender.send(type="gift.send", ref=ref, room=options.room, gift_id="rose", message=str(number))
-        at += _random.uniform(1 - JITTER, 1 + JITTER) / options.gifts_per_s
+        at += jitter.uniform(1 - JITTER, 1 + JITTER) / options.gifts_per_s
     wanted = options.gifts * options.viewers
     deadline = time.perf_counter() + LAST_TIMEOUT_S
     while time.perf_counter() < deadline and (len(timing.seen_ms) < wanted or len(timing.result_ms) < options.gifts):
@@ -127,6 +126,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--gifts", type=int, default=200)
     parser.add_argument("--warm-up", type=int, default=5, help="gifts before those that count")
     parser.add_argument("--gifts-per-s", type=float, default=5.0)
+    parser.add_argument("--seed", type=int, default=1, help="of the jitter between gifts")
     return parser.parse_args()
 
 

@@ -13,12 +13,14 @@ What a restart finds depends on what was lost with it, so each variant says that
 
 import time
 from contextlib import closing
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import psycopg
 
 from livegift.dev.embedded import RedisServer
 from loadtests.harness.fault_stack import AofWatch, Audit, FaultStack
+from loadtests.harness.options import choices, number
 from loadtests.harness.processes import LoadTestError
 from loadtests.harness.results import Result, Row
 from loadtests.harness.trace import Trace
@@ -28,44 +30,55 @@ STEP_S = 0.1
 LOG_LINES_MAX = 60
 VARIANTS = ("none killed", "none cut", "fsync power", "fsync cut", "replicated replica",
             "fsync lagging replica", "replicated lagging replica")  # fmt: skip
+# Each way of losing Redis, and each durability, once.
+SHORT_VARIANTS = ("none killed", "fsync power", "fsync cut", "replicated lagging replica")
 
 Run = dict[str, Any]
 
 
-def aof_cut(variants: list[str], rate: float, cut_s: float, load_s: float) -> Result:
+@dataclass(frozen=True, slots=True)
+class AofCut:
+    """The load, what is lost, and how."""
+
+    variants: tuple[str, ...] = choices(VARIANTS, short=SHORT_VARIANTS, about="durability, and what happens to Redis")
+    rate: float = number(1_000.0, short=200.0, about="gifts per second")
+    cut_s: float = number(1.0, short=0.5, about="how much of the end is lost, or how far a replica lags")
+    load_s: float = number(6.0, short=1.0, about="load before the loss, and after it")
+
+
+def aof_cut(options: AofCut) -> Result:
     """Run the variants, each on a system of its own."""
     runs, rows, doubts = [], [], []
-    for variant in variants:
+    for variant in options.variants:
         try:
-            runs.append(loss(variant, rate, cut_s, load_s))
+            runs.append(loss(variant, options))
         except LoadTestError as error:
             rows.append(Row(f"{variant}: did not come to its end", 1, "", "0"))
             doubts.append(f"{variant}: {error}")
         else:
             rows += loss_rows(runs[-1])
     setup: dict[str, object] = {
-        "gifts_per_s": rate, "senders": USERS, "rooms": ROOMS, "cut_or_lag_s": cut_s, "load_s": load_s,
-        "appendfsync": "everysec",
+        **asdict(options), "senders": USERS, "rooms": ROOMS, "appendfsync": "everysec",
     }  # fmt: skip
     return Result(rows, setup, runs, doubts)
 
 
-def loss(variant: str, rate: float, cut_s: float, load_s: float) -> Run:
-    """One variant: load, loss, return, load, and the accounts afterwards."""
+def loss(variant: str, options: AofCut) -> Run:
+    """Play one variant: load, loss, return, load, and the accounts afterwards."""
     durability, how = variant.split(" ", 1)
     with FaultStack(durability=durability) as stack:
         replicas = [stack.start_replica(f"replica-{n}") for n in range(2)] if how.endswith("replica") else []
         stack.start_all(USERS, ROOMS)
         with AofWatch(stack.redis) as watch:
-            load = stack.load("--verify", "--watch", rate=rate, users=USERS, rooms=ROOMS)
-            time.sleep(load_s)
+            load = stack.load("--verify", "--watch", rate=options.rate, users=USERS, rooms=ROOMS)
+            time.sleep(options.load_s)
             passwords = [cut_off(replica) for replica in replicas] if how.startswith("lagging") else []
-            time.sleep(cut_s if passwords else 0)
+            time.sleep(options.cut_s if passwords else 0)
             killed, secured = time.monotonic(), watch.secured_bytes
             stack.redis.kill()
             dead = time.monotonic()
         written = watch.path.stat().st_size
-        left = {"power": secured, "cut": watch.size_at(killed - cut_s)}.get(how, written)
+        left = {"power": secured, "cut": watch.size_at(killed - options.cut_s)}.get(how, written)
         if replicas:
             stack.promote(replicas[0])
             restarted = time.monotonic()
@@ -77,7 +90,7 @@ def loss(variant: str, rate: float, cut_s: float, load_s: float) -> Run:
             restarted = stack.restart_redis()
         answering = time.monotonic()
         stack.wait_armed()
-        time.sleep(load_s)
+        time.sleep(options.load_s)
         trace = load.end()
         stack.wait_armed()
         audit, ledger = stack.audit(), ledger_gifts(stack)

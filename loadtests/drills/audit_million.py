@@ -1,11 +1,13 @@
 """The audit of a ledger of a million gifts: how long it takes and what it needs, at rest and under traffic."""
 
 import time
+from dataclasses import asdict, dataclass
 from typing import Any
 
-from loadtests.harness.debits import COINS, ROOMS, SENDERS
+from loadtests.harness.debits import COINS, ROOMS
 from loadtests.harness.fault_stack import Audit, FaultStack
 from loadtests.harness.measure import cpu_s, tree_cpu_s
+from loadtests.harness.options import number
 from loadtests.harness.producing import producing
 from loadtests.harness.results import Result, Row
 
@@ -16,20 +18,30 @@ STOP_TIMEOUT_S = 60.0
 Run = dict[str, Any]
 
 
-def audit_million(gifts: int, rate: float) -> Result:
+@dataclass(frozen=True, slots=True)
+class AuditMillion:
+    """The size of the ledger, and the load beside the audit."""
+
+    gifts: int = number(1_000_000, short=2_000, about="gifts in the ledger, a multiple of the senders", least=1_000)
+    senders: int = number(1_000, short=100, about="senders of the gifts")
+    rate: float = number(500.0, short=100.0, about="gifts per second beside the audit under traffic")
+
+
+def audit_million(options: AuditMillion) -> Result:
     """Audit a ledger of so many gifts, at rest and under traffic."""
     with FaultStack() as stack:
         stack.start_all(users=0, rooms=0)
-        for number in range(ROOMS):
-            stack.open_room(f"room-{number}", f"creator-{number}")
-        stack.grant({f"sender-{number}": COINS for number in range(SENDERS)})
+        for turn in range(min(ROOMS, options.senders)):
+            stack.open_room(f"room-{turn}", f"creator-{turn}")
+        stack.grant({f"sender-{turn}": COINS for turn in range(options.senders)})
         since = time.monotonic()
-        with producing(stack, "--gifts", str(gifts)) as producer:
+        senders = ("--senders", str(options.senders))
+        with producing(stack, *senders, "--gifts", str(options.gifts)) as producer:
             filled = producer.end(ENTRIES_TIMEOUT_S, now=False)
         _wait_all_read(stack)
         booked_s = time.monotonic() - since
         quiet = _audit(stack)
-        with producing(stack, "--rate", str(rate)) as producer:
+        with producing(stack, *senders, "--rate", str(options.rate)) as producer:
             time.sleep(PRODUCER_START_S)
             busy = _audit(stack)
             traffic = producer.end(STOP_TIMEOUT_S, now=True)
@@ -42,7 +54,7 @@ def audit_million(gifts: int, rate: float) -> Result:
         *_audit_rows(f"under {traffic['accepted'] / traffic['seconds']:.0f} gifts/s", *busy),
         *_audit_rows("afterwards", *last),
     ]  # fmt: skip
-    setup: dict[str, object] = {"gifts": gifts, "rate_under_traffic": rate, "senders": SENDERS, "rooms": ROOMS}
+    setup: dict[str, object] = asdict(options) | {"rooms": ROOMS}
     runs: list[Run] = [
         {"when": when, "postgres_cpu_s": cpu, "redis_cpu_s": redis_cpu, "cpu_s": audit.cpu_s, "seconds": audit.seconds,
          "rss_mib": audit.rss_mib, "exit_code": audit.exit_code, "violations": audit.violations,

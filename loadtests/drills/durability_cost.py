@@ -1,43 +1,55 @@
 """What each durability costs: a gift's result, the time until it is booked, the aggregator's CPU."""
 
 import time
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from loadtests.harness.fault_stack import FaultStack
 from loadtests.harness.measure import cpu_s, percentiles
+from loadtests.harness.options import number
 from loadtests.harness.results import Result, Row
 
-USERS = 50  # each with a room and a creator of their own, so that credits tell which gifts were booked
-WARM_UP_S = 4.0
-BOOKED_S = 3.0
 DURABILITIES = ("none", "fsync", "replicated")
 
 Run = dict[str, Any]
 
 
-def durability_cost(rate: float, seconds: float, rounds: int) -> Result:
-    """Each durability in turn, `rounds` times: A B C A B C; the figures are of the last round, all are in the runs."""
-    runs = [_cost(durability, rate, seconds) for _ in range(rounds) for durability in DURABILITIES]
+@dataclass(frozen=True, slots=True)
+class DurabilityCost:
+    """The load, how long and how often."""
+
+    rate: float = number(500.0, short=100.0, about="gifts per second")
+    # Each with a room and a creator of their own, so that credits tell which gifts were booked.
+    senders: int = number(50, short=10, about="senders, rooms and creators")
+    rounds: int = number(2, short=1, about="repetitions, each durability in turn")
+    warm_up_s: float = number(4.0, short=1.0, about="load before anything is measured")
+    seconds: float = number(15.0, short=2.0, about="measured interval of each repetition")
+    booked_s: float = number(3.0, short=2.0, about="load after it, until the last of its gifts are booked")
+
+
+def durability_cost(options: DurabilityCost) -> Result:
+    """Measure each durability in turn: A B C A B C; the figures are of the last round, all are in the runs."""
+    runs = [_cost(durability, options) for _ in range(options.rounds) for durability in DURABILITIES]
     rows = [row for run in runs[-len(DURABILITIES) :] for row in _rows(run)]
     setup: dict[str, object] = {
-        "gifts_per_s": rate, "seconds": seconds, "rounds": rounds, "senders_rooms_creators": USERS,
-        "appendfsync": "everysec", "replica": "on the same machine and disk, for `replicated` only",
+        **asdict(options), "appendfsync": "everysec", "replica": "on the same machine and disk, for `replicated` only",
     }  # fmt: skip
     return Result(rows, setup, runs)
 
 
-def _cost(durability: str, rate: float, seconds: float) -> Run:
+def _cost(durability: str, options: DurabilityCost) -> Run:
+    senders = options.senders
     with FaultStack(durability=durability) as stack:
         if durability == "replicated":
             stack.start_replica()
-        stack.start_all(USERS, USERS)
-        load = stack.load("--credited", rate=rate, users=USERS, rooms=USERS)
-        time.sleep(WARM_UP_S)
+        stack.start_all(senders, senders)
+        load = stack.load("--credited", rate=options.rate, users=senders, rooms=senders)
+        time.sleep(options.warm_up_s)
         pid = stack.pid("aggregator")
         begin, used, gifts = time.monotonic(), cpu_s(pid), stack.gifts_accepted()
-        time.sleep(seconds)
+        time.sleep(options.seconds)
         end, used, gifts = time.monotonic(), cpu_s(pid) - used, stack.gifts_accepted() - gifts
-        time.sleep(BOOKED_S)
+        time.sleep(options.booked_s)
         trace = load.end()
         audit = stack.audit()
     booked = trace.credited_ms()

@@ -2,16 +2,17 @@
 
 import time
 from contextlib import suppress
+from dataclasses import asdict, dataclass
 from itertools import pairwise
 
 from livegift.contract.errors import LivegiftError
 from loadtests.harness.fault_stack import FaultStack
+from loadtests.harness.options import number
 from loadtests.harness.processes import LoadTestError
 from loadtests.harness.results import Result, Row
 from loadtests.harness.trace import Trace
 
 USERS, ROOMS = 50, 10
-WARM_UP_S = 3.0
 SAMPLE_S = 1.0
 TIMELINE_STEP_S = 1.0
 CAUGHT_UP_TIMEOUT_S = 300.0
@@ -20,19 +21,29 @@ LAG_SPARE = 1.5  # lag counts as back when it is at most so many times what it w
 Samples = list[tuple[float, int, int]]
 
 
-def ledger_away(rate: float, before_s: float, away_s: float) -> Result:
-    """Raises LoadTestError when the audit finds anything, or the ledger does not catch up."""
+@dataclass(frozen=True, slots=True)
+class LedgerAway:
+    """The load, and how long each phase is."""
+
+    rate: float = number(1_000.0, short=200.0, about="gifts per second")
+    warm_up_s: float = number(3.0, short=1.0, about="load before anything is measured")
+    before_s: float = number(20.0, short=2.0, about="load before PostgreSQL stops, and after it has caught up")
+    away_s: float = number(120.0, short=3.0, about="how long PostgreSQL is stopped")
+
+
+def ledger_away(options: LedgerAway) -> Result:
+    """Stop PostgreSQL for a while. Raises LoadTestError when the ledger does not catch up."""
     samples: Samples = []
     with FaultStack() as stack:
         stack.start_all(USERS, ROOMS)
-        load = stack.load(rate=rate, users=USERS, rooms=ROOMS)
-        time.sleep(WARM_UP_S)
+        load = stack.load(rate=options.rate, users=USERS, rooms=ROOMS)
+        time.sleep(options.warm_up_s)
         began = time.monotonic()
-        _sample(stack, samples, before_s)
+        _sample(stack, samples, options.before_s)
         stopping = time.monotonic()
         stack.postgres.stop()
         stopped = time.monotonic()
-        _sample(stack, samples, away_s)
+        _sample(stack, samples, options.away_s)
         starting = time.monotonic()
         stack.restart_postgres()
         started = time.monotonic()
@@ -42,7 +53,7 @@ def ledger_away(rate: float, before_s: float, away_s: float) -> Result:
             if time.monotonic() > deadline:
                 raise LoadTestError(f"{CAUGHT_UP_TIMEOUT_S:g} s after PostgreSQL is back, {lag} entries wait")
         caught_up = samples[-1][0]
-        _sample(stack, samples, before_s)
+        _sample(stack, samples, options.before_s)
         ended = time.monotonic()
         trace = load.end()
         audit = stack.audit()
@@ -51,7 +62,7 @@ def ledger_away(rate: float, before_s: float, away_s: float) -> Result:
     rows = _gifting_rows(trace, phases)
     rows += _lag_rows(samples, stopping, started, caught_up)
     rows.append(Row("`livegift audit`, exit code", audit.exit_code, "", "0", f"{audit.seconds:.1f} s"))
-    setup: dict[str, object] = {"gifts_per_s": rate, "senders": USERS, "rooms": ROOMS, "away_s": away_s}
+    setup: dict[str, object] = asdict(options) | {"senders": USERS, "rooms": ROOMS}
     run: dict[str, object] = {
         "lag_curve": [{"t": round(at - stopping, 2), "written": w, "booked": b, "lag": w - b} for at, w, b in samples],
         "answers_per_s": trace.timeline(began, ended, TIMELINE_STEP_S, stopping),

@@ -7,6 +7,7 @@ stale a replica may be and still be promoted: with the defaults minutes, so it w
 
 import time
 from contextlib import closing, suppress
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import redis
@@ -18,6 +19,7 @@ from livegift.store.outbox import Outbox
 from loadtests.drills.aof_cut import accounts, cut_off, join_again, ledger_gifts, loss_rows, recovery_said
 from loadtests.harness.fault_stack import ClusterStack
 from loadtests.harness.naming import user_name
+from loadtests.harness.options import number
 from loadtests.harness.processes import LoadTestError
 from loadtests.harness.results import Result, Row
 
@@ -33,39 +35,47 @@ DURABILITIES = ("fsync", "replicated")
 Run = dict[str, Any]
 
 
-def promotion(rate: float, lag_s: float, load_s: float) -> Result:
-    """Once for each durability that can know about replicas."""
-    runs = [_promote(durability, rate, lag_s, load_s) for durability in DURABILITIES]
+@dataclass(frozen=True, slots=True)
+class Promotion:
+    """The load, and how far the replica lags."""
+
+    rate: float = number(500.0, short=100.0, about="gifts per second")
+    lag_s: float = number(1.0, short=0.5, about="how long before the kill the replica's link is cut")
+    load_s: float = number(10.0, short=1.0, about="load before the kill, after the promotion and after the return")
+
+
+def promotion(options: Promotion) -> Result:
+    """Kill a primary once for each durability that can know about replicas."""
+    runs = [_promote(durability, options) for durability in DURABILITIES]
     rows = [row for run in runs for row in [*loss_rows(run), *_cluster_rows(run)]]
     setup: dict[str, object] = {
-        "gifts_per_s": rate, "senders": USERS, "rooms": ROOMS, "primaries": ClusterStack.primaries,
+        **asdict(options), "senders": USERS, "rooms": ROOMS, "primaries": ClusterStack.primaries,
         "replicas_each": 1, "cluster_node_timeout_ms": NODE_TIMEOUT_MS, "cluster_replica_validity_factor": 10,
-        "link_cut_before_s": lag_s,
     }  # fmt: skip
     return Result(rows, setup, runs)
 
 
-def _promote(durability: str, rate: float, lag_s: float, load_s: float) -> Run:
+def _promote(durability: str, options: Promotion) -> Run:
     with ClusterStack(NODE_TIMEOUT_MS, durability=durability) as stack:
         replica = stack.nodes[stack.primaries + VICTIM]
         stack.start_all(USERS, ROOMS)
         hit = _senders_of(stack, VICTIM)
-        load = stack.load("--verify", "--watch", rate=rate, users=USERS, rooms=ROOMS)
-        time.sleep(load_s)
+        load = stack.load("--verify", "--watch", rate=options.rate, users=USERS, rooms=ROOMS)
+        time.sleep(options.load_s)
         with closing(replica.client()) as client:
             password = cut_off(replica)
-            time.sleep(lag_s)
+            time.sleep(options.lag_s)
             killed = time.monotonic()
             stack.nodes[VICTIM].kill()
             dead = time.monotonic()
             promoted = _wait_promoted(client)
         join_again(replica, password)
         # The old primary comes back with more than anybody else has, and has to follow.
-        time.sleep(load_s)
+        time.sleep(options.load_s)
         stack.restart_node(VICTIM)
         returned = time.monotonic()
         stack.wait_armed()
-        time.sleep(load_s)
+        time.sleep(options.load_s)
         trace = load.end()
         stack.wait_armed()
         audit, ledger = stack.audit(), ledger_gifts(stack)
@@ -84,7 +94,7 @@ def _promote(durability: str, rate: float, lag_s: float, load_s: float) -> Run:
         "redis_back_s": promoted - killed,
         "armed_s": said.pop("armed_at") - promoted,
         "without_gifts_s": first - killed,
-        "others_before": trace.latency(killed - load_s, killed, is_other),
+        "others_before": trace.latency(killed - options.load_s, killed, is_other),
         "others_meanwhile": trace.latency(killed, first, is_other),
         "others_not_accepted": {
             outcome: count

@@ -3,40 +3,50 @@
 import time
 from collections import Counter
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from loadtests.harness.fault_stack import FaultStack
+from loadtests.harness.options import number
 from loadtests.harness.results import Result, Row
 from loadtests.harness.trace import Trace
 
 USERS, ROOMS = 50, 5
-WARM_UP_S = 5.0
-ROOM_TO_FILL_MIB = 16
 MIB = 1024 * 1024
 SAMPLE_S = 0.25
 BELOW_USED = (0.9, 0.5)  # what can be trimmed is more than a tenth of all, and less than half
-AFTER_S = 6.0
 
 Samples = list[dict[str, Any]]
 
 
-def redis_full(rate: float, fill_s: float, full_s: float) -> Result:
-    """`fill_s`: how long the limit that load can reach is left; `full_s`: the limit below what is used already."""
+@dataclass(frozen=True, slots=True)
+class RedisFull:
+    """The load, the limits, and how long each of them holds."""
+
+    rate: float = number(1_000.0, short=500.0, about="gifts per second")
+    warm_up_s: float = number(5.0, short=1.0, about="load before there is a limit")
+    spare_mib: float = number(16.0, short=2.0, about="how far the limit that load can reach is above what is used")
+    fill_s: float = number(60.0, short=4.0, about="how long that limit holds")
+    full_s: float = number(8.0, short=1.5, about="how long each limit below what is used holds")
+    after_s: float = number(6.0, short=1.5, about="how long there is no limit after each")
+
+
+def redis_full(options: RedisFull) -> Result:
+    """Set limits of Redis' memory, first one that load can reach, then some below what is used already."""
     samples: Samples = []
     with FaultStack() as stack, closing(stack.redis.client()) as client:
         stack.start_all(USERS, ROOMS)
-        load = stack.load(rate=rate, users=USERS, rooms=ROOMS)
+        load = stack.load(rate=options.rate, users=USERS, rooms=ROOMS)
         began = time.monotonic()
-        _sample(client, samples, WARM_UP_S)
+        _sample(client, samples, options.warm_up_s)
         limited = time.monotonic()
-        limit = _used(client) + ROOM_TO_FILL_MIB * MIB
+        limit = _used(client) + int(options.spare_mib * MIB)
         client.config_set("maxmemory", limit)
-        _sample(client, samples, fill_s)
+        _sample(client, samples, options.fill_s)
         raised = time.monotonic()
         client.config_set("maxmemory", 0)
-        _sample(client, samples, AFTER_S)
-        below = [_below(client, samples, share, full_s) for share in BELOW_USED]
+        _sample(client, samples, options.after_s)
+        below = [_below(client, samples, share, options) for share in BELOW_USED]
         ended = time.monotonic()
         trace = load.end()
         changes = [
@@ -51,7 +61,7 @@ def redis_full(rate: float, fill_s: float, full_s: float) -> Result:
     filled = [c for c in shorts if limited < c["at"] < raised]
     opened = [c for c in enoughs if filled and filled[0]["at"] < c["at"] < raised]
     rows = [
-        Row("the limit that load could reach", limit / MIB, "MiB", "", f"{ROOM_TO_FILL_MIB} MiB above what was used"),
+        Row("the limit that load could reach", limit / MIB, "MiB", "", f"{options.spare_mib:g} MiB above the used"),
         Row("filling: until debits stopped", filled[0]["at"] - limited if filled else float("nan"), "s", "",
             f"memory used then: {filled[0]['used']:.1%} of maxmemory" if filled else "never"),
         Row("filling: most memory used", _most(samples, limited, raised), "% of maxmemory", "< 100"),
@@ -78,8 +88,7 @@ def redis_full(rate: float, fill_s: float, full_s: float) -> Result:
         "violations": audit.violations,
     }  # fmt: skip
     setup: dict[str, object] = {
-        "gifts_per_s": rate, "senders": USERS, "rooms": ROOMS, "fill_s": fill_s, "full_s": full_s,
-        "limit_mib": round(limit / MIB, 1),
+        **asdict(options), "senders": USERS, "rooms": ROOMS, "limit_mib": round(limit / MIB, 1),
     }  # fmt: skip
     return Result(rows, setup, [run])
 
@@ -94,13 +103,13 @@ class _Below:
     lifted: float
 
 
-def _below(client: Any, samples: Samples, share: float, seconds: float) -> _Below:
+def _below(client: Any, samples: Samples, share: float, options: RedisFull) -> _Below:
     cut, limit = time.monotonic(), int(_used(client) * share)
     client.config_set("maxmemory", limit)
-    _sample(client, samples, seconds)
+    _sample(client, samples, options.full_s)
     lifted = time.monotonic()
     client.config_set("maxmemory", 0)
-    _sample(client, samples, AFTER_S)
+    _sample(client, samples, options.after_s)
     return _Below(share, limit, cut, lifted)
 
 

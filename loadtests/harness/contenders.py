@@ -5,7 +5,6 @@ from collections.abc import Iterable
 from loadtests.harness.stack import Stack
 from loadtests.peers.servers import Server, start_peers
 
-VIEWERS = 1_000
 ROOM = "bench"
 USERS = 1_000
 CONNECTS_PER_S = 500

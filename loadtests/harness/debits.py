@@ -20,7 +20,6 @@ from livegift.store.wallets import Display, batch_outcomes, gift_send, payload_h
 from loadtests.harness.processes import LoadTestError
 from loadtests.harness.stack import Stack
 
-SENDERS = 1_000
 ROOMS = 100
 COINS = 10**7
 CALLS_PER_EXCHANGE = 32
@@ -31,7 +30,7 @@ PAYLOAD_HASH = payload_hash("the same for all: refs differ")
 ROSE = next(gift for gift in DEFAULT_GIFTS if gift.id == "rose")
 
 
-def fill(stack: Stack, run: str, gifts: int, senders: int = SENDERS) -> int:
+def fill(stack: Stack, run: str, gifts: int, senders: int) -> int:
     """Debit `gifts` (rounded to a multiple of the senders); returns how many. Every one must be accepted."""
 
     async def send(store: Store, _database: Database) -> int:
@@ -54,7 +53,7 @@ def fill(stack: Stack, run: str, gifts: int, senders: int = SENDERS) -> int:
     return int(stack.with_stores(send))
 
 
-def gift_calls(partitions: int, run: str, gifts: int, senders: int = SENDERS) -> Iterator[tuple[Command, int]]:
+def gift_calls(partitions: int, run: str, gifts: int, senders: int) -> Iterator[tuple[Command, int]]:
     """The function calls, as the micro-batcher would make them under load, and how many gifts each has."""
     roots = partition_roots(partitions)
     by_root: dict[str, list[str]] = {}

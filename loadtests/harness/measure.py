@@ -2,13 +2,19 @@
 
 import os
 import platform
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 from statistics import quantiles
 
+from livegift.dev.embedded.postgres_server import find_postgres
+from livegift.dev.embedded.process import PROBE_TIMEOUT_S, try_run
+from livegift.dev.embedded.redis_server import find_redis
+
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 _UTIME, _STIME, _CUTIME, _CSTIME = 11, 12, 13, 14  # after the name in brackets, see proc(5)
 TWO_CORES = 2
+CPU_STEP_S = 1 / TICKS_PER_S  # the least CPU time that can be told from none
 
 
 class CoreError(Exception):
@@ -82,8 +88,9 @@ def percentiles(values: list[float]) -> dict[str, float]:
     }
 
 
-def machine(redis_version: str, postgres_version: str) -> dict[str, object]:
-    """What a figure can't be read without, and how busy the machine was with other things at this moment."""
+def machine() -> dict[str, object]:
+    """Return what a figure can't be read without, and how busy the machine is with other things at this moment."""
+    redis_version, postgres_version = store_versions()
     return {
         "cores": len(os.sched_getaffinity(0)),
         "cpu": _cpu_model(),
@@ -94,6 +101,38 @@ def machine(redis_version: str, postgres_version: str) -> dict[str, object]:
         "load_average_1m": round(os.getloadavg()[0], 2),
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
     }
+
+
+class Idle:
+    """How much of the cores nobody has used since it was made (Linux; elsewhere None)."""
+
+    def __init__(self) -> None:
+        """Begins to count."""
+        self._before = self._ticks()
+
+    @staticmethod
+    def _ticks() -> tuple[int, int]:
+        try:
+            ticks = [int(field) for field in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]
+        except OSError:
+            return 0, 0
+        return ticks[3] + ticks[4], sum(ticks)  # idle and waiting for disks, see proc(5)
+
+    def share(self) -> float | None:
+        """Return it as a share of all cores, 0 to 1."""
+        idle, total = (after - before for after, before in zip(self._ticks(), self._before, strict=True))
+        return round(idle / total, 3) if total else None
+
+
+def store_versions() -> tuple[str, str]:
+    """Return the versions of the Redis and PostgreSQL programs that private systems start."""
+    return _version(find_redis()), _version(find_postgres() / "postgres")
+
+
+def _version(program: Path) -> str:
+    _, said = try_run([program, "--version"], PROBE_TIMEOUT_S)
+    found = re.search(r"v=(\S+)|PostgreSQL\) (.+)", said)
+    return (found[1] or found[2]).strip() if found else said.strip()
 
 
 def _cpu_model() -> str:

@@ -1,4 +1,4 @@
-"""What a benchmark returns: rows for people, data for the record."""
+"""The outcome of a scenario: rows for people, data for the record."""
 
 from dataclasses import dataclass, field
 
@@ -23,9 +23,13 @@ class Result:
     runs: list[dict[str, object]]
     doubts: list[str] = field(default_factory=list)
 
+    def has_passed(self) -> bool:
+        """Return whether every figure that is to be 0 is 0."""
+        return all(row.value == 0 for row in self.rows if row.target == "0")
+
 
 def table(title: str, result: Result) -> str:
-    """For people."""
+    """Return the figures as people read them."""
     lines = [f"\n{title}"]
     width = max(len(row.what) for row in result.rows)
     for row in result.rows:

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
-from loadtests.harness.contenders import CONNECTS_PER_S, DRAIN_S, PUBLISH_GRACE_S, ROOM, VIEWERS, start_with_peers
-from loadtests.harness.measure import cpu_s, percentiles, pin, two_cores
+from loadtests.harness.contenders import CONNECTS_PER_S, DRAIN_S, PUBLISH_GRACE_S, ROOM, start_with_peers
+from loadtests.harness.measure import CPU_STEP_S, cpu_s, percentiles, pin, two_cores
 from loadtests.harness.processes import LoadTestError
 from loadtests.harness.recorder import Recording, recorder
 from loadtests.harness.stack import Stack
@@ -34,9 +34,10 @@ class Load:
 class RoomBench:
     """One system with its peers, measured in turn."""
 
-    def __init__(self, stack: Stack, seconds: float) -> None:
-        """Each measurement publishes for `seconds`."""
+    def __init__(self, stack: Stack, seconds: float, viewers: int) -> None:
+        """Each measurement publishes for `seconds` to so many viewers."""
         self.stack = stack
+        self._viewers = viewers
         self._seconds = seconds
         self._cores = two_cores()
         self._published = 0
@@ -62,7 +63,7 @@ class RoomBench:
         with recorder(
             server.address,
             server.path,
-            VIEWERS,
+            self._viewers,
             server.scripts,
             server.frames_until_ready,
             deflate=load.deflate,
@@ -79,17 +80,17 @@ class RoomBench:
             used = {name: cpu_s(pid) - before[name] for name, pid in watched.items()}
             recording = viewers.stop()
         self._published += published["events"]
-        run = {"server": server.name, "load": load.label, **_evaluated(recording, published, used)}
+        run = {"server": server.name, "load": load.label, **_evaluated(recording, published, used, self._viewers)}
         self.runs.append(run)
         return run
 
 
-def _evaluated(recording: Recording, published: dict[str, Any], used: dict[str, float]) -> Run:
+def _evaluated(recording: Recording, published: dict[str, Any], used: dict[str, float], viewers: int) -> Run:
     shown, events = recording.shown(), published["events"]
     if recording.summary["lost"] or recording.summary["refused"]:
         raise LoadTestError(f"viewers were lost: {recording.summary}")
-    if shown.deliveries != events * VIEWERS:
-        raise LoadTestError(f"{events:,} events to {VIEWERS:,} viewers were published, {shown.deliveries:,} came")
+    if shown.deliveries != events * viewers:
+        raise LoadTestError(f"{events:,} events to {viewers:,} viewers were published, {shown.deliveries:,} came")
     sequences = recording.byte_sequences()
     return {
         "events": events,
@@ -98,8 +99,8 @@ def _evaluated(recording: Recording, published: dict[str, Any], used: dict[str, 
         "deliveries": shown.deliveries,
         "megabytes": shown.payload_bytes / 1e6,
         "viewers_with_the_same_bytes": max(sequences.values()),
-        "frames_per_cpu_s": shown.frames / max(used["server"], 1e-9),
-        "deliveries_per_cpu_s": shown.deliveries / max(used["server"], 1e-9),
+        "frames_per_cpu_s": shown.frames / max(used["server"], CPU_STEP_S),
+        "deliveries_per_cpu_s": shown.deliveries / max(used["server"], CPU_STEP_S),
         "late_ms": percentiles(list(shown.late_ms)),
         "publisher_late_ms_max": published["late_ms_max"],
         "cpu_s": {**used, "publisher": published["cpu_s"]},
