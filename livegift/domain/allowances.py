@@ -1,7 +1,8 @@
-"""Spending limits: what a viewer has set, what the operator sets for everybody, and how much of it is used.
+"""Spending limits: the viewer's own, the operator's, and how much of them is used.
 
-Lowering counts at once; raising or removing waits. A day is a number such as 20261123, in the time zone of the viewer's
-region; it never goes back, so a viewer who changes the region gains nothing. The same rules are in limits.lua.
+A lower limit counts at once; raising or removing one waits. A day is a number such as 20261123, in the time zone of
+the viewer's region. It never goes back, so a viewer gains nothing by changing the region. limits.lua has the same
+rules.
 """
 
 from typing import Literal, NamedTuple
@@ -13,7 +14,7 @@ REMIND_AT_PERCENT = (50, 80, 100)
 
 
 class Caps(NamedTuple):
-    """At most so many coins for one send, a day, a month; None: no limit."""
+    """The most coins that one send, a day and a month may cost. None means no limit."""
 
     per_gift: int | None = None
     day: int | None = None
@@ -21,7 +22,7 @@ class Caps(NamedTuple):
 
 
 class Policy(NamedTuple):
-    """What the operator says for a viewer now. A `day` of 0: nothing is counted or limited."""
+    """The operator's limits for a viewer today. With a `day` of 0, nothing is counted or limited."""
 
     day: int = 0
     caps: Caps = Caps()
@@ -29,7 +30,7 @@ class Policy(NamedTuple):
 
 
 class Limits(NamedTuple):
-    """What a viewer has set. `pending` replaces `own` from `pending_ms` on (0: nothing is pending)."""
+    """The limits a viewer has set. `pending` replaces `own` from `pending_ms` on (0: nothing is pending)."""
 
     version: int = 0
     own: Caps = Caps()
@@ -38,7 +39,7 @@ class Limits(NamedTuple):
 
 
 class Usage(NamedTuple):
-    """Coins spent on the day and in its month; gifts sent in a minute (since the epoch)."""
+    """The coins spent on `day` and in its month, and the gifts sent in `minute` (minutes since the epoch)."""
 
     day: int = 0
     day_coins: int = 0
@@ -51,7 +52,7 @@ NO_CAPS, NO_POLICY, NO_LIMITS, NO_USAGE = Caps(), Policy(), Limits(), Usage()
 
 
 class Exceeded(NamedTuple):
-    """Which limit a gift would have exceeded: `used` of `allowed` coins, before the gift."""
+    """The limit that a gift would have exceeded: before the gift, `used` of `allowed` coins were spent."""
 
     kind: Kind
     whose: Whose
@@ -60,7 +61,7 @@ class Exceeded(NamedTuple):
 
 
 class Reminder(NamedTuple):
-    """A threshold that a gift has reached."""
+    """A threshold in percent of a limit, reached by a gift."""
 
     kind: Kind
     percent: int
@@ -69,7 +70,7 @@ class Reminder(NamedTuple):
 
 
 def in_force(limits: Limits, now_ms: int) -> Caps:
-    """What the viewer's own limits are at a time."""
+    """Return the viewer's own limits in force at `now_ms`."""
     return limits.pending if limits.pending_ms and now_ms >= limits.pending_ms else limits.own
 
 
@@ -78,7 +79,7 @@ def _lower(a: int | None, b: int | None) -> int | None:
 
 
 def change(limits: Limits, wanted: Caps, now_ms: int, delay_ms: int) -> Limits:
-    """The limits after the viewer has asked for `wanted`: what is lower counts now, the rest after `delay_ms`."""
+    """Return the limits after a viewer has asked for `wanted`: lower ones count now, the rest after `delay_ms`."""
     before = in_force(limits, now_ms)
     now = Caps(*(_lower(a, b) for a, b in zip(before, wanted, strict=True)))
     if now == wanted:
@@ -87,7 +88,7 @@ def change(limits: Limits, wanted: Caps, now_ms: int, delay_ms: int) -> Limits:
 
 
 def usage_at(usage: Usage, policy: Policy, now_ms: int) -> Usage:
-    """The usage with what is over forgotten."""
+    """Return the usage as of `now_ms`: counters of a past day, month or minute are reset to 0."""
     day, minute = max(usage.day, policy.day), now_ms // MINUTE_MS
     return Usage(
         day,
@@ -99,14 +100,17 @@ def usage_at(usage: Usage, policy: Policy, now_ms: int) -> Usage:
 
 
 def _cap(own: int | None, operators: int | None) -> tuple[int | None, Whose]:
-    """The lower one; the viewer's own where they are the same."""
+    """Return the lower cap and whose it is; the viewer's own when both are equal."""
     if own is None or (operators is not None and operators < own):
         return operators, "operator"
     return own, "own"
 
 
 def exceeded(own: Caps, policy: Policy, usage: Usage, coins: int) -> Exceeded | None:
-    """The first limit that a gift of `coins` would exceed, None when it may pass. `usage` is of now."""
+    """Return the first limit that a gift of `coins` would exceed, or None.
+
+    `usage` must be as of now (see `usage_at`).
+    """
     for kind, used in (("per_gift", 0), ("day", usage.day_coins), ("month", usage.month_coins)):
         allowed, whose = _cap(getattr(own, kind), getattr(policy.caps, kind))
         if allowed is not None and used + coins > allowed:
@@ -115,7 +119,7 @@ def exceeded(own: Caps, policy: Policy, usage: Usage, coins: int) -> Exceeded | 
 
 
 def spent(usage: Usage, coins: int) -> Usage:
-    """The usage after a gift."""
+    """Return the usage after a gift of `coins`."""
     return usage._replace(
         day_coins=usage.day_coins + coins,
         month_coins=usage.month_coins + coins,
@@ -124,7 +128,7 @@ def spent(usage: Usage, coins: int) -> Usage:
 
 
 def reminders(own: Caps, policy: Policy, before: Usage, after: Usage) -> list[Reminder]:
-    """The highest threshold of each limit that was reached between two usages of the same day."""
+    """Return the highest threshold reached, for each limit, between two usages of the same day."""
     found = []
     for kind, was, used in (
         ("day", before.day_coins, after.day_coins),

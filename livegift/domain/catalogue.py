@@ -1,4 +1,4 @@
-"""What can be sent and bought. All of it is data that an operator can change; these are the defaults."""
+"""The gifts and coin packages on offer. These are defaults: operators can change all of them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from livegift.domain.currencies import minor_digits
 
 @dataclass(frozen=True, slots=True)
 class GiftKind:
-    """A gift of the catalogue. `coins` is its price, `diamond_count` what the creator earns, each for one piece."""
+    """A gift of the catalogue. `coins` is the price and `diamond_count` what the creator earns, for one piece."""
 
     id: str
     name: str
@@ -21,10 +21,10 @@ class GiftKind:
 
 @dataclass(frozen=True, slots=True)
 class CoinPackage:
-    """Coins for money. `amount` is in minor units (cents) of `currency` (ISO 4217).
+    """Coins for sale. `amount` is the price in minor units (cents) of `currency` (ISO 4217).
 
-    `promotion_id` is the promotion that runs for it, `promotion_coins` the bonus that it adds, `full_amount` the price
-    without it (None: `amount` is that).
+    `promotion_id` names the promotion that is running, `promotion_coins` is the bonus it adds, and `full_amount` is the
+    price without it (None: the same as `amount`).
     """
 
     id: str
@@ -38,28 +38,28 @@ class CoinPackage:
 
     @property
     def total_coins(self) -> int:
-        """All coins that it gives, bonus included."""
+        """Return all coins that the buyer gets, bonuses included."""
         return self.coins + self.bonus_coins + self.promotion_coins
 
     @property
     def amount_before(self) -> int:
-        """The price without the promotion."""
+        """Return the price without the promotion."""
         return self.amount if self.full_amount is None else self.full_amount
 
 
-# One coin gives one diamond; a diamond pays half a US cent. Integers on the whole way.
+# One coin gives one diamond; a diamond pays half a US cent. All integers.
 DIAMONDS_PER_COIN = 1
 USD_MICROS_PER_DIAMOND = 5_000
 DEFAULT_REGION = "US"
 
-# Defaults where the catalogue does not say: from this price up gifts are not streakable, and tiers begin at these.
+# Defaults for gifts that do not say: from this price up they are not streakable, and the tiers begin at these prices.
 DEFAULT_ICON = "🎁"
 STREAKABLE_COINS_MAX = 500
 _TIERS_FROM_COINS = ((5_000, 3), (500, 2))
 
 
 def tier_of(coins: int) -> int:
-    """Return how prominently (1 to 3) a gift of that price is shown."""
+    """Return the tier of a gift of that price: how prominently it is shown, from 1 to 3."""
     return next((tier for least, tier in _TIERS_FROM_COINS if coins >= least), 1)
 
 
@@ -89,14 +89,15 @@ DEFAULT_PACKAGES = (
 
 
 def payout_usd_micros(package: CoinPackage) -> int:
-    """What creators are paid when all coins of a package are sent, its bonus included."""
+    """Return what creators are paid when all coins of a package are sent, its bonus included."""
     return package.total_coins * DIAMONDS_PER_COIN * USD_MICROS_PER_DIAMOND
 
 
 def creator_share_ppm(package: CoinPackage, usd_micros_per_unit: Mapping[str, int]) -> int | None:
-    """The part of a package's price that reaches creators when all its coins are sent, in millionths.
+    """Return the share of a package's price that creators get when all its coins are sent, in millionths.
 
-    `usd_micros_per_unit` is what one unit (not a minor one) of other currencies is worth; None for one that it lacks.
+    `usd_micros_per_unit` is the value of one unit (not a minor one) of other currencies. Returns None for a currency it
+    lacks and for a package that costs nothing.
     """
     unit_micros = 1_000_000 if package.currency == "USD" else usd_micros_per_unit.get(package.currency)
     if unit_micros is None:

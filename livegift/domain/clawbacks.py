@@ -1,4 +1,4 @@
-"""What creators lose when the money behind their gifts is given back, where the operator has chosen that they do."""
+"""Clawbacks: taking diamonds back from creators when the money behind gifts is refunded, if the operator wants so."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal, NamedTuple
@@ -6,12 +6,12 @@ from typing import Literal, NamedTuple
 from livegift.domain.postings import DIAMOND, Transfer, diamonds_of
 
 RefundPolicy = Literal["creator_keeps", "hold_back"]
-# Touched by no booking of gifts, so that nobody waits for anybody in a circle.
+# No booking of gifts touches this account, so the two can't deadlock over it.
 HELD_BACK = "diamonds:issued:held_back"
 
 
 class FreshGift(NamedTuple):
-    """A gift that is still within the holding period: its coins and diamonds, less what was held back before."""
+    """A gift within the holding period: its coins and diamonds, less what was clawed back before."""
 
     event: tuple[int, int, int]
     creator: str
@@ -20,7 +20,7 @@ class FreshGift(NamedTuple):
 
 
 class Clawback(NamedTuple):
-    """What is held back of one gift."""
+    """The part of one gift that is clawed back."""
 
     event: tuple[int, int, int]
     creator: str
@@ -29,9 +29,9 @@ class Clawback(NamedTuple):
 
 
 def clawbacks_of(coins: int, gifts: Sequence[FreshGift], accounts: Mapping[str, int]) -> tuple[Clawback, ...]:
-    """What of `gifts` (the newest first) is held back for `coins` that a wallet could not give back.
+    """Return the clawbacks from `gifts` (newest first) for `coins` that a wallet could not give back.
 
-    A gift that those coins paid in part loses that part, rounded down. Nobody loses more than the account has.
+    A gift that those coins paid in part loses that part, rounded down. Nobody loses more than `accounts` has for them.
     """
     left, has = coins, dict(accounts)
     found: list[Clawback] = []
@@ -48,7 +48,7 @@ def clawbacks_of(coins: int, gifts: Sequence[FreshGift], accounts: Mapping[str, 
 
 
 def transfers_of(found: Iterable[Clawback]) -> tuple[Transfer, ...]:
-    """The transfers, one for each creator."""
+    """Return the transfers, one for each creator."""
     sums: dict[str, int] = {}
     for part in found:
         sums[part.creator] = sums.get(part.creator, 0) + part.diamonds

@@ -1,11 +1,11 @@
-"""Streaks: gifts of one kind that follow each other within a time-out count as one, with one end."""
+"""Streaks: gifts of one kind that follow each other within a time-out are shown as one."""
 
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 
 class StreakKey(NamedTuple):
-    """What makes two gifts belong to the same streak. Anonymous gifts never join a named streak."""
+    """The key of a streak: gifts with the same key can join it. Anonymous gifts never join a named streak."""
 
     user: str
     room: str
@@ -15,26 +15,29 @@ class StreakKey(NamedTuple):
 
     @property
     def text(self) -> str:
-        """Its key as one line. Users' ids may contain '|', which is written as '!' there; no id contains '!'."""
+        """Return the key as one line.
+
+        Users' ids may contain '|', which is written as '!' here; no id contains '!'.
+        """
         to, user = self.to.replace("|", "!"), self.user.replace("|", "!")
         return f"{self.room}|{self.gift_id}|{to}|{int(self.anonymous)}|{user}"
 
 
 @dataclass(frozen=True, slots=True)
 class Streak:
-    """An open streak. It is over once the time reaches `deadline_ms`."""
+    """An open streak. It ends once the time reaches `deadline_ms`."""
 
     combo_id: str
     repeat_count: int
     deadline_ms: int
 
     def expired(self, now_ms: int) -> bool:
-        """Whether a gift at `now_ms` comes too late for it."""
+        """Return whether a gift at `now_ms` is too late to join."""
         return now_ms >= self.deadline_ms
 
 
 def extend(streak: Streak | None, event_id: str, count: int, now_ms: int, timeout_ms: int) -> Streak:
-    """The streak after another send of `count` gifts; `event_id` names it when it is new."""
+    """Return the streak after another send of `count` gifts. `event_id` becomes the id of a new streak."""
     deadline_ms = now_ms + timeout_ms
     if streak is None:
         return Streak(event_id, count, deadline_ms)
@@ -42,7 +45,7 @@ def extend(streak: Streak | None, event_id: str, count: int, now_ms: int, timeou
 
 
 def less(streak: Streak, combo_id: str, count: int) -> Streak:
-    """Return the streak without `count` revoked gifts of the streak `combo_id`; any other streak is unchanged."""
+    """Return the streak without `count` revoked gifts of streak `combo_id`; any other streak is returned unchanged."""
     if streak.combo_id != combo_id:
         return streak
     return replace(streak, repeat_count=max(streak.repeat_count - count, 0))

@@ -1,7 +1,7 @@
-"""Currencies as data: decimals, what one unit is worth, price steps, the least that a card payment can be.
+"""Currencies as data: decimals, approximate value, price steps, minimum card payment.
 
 Decimals are those of ISO 4217. Rates are approximate (November 2026), good enough to tell a small purchase from a large
-one and to stay above a provider's minimum charge; no money is ever converted by them.
+one and to stay above a provider's minimum charge; money is never converted by them.
 """
 
 from collections.abc import Mapping
@@ -24,9 +24,9 @@ class CurrencyError(LivegiftError):
 class Currency:
     """A currency of ISO 4217.
 
-    `usd_micros` is about what one unit is worth, in millionths of a US dollar. Amounts are in minor units everywhere:
-    an amount that is charged is a multiple of `charge_step`, a price that looks right one of `price_step`.
-    `stripe_digits` is how many decimals Stripe's amounts have, where that differs from ISO's.
+    `usd_micros` is the approximate value of one unit, in millionths of a US dollar. Amounts are in minor units
+    everywhere: an amount that is charged is a multiple of `charge_step`, a price that looks right one of `price_step`.
+    `stripe_digits` is the number of decimals in Stripe's amounts, which differs from ISO's for some currencies.
     """
 
     code: str
@@ -58,18 +58,18 @@ XOF 1770 XPF 9740
 """
 _THREE = "BHD 2652500 IQD 763 JOD 1410400 KWD 3258000 LYD 183000 OMR 2600800 TND 340000"
 
-# Smaller coins are not in use: prices are multiples of one unit, or of more.
+# Currencies without small coins in use: prices are multiples of one unit, or of more.
 _PRICE_STEPS = {
     **dict.fromkeys(("HUF", "TWD", "IDR", "COP", "MGA", "INR", "RUB", "CZK", "KZT", "PKR", "LKR", "NGN"), 100),
     **dict.fromkeys(("ARS", "CRC", "KES", "TZS", "UZS", "MMK", "KHR", "LAK", "MNT", "LBP", "THB", "PHP"), 100),
     **dict.fromkeys(("KRW", "CLP", "XAF", "XOF", "XPF", "UGX"), 10),
     "VND": 100,
 }
-# Where Stripe's decimals differ from ISO 4217's (its page on currencies, "special cases" and the list without
-# decimals): ISK and UGX have two decimals that are 0, MGA has none.
+# Currencies whose decimals at Stripe differ from ISO 4217 (its page on currencies, "special cases" and the list of
+# zero-decimal ones): ISK and UGX have two decimals that are 0, MGA has none.
 _STRIPE_DIGITS = {"ISK": 2, "UGX": 2, "MGA": 0}
-# Stripe's own table of minimum charges, in ISO's minor units, where it is above about half a US dollar's worth or the
-# currency is what merchants are paid in.
+# Stripe's table of minimum charges, in ISO's minor units: the rows above about half a US dollar's worth, and those of
+# currencies that merchants are paid in.
 _STRIPE_LEAST = {
     "USD": 50, "AED": 200, "AUD": 50, "BGN": 100, "BRL": 50, "CAD": 50, "CHF": 50, "CZK": 1_500, "DKK": 250, "EUR": 50,
     "GBP": 30, "HKD": 400, "HUF": 17_500, "INR": 50, "JPY": 50, "MXN": 1_000, "MYR": 200, "NOK": 300, "NZD": 50,
@@ -86,7 +86,7 @@ def _rows(text: str, minor_digits: int) -> list[Currency]:
     found = []
     for code, micros in zip(words[::2], words[1::2], strict=True):
         stripe_digits = _STRIPE_DIGITS.get(code, minor_digits)
-        # The last of three decimals has to be 0; a decimal that Stripe lacks has to be 0 as well.
+        # The last of three decimals has to be 0, and so has a decimal that Stripe lacks.
         charge_step = 10 if minor_digits == 3 else _ten(minor_digits - stripe_digits)  # noqa: PLR2004
         step = max(charge_step, _PRICE_STEPS.get(code, 1))
         stripe_step = _ten(stripe_digits - minor_digits)
@@ -100,7 +100,7 @@ CURRENCIES: Mapping[str, Currency] = {
 
 
 def currency_of(code: str) -> Currency:
-    """The currency of a code. Raises CurrencyError."""
+    """Return the currency with a code. Raises CurrencyError."""
     found = CURRENCIES.get(code)
     if found is None:
         raise CurrencyError(f"expected the code of a currency of ISO 4217, such as USD, got {code[:8]!r}")
@@ -108,7 +108,7 @@ def currency_of(code: str) -> Currency:
 
 
 def minor_digits(code: str) -> int:
-    """How many decimals an amount has; two for an unknown currency."""
+    """Return how many decimals an amount has; two for an unknown currency."""
     found = CURRENCIES.get(code)
     return 2 if found is None else found.minor_digits
 
@@ -121,32 +121,32 @@ def check_price(amount: int, code: str) -> None:
 
 
 def round_up(amount: int, step: int) -> int:
-    """The smallest multiple of `step` that is not below `amount`."""
+    """Return the smallest multiple of `step` that is not below `amount`."""
     return -(-amount // step) * step
 
 
 def micros_of(amount: int, code: str) -> int:
-    """`amount` minor units in millionths of the currency's unit."""
+    """Return `amount` minor units in millionths of the currency's unit."""
     return amount * MICROS // _ten(minor_digits(code))
 
 
 def usd_micros_of(amount: int, code: str, usd_micros_per_unit: Mapping[str, int]) -> int:
-    """About what `amount` minor units are worth, in millionths of a US dollar, rounded down.
+    """Return the approximate value of `amount` minor units, in millionths of a US dollar, rounded down.
 
-    `usd_micros_per_unit` (an operator's rates) goes before the table's. Raises CurrencyError.
+    `usd_micros_per_unit` (an operator's rates) takes precedence over the table. Raises CurrencyError.
     """
     rate = MICROS if code == "USD" else usd_micros_per_unit.get(code) or currency_of(code).usd_micros
     return amount * rate // _ten(minor_digits(code))
 
 
 def amount_of_usd(usd_micros: int, code: str) -> int:
-    """About as much as `usd_micros`, in minor units of the currency, rounded up. Raises CurrencyError."""
+    """Return the approximate value of `usd_micros` in minor units of the currency, rounded up. Raises CurrencyError."""
     found = currency_of(code)
     return -(-usd_micros * _ten(found.minor_digits) // found.usd_micros)
 
 
 def charge_amount_min(code: str) -> int:
-    """The minimum card payment in the currency, in minor units, with two significant digits. Raises CurrencyError."""
+    """Return the minimum card payment in minor units, with two significant digits. Raises CurrencyError."""
     found = currency_of(code)
     if code == "USD":
         return _STRIPE_LEAST[code]
@@ -155,14 +155,14 @@ def charge_amount_min(code: str) -> int:
 
 
 def to_stripe(amount: int, code: str) -> int:
-    """`amount` minor units as Stripe counts them. Raises CurrencyError for what it can't charge."""
+    """Return `amount` minor units as Stripe counts them. Raises CurrencyError for an amount that can't be charged."""
     check_price(amount, code)
     found = currency_of(code)
     return amount * found.stripe_step // _ten(found.minor_digits - found.stripe_digits)
 
 
 def from_stripe(amount: int, code: str) -> int:
-    """An amount of Stripe's in minor units. Raises CurrencyError when it is not a whole number of them."""
+    """Return an amount of Stripe's in minor units. Raises CurrencyError when it is not a whole number of them."""
     found = currency_of(code)
     whole, rest = divmod(amount * _ten(found.minor_digits - found.stripe_digits), found.stripe_step)
     if rest:
@@ -171,7 +171,7 @@ def from_stripe(amount: int, code: str) -> int:
 
 
 def shown(amount: int, code: str) -> str:
-    """As people read it: 999 is '9.99 USD', 13900 is '13,900 KRW'."""
+    """Format an amount for people: 999 becomes '9.99 USD', 13900 becomes '13,900 KRW'."""
     digits = minor_digits(code)
     units, rest = divmod(abs(amount), _ten(digits))
     sign = "-" if amount < 0 else ""

@@ -1,4 +1,4 @@
-"""What the entries of a journal do to wallets."""
+"""The effect of journal entries on wallets."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ from livegift.contract.journal import Entry, GiftSent, WalletChanged
 
 @dataclass(frozen=True, slots=True)
 class Poison:
-    """An entry that can't be booked: its bytes, why not, and what it says, where that is legible."""
+    """An entry that can't be booked: its bytes, the reason, and the decoded entry if it is legible."""
 
     raw: bytes
     error: str
@@ -16,7 +16,7 @@ class Poison:
 
 @dataclass(frozen=True, slots=True)
 class WalletStep:
-    """What an entry does to a wallet: `delta` coins, after which it has `seq` and `balance`."""
+    """The effect of an entry on a wallet: it moves `delta` coins and leaves the wallet at `seq` and `balance`."""
 
     user: str
     delta: int
@@ -25,7 +25,7 @@ class WalletStep:
 
 
 def wallet_step(entry: Entry | Poison | None) -> WalletStep | None:
-    """The wallet's step of an entry, None for one that moves no coins or does not tell."""
+    """Return the effect of an entry on its wallet; None if it moves no coins or is not legible."""
     if isinstance(entry, Poison):
         entry = entry.entry
     if isinstance(entry, GiftSent):

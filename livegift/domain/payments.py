@@ -1,4 +1,4 @@
-"""What payment providers say, in words of our own: the events of a payment, and a payment as they list it."""
+"""Payments, independent of the provider: the kinds of events, and a payment as providers list it."""
 
 from typing import Literal, NamedTuple
 
@@ -6,7 +6,7 @@ EventKind = Literal["paid", "declined", "expired", "refunded", "disputed", "refu
 
 
 class Payment(NamedTuple):
-    """What a provider says about one payment. `order_id` is None for one that is not of ours."""
+    """A payment as its provider has it. `order_id` is None for one that was not made through livegift."""
 
     order_id: str | None
     ref: str

@@ -1,8 +1,8 @@
-"""Double entry: what a journal entry means for the accounts.
+"""Double entry: the transfers between accounts that a journal entry stands for.
 
-A transfer takes an amount from its debit account and adds it to its credit account, so that the sum over all accounts
-of an asset is always zero. Accounts of the system that every gift touches are split by partition, or they would be the
-one row that all bookings wait for.
+A transfer takes an amount from its debit account and adds it to its credit account, so the sum over all accounts of
+an asset is always zero. System accounts that every gift touches are split by partition; otherwise all bookings would
+wait for one row.
 """
 
 from collections.abc import Iterable, Mapping
@@ -14,12 +14,12 @@ from livegift.domain.journal import Poison, wallet_step
 COIN = "COIN"
 DIAMOND = "DIAMOND"
 
-# Why coins come and go, and the account on the other side. Features have reasons of their own.
-CORE_REASONS = {"suspense": "coins:suspense"}  # back from quarantine
+# Reason of a wallet's change -> the account on the other side. Features add their own reasons.
+CORE_REASONS = {"suspense": "coins:suspense"}  # returned from quarantine
 
 
 class Transfer(NamedTuple):
-    """`amount` > 0 of `asset` moves from `debit` to `credit`."""
+    """A transfer of `amount` > 0 of `asset` from account `debit` to account `credit`."""
 
     asset: str
     debit: str
@@ -28,17 +28,17 @@ class Transfer(NamedTuple):
 
 
 def coins_of(user: str) -> str:
-    """The account of a user's spendable coins."""
+    """Return the name of the account of a user's spendable coins."""
     return f"coins:user:{user}"
 
 
 def diamonds_of(user: str) -> str:
-    """The account of a creator's earned diamonds."""
+    """Return the name of the account of a creator's earned diamonds."""
     return f"diamonds:user:{user}"
 
 
 def suspense_of(user: str, partition: int, delta: int) -> tuple[Transfer, ...]:
-    """What keeps the books even while nobody can say why a wallet got `delta` coins (negative: gave)."""
+    """Return the transfer that books `delta` coins (signed) of a wallet, whose reason is unknown, against suspense."""
     mine, suspense = coins_of(user), f"coins:suspense:p{partition}"
     if delta < 0:
         return (Transfer(COIN, mine, suspense, -delta),)
@@ -48,7 +48,8 @@ def suspense_of(user: str, partition: int, delta: int) -> tuple[Transfer, ...]:
 def transfers_of(entry: Entry | Poison, partition: int, reasons: Mapping[str, str]) -> tuple[Transfer, ...]:
     """Return the transfers that an entry of `partition` stands for.
 
-    `reasons` has the account on the other side of a wallet's change. Raises KeyError for a reason that is not in it.
+    `reasons` maps the reason of a wallet's change to the account on the other side. Raises KeyError for a reason that
+    it lacks.
     """
     if isinstance(entry, Poison):
         step = wallet_step(entry)
@@ -69,7 +70,7 @@ def transfers_of(entry: Entry | Poison, partition: int, reasons: Mapping[str, st
 
 
 def sums(transfers: Iterable[Transfer]) -> dict[tuple[str, str], int]:
-    """How much each account (name, asset) changes, in sorted order: bookings that lock in one order can't deadlock."""
+    """Return the change of each account (name, asset), sorted: bookings that lock in one order can't deadlock."""
     changes: dict[tuple[str, str], int] = {}
     for asset, debit, credit, amount in transfers:
         changes[debit, asset] = changes.get((debit, asset), 0) - amount

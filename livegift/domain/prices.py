@@ -1,6 +1,6 @@
-"""Prices of the default packages by region: an operator's starting point, in minor units of each region's currency.
+"""Prices of the default packages by region, in minor units of each region's currency: an operator's starting point.
 
-Where prices are shown with tax, it is included. Each price is a multiple of its currency's `price_step`.
+Where prices are usually shown with tax, it is included. Each price is a multiple of its currency's `price_step`.
 """
 
 from collections.abc import Mapping

@@ -1,8 +1,8 @@
-"""What a Redis that was away has lost, and what it has too much: the comparison behind arming. See decision 007.
+"""Comparison of a partition in Redis with its checkpoint, before it is armed. See decision 007.
 
 A partition's history is a chain of positions. Each arming begins an epoch at the last `n` that the ledger had booked,
-its *base*; whatever an older epoch wrote beyond a later epoch's base is a branch that was cut off. So two numbers, the
-epoch and the `n` that Redis says of itself, and the bases tell exactly which entries both sides have.
+its *base*; whatever an older epoch wrote beyond a later epoch's base is a branch that was cut off. So the epoch and
+`n` in Redis, together with the bases, tell exactly which entries both sides have.
 """
 
 from collections.abc import Iterable, Mapping
@@ -13,18 +13,21 @@ from livegift.domain.partitions import Position
 
 
 class Step(StrEnum):
-    """What has to happen before a partition may take money."""
+    """The step that has to come before a partition may move money."""
 
-    ARM = "arm"  # both sides have the same
-    DRAIN = "drain"  # Redis has entries that are to be booked first
+    ARM = "arm"  # both sides are equal
+    DRAIN = "drain"  # Redis has entries that have to be booked first
     REPAIR = "repair"  # Redis has to be repaired from the ledger
-    RESTORE = "restore"  # Redis has nothing at all: a person decides, with `livegift restore`
-    STOP = "stop"  # nobody can tell which side is right
+    RESTORE = "restore"  # Redis is empty: a person decides, with `livegift restore`
+    STOP = "stop"  # it is not known which side is right
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """The step to take. Redis and ledger agree up to `common_n`; beyond it Redis has `diverged` and lacks `lost`."""
+    """The result of a comparison.
+
+    Both sides agree up to `common_n`; beyond it, Redis has `diverged` entries that do not count and lacks `lost` ones.
+    """
 
     step: Step
     common_n: int
@@ -34,7 +37,7 @@ class Comparison:
 
 
 def compare(store: Position, ledger: Position, bases: Mapping[int, int]) -> Comparison:
-    """Compare what Redis says of a disarmed partition with its checkpoint.
+    """Compare the position of a disarmed partition in Redis with its checkpoint in the ledger.
 
     `bases` maps each epoch that was ever armed to the n at which it began. Epoch 0 means never armed.
     """
@@ -51,7 +54,7 @@ def compare(store: Position, ledger: Position, bases: Mapping[int, int]) -> Comp
         reason = f"Redis is at {store}, the ledger has booked up to {ledger} and never armed epoch {store.epoch}"
         return Comparison(Step.STOP, 0, reason=reason)
     else:
-        # The same branch. A ledger with an older epoch was itself set back; the journal brings it up to date.
+        # The same branch. A ledger at an older epoch was itself set back; the journal brings it up to date.
         common = min(store.n, ledger.n)
         if store.n > ledger.n:
             return Comparison(Step.DRAIN, common)
@@ -62,15 +65,15 @@ def compare(store: Position, ledger: Position, bases: Mapping[int, int]) -> Comp
 
 
 def common_end(epoch: int, bases: Mapping[int, int]) -> int | None:
-    """The n up to which what `epoch` wrote counts; None when nothing has superseded it."""
+    """Return the n up to which the entries of `epoch` count; None if no later epoch has begun."""
     return bases[min(later)] if (later := [other for other in bases if other > epoch]) else None
 
 
 def position_at(n: int, bases: Mapping[int, int]) -> Position:
-    """The position of entry `n` on the branch that counts."""
+    """Return the position of entry `n` on the branch that counts."""
     return Position(max((epoch for epoch, base in bases.items() if base < n), default=0), n)
 
 
 def superseded(position: Position, fences: Iterable[Position]) -> bool:
-    """Whether an entry belongs to a branch that was cut off. `fences` are (epoch, base) of epochs that were armed."""
+    """Return whether an entry belongs to a branch that was cut off. `fences` are (epoch, base) of the armed epochs."""
     return any(fence.epoch > position.epoch and position.n > fence.n for fence in fences)

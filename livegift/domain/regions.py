@@ -1,7 +1,7 @@
-"""What differs from region to region, as data: ages, caps, time zone, notices.
+"""Rules that differ by region, as data: ages, caps, time zone, notices.
 
-The figures are an operator's starting point, not legal advice. Where a rule is somebody's, it is named; the rest is our
-choice, on the careful side.
+The figures are an operator's starting point, not legal advice. Where a figure comes from a rule, the rule is named;
+the others are our own choice, on the careful side.
 """
 
 from dataclasses import dataclass, field
@@ -16,10 +16,10 @@ NO_MINORS = Caps(0, 0, 0)
 
 @dataclass(frozen=True, slots=True)
 class Region:
-    """The profile of a region.
+    """The rules of a region.
 
-    Gifts need a token with a verified age; where it tells the age itself, at least `age_min`, below `age_adult` under
-    `minor_caps` (coins; None of them: none).
+    Gifts need a token with a verified age. If the token says the age, it must be at least `age_min`; below `age_adult`,
+    `minor_caps` apply (in coins; a cap of None means no limit).
     """
 
     id: str
@@ -70,12 +70,12 @@ _BY_COUNTRY = {
 
 
 def region_of(country: str | None) -> Region:
-    """The profile of a country (ISO 3166, alpha-2; None: nobody has said)."""
+    """Return the rules of a country (ISO 3166 alpha-2; None if it is unknown)."""
     return REGIONS[_BY_COUNTRY.get((country or "").upper(), "default")]
 
 
 def require_time_zones() -> None:
-    """Raise ConfigError on a machine without time-zone data: limits need it for their days."""
+    """Raise ConfigError if the machine lacks time-zone data, which limits need for their days."""
     for region in REGIONS.values():
         try:
             ZoneInfo(region.time_zone)
@@ -86,13 +86,13 @@ def require_time_zones() -> None:
 
 
 def may_give(region: Region, age: int | None, *, age_verified: bool) -> bool:
-    """Whether somebody is old enough to send gifts there."""
+    """Return whether somebody is old enough to send gifts in the region."""
     return age_verified and (age is None or age >= region.age_min)
 
 
 @dataclass(frozen=True, slots=True)
 class Windows:
-    """The day and month that it is in a region, and when they end."""
+    """The operator's policy for today in a region, and when the day and the month end."""
 
     policy: Policy
     day_ends_ms: int
@@ -100,11 +100,11 @@ class Windows:
 
 
 def windows(region: Region, now_ms: int, age: int | None = None, gifts_per_minute: int | None = None) -> Windows:
-    """What the operator says for a viewer of that age now; good until the day ends."""
+    """Return the policy for a viewer of that age, which holds until the day ends."""
     zone = ZoneInfo(region.time_zone)
     now = datetime.fromtimestamp(now_ms / 1000, zone)
     midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
-    # Not 24 hours: where the clock is put back a day has 25.
+    # Not now + 24 hours: a day on which the clock is put back has 25.
     tomorrow = (midnight + timedelta(days=1)).replace(tzinfo=zone)
     next_month = (midnight.replace(day=1) + timedelta(days=32)).replace(day=1)
     is_minor = age is not None and age < region.age_adult

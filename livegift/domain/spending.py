@@ -1,4 +1,4 @@
-"""The debit, as a pure function: the reference that the Redis Functions are tested against.
+"""The debit as pure functions: the reference that the Redis Functions are tested against.
 
 A `Partition` is a value: every operation returns a new one with the entries it appended. Nothing here reads a clock.
 """
@@ -30,9 +30,12 @@ from livegift.domain.combos import Streak, StreakKey, extend, less
 from livegift.domain.partitions import Position, event_id
 
 
-# Those that every gift makes are msgspec's: a frozen dataclass of a dozen fields takes ten times as long to make.
+# Classes that every gift instantiates are msgspec's: a frozen dataclass of a dozen fields takes ten times as long.
 class GiftSend(Struct, frozen=True):
-    """A gift as the hub hands it to the debit. `price` and `diamond_count` are for one, `verdict` is a code or ''."""
+    """A gift as the hub passes it to the debit.
+
+    `price` and `diamond_count` are for one piece; `verdict` is the code of a refusal by the hub, or ''.
+    """
 
     user: str
     ref: str
@@ -51,9 +54,9 @@ class GiftSend(Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A credit or a correction: `delta` coins, signed. Only `overdraw` may lead below zero.
+    """A credit or a correction of `delta` coins (signed). Only with `overdraw` may the balance go below zero.
 
-    One that `revokes` a gift of the user also takes it out of its streak, if that is still open.
+    With `revokes`, a gift of the user, that gift is also taken out of its streak if the streak is still open.
     """
 
     user: str
@@ -66,7 +69,10 @@ class Change:
 
 
 class SetLimits(Struct, frozen=True):
-    """What a viewer wants as limits, or an operator as `frozen` (None: as it is). `version` is the one known now."""
+    """A request for new limits by a viewer, or to freeze or thaw by an operator.
+
+    `wanted` or `frozen` is None to leave it unchanged. `version` is the version known to the caller.
+    """
 
     user: str
     version: int
@@ -78,13 +84,16 @@ class SetLimits(Struct, frozen=True):
 
 
 class LimitsSet(Struct, frozen=True):
-    """The limits are at this version now."""
+    """The limits were changed and are now at this version."""
 
     version: int
 
 
 class Accepted(Struct, frozen=True):
-    """What the sender is told, and told again for the same ref (then `duplicate`, with the current balance)."""
+    """The answer to an accepted gift or change.
+
+    A repeat of the same ref gets the same answer with `duplicate`, and with the current balance and `wallet_seq`.
+    """
 
     event_id: str
     coins: int
@@ -96,7 +105,7 @@ class Accepted(Struct, frozen=True):
 
 
 class Refused(Struct, frozen=True):
-    """Nothing was charged. `code` is one of `errors.ERRORS`."""
+    """A refusal: nothing was charged. `code` is one of `errors.ERRORS`."""
 
     code: str
     balance: int
@@ -107,7 +116,7 @@ class Refused(Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Journaled:
-    """One appended entry, reduced to what the model can know."""
+    """An appended entry, reduced to the fields the model knows."""
 
     position: Position
     kind: str
@@ -121,7 +130,7 @@ class Journaled:
 
 @dataclass(frozen=True, slots=True)
 class Remembered:
-    """The stored answer of an accepted ref."""
+    """The stored answer to an accepted ref."""
 
     payload_hash: str
     answer: Accepted
@@ -129,7 +138,7 @@ class Remembered:
 
 @dataclass(frozen=True, slots=True)
 class Wallet:
-    """Spendable coins. `seq` counts the changes without gaps. `frozen` is set by operators only."""
+    """A wallet of spendable coins. `seq` counts its changes without gaps; only operators set `frozen`."""
 
     balance: int = 0
     seq: int = 0
@@ -140,13 +149,13 @@ class Wallet:
 
     @property
     def is_frozen(self) -> bool:
-        """Whether it can't send: frozen, or below zero until that is paid up."""
+        """Return whether the wallet can't send: frozen, or below zero until that is paid up."""
         return self.frozen or self.balance < 0
 
 
 @dataclass(frozen=True, slots=True)
 class Partition:
-    """All that one partition holds."""
+    """The state of one partition."""
 
     number: int
     epoch: int = 1
@@ -156,20 +165,20 @@ class Partition:
     journal: tuple[Journaled, ...] = ()
 
     def wallet(self, user: str) -> Wallet:
-        """The wallet of `user`, empty when there was never a change."""
+        """Return the wallet of `user`; an empty one if it was never changed."""
         return self.wallets.get(user, Wallet())
 
     @property
     def next_position(self) -> Position:
-        """Where the next entry goes."""
+        """Return the position of the next entry."""
         return Position(self.epoch, self.n + 1)
 
     def append(self, entry: Journaled) -> "Partition":
-        """This partition with one more entry."""
+        """Return this partition with one more entry."""
         return replace(self, n=entry.position.n, journal=(*self.journal, entry))
 
     def with_wallet(self, user: str, wallet: Wallet) -> "Partition":
-        """This partition with that wallet."""
+        """Return this partition with that wallet."""
         return replace(self, wallets={**self.wallets, user: wallet})
 
 
@@ -207,7 +216,7 @@ def _over_limit(wallet: Wallet, send: GiftSend, now_ms: int) -> Refused | None:
 def send_gift(
     partition: Partition, send: GiftSend, now_ms: int, combo_timeout_ms: int
 ) -> tuple[Partition, Accepted | Refused]:
-    """Debit one gift: a known ref is answered from memory, a refusal changes nothing, an accepted gift is journaled."""
+    """Debit one gift. A known ref gets its stored answer, a refusal changes nothing, an accepted gift is journaled."""
     wallet = partition.wallet(send.user)
     known = _known(wallet, send.ref, send.payload_hash)
     if known is not None:
@@ -246,7 +255,7 @@ def send_gift(
 
 
 def change_wallet(partition: Partition, change: Change) -> tuple[Partition, Accepted | Refused]:
-    """Credit or correct a wallet, once per ref. Refs of changes and of gifts are apart."""
+    """Credit or correct a wallet, once per ref. Refs of changes and of gifts are separate."""
     wallet = partition.wallet(change.user)
     ref = "!" + change.ref
     known = _known(wallet, ref, change.payload_hash)
@@ -282,9 +291,9 @@ def _shorten_streak(partition: Partition, user: str, gift: GiftRevoked) -> Parti
 
 
 def set_limits(partition: Partition, asked: SetLimits, now_ms: int) -> tuple[Partition, LimitsSet | Refused]:
-    """Change limits or freeze, journaled under a version of its own; moves no coins.
+    """Change limits, freeze or thaw a wallet. Moves no coins; the journaled entry has a version of its own.
 
-    Nobody's wallet is thawed while it is below zero.
+    A wallet below zero can't be thawed.
     """
     wallet = partition.wallet(asked.user)
     if wallet.limits.version != asked.version:
@@ -308,7 +317,7 @@ def _end_streak(partition: Partition, key: StreakKey) -> Partition:
 
 
 def sweep_streaks(partition: Partition, now_ms: int, room: str = "") -> Partition:
-    """End the streaks whose time is over, and those of `room` (which has ended), oldest deadline first."""
+    """End the expired streaks and all streaks of `room` (which has ended), oldest deadline first."""
     due = sorted(
         (streak.deadline_ms, key.text, key)
         for key, streak in partition.streaks.items()

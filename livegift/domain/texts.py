@@ -1,16 +1,16 @@
-"""Texts as people paste them: which parts are visible, and what a spreadsheet would make of them."""
+"""Text that people have typed or pasted: what of it is visible, and what a spreadsheet would take it for."""
 
 import re
 import unicodedata
 
-# Characters whose category says letter or symbol, but which show nothing: Hangul's fillers, Braille's empty pattern.
+# Letters and symbols by category that show nothing: Hangul's fillers, Braille's empty pattern.
 _DRAWN_AS_NOTHING = frozenset("\u115f\u1160\u3164\uffa0\u2800")
-# Joiners and variation selectors hold emoji and some scripts together; all other format characters are invisible
-# or turn the direction of the text around them.
+# Joiners hold emoji and some scripts together; all other format characters are invisible or change the direction of
+# the text around them.
 _KEPT_FORMAT = frozenset("\u200c\u200d")
 _TAG_CHARACTERS = range(0xE0020, 0xE0080)  # in emoji of flags
 _SPACE = re.compile(r"\s+")
-# Numbers and dates are changed, formulas run: https://owasp.org/www-community/attacks/CSV_Injection
+# Spreadsheets reformat numbers and dates and run formulas: https://owasp.org/www-community/attacks/CSV_Injection
 _MONTH = re.compile(r"(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*[ .,/-]?\d{1,4}", re.IGNORECASE)
 _BOOLEAN = frozenset({"TRUE", "FALSE"})
 TEXT_MARK = "'"
@@ -28,18 +28,18 @@ def _is_visible(char: str) -> bool:
 
 
 def visible(text: str, length_max: int) -> str:
-    """Return `text` as it can be shown, in at most `length_max` characters; empty when nothing would be seen.
+    """Return `text` as it can be shown, in at most `length_max` characters; empty if nothing of it would be visible.
 
-    Control characters, halves of characters and direction marks are left out; runs of spaces become one.
+    Control characters, surrogates and direction marks are left out; a run of white space becomes one space.
     """
     kept = "".join(char for char in _SPACE.sub(" ", text) if _is_kept(char)).strip()[:length_max].strip()
     return kept if any(map(_is_visible, kept)) else ""
 
 
 def is_changed_by_spreadsheets(text: str) -> bool:
-    """Whether a spreadsheet that opens a CSV file would take `text` for a formula, a number, a date or a truth value.
+    """Return whether a spreadsheet would read `text` in a CSV file as a formula, a number, a date or a boolean.
 
-    What begins with a letter is text, except for months.
+    Text that begins with a letter is safe, except for months and booleans.
     """
     if not text:
         return False
@@ -47,7 +47,7 @@ def is_changed_by_spreadsheets(text: str) -> bool:
 
 
 def marked(text: str) -> str:
-    """Return `text` with the mark that makes it text in a spreadsheet, where it needs one."""
+    """Return `text` with a leading mark that makes spreadsheets keep it as text, if it needs one."""
     return TEXT_MARK + text if is_changed_by_spreadsheets(text) else text
 
 
