@@ -1,4 +1,4 @@
-"""What the audit reads from Redis."""
+"""Reading wallets from Redis for the audit."""
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ SCAN_COUNT = 1_000
 
 @dataclass(frozen=True, slots=True)
 class WalletState:
-    """One wallet as Redis has it."""
+    """A wallet as it is in Redis."""
 
     user: str
     balance: int
@@ -31,7 +31,7 @@ def _state(name: str, found: Balance) -> WalletState:
 
 
 async def read_wallets(store: Store, partitions: int) -> AsyncIterator[list[WalletState]]:
-    """All wallets of all partitions, in chunks. Raises StoreUnavailableError."""
+    """Yield all wallets of all partitions, in chunks. Raises StoreUnavailableError."""
     roots = set(keys.partition_roots(partitions))
     for node in store.nodes:
         cursor = 0

@@ -1,4 +1,4 @@
-"""Whether a Redis node can be counted on at the moment."""
+"""A circuit breaker for a Redis node."""
 
 import random
 import time
@@ -10,14 +10,15 @@ _DOUBLINGS_MAX = 30  # far beyond the cap, and no float overflows
 
 
 class Breaker:
-    """Open while a node does not answer, or not fast enough: then nobody waits for it.
+    """A circuit breaker: open while a node does not answer, or not fast enough.
 
-    One owner opens it, probes and closes it: who sends gifts there (hub/debit_batcher.py). All others only look, so a
-    hello or a join is answered at once too. Where no gifts are sent it stays closed.
+    Callers then fail at once instead of waiting. Its one owner, the sender of gifts (hub/debit_batcher.py), opens,
+    probes and closes it. All others only read it, so a hello or a join gets its answer at once too. In a process that
+    sends no gifts it stays closed.
     """
 
     def __init__(self, jitter: Callable[[], float] = random.random) -> None:
-        """`jitter` gives numbers from 0 to 1."""
+        """Create a closed breaker. `jitter` returns numbers from 0 to 1."""
         self._jitter = jitter
         self._pauses = 0
         self._opened_at = 0.0
@@ -25,11 +26,11 @@ class Breaker:
 
     @property
     def is_open(self) -> bool:
-        """Whether nothing should be sent."""
+        """Return whether commands should fail at once instead of being sent."""
         return self.reason is not None
 
     def open(self, reason: str) -> bool:
-        """Send nothing from now on. False when it was open before: the first reason stays."""
+        """Open the breaker. Returns False when it was open already; the first reason is kept."""
         if self.is_open:
             return False
         self.reason = reason
@@ -37,21 +38,21 @@ class Breaker:
         return True
 
     def close(self) -> float:
-        """Send again. Returns for how many seconds it was open. Call `worked` once real work has gone through."""
+        """Close the breaker and return how many seconds it was open. Call `worked` once real work has succeeded."""
         self.reason = None
         return time.monotonic() - self._opened_at
 
     def worked(self) -> None:
-        """The node does what it is there for: the next pauses begin short.
+        """Reset the back-off, after real work has succeeded.
 
-        Not already after a probe: a node that answers probes and nothing else would be tried without pause.
+        A successful probe is not enough: a node that answers only probes would then be tried again without a pause.
         """
         self._pauses = 0
 
     def next_pause_s(self) -> float:
-        """How long to wait before the next probe: doubling up to a limit, each by chance up to half as long.
+        """Return the pause before the next probe, in seconds: it doubles up to a limit, less a random part.
 
-        By chance, so that many processes do not come back at the same moment.
+        That part is up to half of it, so that many processes do not come back at the same moment.
         """
         pause_s: float = min(PROBE_PAUSE_MAX_S, PROBE_PAUSE_MIN_S * 2.0 ** min(self._pauses, _DOUBLINGS_MAX))
         self._pauses += 1

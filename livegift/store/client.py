@@ -1,10 +1,11 @@
-"""One Redis node or a cluster behind one face.
+"""A client for one Redis node or a cluster.
 
 redis-py retries a timed-out command ten times by default. Here nothing is ever repeated behind the caller's back: a
 `Link` is one connection that is used by one task, has a deadline for every exchange and never reconnects by itself.
 
-Every call has one deadline that counts from the call: waiting for a turn, connecting, writing and reading are within.
-Errors keep three things apart: certainly not executed (`executed=False`), nobody knows (`None`), and a reply.
+Every call has one deadline that counts from the call and includes waiting for a turn, connecting, writing and reading.
+Errors distinguish commands that were certainly not executed (`executed=False`) from those whose outcome is unknown
+(`executed=None`); an error reply of Redis is a third case.
 """
 
 import asyncio
@@ -37,26 +38,26 @@ REFRESH_PERIOD_S = 1.0
 
 
 def _packed(commands: Sequence[Command]) -> list[bytes]:
-    return [pack_command(command) for command in commands]  # type: ignore[arg-type] # its stub says one element
+    return [pack_command(command) for command in commands]  # type: ignore[arg-type] # its stub expects one element
 
 
 class Link:
-    """One connection to one node for one task. After an error it is closed; the owner opens another."""
+    """A connection to one node, for one task. After an error it is closed; its owner opens another."""
 
     def __init__(self, connection: Connection) -> None:
-        """`connection` is not connected yet, and has no time-out of its own for reading and writing."""
+        """Wrap a connection that is not open yet and has no time-outs of its own for reading and writing."""
         self._connection = connection
         self._writer: asyncio.StreamWriter | None = None
 
     @property
     def is_open(self) -> bool:
-        """Whether it is connected, as far as this side knows."""
+        """Return whether the link is connected, as far as this side knows."""
         return bool(self._connection.is_connected)
 
     async def is_ready(self) -> bool:
-        """Whether an exchange can begin: the other side has not gone, and sent nothing that nobody asked for.
+        """Return whether an exchange can begin: the peer is still there and has sent nothing unexpected.
 
-        Else it is closed, before anything was sent on it.
+        Otherwise close the link; nothing was sent on it then.
         """
         if self._writer is None or not self.is_open:
             return False
@@ -70,7 +71,7 @@ class Link:
         try:
             async with asyncio.timeout(REDIS_CONNECT_TIMEOUT_S):
                 await self._connection.connect()
-                self._writer = self._connection._writer  # noqa: SLF001 - for what redis-py has no way to do
+                self._writer = self._connection._writer  # noqa: SLF001 - redis-py has no public way to it
         except (RedisError, OSError) as error:
             await self.close()
             raise StoreUnavailableError(f"Redis can't be reached: {_plain(error)}", executed=False) from error
@@ -80,9 +81,9 @@ class Link:
         return self
 
     async def exchange(self, commands: Sequence[Command], deadline_s: float) -> list[Any]:
-        """Send `commands` in one write and return a reply for each; a refused command's reply is its ResponseError.
+        """Send `commands` in one write and return a reply for each; a refused command's reply is a ResponseError.
 
-        Raises StoreUnavailableError with `executed=False` when nothing was sent, else `None`: nobody knows.
+        Raises StoreUnavailableError: `executed` is False when nothing was sent, else None (unknown).
         """
         # hiredis' packer: redis-py's own took a sixth of a web process under load.
         packed = b"".join(_packed(commands))
@@ -96,16 +97,16 @@ class Link:
             await self.close()
             raise StoreUnavailableError(f"no reply from Redis within {deadline_s:g} s: {_plain(error)}") from error
         except BaseException:
-            await self.close()  # replies are still on their way: the connection can't be used again
+            await self.close()  # replies are still under way: the connection can't be reused
             raise
 
     async def send(self, commands: Sequence[Command]) -> None:
-        """Send `commands` without reading replies (for channels). Raises StoreUnavailableError."""
+        """Send `commands` without reading replies (for subscriptions). Raises StoreUnavailableError."""
         packed = b"".join(_packed(commands))
         if not self.is_open:
             raise StoreUnavailableError("the connection to Redis is closed", executed=False)
         try:
-            # Waits only while the other side takes nothing: then it is as good as gone.
+            # It waits only while the peer takes nothing: then the peer is as good as gone.
             async with asyncio.timeout(REDIS_CONNECT_TIMEOUT_S):
                 await self._connection.send_packed_command(packed, check_health=False)
         except (RedisError, OSError) as error:
@@ -113,9 +114,9 @@ class Link:
             raise StoreUnavailableError(f"Redis did not take the commands: {_plain(error)}") from error
 
     async def read(self) -> Any:
-        """Wait for the next message of a subscribed connection, for ever. Raises StoreUnavailableError.
+        """Wait, without a deadline, for the next message of a subscribed connection. Raises StoreUnavailableError.
 
-        Whoever waits here notices a dead connection by its silence and closes it; then this raises.
+        The caller notices a dead connection by its silence and closes the link; then this raises.
         """
         try:
             return await self._read()
@@ -130,18 +131,18 @@ class Link:
             return error
 
     async def close(self) -> None:
-        """Close at once, whatever is under way."""
+        """Close at once, whatever is in progress."""
         if self._writer is not None:
-            # A plain close keeps what is not sent yet until a stalled node takes it, and whoever reads waits as long.
+            # A plain close would keep unsent data until a stalled node takes it, and a reader would wait as long.
             self._writer.transport.abort()
         await self._connection.disconnect(nowait=True)
 
 
 class Node:
-    """One primary (or a replica, which is only asked for the layout)."""
+    """A primary, or a replica, which is only asked for the cluster's layout."""
 
     def __init__(self, options: dict[str, Any], host: str, port: int) -> None:
-        """`options` are redis-py's connection arguments without host and port."""
+        """Prepare the connections. `options` are redis-py's connection arguments without host and port."""
         self.name = f"{host}:{port}"
         self.host = host
         self.breaker = Breaker()
@@ -158,7 +159,7 @@ class Node:
         self._turn = asyncio.Lock()
 
     async def exchange(self, commands: Sequence[Command], deadline_s: float = REDIS_TIMEOUT_S) -> list[Any]:
-        """Like `Link.exchange`, on a connection that this process shares and opens when it is needed."""
+        """Send commands like `Link.exchange`, on a connection that the process shares and opens when needed."""
         is_sent = False
         try:
             async with asyncio.timeout(deadline_s), self._turn:
@@ -171,7 +172,7 @@ class Node:
             raise StoreUnavailableError(message, executed=None if is_sent else False) from error
 
     async def run(self, command: Command, deadline_s: float = REDIS_TIMEOUT_S) -> Any:
-        """One command on a pooled connection, once.
+        """Run one command on a pooled connection, once, and return its reply.
 
         Raises StoreUnavailableError, StoreRefusedError (certainly not executed), or redis-py's MovedError and AskError.
         """
@@ -194,26 +195,26 @@ class Node:
             raise StoreUnavailableError(message, executed=None if is_sent else False) from error
 
     def check(self) -> None:
-        """Raise StoreUnavailableError when the node is known not to answer, so that nobody waits for it."""
+        """Raise StoreUnavailableError at once when the breaker is open, so that nobody waits for the node."""
         if self.breaker.is_open:
             raise StoreUnavailableError(f"Redis at {self.name} is away: {self.breaker.reason}", executed=False)
 
     def link(self) -> Link:
-        """A connection of one's own, not open yet. Its deadlines are those of its calls alone."""
+        """Return a new link of the caller's own, not open yet. Its only deadlines are those of its calls."""
         return Link(self._connection_class(**{**self._options, "socket_timeout": None}))
 
     async def aclose(self) -> None:
-        """Close the pool."""
+        """Close all connections to the node."""
         await self._shared.close()
         await self.commands.aclose()
         await self.commands.connection_pool.disconnect()
 
 
 class Store:
-    """The nodes, and which of them owns a key."""
+    """The nodes of a store, and which of them owns a key."""
 
     def __init__(self, url: str) -> None:
-        """`url` is one node's, or any node's of a cluster."""
+        """Prepare a store without connecting. `url` is that of a single node or of any node of a cluster."""
         parsed = parse_url(url)
         self._host, self._port = str(parsed.pop("host", "localhost")), int(parsed.pop("port", 6379))
         self._options: dict[str, Any] = {
@@ -228,12 +229,12 @@ class Store:
         self._nodes: dict[str, Node] = {}
         self._owners: list[Node] = []
         self._primaries: tuple[Node, ...] = ()
-        self._members: list[Node] = []  # replicas too: they know when their primary is gone
+        self._members: list[Node] = []  # including replicas: they know when their primary is gone
         self._refreshed_at = -REFRESH_PERIOD_S
 
     @classmethod
     async def connect(cls, url: str) -> "Store":
-        """Connect and learn the layout. Raises StoreUnavailableError or ConfigError (too old, wrong password)."""
+        """Connect and learn the layout. Raises StoreUnavailableError or ConfigError (Redis too old, wrong password)."""
         store = cls(url)
         try:
             await store._learn()
@@ -253,10 +254,10 @@ class Store:
         except (RedisError, OSError) as error:
             message = f"Redis at {seed.name} can't be reached: {_plain(error)}"
             raise StoreUnavailableError(message, executed=False) from error
-        # Valkey tells its own version apart from the Redis version it is compatible with.
+        # Valkey reports its own version apart from the Redis version that it is compatible with.
         version = str(server.get("valkey_version") or server["redis_version"])
         if tuple(int(part) for part in version.split(".")[:2]) < VERSION_MIN:
-            raise ConfigError(f"Redis or Valkey >= 7.2 is needed (WAITAOF), {seed.name} is {version}")
+            raise ConfigError(f"expected Redis or Valkey 7.2 or newer (for WAITAOF), {seed.name} is {version}")
         self.is_cluster = bool(cluster.get("cluster_enabled"))
         self._owners = self._members = [seed]
         self._primaries = (seed,)
@@ -278,11 +279,11 @@ class Store:
         await self._learn_layout(CLUSTER_ASK_TIMEOUT_S)
 
     async def _learn_layout(self, deadline_s: float) -> None:
-        """Ask everybody at once and believe the newest: an old primary that was cut off is the last to learn of it."""
+        """Ask all nodes at once and use the newest layout: a primary that was cut off is the last to learn of it."""
         answers = await asyncio.gather(*(_layout_by(node, deadline_s) for node in self._members))
         layouts = [layout for layout in answers if layout is not None]
         if not layouts:
-            raise StoreUnavailableError("no node of the cluster tells a complete layout", executed=False)
+            raise StoreUnavailableError("no node of the cluster knows its complete layout", executed=False)
         newest = max(layouts, key=lambda layout: layout.epoch)
         nodes = {address: self._node(*address) for address in newest.members}
         self._owners = [nodes[owner] for owner in newest.owners]
@@ -291,25 +292,28 @@ class Store:
 
     @property
     def nodes(self) -> list[Node]:
-        """The primaries."""
+        """Return the primaries."""
         return list(self._primaries)
 
     def is_primary(self, node: Node) -> bool:
-        """Whether `node` owns any keys."""
+        """Return whether `node` owns any keys."""
         return node in self._primaries
 
     def node_of(self, key: str) -> Node:
-        """The primary that owns `key`."""
+        """Return the primary that owns `key`."""
         return self._owners[slot(key)] if self.is_cluster else self._owners[0]
 
     async def call(self, command: Command) -> Any:
-        """Run one function call (`FCALL`, name, 1, root, …) on the owner of its root, once; errors as `call_plain`."""
+        """Run one function call (`FCALL`, name, 1, root, …) on the owner of its root, once.
+
+        Raises what `call_plain` does.
+        """
         return await self.call_plain(str(command[3]), command)
 
     async def call_plain(self, key: str, command: Command) -> Any:
-        """Run one command on the owner of `key`, once.
+        """Run one command on the owner of `key`, once, and return its reply.
 
-        Raises StoreUnavailableError (unknown whether executed) or StoreRefusedError (certainly not).
+        Raises StoreUnavailableError (whether it was executed is unknown) or StoreRefusedError (it certainly was not).
         """
         node = self.node_of(key)
         node.check()
@@ -320,9 +324,9 @@ class Store:
             raise StoreUnavailableError(f"{key} has moved", executed=False) from error
 
     async def call_many(self, commands: Sequence[Command]) -> list[Any]:
-        """Run function calls of any roots, in one exchange per node; a reply or an exception for each, in their order.
+        """Run function calls of any roots, in one exchange per node; returns a reply or an exception for each.
 
-        A dead node costs only its own: their replies are StoreUnavailableError.
+        A dead node affects only its own commands: their replies are StoreUnavailableError.
         """
         by_node: dict[Node, list[int]] = {}
         for index, command in enumerate(commands):
@@ -344,33 +348,33 @@ class Store:
         return replies
 
     async def aclose(self) -> None:
-        """Close every pool."""
+        """Close the connections to all nodes."""
         for node in self._nodes.values():
             await node.aclose()
 
 
 class StoreRefusedError(StoreUnavailableError):
-    """Redis refused a command: nothing was executed."""
+    """Redis refused a command: it was not executed."""
 
     def __init__(self, message: str) -> None:
-        """`message` is Redis' own."""
+        """Create the error from Redis' own message."""
         super().__init__(message, executed=False)
 
 
 def _refusal(error: RedisError) -> StoreUnavailableError:
-    # A function that fails halfway leaves what it has written, and Redis says so: "… script: name, on @library:line."
+    # What a function wrote before it failed halfway is kept. Redis' error then says "… script: name, on @library:line."
     if " script: " in str(error):
         return StoreUnavailableError(f"a function failed: {error}")
     return StoreRefusedError(str(error))
 
 
 def _plain(error: BaseException) -> str:
-    """A time-out of asyncio's has no message."""
+    """Return an error's message, or its class for one without (asyncio's time-outs)."""
     return str(error) or type(error).__name__
 
 
 async def _layout_by(node: Node, deadline_s: float) -> Layout | None:
-    """The layout as `node` sees it; None when it does not answer, or does not know all of it."""
+    """Return the layout as `node` sees it; None when it does not answer or does not know all of it."""
     try:
         info, rows = await node.exchange([("CLUSTER", "INFO"), ("CLUSTER", "SLOTS")], deadline_s)
     except StoreUnavailableError:
@@ -379,10 +383,10 @@ async def _layout_by(node: Node, deadline_s: float) -> Layout | None:
 
 
 def moved(replies: Sequence[object]) -> bool:
-    """Whether one of the replies says that the cluster's layout has changed."""
+    """Return whether one of the replies says that the cluster's layout has changed."""
     return any(isinstance(reply, MovedError | AskError) for reply in replies)
 
 
 def refused(reply: object) -> str | None:
-    """The message of a refused command's reply, or None."""
+    """Return the message of a refused command's reply; None for any other reply."""
     return str(reply) if isinstance(reply, ResponseError) else None

@@ -1,4 +1,4 @@
-"""Every key, channel and hash tag in Redis. Lua builds the same names from the root it is given.
+"""The names of all keys, channels and hash tags in Redis. Lua builds the same names from the root it is given.
 
 | name | kind | lives |
 |---|---|---|
@@ -7,7 +7,7 @@
 | `{w7.1}:w:<user>` | hash: b balance, s seq, h hours with refs, f frozen, l limits, u usage | permanent |
 | `{w7.1}:ref:<user>:<hour>` | hash: ref -> answer | `LIVEGIFT_REF_TTL_S` + 1 h |
 | `{w7.1}:streaks`, `{w7.1}:due` | hash and zset of open streaks | until the streak ends |
-| `{w7.1}:broken` | set: wallets and refs of calls that failed half-way | until the partition is armed again |
+| `{w7.1}:broken` | set: wallets and refs of calls that failed halfway | until the partition is armed again |
 | `{w7.1}:lease:<role>` | hash: owner, until_ms, token | permanent, tiny |
 | `{w7.1}:barrier` | string: written only for WAITAOF to wait for | permanent, tiny |
 | `{w7.1}:user:<user>` | channel: wallet changes, credits | - |
@@ -31,10 +31,10 @@ MIGRATED = "livegift:migrated"
 
 @cache
 def partition_roots(partitions: int) -> tuple[str, ...]:
-    """The roots of all partitions: hash tags whose slots lie evenly spread over the cluster's 16,384.
+    """Return the roots of all partitions: hash tags whose slots are spread evenly over the cluster's 16,384.
 
-    Partition p gets the first tag `w<p>.<k>` whose slot falls into the p-th equal part of the slots, so that any
-    contiguous split of the slots over primaries splits the partitions as evenly.
+    Partition p gets the first tag `w<p>.<k>` whose slot falls into the p-th equal part of the slots, so any contiguous
+    split of the slots over primaries splits the partitions as evenly.
     """
     roots = []
     for number in range(partitions):
@@ -45,65 +45,65 @@ def partition_roots(partitions: int) -> tuple[str, ...]:
 
 
 def outbox(root: str) -> str:
-    """The stream of a partition's journal."""
+    """Return the key of a partition's journal, a stream."""
     return f"{root}:outbox"
 
 
 def streaks(root: str) -> str:
-    """The hash of a partition's open streaks."""
+    """Return the key of a partition's open streaks, a hash."""
     return f"{root}:streaks"
 
 
 def broken(root: str) -> str:
-    """The set of '<user> <ref>' of items that have failed half-way."""
+    """Return the key of the set of '<user> <ref>' whose calls failed halfway."""
     return f"{root}:broken"
 
 
 def meta(root: str) -> str:
-    """The hash with a partition's epoch, counter and cursors."""
+    """Return the key of the hash with a partition's epoch, counter and cursors."""
     return f"{root}:meta"
 
 
 def barrier(root: str) -> str:
-    """A key that is written only so that WAITAOF has something to wait for."""
+    """Return a key that is written only to give WAITAOF something to wait for."""
     return f"{root}:barrier"
 
 
 def wallet(root: str, user: str) -> str:
-    """The hash with a user's spendable coins."""
+    """Return the key of a user's wallet, a hash."""
     return f"{root}{WALLET_PREFIX}{user}"
 
 
 def user_channel(root: str, user: str) -> str:
-    """The channel of one user's wallet changes, in the slot of the wallet."""
+    """Return the channel of a user's wallet changes, in the slot of the wallet."""
     return f"{root}:user:{user}"
 
 
 def room_root(room: str) -> str:
-    """The root of all keys of a room. Ids have no braces, so the tag is the whole of it."""
+    """Return the root of all keys of a room. Ids have no braces, so the tag is the whole of it."""
     return f"{{room:{room}}}"
 
 
 def room_channel(room: str) -> str:
-    """The channel of a room's published events."""
+    """Return the channel of a room's published events."""
     return f"{room_root(room)}:events"
 
 
 def room_gifters(room: str) -> str:
-    """The hash of a room's gifters."""
+    """Return the key of a room's gifters, a hash."""
     return f"{room_root(room)}:gifters"
 
 
 def partition_channel(root: str) -> str:
-    """The channel that says when a partition was armed again: wallets may have another balance since."""
+    """Return the channel that says when a partition was armed again: its wallets may have other balances since then."""
     return f"{root}:armed"
 
 
 def workers(role: str) -> str:
-    """The registry of the live workers of a role."""
+    """Return the key of the registry of a role's live workers."""
     return f"livegift:workers:{role}"
 
 
 def slot(name: str) -> int:
-    """The cluster slot of a key or a sharded channel."""
+    """Return the cluster slot of a key or a sharded channel."""
     return int(key_slot(name.encode()))

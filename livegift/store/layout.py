@@ -1,4 +1,4 @@
-"""A cluster's layout, as one of its nodes tells it."""
+"""A cluster's layout, as reported by one of its nodes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,9 +10,9 @@ Address = tuple[str, int]
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Which primary owns each slot. Of two layouts the one with the higher epoch is newer.
+    """The primary that owns each slot. Of two layouts the one with the higher epoch is newer.
 
-    `members` are all nodes that serve slots, replicas too.
+    `members` are all nodes that serve slots, including replicas.
     """
 
     epoch: int
@@ -21,7 +21,7 @@ class Layout:
 
 
 def parse_layout(asked_host: str, info: object, rows: object) -> Layout | None:
-    """The replies of CLUSTER INFO and CLUSTER SLOTS; None unless they tell the owner of every slot."""
+    """Parse the replies of CLUSTER INFO and CLUSTER SLOTS. Returns None unless they name an owner for every slot."""
     if not isinstance(info, bytes) or not isinstance(rows, list):
         return None
     owners: list[Address | None] = [None] * SLOTS
@@ -39,5 +39,5 @@ def parse_layout(asked_host: str, info: object, rows: object) -> Layout | None:
 
 def _address(node: Sequence[bytes | int | None], asked_host: str) -> Address:
     host, port, *_ = node
-    # A node that does not know its own address means the one it was asked under.
+    # A node that does not know its own address is at the one where it was asked.
     return host.decode() if isinstance(host, bytes) and host else asked_host, int(port or 0)

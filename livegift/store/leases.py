@@ -1,7 +1,7 @@
-"""Leases: which worker looks after which partitions. They divide work; correctness never rests on them.
+"""Leases: the division of partitions among the workers. Correctness never rests on them.
 
-A worker that was paused beyond its lease may still publish or book what it has read. That is harmless: rooms skip what
-is at or below their watermark, the ledger's checkpoint moves only by compare-and-set, cursors only go forwards.
+A worker that was paused beyond its lease may still publish or book what it has read. That is harmless: rooms skip
+entries at or below their watermark, the ledger's checkpoint moves only by compare-and-set, cursors only go forwards.
 See docs/decisions/004-leases.md.
 """
 
@@ -17,7 +17,7 @@ from livegift.store.functions.leases import lease_release, lease_take, worker_se
 
 
 def fair_share(partitions: int, workers: int) -> int:
-    """How many partitions one of `workers` may hold, so that all of them are held."""
+    """Return how many partitions one of `workers` may hold, so that all partitions are held."""
     return math.ceil(partitions / max(workers, 1))
 
 
@@ -33,7 +33,7 @@ class Leases:
     """The leases of one worker in one role ('relay', 'aggregator')."""
 
     def __init__(self, store: Store, roots: Mapping[int, str], role: str, worker: str) -> None:
-        """`worker` is unique among all processes."""
+        """Hold nothing yet. `worker` is unique among all processes."""
         self._store = store
         self._roots = roots
         self._role = role
@@ -42,9 +42,10 @@ class Leases:
         self.held: dict[int, int] = {}
 
     async def renew(self) -> tuple[set[int], set[int]]:
-        """Renew what is held, give back what is above the fair share, take what is free.
+        """Renew the held leases, give back those above the fair share, and take free ones.
 
-        Returns the partitions won and lost. One that can't be renewed counts as lost. A dead node only costs its own.
+        Returns the partitions won and lost. A lease that can't be renewed counts as lost. A dead node affects only its
+        own partitions.
         """
         before = set(self.held)
         await self._count_workers()
@@ -54,7 +55,7 @@ class Leases:
         self.held = {partition: token for partition, token in tokens.items() if token == self.held[partition]}
         missing = share - len(self.held)
         if missing > 0:
-            # Each worker starts looking at another place, so that they rarely ask for the same ones.
+            # Each worker starts at another place, so that they rarely ask for the same partitions.
             start = hash(self._worker) % len(self._roots)
             free = [partition for partition in self._roots if partition not in self.held and partition not in before]
             free.sort(key=lambda partition: (partition - start) % len(self._roots))
@@ -65,20 +66,20 @@ class Leases:
         return set(self.held) - before, before - set(self.held)
 
     async def release_all(self) -> None:
-        """Give everything back, so that others can go on at once."""
+        """Give all leases back, so that other workers can go on at once."""
         await self._release(list(self.held))
-        with suppress(StoreUnavailableError):  # it expires
+        with suppress(StoreUnavailableError):  # the registration expires
             await self._seen(0)
 
     async def _count_workers(self) -> None:
-        with suppress(StoreUnavailableError):  # the last known number serves
+        with suppress(StoreUnavailableError):  # the last known number will do
             self._workers = await self._seen(WORKER_TTL_MS)
 
     async def _seen(self, ttl_ms: int) -> int:
         return int(await self._store.call(worker_seen(keys.workers(self._role), self._worker, ttl_ms)))
 
     async def _take(self, partitions: Sequence[int]) -> dict[int, int]:
-        """The token of each lease that could be taken or renewed, 0 for the others."""
+        """Take or renew leases. Returns the token of each lease that was granted, 0 for the others."""
         replies = await self._store.call_many(
             [lease_take(self._roots[p], self._role, self._worker, LEASE_TTL_MS) for p in partitions]
         )

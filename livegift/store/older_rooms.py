@@ -1,4 +1,4 @@
-"""Rooms in Redis as versions before decisions 019 and 020 left them: without gifters, with places as ids."""
+"""Rooms in Redis as versions before decisions 019 and 020 stored them: without gifters, with positions as event ids."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -13,21 +13,21 @@ from livegift.store.rooms import Gifter
 
 @dataclass(frozen=True, slots=True)
 class OlderRoom:
-    """A room to be converted. `stamp` differs after each change; `streaks` maps open streaks' ids to their events."""
+    """A room to convert. `stamp` differs after each change; `streaks` maps ids of open streaks to their last events."""
 
     stamp: str
     streaks: Mapping[str, bytes]
 
 
 class OlderRooms:
-    """Finds and converts them."""
+    """Finds and converts rooms of the older form."""
 
     def __init__(self, store: Store) -> None:
-        """`store` is connected."""
+        """Use `store`, which is connected."""
         self._store = store
 
     async def find(self, rooms: Iterable[str]) -> dict[str, OlderRoom]:
-        """Those of `rooms` that have an older form. Raises StoreUnavailableError when one can't be asked."""
+        """Return those of `rooms` that have the older form. Raises StoreUnavailableError when one can't be asked."""
         names = list(rooms)
         replies = await self._store.call_many([room_older(keys.room_root(room)) for room in names])
         found = {}
@@ -41,7 +41,7 @@ class OlderRooms:
         return found
 
     async def ranks(self, room: str) -> dict[str, int]:
-        """The coins of everybody who is in a room's older ranks. Raises StoreUnavailableError."""
+        """Return the coins of each user in a room's older ranks. Raises StoreUnavailableError."""
         root = keys.room_root(room)
         (rows,) = await self._store.node_of(root).exchange([("ZRANGE", f"{root}:ranks", 0, -1, "WITHSCORES")])
         if not isinstance(rows, list):
@@ -49,9 +49,9 @@ class OlderRooms:
         return {user.decode(): int(float(coins)) for user, coins in zip(rows[::2], rows[1::2], strict=True)}
 
     async def convert(self, room: str, stamp: str, gifters: Iterable[Gifter], streaks: Mapping[str, bytes]) -> bool:
-        """Give a room its gifters and open streaks as they are now. False when it has changed since it was found.
+        """Give a room its gifters and open streaks in the present form.
 
-        Raises StoreUnavailableError: then look again.
+        Returns False when it has changed since it was found. Raises StoreUnavailableError: then call `find` again.
         """
         root = keys.room_root(room)
         rows = list(gifters)

@@ -1,4 +1,4 @@
-"""The journal of each partition, as its two readers see it."""
+"""The journals of the partitions, as their two readers use them."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -35,7 +35,7 @@ _DECODER = msgspec.json.Decoder(Entry)
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One entry with its place. `entry` is None when its bytes are not what any version writes (see `raw`)."""
+    """An entry with its position. `entry` is None when no version writes such bytes (see `raw`)."""
 
     position: Position
     entry: Entry | None
@@ -43,18 +43,18 @@ class Row:
 
 
 class Incarnation(NamedTuple):
-    """A partition's epoch and the generation of its relay's cursor: what was read in an earlier one may not count."""
+    """An epoch of a partition and a generation of its relay's cursor. What was read in an earlier one may not count."""
 
     epoch: int
     generation: int
 
 
-NO_LIFE = Incarnation(0, 0)  # of no partition that is armed
+NO_LIFE = Incarnation(0, 0)  # no armed partition has it
 
 
 @dataclass(frozen=True, slots=True)
 class PartitionState:
-    """What a partition says of itself. `armed_epoch` is 0 when it takes no money."""
+    """The state of a partition in Redis. `armed_epoch` is 0 when it accepts no changes."""
 
     armed_epoch: int
     epoch: int
@@ -67,11 +67,11 @@ class PartitionState:
     reach_n: int
     """The n after which the outbox has every entry."""
     event_id_key: bytes = field(repr=False)
-    """What the ids of its events are made with, empty before it is armed for the first time."""
+    """The key from which the ids of its events are made, empty before it is armed for the first time."""
 
     @classmethod
     def parse(cls, reply: Sequence[bytes]) -> "PartitionState":
-        """From the reply of `partition_state`."""
+        """Parse the reply of `partition_state`."""
         said = PartitionReply(*(item.decode() for item in reply))
         return cls(
             armed_epoch=int(said.armed_epoch),
@@ -88,12 +88,12 @@ class PartitionState:
 
     @property
     def incarnation(self) -> Incarnation:
-        """In which a relay that begins now is heard by the rooms."""
+        """Return the present incarnation: rooms accept what a relay reads in it."""
         return Incarnation(self.epoch, self.generation)
 
     @property
     def position(self) -> Position:
-        """Where the partition says that it is."""
+        """Return the position of the last entry."""
         return Position(self.epoch, self.n)
 
 
@@ -105,7 +105,7 @@ def _rows(stream: Iterable[tuple[bytes, list[bytes]]]) -> list[Row]:
             entry: Entry | None = _DECODER.decode(raw)
         except msgspec.MsgspecError:
             entry = None
-        epoch, _, n = raw_id.partition(b"-")  # Redis wrote it, nothing to check
+        epoch, _, n = raw_id.partition(b"-")  # Redis wrote it: there is nothing to check
         rows.append(Row(Position(int(epoch), int(n)), entry, raw))
     return rows
 
@@ -113,7 +113,7 @@ def _rows(stream: Iterable[tuple[bytes, list[bytes]]]) -> list[Row]:
 def read_commands(
     roots: Mapping[int, str], cursors: Mapping[int, Position], count: int, block_ms: int | None, *, together: bool
 ) -> list[Command]:
-    """XREAD of the partitions in `cursors`: one command for all of them `together`, or one each (cluster slots)."""
+    """Return XREAD commands for the partitions in `cursors`: one for all `together`, or one each (cluster slots)."""
     options: tuple[str | int, ...] = ("COUNT", count) if block_ms is None else ("COUNT", count, "BLOCK", block_ms)
     if together:
         names = [keys.outbox(roots[p]) for p in cursors]
@@ -122,7 +122,7 @@ def read_commands(
 
 
 def parse_read(replies: Sequence[object], partition_of_stream: Mapping[bytes, int]) -> dict[int, list[Row]]:
-    """The replies of `read_commands`: partition -> its new entries in order. Raises StoreUnavailableError."""
+    """Parse the replies of `read_commands`: partition -> its new entries, in order. Raises StoreUnavailableError."""
     found: dict[int, list[Row]] = {}
     for reply in replies:
         message = refused(reply)
@@ -138,17 +138,17 @@ class Outbox:
     """The outboxes of all partitions."""
 
     def __init__(self, store: Store, partitions: int) -> None:
-        """`partitions` as at the first migration."""
+        """Use `store`; `partitions` is their number, fixed at the first migration."""
         self.store = store
         self.roots = dict(enumerate(keys.partition_roots(partitions)))
         self._by_stream = {keys.outbox(root).encode(): p for p, root in self.roots.items()}
 
     def node_of(self, partition: int) -> Node:
-        """The primary that owns a partition."""
+        """Return the primary that owns a partition."""
         return self.store.node_of(self.roots[partition])
 
     def units(self, partitions: Iterable[int]) -> list[tuple[int, ...]]:
-        """Groups of partitions that one blocking XREAD can wait for: all on a single node, each alone in a cluster."""
+        """Group partitions by what one blocking XREAD can wait for: all on a single node, each alone in a cluster."""
         chosen = tuple(sorted(partitions))
         if not chosen:
             return []
@@ -157,20 +157,20 @@ class Outbox:
     async def wait(
         self, link: Link, cursors: Mapping[int, Position], count: int, block_ms: int
     ) -> dict[int, list[Row]]:
-        """Wait up to `block_ms` for entries after `cursors` (one unit). Raises StoreUnavailableError."""
+        """Wait up to `block_ms` for entries after `cursors` (partitions of one unit). Raises StoreUnavailableError."""
         commands = read_commands(self.roots, cursors, count, block_ms, together=True)
         return parse_read(await link.exchange(commands, block_ms / 1000 + REDIS_TIMEOUT_S), self._by_stream)
 
     async def read(self, link: Link, cursors: Mapping[int, Position], count: int) -> dict[int, list[Row]]:
-        """Entries after `cursors` (partitions of one node), without waiting. Raises StoreUnavailableError."""
+        """Read entries after `cursors` (partitions of one node), without waiting. Raises StoreUnavailableError."""
         commands = read_commands(self.roots, cursors, count, None, together=False)
         return parse_read(await link.exchange(commands, REDIS_TIMEOUT_S), self._by_stream)
 
     async def wait_durable(self, link: Link, partition: int, barrier: Mapping[str, int] | None) -> None:
-        """Wait until what was read before on `link` is as durable as `barrier` asks for.
+        """Wait until everything read on `link` so far is as durable as `barrier` asks for.
 
         `barrier` is {"local": 0|1, "replicas": n}, or None for no waiting; `partition` is any of the node's. WAITAOF
-        counts only what its own connection wrote, so a write goes before it on the link that has read, which never
+        counts only the writes of its own connection, so a write goes before it, on the link that has read, which never
         reconnects. Raises StoreUnavailableError, also when the numbers that WAITAOF returns are too low.
         """
         if barrier is None:
@@ -189,7 +189,7 @@ class Outbox:
             )
 
     async def states(self, partitions: Iterable[int]) -> dict[int, PartitionState]:
-        """Whether each partition is armed, and its counters; those of a dead node are missing."""
+        """Return the state of each partition; those of a dead node are missing."""
         chosen = list(partitions)
         replies = await self.store.call_many([partition_state(self.roots[p]) for p in chosen])
         return {
@@ -199,7 +199,7 @@ class Outbox:
         }
 
     async def first_after(self, partition: int, position: Position) -> Position | None:
-        """The first entry that the stream still has after a position, or None. Raises StoreUnavailableError."""
+        """Return the position of the first entry after a position, or None. Raises StoreUnavailableError."""
         root = self.roots[partition]
         rows = await self.store.call_plain(root, ("XRANGE", keys.outbox(root), f"({position}", "+", "COUNT", 1))
         return Position.parse(rows[0][0].decode()) if rows else None
@@ -207,7 +207,7 @@ class Outbox:
     async def age_after_s(self, partition: int, position: Position) -> float | None:
         """Return the age in seconds, by Redis' clock, of the first entry after a position.
 
-        None when there is none, or it does not say when it was written. Raises StoreUnavailableError.
+        Returns None when there is none, or when it does not say when it was written. Raises StoreUnavailableError.
         """
         root = self.roots[partition]
         rows = _rows(await self.store.call_plain(root, ("XRANGE", keys.outbox(root), f"({position}", "+", "COUNT", 1)))
@@ -217,10 +217,11 @@ class Outbox:
         return max(int(seconds) + int(microseconds) / 1_000_000 - rows[0].entry.ts_ms / 1000, 0.0)
 
     async def arm(self, partition: int, at: Position, token: str, backlog_max: int, event_id_key: bytes) -> None:
-        """Let money move in a partition, under a new epoch, from the n of `at` on, in all versions of the functions.
+        """Arm a partition: let money move under a new epoch, from the n of `at` on.
 
-        The key of its events' ids stays there for the relay, which does not ask the ledger. Raises StoreRefusedError
-        when the epoch is not above the stored one, n is another one, or somebody else has disarmed it since.
+        All live versions of the functions are armed. `event_id_key` is stored for the relay, which does not ask the
+        ledger. Raises StoreRefusedError when the epoch is not above the stored one, n is a different one, or somebody
+        else has disarmed the partition since.
         """
         root = self.roots[partition]
         command = partition_arm(
@@ -237,9 +238,9 @@ class Outbox:
             await self.store.call(partition_join.of_version(version)(root, at.epoch, partition))
 
     async def disarm(self, partition: int) -> tuple[str, Position]:
-        """Stop all money of a partition until it is armed again.
+        """Disarm a partition: no money moves until it is armed again.
 
-        Returns the token that entitles to repair and arm it until somebody else disarms it, and where it says it is.
+        Returns a token, which allows repairing and arming until somebody else disarms it, and the stored position.
         """
         root, token = self.roots[partition], token_hex(8)
         for version in await functions.other_versions(self.node_of(partition)):
@@ -248,7 +249,7 @@ class Outbox:
         return token, Position(int(place.epoch), int(place.n))
 
     async def set_short(self, partitions: Iterable[int], *, short: bool) -> None:
-        """Tell partitions that memory is short (no new debits) or not any more.
+        """Tell partitions whether memory is short; if so, they accept no new debits.
 
         Raises StoreUnavailableError when one could not be told: then tell all of them again.
         """
@@ -259,10 +260,10 @@ class Outbox:
                 raise StoreUnavailableError(f"partition {partition} was not told: {message or reply}")
 
     async def rewind(self, positions: Mapping[int, Position], epochs: Mapping[int, int]) -> dict[int, Incarnation]:
-        """Have the relays publish again what comes after each position.
+        """Set the relays' cursors back, so that they publish again everything after each position.
 
-        Returns the incarnations in which they do. Raises StoreUnavailableError, also when a partition is of
-        another one of `epochs` or does not have all of it any more.
+        Returns the incarnations in which they do. Raises StoreUnavailableError, also when a partition is not in its
+        epoch of `epochs` or its outbox no longer has all of these entries.
         """
         replies = await self.store.call_many(
             [cursor_rewind(self.roots[p], str(position), epochs[p]) for p, position in positions.items()]
@@ -275,10 +276,10 @@ class Outbox:
     async def advance(
         self, reader: str, positions: Mapping[int, Position], incarnations: Mapping[int, Incarnation] | None = None
     ) -> set[int]:
-        """Note that `reader` ('relayed' or 'booked') has everything up to each position.
+        """Record that `reader` ('relayed' or 'booked') has everything up to each position.
 
-        Cursors never go back; those of relays are only taken in one of `incarnations`. Returns the partitions in
-        which one has moved.
+        Cursors never go back; a relay's moves only in its incarnation of `incarnations`. Returns the partitions whose
+        cursor has moved.
         """
         begun = incarnations or {}
         replies = await self.store.call_many(
@@ -290,14 +291,14 @@ class Outbox:
         return {p for p, reply in zip(positions, replies, strict=True) if reply == 1}
 
     async def trim(self, upto: Mapping[int, Position]) -> int:
-        """Forget the entries before each position, but none that a reader still needs. Returns how many went."""
+        """Trim the entries before each position, but none that a reader still needs. Returns how many were removed."""
         replies = await self.store.call_many(
             [outbox_trim(self.roots[p], str(position)) for p, position in upto.items()]
         )
         return sum(reply for reply in replies if isinstance(reply, int))
 
     async def sweep_streaks(self, partitions: Iterable[int], at_most: int, room: str = "") -> dict[int, int]:
-        """End the streaks that are over, and all of `room`. Returns how many each partition still has open.
+        """End the expired streaks, and all of `room`. Returns how many streaks each partition still has open.
 
         Partitions that did not answer or are not armed are missing.
         """

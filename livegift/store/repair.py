@@ -1,4 +1,4 @@
-"""Putting a disarmed partition right. Every call needs the token of `Outbox.disarm`, and each can be repeated."""
+"""Repair of a disarmed partition. Every call needs the token of `Outbox.disarm`, and each can be repeated."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -37,7 +37,7 @@ CHANGE_REF_PREFIX = "!"
 
 @dataclass(frozen=True, slots=True)
 class WalletState:
-    """One wallet as it is to be; a `seq` of 0 means that there is none."""
+    """The state to give a wallet; with a `seq` of 0 and no limits, the wallet is removed."""
 
     user: str
     balance: int
@@ -63,7 +63,7 @@ class Remembered:
 
 @dataclass(frozen=True, slots=True)
 class OpenStreak:
-    """A streak that may still go on. `combo` is the position of its first gift, `last_n` of its last."""
+    """A streak that may continue. `combo` is the position of its first gift, `last_n` the n of its last."""
 
     room: str
     gift_id: str
@@ -79,7 +79,7 @@ class OpenStreak:
 
     @property
     def key(self) -> str:
-        """The streak's field in Redis."""
+        """Return the streak's field in Redis."""
         return StreakKey(self.user, self.room, self.gift_id, self.to, self.anonymous).text
 
 
@@ -111,16 +111,16 @@ def _streak_row(open_streak: OpenStreak) -> StreakRow:
 
 
 class Repair:
-    """Repairs one partition under one token. Raises StoreRefusedError when somebody else has disarmed it since."""
+    """The repair of one partition. Raises StoreRefusedError when somebody else has disarmed it since."""
 
     def __init__(self, store: Store, root: str, token: str) -> None:
-        """`root` and `token` are the partition's."""
+        """Repair the partition with `root`, using the token of its last `disarm`."""
         self._store = store
         self._root = root
         self._token = token
 
     async def check(self) -> None:
-        """Nothing, if this is still the Redis that was disarmed: else what it lacks proves nothing."""
+        """Raise StoreRefusedError unless this is the Redis that was disarmed: else what it lacks proves nothing."""
         await self._store.call(wallets_put(self._root, self._token, []))
 
     async def _call(self, function: Callable[[str, str, Sequence[T]], Command], items: Iterable[T]) -> None:
@@ -130,16 +130,19 @@ class Repair:
             await self._store.call(function(self._root, self._token, chunk))
 
     async def _read(self, *command: str | bytes | int) -> Any:
-        """The reply as Redis gives it. Raises StoreUnavailableError."""
+        """Run a command and return its reply unchanged. Raises StoreUnavailableError."""
         (reply,) = await self._store.node_of(self._root).exchange([command])
         if (message := refused(reply)) is not None:
             raise StoreUnavailableError(f"{command[0]!r} was refused: {message}")
         return reply
 
     async def diverged(self, common_n: int, n: int) -> list[Row]:
-        """The entries of the outbox with an n in (`common_n`, `n`]. Raises StoreUnavailableError when some are gone."""
+        """Return the outbox's entries with an n in (`common_n`, `n`].
+
+        Raises StoreUnavailableError when some are gone.
+        """
         name = keys.outbox(self._root)
-        # Every epoch is above 0-0, so n alone decides, from the end backwards.
+        # Read backwards by n alone, which continues across epochs; no id is below 0-0.
         rows: list[Row] = []
         end = "+"
         while not rows or rows[0].position.n > common_n + 1:
@@ -162,11 +165,11 @@ class Repair:
         await self.drop_streaks(key for entry in entries if (key := _streak_of(entry)) is not None)
 
     async def put_wallets(self, wallets: Iterable[WalletState]) -> None:
-        """Write balances and seqs."""
+        """Write wallets: balance, seq, whether frozen, limits and usage."""
         await self._call(wallets_put, map(_wallet_row, wallets))
 
     async def put_refs(self, refs: Iterable[Remembered], ref_ttl_s: int) -> None:
-        """Remember answers again; after the wallets."""
+        """Store answers again. Call it after `put_wallets`."""
 
         def put(root: str, token: str, rows: Sequence[RefRow]) -> Command:
             return refs_put(root, token, ref_ttl_s, rows)
@@ -174,7 +177,7 @@ class Repair:
         await self._call(put, map(_ref_row, refs))
 
     async def drop_streaks(self, streaks: Iterable[str]) -> None:
-        """Close streaks (by their keys) without a word."""
+        """Remove streaks (by their keys) without journaling that they end."""
         await self._call(streaks_drop, streaks)
 
     async def put_streaks(self, streaks: Iterable[OpenStreak]) -> None:
@@ -182,13 +185,13 @@ class Repair:
         await self._call(streaks_put, map(_streak_row, streaks))
 
     async def broken(self) -> list[tuple[str, str]]:
-        """User and ref of what has failed half-way: the wallet may have changed without an entry."""
+        """Return user and ref of each call that failed halfway: the wallet may have changed without an entry."""
         members = await self._read("SMEMBERS", keys.broken(self._root))
         pairs = [member.decode().split(" ", 1) for member in members]
         return [(user, ref) for user, ref in pairs]
 
     async def forget_broken(self, broken: Iterable[tuple[str, str]]) -> None:
-        """Forget the refs of what has failed, and the streaks that it may have changed."""
+        """Forget the refs of calls that failed halfway, and the streaks that they may have changed."""
         pairs = list(broken)
         await self._call(refs_drop, [RefName(user, ref) for user, ref in pairs])
         users = {user for user, _ in pairs}
@@ -196,7 +199,7 @@ class Repair:
         await self.drop_streaks(key for key in await self.open_streaks() if key.rpartition("|")[2] in in_keys)
 
     async def open_streaks(self) -> dict[str, str]:
-        """The keys of all open streaks -> position of the first gift."""
+        """Return the keys of all open streaks -> position of the first gift."""
         found: dict[str, str] = {}
         cursor = b"0"
         while True:
@@ -206,7 +209,7 @@ class Repair:
                 return found
 
     async def put_position(self, common_n: int, at: Position, gifts: int, coins: int) -> None:
-        """Cut what is above `common_n` out of the outbox and say where the partition is now: the last step."""
+        """Remove what is above `common_n` from the outbox and store the partition's position: the last step."""
         command = partition_put(
             self._root, self._token, common_n=common_n, epoch=at.epoch, n=at.n, gifts=gifts, coins=coins
         )
@@ -214,7 +217,7 @@ class Repair:
 
 
 def _streak_of(entry: Entry) -> str | None:
-    """The key of the streak that an entry may have changed."""
+    """Return the key of the streak that an entry may have changed."""
     if isinstance(entry, LimitsChanged):
         return None
     gift = entry.revokes if isinstance(entry, WalletChanged) else entry
@@ -224,7 +227,7 @@ def _streak_of(entry: Entry) -> str | None:
 
 
 def ref_of(entry: object) -> str | None:
-    """The ref under which Redis remembers an entry, None for one without."""
+    """Return the ref under which Redis stores the answer to an entry; None for an entry without one."""
     if isinstance(entry, GiftSent):
         return entry.ref
     if isinstance(entry, WalletChanged):

@@ -1,4 +1,4 @@
-"""Rooms in Redis: what was published, totals and ranks, viewers."""
+"""Rooms in Redis: published events, totals, ranks and viewer counts."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -36,10 +36,10 @@ from livegift.store.outbox import Incarnation
 
 @dataclass(frozen=True, slots=True)
 class Publication:
-    """One journal entry as a room gets it. `body` is the event's JSON without the opening brace and `seq`.
+    """A journal entry to publish in a room. `body` is the event's JSON without the opening brace and `seq`.
 
-    For what is revoked it is `revoked_gift`: the room writes that event itself. `incarnation` is the one in which its
-    relay has begun.
+    For a revocation, `body` is `revoked_gift`: the room writes the event itself. `incarnation` is the one in which the
+    relay has read the entry.
     """
 
     partition: int
@@ -67,7 +67,7 @@ class Snapshot:
 
 @dataclass(frozen=True, slots=True)
 class RoomContribution:
-    """What a room has from one partition, up to and including a position. `raw` is Redis' own text, '' for nothing."""
+    """What a room has from one partition, up to and including a position. `raw` is Redis' text, '' for nothing."""
 
     raw: str
     position: Position
@@ -77,7 +77,7 @@ class RoomContribution:
 
     @classmethod
     def parse(cls, raw: str) -> "RoomContribution":
-        """From Redis' text."""
+        """Parse Redis' text."""
         if not raw:
             return cls("", START, 0, 0, 0)
         epoch, n, gifts, coins, diamonds = map(int, RECORDS["contribution"].parse(raw))
@@ -85,7 +85,7 @@ class RoomContribution:
 
     @property
     def sums(self) -> tuple[int, int, int]:
-        """Gifts, coins, diamonds."""
+        """Return gifts, coins and diamonds."""
         return self.gifts, self.coins, self.diamonds
 
 
@@ -93,7 +93,8 @@ class RoomContribution:
 class Gifter:
     """What a user has given in a room: gifts that count, and the coins of those that were not anonymous.
 
-    `reached_ms` is when the last of those was sent (0: none). Equals are ranked by who got there first.
+    `reached_ms` is when the last of the latter was sent (0: none). Of users with equal coins, the first to get there
+    ranks higher.
     """
 
     user: str
@@ -104,7 +105,7 @@ class Gifter:
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """A room's sums, and up to which entry of each partition they count."""
+    """A room's sums, and the last entry of each partition that they include."""
 
     gifts: int
     coins: int
@@ -113,12 +114,12 @@ class Totals:
 
 
 def revoked_gift(event_id: str, combo_id: str, count: int) -> bytes:
-    """The `body` of a revocation: the ids of the gift's event and streak as clients know them, and its count."""
+    """Return the `body` of a revocation: the public ids of the gift's event and streak, and its count."""
     return RECORDS["revoked_gift"].text(event_id=event_id, combo_id=combo_id, count=count).encode()
 
 
 def publish(room: str, publications: Iterable[Publication]) -> Command:
-    """The call that publishes to one room; what it has already is passed over. Its reply is the number of new ones."""
+    """Return the call that publishes to one room, which skips entries it has already. It replies how many were new."""
     packed: list[str | bytes | int] = []
     for item in publications:
         epoch, n = item.position
@@ -147,16 +148,16 @@ def publish(room: str, publications: Iterable[Publication]) -> Command:
 
 
 class Rooms:
-    """Rooms by id."""
+    """The rooms, by id."""
 
     def __init__(self, store: Store) -> None:
-        """`store` is connected."""
+        """Use `store`, which is connected."""
         self._store = store
 
     async def snapshot(self, room: str, since: int | None = None, since_epoch: str = "") -> Snapshot:
-        """The room as it is on the primary now, with the events after `since`. Raises StoreUnavailableError.
+        """Return the room as it is on the primary now, with the events after `since`. Raises StoreUnavailableError.
 
-        `complete` is False when the log does not reach back that far, or `since_epoch` is of an earlier incarnation.
+        `complete` is False when the log does not reach back that far, or `since_epoch` is not the room's present one.
         """
         command = room_snapshot(
             keys.room_root(room),
@@ -169,7 +170,7 @@ class Rooms:
         return Snapshot(header, complete == b"1", tuple(events))
 
     async def announce(self, room: str, body: bytes, once: str, *, ended: bool = False) -> bool:
-        """Publish an event that comes from no wallet, once per key `once`. False when it was there already."""
+        """Publish an event that comes from no wallet, once per key `once`. Returns False if it was published before."""
         command = room_announce(
             keys.room_root(room),
             log_max=ROOM_LOG_EVENTS_MAX,
@@ -183,10 +184,11 @@ class Rooms:
     async def show_match(
         self, room: str, match_id: str, used_coins: int, status_rank: int, event: bytes, shown: bytes
     ) -> bool:
-        """Have a room show a sponsor match as it is, and tell its viewers. False when it was not news.
+        """Have a room show a sponsor match and publish its state to the viewers. Returns False when nothing was new.
 
-        `status_rank` is 0 while it is active, then higher; `event` is JSON without the opening brace, `shown` is JSON.
-        Older news are ignored. Raises StoreUnavailableError.
+        `status_rank` is 0 while the match is active, then higher; `event` is JSON without the opening brace, `shown` is
+        JSON. A state that looks older is ignored, unless the room got its own more than MATCH_SETTLED_MS ago. Raises
+        StoreUnavailableError.
         """
         command = room_match(
             keys.room_root(room),
@@ -202,13 +204,13 @@ class Rooms:
         return bool(await self._store.call(command))
 
     async def totals(self, room: str) -> Totals:
-        """Sums and watermarks of one moment."""
+        """Return sums and watermarks of the same moment."""
         gifts, coins, diamonds, *rest = await self._store.call(room_totals(keys.room_root(room)))
         watermarks = {int(rest[i]): Position.parse(rest[i + 1].decode()) for i in range(0, len(rest), 2)}
         return Totals(int(gifts), int(coins), int(diamonds), watermarks)
 
     async def gate(self, node: Node) -> str:
-        """The token of a node's gate, '' while it is closed: then its rooms may have lost something."""
+        """Return the token of a node's gate, '' while the gate is closed: then its rooms may have lost something."""
         (reply,) = await node.exchange([rooms_gate()])
         if not isinstance(reply, bytes):
             raise StoreUnavailableError(f"{node.name} does not tell its gate: {reply}", executed=False)
@@ -221,15 +223,15 @@ class Rooms:
             raise StoreUnavailableError(f"{node.name} did not close its gate: {reply}")
 
     async def claim_gate(self, node: Node, token: int) -> None:
-        """Begin to compare the rooms of a node whose gate is closed. `token` is above all before."""
+        """Claim a closed gate before its rooms are compared. `token` has to be above all earlier ones."""
         (reply,) = await node.exchange([rooms_claim(str(token))])
         if not isinstance(reply, bytes):
             raise StoreUnavailableError(f"the gate of {node.name} can't be claimed: {reply}")
 
     async def open_gate(self, node: Node, token: int, incarnations: Mapping[int, Incarnation]) -> bool:
-        """Let a node's rooms publish what relays have read in these incarnations of partitions or later.
+        """Let a node's rooms publish what relays read in these incarnations of partitions or in later ones.
 
-        False when somebody else has claimed the gate since, or the node's process is not the one that was claimed.
+        Returns False when somebody else has claimed the gate since, or the node has restarted since it was claimed.
         """
         floors = [
             Floor(partition, incarnation.epoch, incarnation.generation)
@@ -243,7 +245,7 @@ class Rooms:
         return True
 
     async def contributions(self, rooms: Iterable[str]) -> dict[str, dict[int, RoomContribution]]:
-        """What each room has from each partition. Raises StoreUnavailableError when one can't be asked."""
+        """Return the contributions to each room, by partition. Raises StoreUnavailableError when one can't be asked."""
         names = list(rooms)
         replies = await self._store.call_many([room_contributions(keys.room_root(room)) for room in names])
         return {room: _contributions(room, reply) for room, reply in zip(names, replies, strict=True)}
@@ -251,9 +253,10 @@ class Rooms:
     async def fence(
         self, rooms: Iterable[str], fences: Mapping[int, Position]
     ) -> dict[str, dict[int, RoomContribution]]:
-        """Have rooms refuse what is not of the branch that counts: partition -> (new epoch, base).
+        """Have rooms refuse entries that are not on the branch that counts: partition -> (new epoch, base).
 
-        Returns what each room has from these partitions. Raises StoreUnavailableError when one can't be told.
+        Returns the contributions of these partitions to each room. Raises StoreUnavailableError when a room can't be
+        told.
         """
         names = list(rooms)
         rows = [Fence(p, fence.epoch, fence.n) for p, fence in fences.items()]
@@ -272,12 +275,13 @@ class Rooms:
         revoke_above: int | None = None,
         room_lost: bool = False,
     ) -> int | None:
-        """Put one partition's contribution right. With each gifter comes the JSON of the user, where the room has none.
+        """Correct the contribution of one partition.
 
-        `revoke_above`: what the room has published of the contribution's epoch beyond that n does not count.
-        `room_lost`: what the room has numbered lately is worth nothing.
+        Each gifter comes with the user's JSON, used where the room has none. With `revoke_above`, gifts of the
+        contribution's epoch that were published beyond that n do not count and are revoked. With `room_lost`, the
+        numbers that the room has given lately are not valid: it begins a new epoch.
 
-        Returns how many gifts were revoked, or None when the contribution is not `before` any more.
+        Returns how many gifts were revoked, or None when the contribution is no longer `before`.
         """
         command = room_correct(
             keys.room_root(room),
@@ -299,7 +303,7 @@ class Rooms:
         return None if revoked < 0 else revoked
 
     async def gifters(self, room: str) -> dict[str, Gifter]:
-        """Everybody who is a gifter of a room for as long as this takes. Raises StoreUnavailableError."""
+        """Return all users who are gifters of a room throughout the scan. Raises StoreUnavailableError."""
         root = keys.room_root(room)
         found: dict[str, Gifter] = {}
         cursor = b"0"
@@ -315,7 +319,7 @@ class Rooms:
                 return found
 
     async def pulse(self, process: str, viewers: Mapping[str, int]) -> dict[str, int]:
-        """Tell how many viewers this process has in each room; returns how many all processes have."""
+        """Report how many viewers this process has in each room; returns how many all processes have."""
         ttl_ms = int(ROOM_PULSE_S * 3_000)
         replies = await self._store.call_many(
             [room_pulse(keys.room_root(room), process, count, ttl_ms) for room, count in viewers.items()]
@@ -323,7 +327,7 @@ class Rooms:
         return {room: reply for room, reply in zip(viewers, replies, strict=True) if isinstance(reply, int)}
 
     async def heads(self, rooms: Iterable[str]) -> dict[str, tuple[int, int]]:
-        """The epoch and last `seq` of each room; those that can't be told are missing."""
+        """Return the epoch and last `seq` of each room; rooms that can't be asked are missing."""
         names = list(rooms)
         replies = await self._store.call_many([room_head(keys.room_root(room)) for room in names])
         heads = {

@@ -1,4 +1,4 @@
-"""What a Redis server says of itself: memory, and whether its settings can be trusted with money."""
+"""The health of a Redis server: its memory, and whether its settings can be trusted with money."""
 
 import asyncio
 from typing import Any
@@ -21,7 +21,7 @@ async def _info(node: Node, section: str) -> dict[str, Any]:
 
 
 async def memory_share(node: Node) -> float:
-    """Used memory as a share of `maxmemory`; 0 when there is no limit. Raises StoreUnavailableError."""
+    """Return used memory as a share of `maxmemory`; 0 when there is no limit. Raises StoreUnavailableError."""
     memory = await _info(node, "memory")
     # Buffers of replicas and of the append-only file do not count towards the limit.
     used = int(memory["used_memory"]) - int(memory.get("mem_not_counted_for_evict", 0))
@@ -32,9 +32,9 @@ async def memory_share(node: Node) -> float:
 async def settle_file(node: Node) -> None:
     """Have a node that has just started rewrite its append-only file, if it may have loaded a torn one.
 
-    With `aof-load-truncated yes` Redis (7 and 8) cuts a file that ends within a transaction after the last whole
-    command and leaves the transaction open: the restart after the next one runs its beginning as if it were whole. With
-    `no` it refuses to start on such a file, and `redis-check-aof --fix` cuts it in the right place.
+    With `aof-load-truncated yes`, Redis (7 and 8) cuts a file that ends within a transaction after the last whole
+    command and leaves the transaction open: at the restart after the next, its beginning is executed as if it were
+    whole. With `no`, Redis refuses to start on such a file, and `redis-check-aof --fix` cuts it in the right place.
     Raises StoreUnavailableError.
     """
     if not int((await _info(node, "persistence")).get("aof_enabled", 0)) or not await _loads_truncated(node):
@@ -43,7 +43,7 @@ async def settle_file(node: Node) -> None:
     try:
         await node.commands.execute_command("BGREWRITEAOF")
     except ResponseError as error:
-        log.warning("redis.file_not_rewritten", node=node.name, error=str(error))  # one is under way already
+        log.warning("redis.file_not_rewritten", node=node.name, error=str(error))  # a rewrite is in progress already
     except (RedisError, OSError) as error:
         raise StoreUnavailableError(f"{node.name} does not rewrite its file: {error}") from error
     deadline = asyncio.get_running_loop().time() + FILE_REWRITE_TIMEOUT_S
@@ -60,14 +60,14 @@ async def _loads_truncated(node: Node) -> bool:
     try:
         reply = await node.commands.config_get("aof-load-truncated")
     except ResponseError:
-        return True  # not everybody may ask; Redis' default is yes
+        return True  # this user may not ask; Redis' default is yes
     except (RedisError, OSError) as error:
         raise StoreUnavailableError(f"{node.name} does not answer: {error}", executed=False) from error
     return reply.get("aof-load-truncated", "yes") != "no"
 
 
 async def check_servers(store: Store, durability: str) -> None:
-    """Raise ConfigError for a Redis that may drop keys, or has no append-only file although bookings rely on one."""
+    """Raise ConfigError for a Redis that may drop keys, or lacks the append-only file on which bookings rely."""
     for node in store.nodes:
         policy = str((await _info(node, "memory")).get("maxmemory_policy", "noeviction"))
         if policy != "noeviction":

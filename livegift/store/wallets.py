@@ -1,4 +1,4 @@
-"""Typed calls of the functions that change wallets: commands out, outcomes back."""
+"""Typed calls of the functions that change wallets: building commands, parsing outcomes."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ from livegift.store.functions.records import RECORDS
 
 
 class Display(Struct, frozen=True):
-    """What a gift's event shows beside numbers, as JSON that only the clients read: it travels unopened."""
+    """The parts of a gift's event that only clients read: JSON that is passed through undecoded."""
 
     user_json: bytes
     details_json: bytes
@@ -31,7 +31,10 @@ class Display(Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Unknown:
-    """The wallet could not be asked: not armed, broken or out of reach. Whether this ref was charged is not known."""
+    """The wallet could not be asked: its partition is not armed, broken or unreachable.
+
+    The ref may have been charged.
+    """
 
     message: str
 
@@ -41,7 +44,7 @@ Outcome = Accepted | Refused | Unknown
 
 @dataclass(frozen=True, slots=True)
 class Balance:
-    """A wallet as it is now. `frozen`: it can't send, because an operator froze it or because it is below zero."""
+    """The present state of a wallet. `frozen` says that it can't send: frozen by an operator, or below zero."""
 
     balance: int = 0
     seq: int = 0
@@ -52,13 +55,13 @@ class Balance:
 
 
 def payload_hash(*fields: object) -> str:
-    """16 hex digits over what the client sent, so that a ref can't be used again for something else."""
+    """Return 16 hex digits over what the client sent, so that a ref can't be reused for a different request."""
     return blake2b(repr(fields).encode(), digest_size=8).hexdigest()
 
 
 @lru_cache(maxsize=1024)
 def policy_text(policy: Policy) -> str:
-    """What the function expects: all viewers of a region have the same for a day."""
+    """Return a policy as the function expects it. It is cached: all viewers of a region have the same one for a day."""
     if not policy.day:
         return ""
     caps = policy.caps
@@ -76,7 +79,7 @@ def _text(number: int | None) -> str:
 
 
 def limits_text(limits: Limits) -> str:
-    """As the wallet's field has it, '' for none that were ever set."""
+    """Return limits as stored in the wallet; '' when none were ever set."""
     if not limits.version:
         return ""
     return RECORDS["limits"].text(
@@ -88,7 +91,7 @@ def limits_text(limits: Limits) -> str:
 
 
 def parse_limits(text: str) -> Limits:
-    """The inverse. Raises ValueError."""
+    """Parse what `limits_text` returns. Raises ValueError."""
     if not text:
         return Limits()
     said = dict(zip(RECORDS["limits"].kinds, RECORDS["limits"].parse(text), strict=True))
@@ -102,19 +105,22 @@ def _number(text: str) -> int | None:
 
 
 def usage_text(usage: Usage) -> str:
-    """As the wallet's field has it, '' for none."""
+    """Return usage as stored in the wallet; '' for none."""
     return RECORDS["usage"].text(**usage._asdict()) if usage.day else ""
 
 
 def parse_usage(text: str) -> Usage:
-    """The inverse. Raises ValueError."""
+    """Parse what `usage_text` returns. Raises ValueError."""
     return Usage(*map(int, RECORDS["usage"].parse(text))) if text else Usage()
 
 
 def gift_send(
     root: str, gifts: Iterable[tuple[GiftSend, Display]], now_ms: int, combo_timeout_ms: int, ref_ttl_s: int
 ) -> Command:
-    """The call that debits `gifts` of one partition, in their order. Its reply is for `parse_outcome`, one per gift."""
+    """Return the call that debits `gifts` of one partition, in order.
+
+    It replies an outcome for each (`parse_outcome`).
+    """
     packed: list[str | bytes | int] = []
     for gift, display in gifts:
         streakable, anonymous = "1" if gift.streakable else "0", "1" if gift.anonymous else "0"
@@ -144,7 +150,7 @@ def gift_send(
 
 
 def change_command(root: str, change: Change, ref_ttl_s: int) -> Command:
-    """The call that changes a wallet. Its reply is for `parse_outcome`."""
+    """Return the call that changes a wallet. Its reply is for `parse_outcome`."""
     args = (root, ref_ttl_s, change.user, change.ref, change.payload_hash, change.delta, change.reason)
     gift = change.revokes
     if gift is not None:
@@ -161,7 +167,7 @@ def change_command(root: str, change: Change, ref_ttl_s: int) -> Command:
 
 
 def parse_outcome(reply: bytes) -> Outcome:
-    """One gift's or change's reply. Raises ValueError for what no version of the function says."""
+    """Parse the reply to one gift or change. Raises ValueError for a reply of no known form."""
     kind, *fields = reply.decode().split("|")
     if kind in ("ok", "dup"):
         gift_event_id, coins, balance, seq, combo_id, repeat_count = fields
@@ -187,7 +193,7 @@ def _refused(fields: list[str]) -> Refused:
 
 
 def limits_command(root: str, asked: SetLimits) -> Command:
-    """The call of `wallet_limits_1`. Its reply is for `parse_limits_reply`."""
+    """Return the call of `wallet_limits_1`. Its reply is for `parse_limits_reply`."""
     wanted = asked.wanted or NO_CAPS
     return functions.wallet_limits(
         root,
@@ -204,7 +210,7 @@ def limits_command(root: str, asked: SetLimits) -> Command:
 
 
 def parse_limits_reply(reply: bytes) -> LimitsSet | Outcome:
-    """Raises ValueError for what no version of the function says."""
+    """Parse the reply of `wallet_limits_1`. Raises ValueError for a reply of no known form."""
     return LimitsSet(int(reply[4:])) if reply.startswith(b"set|") else parse_outcome(reply)
 
 
@@ -212,7 +218,7 @@ WALLET_FIELDS = ("b", "s", "f", "l", "u")
 
 
 def balance_of(row: Sequence[bytes | None]) -> Balance:
-    """From a wallet's WALLET_FIELDS."""
+    """Parse a wallet's WALLET_FIELDS."""
     balance, seq, frozen, limits, usage = row
     return Balance(
         int(balance or 0),
@@ -225,26 +231,26 @@ def balance_of(row: Sequence[bytes | None]) -> Balance:
 
 
 class Wallets:
-    """Wallets by user, outside of the hot path."""
+    """The wallets, by user, outside the hot path."""
 
     def __init__(self, store: Store, partitions: int, ref_ttl_s: int) -> None:
-        """`partitions` as at the first migration."""
+        """Use `store`; `partitions` is their number, fixed at the first migration."""
         self._store = store
         self._roots = keys.partition_roots(partitions)
         self.ref_ttl_s = ref_ttl_s
 
     def root_of(self, user: str) -> str:
-        """The root of the partition that owns the wallet of `user`."""
+        """Return the root of the partition that owns the wallet of `user`."""
         return self._roots[partition_of(user, len(self._roots))]
 
     async def read(self, user: str) -> Balance:
-        """The wallet of `user`, from the primary. Raises StoreUnavailableError."""
+        """Return the wallet of `user`, read from the primary. Raises StoreUnavailableError."""
         root = self.root_of(user)
         row = await self._store.call_plain(root, ("HMGET", keys.wallet(root, user), *WALLET_FIELDS))
         return balance_of(row)
 
     async def change(self, change: Change) -> Outcome:
-        """Credit (`wallet_credit_1`) or correct (`wallet_correct_1`) a wallet, once per ref.
+        """Change a wallet, once per ref: by `wallet_credit_1`, `wallet_correct_1` or, for a gift, `wallet_revoke_1`.
 
         Raises StoreUnavailableError: the outcome is unknown, repeat the same ref.
         """
@@ -257,9 +263,9 @@ class Wallets:
         return outcome
 
     async def set_limits(self, asked: SetLimits) -> LimitsSet | Refused:
-        """Change limits or freeze; refused as 'conflict' when the version is another one.
+        """Change limits, freeze or thaw; refused as 'conflict' when the wallet is at a different version.
 
-        Raises StoreUnavailableError: whether it happened is told by the version.
+        Raises StoreUnavailableError: then the version shows whether it was done.
         """
         outcome = parse_limits_reply(await self._store.call(limits_command(self.root_of(asked.user), asked)))
         if isinstance(outcome, LimitsSet) or (isinstance(outcome, Refused) and outcome.code != "unavailable"):
@@ -273,10 +279,10 @@ class Wallets:
 
 
 def batch_outcomes(reply: object, count: int) -> list[Outcome]:
-    """The outcomes of one `gift_send` call with `count` gifts.
+    """Return the outcomes of one `gift_send` call with `count` gifts.
 
-    A command that Redis refused charged nothing now, but it could not look at the refs either: an earlier try of the
-    same ref may have been accepted, so the outcome is unknown.
+    A command that Redis refused charged nothing, but it could not look up the refs either: an earlier try of the same
+    ref may have been accepted, so the outcome is unknown.
     """
     message = refused(reply)
     if message is not None:

@@ -1,4 +1,4 @@
-"""The Redis Functions: three libraries of Lua, versioned by name so that two versions can be live in an upgrade."""
+"""The Redis Functions: three Lua libraries, versioned by name so that two versions can be live during an upgrade."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from livegift.store.client import Node, Store
 from livegift.store.functions.signature import VERSION as VERSION
 
 FOLDER = Path(__file__).parent
-# Library -> its files in their order. All of a library are one chunk, so each knows the locals of those before it.
+# Library -> its files, in order. They are concatenated, so each file sees the locals of those before it.
 SHARED = "shared"
 LIBRARIES = {
     "wallets": ("journal", "accounts", "streaks", "limits", "gifts", "changes", "partitions", "repair"),
@@ -22,18 +22,21 @@ LIBRARIES = {
 
 
 def library_name(library: str) -> str:
-    """The name a library has in Redis."""
+    """Return the name of a library in Redis."""
     return f"livegift_{library}_{VERSION}"
 
 
 def source(library: str) -> str:
-    """A library as Redis takes it."""
+    """Return the code of a library as it is loaded into Redis."""
     code = "\n".join((FOLDER / f"{part}.lua").read_text() for part in (SHARED, *LIBRARIES[library]))
     return f"#!lua name={library_name(library)}\n{code}"
 
 
 async def other_versions(node: Node) -> tuple[int, ...]:
-    """Other live versions of the wallets' functions on a node, as in an upgrade. Raises StoreUnavailableError."""
+    """Return the other versions of the wallets' functions on a node, as during an upgrade.
+
+    Raises StoreUnavailableError.
+    """
     prefix = "livegift_wallets_"
     (rows,) = await node.exchange([("FUNCTION", "LIST", "LIBRARYNAME", f"{prefix}*")])
     if not isinstance(rows, list):
@@ -44,7 +47,7 @@ async def other_versions(node: Node) -> tuple[int, ...]:
 
 
 async def load(store: Store) -> list[str]:
-    """Load what is missing or differs on each primary; returns what was loaded, as `node library`.
+    """Load missing or changed libraries on each primary. Returns what was loaded, as `node library`.
 
     Loading a changed `wallets` disarms the partitions of that node: the aggregator arms them again.
     """
@@ -67,9 +70,9 @@ async def _stored(client: Redis, library: str) -> str | None:
 
 
 async def check(store: Store) -> None:
-    """Raise ConfigError unless every primary has these libraries as they are here.
+    """Raise ConfigError unless every primary has the same libraries as this version.
 
-    Raises StoreUnavailableError when one is away.
+    Raises StoreUnavailableError when a primary does not answer.
     """
     for node in store.nodes:
         for library in LIBRARIES:

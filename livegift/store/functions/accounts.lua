@@ -1,4 +1,4 @@
--- One wallet: its balance and seq, the answers it has given, and what its user's devices are told.
+-- A wallet: its balance and seq, its stored answers, and the messages to its user's devices.
 
 local function load_wallet(partition, user)
   local key = partition.root .. ':w:' .. user
@@ -23,7 +23,7 @@ local function save_wallet(wallet, balance, seq)
   redis.call('HSET', wallet.key, 'b', balance, 's', seq, 'h', wallet.hours, 'u', usage)
 end
 
--- The reply to what is refused. Nothing is charged.
+-- Returns the reply to a refused request. Nothing is charged.
 local function refuse(wallet, code, missing)
   local balance, shortfall = int(wallet.balance), int(missing or 0)
   -- [generated] write refused to reply
@@ -34,7 +34,7 @@ end
 
 local function ref_key(root, user, hour) return root .. ':ref:' .. user .. ':' .. hour end
 
--- The stored answer of a ref: looked up in the hours in which this wallet has any (mostly one).
+-- Returns the stored answer of a ref. It looks in the hours in which this wallet has any (mostly one).
 local function recall(partition, wallet, ref)
   for hour in wallet.hours:gmatch('%d+') do
     local answer = redis.call('HGET', ref_key(partition.root, wallet.user, hour), ref)
@@ -42,7 +42,7 @@ local function recall(partition, wallet, ref)
   end
 end
 
--- The reply to a ref that has an answer.
+-- Returns the reply to a ref that has an answer.
 local function reply_known(partition, wallet, answer, payload_hash)
   -- [generated] read answer from answer: payload_hash as known_hash, position, coins, combo, repeat_count
   local known_hash, position, coins, combo, repeat_count = answer:match('^(%x*)|([%d-]+)|(-?%d+)|([%d-]*)|(%d+)$')
@@ -63,7 +63,7 @@ local function remember(partition, wallet, ref, ref_ttl_s, answer)
   local key = ref_key(partition.root, wallet.user, this_hour)
   redis.call('HSET', key, ref, answer)
   if wallet.hours == this_hour or wallet.hours:match('%d+$') == this_hour then return end
-  -- The first ref of this hour: note the hour, forget those that are over.
+  -- The first ref of this hour: add the hour, forget expired ones.
   redis.call('EXPIRE', key, ref_ttl_s + HOUR_S)
   local oldest = tonumber(this_hour) - math.ceil(ref_ttl_s / HOUR_S)
   local hours = {}
@@ -74,7 +74,7 @@ local function remember(partition, wallet, ref, ref_ttl_s, answer)
   wallet.hours = table.concat(hours, ',')
 end
 
--- Tells the user's other devices. The process of the sender subscribes too and knows already: `known` of them.
+-- Tells the user's other devices. `known` subscribers need not be told: the sender's own process (1 for a gift).
 local function tell(partition, wallet, balance, seq, reason, known)
   local channel = partition.root .. ':user:' .. wallet.user
   if redis.call('PUBSUB', 'SHARDNUMSUB', channel)[2] > known then

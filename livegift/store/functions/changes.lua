@@ -1,8 +1,8 @@
--- Changes of a wallet that are no gifts: credits, corrections, and gifts that are given back.
+-- Changes of a wallet other than gifts: credits, corrections, and revocations of gifts.
 
 local function change_wallet(partition, change, ref_ttl_s)
   local wallet = load_wallet(partition, change.user)
-  local stored_ref = '!' .. change.ref  -- no ref of a client begins like this
+  local stored_ref = '!' .. change.ref  -- no client's ref begins with '!'
   change.stored_ref = stored_ref
   local known = recall(partition, wallet, stored_ref)
   if known then return reply_known(partition, wallet, known, change.payload_hash) end
@@ -66,9 +66,9 @@ local function wallet_credit_1(keys, argv)
 end
 
 -- [generated] function wallet_correct
--- Change a wallet by any number of coins, once per ref. Returns an outcome.
+-- Change a wallet by a signed number of coins, once per ref. Returns an outcome.
 --
--- Only with `overdraw` the balance may go below zero, which freezes the wallet. Fails when `ref_ttl_s` is not a
+-- The balance may go below zero only with `overdraw`; then the wallet can't send. Fails when `ref_ttl_s` is not a
 -- decimal number.
 local function wallet_correct_1(keys, argv)
   local root = keys[1]
@@ -88,9 +88,9 @@ local function wallet_correct_1(keys, argv)
 end
 
 -- [generated] function wallet_revoke
--- Give back what a gift has cost, once per ref, and take its `count` out of its streak. Returns an outcome.
+-- Give back the coins of a gift, once per ref, and take its `count` out of its streak. Returns an outcome.
 --
--- `gift_json` is the gift as the journal has it (GiftRevoked). Fails when `ref_ttl_s` or `count` is not a decimal
+-- `gift_json` is the gift as it is in the journal (GiftRevoked). Fails when `ref_ttl_s` or `count` is not a decimal
 -- number.
 local function wallet_revoke_1(keys, argv)
   local root = keys[1]

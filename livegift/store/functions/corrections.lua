@@ -1,9 +1,11 @@
--- A room put right: branches of a partition that do not count, and contributions as the ledger has them.
+-- Correction of a room: branches of a partition that do not count, and contributions according to the ledger.
 
 local FENCES_MAX = 4
 
 -- [generated] function room_fence
--- Refuse from now on what is not of the branch that counts. Returns partitions and contributions ('' for none).
+-- Refuse, from now on, entries that are not on the branch that counts.
+--
+-- Returns the partitions and their contributions ('' for none).
 local function room_fence_1(keys, argv)
   local root = keys[1]
   -- [/generated]
@@ -30,7 +32,7 @@ end
 local GIFT_EVENT = '^{"seq":%d+,"type":"gift","id":"([^"]+)","ts_ms":%d+,"count":(%d+),"combo_id":"([^"]+)"'
   .. ',"repeat_count":%d+,"repeat_end":%l+,"coins":(%d+),"diamonds":(%d+)'
 
--- Events for the published gifts of a partition's epoch above `base`, newest first, as far as the log reaches back.
+-- Revocations of the published gifts of a partition's epoch above `base`, newest first, as far as the log reaches back.
 local function revocations(root, partition, epoch, base)
   local found, from, ts_ms = {}, '+', int(now_ms())
   local place = '^' .. partition .. '%-' .. int(epoch) .. '%-(%d+)$'
@@ -55,11 +57,11 @@ local function correct_sums(state, contribution, right)
 end
 
 -- [generated] function room_correct
--- Put one partition's contribution right, to what the ledger says: place, sums and gifters.
+-- Set one partition's contribution to what the ledger says: position, sums and gifters.
 --
 -- `before` is the contribution as the caller has read it, '' for none. `revoke_above` is the n above which the room
--- has published what does not count, '' when it has not. `room_lost`: what it has numbered lately is worth nothing.
--- Returns how many gifts were revoked, or -1 when the contribution is not `before` any more.
+-- has published entries that do not count, '' when there are none. With `room_lost`, the numbers that the room has
+-- given lately are not valid. Returns how many gifts were revoked, or -1 when the contribution is no longer `before`.
 local function room_correct_1(keys, argv)
   local root = keys[1]
   local log_max = argv[1]
@@ -106,7 +108,7 @@ local function room_correct_1(keys, argv)
   for _, combo_id in ipairs(redis.call('HKEYS', root .. ':combos')) do
     if combo_id:match('^(%d+)%-') == partition then redis.call('HDEL', root .. ':combos', combo_id) end
   end
-  -- Where the events do not tell all of it (a revocation was lost), everybody has to begin with a new snapshot.
+  -- If the events do not cover all of it (a revocation was lost), all viewers have to begin with a new snapshot.
   if room_lost or #events ~= surplus then state.epoch = int(tonumber(state.epoch) + 1) end
   save_and_publish(root, state, first_seq, top_size, events)
   return #events

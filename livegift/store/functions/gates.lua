@@ -1,7 +1,7 @@
--- The gate of this node's rooms. These functions have no key.
+-- The gate of this node's rooms. These functions take no key.
 
 -- [generated] function rooms_gate
--- Returns the token of this node's gate, '' while it is closed.
+-- Return the token of this node's gate, '' while it is closed.
 local function rooms_gate_1()
   -- [/generated]
   return gate or ''
@@ -16,7 +16,9 @@ local function rooms_close_1()
 end
 
 -- [generated] function rooms_claim
--- Claim a closed gate: the last of this very process to do so may open it. Returns '' or the open gate's token.
+-- Claim a closed gate. Returns '', or the token of an open gate.
+--
+-- The last claim since this process has started allows opening the gate.
 local function rooms_claim_1(_, argv)
   local token = argv[1]
   -- [/generated]
@@ -25,9 +27,9 @@ local function rooms_claim_1(_, argv)
 end
 
 -- [generated] function rooms_open
--- Open the gate for relays that have begun in these incarnations of partitions or later. Returns the gate's token.
+-- Open the gate for relays that have begun in these incarnations of partitions or later ones.
 --
--- Fails with UNCLAIMED unless the gate was claimed with this token.
+-- Returns the gate's token. Fails with UNCLAIMED unless the gate was claimed with this token.
 local function rooms_open_1(_, argv)
   local token = argv[1]
   -- [/generated]

@@ -1,21 +1,21 @@
-"""Write what code repeats of the signatures and records: `python -m livegift.store.functions.generate`.
+"""Generate the code that repeats signatures and records: `python -m livegift.store.functions.generate`.
 
-A block begins with one of these lines and ends with `-- [/generated]`. What is between them is written anew.
+A block begins with one of these lines and ends with `-- [/generated]`. The lines between them are replaced.
 
     -- [generated] function NAME                         its head: contract and locals
-    -- [generated] each FUNCTION.PARAMETER[ into NAME]   a loop over what is repeated, whose fields become locals
-    -- [generated] count FUNCTION.PARAMETER              how many of these there are: not whole when they are malformed
-    -- [generated] read RECORD from EXPRESSION           its fields as locals, nil when the text is none
+    -- [generated] each FUNCTION.PARAMETER[ into NAME]   a loop over a repeated parameter, whose fields become locals
+    -- [generated] count FUNCTION.PARAMETER              the number of its items; not an integer if they are malformed
+    -- [generated] read RECORD from EXPRESSION           the record's fields as locals, nil if the text is not one
     -- [generated] write RECORD to NAME                  the text of a record, or of a journal entry (its class)
-    -- [generated] reply FUNCTION                        what it returns, from locals
+    -- [generated] reply FUNCTION                        its reply, from locals
     -- [generated] constant NAME
     -- [generated] registrations                         of the functions above
     # [generated] pack FUNCTION.PARAMETER to NAME        in Python: adds the fields of one record to a list
 
-After a colon come the fields that are read, as in `: combo as first, rest` (what comes after the last), or where fields
-that are written are found when they are no locals of that name, as in `: send.user`; after a comma at the end of the
-line the next one goes on. `send.*` says it of all others, `incarnation.epoch as relay_epoch` of a field of another
-name. What is found as `why_json` is the field `why` as JSON already.
+After a colon come, for reading, the fields to read, as in `: combo as first, rest` (`rest` is what follows the last
+one); for writing, the expressions for fields that are not locals of the same name, as in `: send.user`. `send.*` covers
+all other fields, and `incarnation.epoch as relay_epoch` names the field where the names differ. An expression for
+`why_json` is the field `why` that is JSON already. A comma at the end of the line continues the list on the next one.
 """
 
 import re
@@ -44,7 +44,7 @@ END = re.compile(r"^ *(--|#) \[/generated\]$")
 
 
 def regenerated(text: str) -> str:
-    """Return a file's text with its blocks as they are to be. Raises KeyError or ValueError for one without sense."""
+    """Return a file's text with its blocks regenerated. Raises KeyError or ValueError for a malformed block."""
     lines = iter(text.splitlines())
     written: list[str] = []
     for line in lines:
@@ -53,7 +53,7 @@ def regenerated(text: str) -> str:
         if begin is None:
             continue
         indent, comment, verb, about, listed = begin.groups(default="")
-        while listed.endswith(","):  # goes on in the next line
+        while listed.endswith(","):  # continues on the next line
             written.append(next(lines))
             listed += written[-1].strip().removeprefix(comment)
         last = next((end for end in lines if END.match(end)), None)
@@ -85,7 +85,7 @@ def _function(name: str, _: list[str]) -> list[str]:
 
 
 def _places(function: RedisFunction[...]) -> Iterator[tuple[Parameter, str]]:
-    """Each parameter and where it is in ARGV: a number, or a sum of numbers and counts."""
+    """Yield each parameter and its index in ARGV: a number, or a sum of numbers and counts."""
     at, before = 1, ""
     for parameter in function.parameters:
         yield parameter, f"{at}{before}"
@@ -129,7 +129,7 @@ def _count(about: str, _: list[str]) -> list[str]:
 
 
 def _aliases(chosen: list[str]) -> dict[str, str]:
-    """Field -> the local's name."""
+    """Return field -> name of the local."""
     return {field: alias or field for field, _, alias in (option.partition(" as ") for option in chosen)}
 
 
@@ -154,7 +154,7 @@ def _read(about: str, chosen: list[str]) -> list[str]:
 
 
 def _escaped(literal: str) -> str:
-    """A literal within a pattern of Lua."""
+    """Return a literal escaped for a Lua pattern."""
     return re.sub(r"([-^$()%.\[\]*+?])", r"%\1", literal).replace("\n", "\\n")
 
 
@@ -168,7 +168,7 @@ def _write(about: str, found: list[str]) -> list[str]:
 
 
 def _found(found: list[str]) -> dict[str, str]:
-    """Field -> the expression for it."""
+    """Return field -> expression."""
     parts = (option.partition(" as ") for option in found)
     return {name or expression.rpartition(".")[2]: expression for expression, _, name in parts}
 
@@ -218,7 +218,7 @@ def _entry_pieces(entry: type[Struct], at: dict[str, str]) -> list[str]:
 
 
 def _broken(head: str, *pieces: str) -> list[str]:
-    """A statement `head a .. b .. c` in lines that are short enough."""
+    """Return a statement `head a .. b .. c` in lines that are short enough."""
     body = [head]
     for i, piece in enumerate(pieces):
         part = f" .. {piece}" if i else f" {piece}"
@@ -263,13 +263,13 @@ VERBS = {
 
 
 def stale() -> dict[Path, str]:
-    """The files that are not as they are to be, and how they are to be."""
+    """Return the files that are out of date, with their new texts."""
     texts = {path: path.read_text() for path in FILES}
     return {path: new for path, text in texts.items() if (new := regenerated(text)) != text}
 
 
 def main() -> None:
-    """Write what is stale."""
+    """Rewrite the files that are out of date."""
     for path, text in stale().items():
         path.write_text(text)
         sys.stdout.write(f"{path.name} is written\n")

@@ -1,20 +1,20 @@
--- Who has given in a room: totals, ranks, and the hashes and the zset behind them.
+-- A room's gifters: totals, ranks, and the hashes and the zset behind them.
 
--- Gifters are those who have given under their name. If anonymous ones were counted, the next sum would reveal whether
+-- Gifters are users who have given under their name. If anonymous ones were counted, the next sum would reveal whether
 -- it was somebody new, and a new name that does not change the sum would reveal who it was.
 local function totals_json(root, state)
   return '{"gifts":' .. int(state.gifts) .. ',"coins":' .. int(state.coins) .. ',"diamonds":' .. int(state.diamonds)
     .. ',"gifters":' .. int(redis.call('ZCOUNT', root .. ':board', '(0', '+inf')) .. '}'
 end
 
--- A user's rank among those with the same coins: equal scores of a zset are in the order of their members.
+-- The time in the member ranks users with equal coins: a zset orders equal scores by their members.
 local TIME_DIGITS, TIME_MAX = 15, 999999999999999  -- below 2^53
 
 local function board_member(user, reached_ms)
   return string.format('%015d', TIME_MAX - reached_ms) .. user
 end
 
--- The first `count` gifters. Those with nothing but anonymous gifts stand at 0 and are not shown.
+-- The first `count` gifters. Those who have only given anonymously have a score of 0 and are not shown.
 local function top_json(root, count)
   local ranks = redis.call('ZRANGE', root .. ':board', 0, count - 1, 'REV', 'WITHSCORES')
   if #ranks == 0 then return '[]' end
@@ -31,7 +31,7 @@ local function top_json(root, count)
   return '[' .. table.concat(rows, ',') .. ']'
 end
 
--- A gifter's row as numbers.
+-- Returns a gifter's row as numbers.
 local function parse_gifter(row)
   if not row then return 0, 0, 0 end
   -- [generated] read gifter from row
@@ -48,7 +48,7 @@ local function gifter_row(gifts_number, coins_number, reached_number)
   return row
 end
 
--- Adds to gifters: `more` is user -> { gifts, coins, reached_ms }. Without a gift that counts one is not a gifter.
+-- Adds to gifters: `more` is user -> { gifts, coins, reached_ms }. A user without gifts that count is removed.
 local function add_to_gifters(root, more)
   local users = {}
   for user in pairs(more) do users[#users + 1] = user end

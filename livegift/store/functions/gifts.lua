@@ -1,6 +1,6 @@
--- The debit of gifts, which come in batches.
+-- The debit of gifts, in batches.
 
--- The reply to a gift that can't be, or nil.
+-- Returns the reply to a gift that is refused, or nil.
 local function refusal(partition, wallet, send)
   if send.verdict ~= '' then return refuse(wallet, send.verdict) end
   if wallet.frozen or wallet.balance < 0 then return refuse(wallet, 'wallet_frozen') end
@@ -24,7 +24,7 @@ local function send_gift(partition, send, combo_timeout_ms, ref_ttl_s)
 
   local combo, repeat_count
   if send.streakable then
-    combo, repeat_count = extend_streak(partition, send, combo_timeout_ms)  -- may append the end of the one before
+    combo, repeat_count = extend_streak(partition, send, combo_timeout_ms)  -- may append the previous streak's end
   end
   local position, count = next_position(partition), int(send.gift_count)
   combo, repeat_count = combo or position, repeat_count or count
@@ -60,10 +60,10 @@ local function send_gift(partition, send, combo_timeout_ms, ref_ttl_s)
 end
 
 -- [generated] function gift_send
--- Debit gifts of one partition's wallets, in their order. Returns an outcome for each.
+-- Debit gifts of one partition's wallets, in order. Returns an outcome for each.
 --
--- Nothing new is accepted while the hub's clock and Redis' differ by more than `clock_difference_max_ms`. Fails when a
--- number before the gifts is not a decimal number.
+-- Nothing new is accepted while the clocks of the hub and Redis differ by more than `clock_difference_max_ms`. Fails
+-- when a number before the gifts is not a decimal number.
 local function gift_send_1(keys, argv)
   local root = keys[1]
   local hub_now_ms = parse(argv[1])
@@ -105,7 +105,7 @@ local function gift_send_1(keys, argv)
   end
   if partition then
     close(partition)
-    -- Of several gifts of a user the last balance alone is news.
+    -- Of several gifts of a user, only the last balance is worth telling.
     for _, notice in pairs(partition.notices) do
       tell(partition, notice.wallet, notice.balance, notice.seq, 'gift', 1)
     end

@@ -1,4 +1,4 @@
--- A partition while it is changed: its state, its journal, and what happens when a change fails half-way. The wallets'
+-- A partition while it is changed: its state, its journal, and what happens when a change fails halfway. The wallets'
 -- library is the only code that changes one. See docs/redis.md for the keys and docs/decisions/002 for the root key.
 --
 -- `root` is a partition's root, its hash tag alone: '{w7.123}'. All other keys are the root plus a suffix, so they
@@ -12,13 +12,13 @@ local HOUR_S = 3600
 local UNARMED = 'error|the partition is not armed'
 local BUSY = 'no|unavailable|0|0'
 
--- Root -> { epoch, number }. Memory of this very process and library version: gone after a restart, a promotion or a
--- reload, which is what makes a Redis that is not the one it was refuse money until the aggregator has looked at it.
+-- Root -> { epoch, number }. Memory of this server process and library version: it is gone after a restart, a promotion
+-- or a reload, so a Redis that may have lost something refuses money until the aggregator has compared it.
 local armed = {}
--- Root -> token of the last one who disarmed it, who alone may repair and arm it. Memory as well.
+-- Root -> token of the last caller to disarm it, who alone may repair and arm it. Memory as well.
 local claims = {}
 
--- A decimal number from 0 to AMOUNT_MAX, or nil. tonumber() alone takes '0x10', 'nan' and '1.5'.
+-- Parses a decimal number from 0 to AMOUNT_MAX; nil for anything else. tonumber() alone takes '0x10', 'nan' and '1.5'.
 local function parse(text)
   if type(text) ~= 'string' or #text > 14 or not text:find('^%d+$') then return nil end
   local number = tonumber(text)
@@ -33,8 +33,8 @@ local function parse_signed(text)
   return number and -number
 end
 
--- The partition's state at the start of a call, or nil when it is not armed: then nothing in it is to be believed, not
--- even a remembered ref.
+-- Returns the partition's state at the start of a call, or nil when it is not armed: then nothing in it can be trusted,
+-- not even a stored answer.
 local function open(root)
   local meta = redis.call('HMGET', root .. ':meta', 'epoch', 'n', 'n_max', 'gifts', 'coins')
   local arms = armed[root]
@@ -55,7 +55,7 @@ local function close(partition)
   end
 end
 
--- Where the next entry goes, '<epoch>-<n>'.
+-- Returns the position of the next entry, '<epoch>-<n>'.
 local function next_position(partition) return partition.epoch .. '-' .. int(partition.n + 1) end
 
 -- Appends an entry, JSON, to the journal.
@@ -68,9 +68,9 @@ end
 -- look like a refusal.
 local function is_busy(partition) return partition.n >= partition.n_max or partition.clock_is_off end
 
--- Runs one item of a batch. An error after a first write leaves a half-done wallet: the partition is disarmed, and this
--- item and the rest of the batch answer 'error': nobody knows, the same ref will tell once somebody has looked. Whose
--- wallet it was is noted, for the one who puts it right.
+-- Runs one item of a batch. An error after the first write leaves a half-changed wallet, so the partition is disarmed,
+-- and this item and the rest of the batch answer 'error': the outcome is unknown until the partition is repaired and
+-- the same ref is sent again. The wallet and ref are recorded for the repair.
 local function run_item(partition, run, what, ...)
   if partition.is_broken then return 'error|the partition was disarmed' end
   local ok, answer = pcall(run, partition, what, ...)

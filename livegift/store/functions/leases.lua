@@ -1,8 +1,8 @@
--- Leases: who works on a partition. They only divide the work; what two owners at once may do is harmless by other
--- means (docs/decisions/004). The hash ':lease:<role>' of a partition holds owner, token and end.
+-- Leases: the owner of the work on a partition. They only divide the work; two owners at once do no harm, for other
+-- reasons (docs/decisions/004). The hash ':lease:<role>' of a partition holds owner, token and end.
 
 -- [generated] function lease_take
--- Take a free or expired lease, or renew one's own. Returns the fencing token, or 0 when somebody else has it.
+-- Take a free or expired lease, or renew one's own. Returns the fencing token, or 0 when another owner has it.
 local function lease_take_1(keys, argv)
   local root = keys[1]
   local role = argv[1]
@@ -21,7 +21,7 @@ local function lease_take_1(keys, argv)
 end
 
 -- [generated] function lease_release
--- Give a lease back. Returns 1, or 0 when it is somebody else's, which stays as it is.
+-- Release a lease. Returns 1, or 0 when another owner has it; then it is left unchanged.
 local function lease_release_1(keys, argv)
   local root = keys[1]
   local role = argv[1]
@@ -34,7 +34,7 @@ local function lease_release_1(keys, argv)
 end
 
 -- [generated] function worker_seen
--- Note that a worker of a role is alive, or with a `ttl_ms` of 0 that it leaves. Returns how many there are.
+-- Record that a worker of a role is alive or, with a `ttl_ms` of 0, that it leaves. Returns how many are alive.
 local function worker_seen_1(keys, argv)
   local registry = keys[1]
   local worker = argv[1]

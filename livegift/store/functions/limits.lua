@@ -1,4 +1,4 @@
--- Limits (domain/allowances.py): a viewer's own, a record 'limits' in the wallet; what was used of them, a record
+-- Limits (domain/allowances.py): a viewer's own, a record 'limits' in the wallet; how much of them is used, a record
 -- 'usage'; and the operator's, a record 'policy' that the hub sends, '' when nothing is limited or counted.
 
 local MINUTE_MS = 60000
@@ -31,11 +31,11 @@ local function in_force(limits, at_ms)
   return limits.own
 end
 
--- All viewers of a region have the same for a day, so few are parsed. Memory of this process, bounded.
+-- All viewers of a region have the same policy for a day, so few are parsed. Memory of this process, bounded.
 local policies, policies_count = {}, 0
 local POLICIES_MAX = 1000
 
--- nil for none, false for what is not a policy.
+-- Returns nil for no policy, false for a malformed one.
 local function parse_policy(text)
   if text == '' then return nil end
   if policies[text] then return policies[text] end
@@ -53,7 +53,7 @@ local function parse_policy(text)
   return policies[text]
 end
 
--- What was used, as of now.
+-- Returns the usage as of now.
 local function usage_at(partition, wallet, policy)
   -- [generated] read usage from wallet.usage
   local day, day_coins, month_coins, minute, minute_gifts = wallet.usage:match('^(%d+)|(%d+)|(%d+)|(%d+)|(%d+)$')
@@ -71,13 +71,13 @@ local function usage_at(partition, wallet, policy)
   return used
 end
 
--- The lower of two caps, and whose it is.
+-- Returns the lower of two caps, and whose it is.
 local function cap(own, operators)
   if not own or (operators and operators < own) then return operators, 'operator' end
   return own, 'own'
 end
 
--- The reply to a gift that is over a limit, or nil. Leaves what was used so far in the wallet.
+-- Returns the reply to a gift that is over a limit, or nil. Stores the usage so far in `wallet.used`.
 local function over_limit(partition, wallet, policy, coins)
   local usage = usage_at(partition, wallet, policy)
   wallet.used = usage
@@ -126,7 +126,7 @@ local function lower(a, b)
   return a or b
 end
 
--- The limits after the viewer has asked for `wanted`: what is lower counts now, the rest after `delay_ms`.
+-- Changes the limits to what the viewer has asked for: lower ones count now, the rest after `delay_ms`.
 local function change_limits(limits, wanted, at_ms, delay_ms)
   local before, is_lower = in_force(limits, at_ms), true
   limits.own = {}
@@ -137,7 +137,7 @@ local function change_limits(limits, wanted, at_ms, delay_ms)
   limits.pending_ms, limits.pending = is_lower and 0 or at_ms + delay_ms, is_lower and {} or wanted
 end
 
--- A limit in the wallet, and in the journal.
+-- A limit as stored in the wallet, and in the journal.
 local function or_empty(number) return number and int(number) or '' end
 local function or_null(number) return number and int(number) or 'null' end
 
@@ -186,10 +186,10 @@ local function set_limits(partition, asked)
 end
 
 -- [generated] function wallet_limits
--- Change limits or freeze a wallet. Returns 'set|' and the new version, or an outcome that is none of `accepted`.
+-- Change limits, freeze or thaw a wallet. Returns 'set|' and the new version, or an outcome other than `accepted`.
 --
--- `version` is the one that the caller knows: whoever knows another one is refused. `delay_ms` is after how long
--- what is raised counts. `per_gift`, `day` and `month` are '' for no limit; a `per_gift` of '-' leaves all three.
+-- `version` is the one that the caller knows; the call is refused when it is not the current one. Raised limits count
+-- after `delay_ms`. `per_gift`, `day` and `month` are '' for no limit; a `per_gift` of '-' leaves all three unchanged.
 -- `frozen` is '1' to freeze, '0' to thaw, '' for neither. Fails when `version` or `delay_ms` is not a decimal number.
 local function wallet_limits_1(keys, argv)
   local root = keys[1]

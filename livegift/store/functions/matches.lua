@@ -1,13 +1,13 @@
--- Sponsor matches as rooms show them. Hash ':matches': id -> '<used> <rank> <at ms> <json>'. One that is over stays for
--- a while, so that late news do not bring it back.
+-- Sponsor matches as rooms show them. Hash ':matches': id -> '<used> <rank> <at ms> <json>'. A match that is over is
+-- kept for a while, so that a late message does not bring it back.
 
 local MATCH_KEPT_MS = 3600000
 
 -- [generated] function room_match
--- Show a sponsor match as the ledger has it. Returns 1, or 0 when that is no news.
+-- Show a sponsor match in the state that the ledger has. Returns 1, or 0 when that is not new.
 --
--- `status_rank` is 0 while it is active; `event` is JSON without the opening brace. News that look older are wrong,
--- and not late, when what the room has is older than `settled_ms`.
+-- `status_rank` is 0 while it is active; `event` is JSON without the opening brace. A state that looks older is taken
+-- for late and ignored, unless the one that the room has is older than `settled_ms`: then that one was wrong.
 local function room_match_1(keys, argv)
   local root = keys[1]
   local log_max = argv[1]

@@ -1,7 +1,7 @@
--- Rooms as versions before decisions 019 and 020 left them. Zset ':ranks': user -> coins that were not given
--- anonymously; no hash ':gifters', no zset ':board'. In ':combos' the events name places. ':ranks' goes with the last
--- step, so that each room is converted once. A step finds the room as it was when the first was taken, or does nothing:
--- then somebody has published to it or corrected it since, and the ledger has to be asked again.
+-- Rooms in the form of versions before decisions 019 and 020: zset ':ranks' maps users to the coins that they have not
+-- given anonymously; there is no hash ':gifters' and no zset ':board'; in ':combos' the events have positions as ids.
+-- The last step removes ':ranks', so that each room is converted once. A step finds the room as it was at the first
+-- one, or does nothing: then somebody has published to it or corrected it since, and the ledger has to be asked again.
 
 local function stamp_of(root)
   if redis.call('EXISTS', root .. ':ranks') == 0 then return nil end
@@ -10,7 +10,7 @@ local function stamp_of(root)
 end
 
 -- [generated] function room_older
--- Returns nothing unless the room has an older form; else its stamp, then id and event of each open streak.
+-- Return nothing unless the room has an older form; else its stamp, then id and last event of each open streak.
 local function room_older_1(keys)
   local root = keys[1]
   -- [/generated]
@@ -22,7 +22,7 @@ local function room_older_1(keys)
 end
 
 -- [generated] function room_older_gifters
--- Give an older room its gifters. Returns 1, or 0 when the room is not as it was.
+-- Give an older room its gifters. Returns 1, or 0 when the room has changed since.
 local function room_older_gifters_1(keys, argv)
   local root = keys[1]
   local stamp = argv[1]
@@ -41,7 +41,7 @@ local function room_older_gifters_1(keys, argv)
 end
 
 -- [generated] function room_older_end
--- Give an older room its open streaks, the last step. Returns 1, or 0 when the room is not as it was.
+-- Give an older room its open streaks, the last step. Returns 1, or 0 when the room has changed since.
 local function room_older_end_1(keys, argv)
   local root = keys[1]
   local stamp = argv[1]

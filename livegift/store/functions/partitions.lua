@@ -1,6 +1,6 @@
--- A partition's life: armed, followed by its readers, trimmed. See docs/decisions/001 and 007.
+-- The life cycle of a partition: armed, read, trimmed. See docs/decisions/001 and 007.
 
--- No debit goes beyond n_max: the slower reader's place plus the backlog limit; nothing at all while memory is short.
+-- Sets n_max, beyond which no debit goes: the slower reader's position plus the backlog limit; 0 while memory is short.
 local function save_limit(meta)
   local row = redis.call('HMGET', meta, 'booked_n', 'relayed_n', 'backlog_max', 'short')
   if not row[3] then return end  -- never armed: there is no limit yet
@@ -8,7 +8,7 @@ local function save_limit(meta)
   redis.call('HSET', meta, 'n_max', row[4] == '1' and '0' or int(n_max))
 end
 
--- A position's epoch and n.
+-- Returns a position's epoch and n.
 local function split(position)
   local epoch, n = position:match('^(%d+)-(%d+)$')
   return tonumber(epoch), tonumber(n)
@@ -26,7 +26,7 @@ local UNCLAIMED = 'ERR the partition is armed, or was disarmed by somebody else 
 local function is_claimed(root, token) return claims[root] == token and not armed[root] end
 
 -- [generated] function partition_disarm
--- Let no money move until the one who disarmed last has armed. Returns the stored epoch and n.
+-- Let no money move until the caller that disarmed last has armed the partition. Returns the stored epoch and n.
 local function partition_disarm_1(keys, argv)
   local root = keys[1]
   local token = argv[1]
@@ -40,10 +40,10 @@ local function partition_disarm_1(keys, argv)
 end
 
 -- [generated] function partition_arm
--- Let money move under a new epoch, and tell all hubs, whose viewers may know another balance. Returns 'OK'.
+-- Let money move under a new epoch, and tell all hubs: their viewers may know other balances. Returns 'OK'.
 --
--- Fails unless the token holds, the epoch is above the stored one and the partition is at `n`. `number` is the
--- partition's own, `event_id_key` is what the ids of its events are made with.
+-- Fails unless the token is valid, the epoch is above the stored one and the partition is at `n`. `number` is the
+-- partition's own; event ids are made with `event_id_key`.
 local function partition_arm_1(keys, argv)
   local root = keys[1]
   local epoch = argv[1]
@@ -72,7 +72,7 @@ local function partition_arm_1(keys, argv)
   end
   redis.call('HSET', meta, 'epoch', epoch, 'backlog_max', backlog_max, 'event_id_key', event_id_key)
   if tonumber(redis.call('HGET', meta, 'relayed_n')) > tonumber(n) then
-    -- A relay has published what was lost since; it has everything that counts.
+    -- A relay has published entries that were lost since; it has everything that counts.
     redis.call('HSET', meta, 'relayed', epoch .. '-' .. n, 'relayed_n', n)
   end
   save_limit(meta)
@@ -84,7 +84,7 @@ end
 -- [generated] function partition_join
 -- Arm another version of the functions beside the one that was armed first. Returns 'OK'.
 --
--- Fails when the partition has another epoch.
+-- Fails when the partition is in a different epoch.
 local function partition_join_1(keys, argv)
   local root = keys[1]
   local epoch = argv[1]
@@ -97,9 +97,9 @@ local function partition_join_1(keys, argv)
   return 'OK'
 end
 
--- The n after which the outbox has every entry: where it was trimmed, or put right after a loss that left a hole.
+-- Returns the n after which the outbox has every entry: where it was trimmed, or repaired after a loss that left a gap.
 local function reach(root, n, whole_after)
-  local first = redis.pcall('XRANGE', root .. ':outbox', '-', '+', 'COUNT', 1)[1]  -- nothing when it is no stream
+  local first = redis.pcall('XRANGE', root .. ':outbox', '-', '+', 'COUNT', 1)[1]  -- nil when it is not a stream
   local oldest = tonumber(n or '0')
   if first then
     local _, first_n = split(first[1])
@@ -109,9 +109,9 @@ local function reach(root, n, whole_after)
 end
 
 -- [generated] function partition_state
--- Returns a `PartitionReply`.
+-- Return a `PartitionReply`.
 --
--- `armed_epoch` is the epoch under which money moves or '0' (also when another one is stored); `reach_n` is the n
+-- `armed_epoch` is the epoch under which money moves, or '0' (also when it is not the stored one); `reach_n` is the n
 -- after which the outbox has every entry; `event_id_key` is '' before the partition is armed for the first time.
 local function partition_state_1(keys)
   local root = keys[1]
@@ -129,7 +129,7 @@ local function partition_state_1(keys)
 end
 
 -- [generated] function partition_short
--- Note that memory is short ('1') or not any more ('0'). Returns 'OK'.
+-- Record that memory is short ('1') or no longer short ('0'). Returns 'OK'.
 local function partition_short_1(keys, argv)
   local root = keys[1]
   local short = argv[1]
@@ -140,12 +140,12 @@ local function partition_short_1(keys, argv)
 end
 
 -- [generated] function cursor_advance
--- Note how far a reader is: 'relayed' or 'booked'. Returns 1, or 0 when that is no news or does not count.
+-- Record the position of a reader, 'relayed' or 'booked'. Returns 1, or 0 when it is not new or does not count.
 --
--- Only forwards, so a late owner does no harm, and never beyond the partition itself, as a reader of another Redis
--- would be. For 'relayed', `epoch` and `generation` are those in which the relay has begun: one that was set back
--- begins a generation, in which nothing of the one before counts. While the partition is compared (it is not armed
--- then) that cursor stands still.
+-- The cursor only goes forwards, so a late owner does no harm, and never beyond the partition itself, as that of a
+-- reader of another Redis would. For 'relayed', `epoch` and `generation` are those in which the relay has begun:
+-- setting a relay back begins a generation, in which nothing of the one before counts. While the partition is being
+-- compared (it is not armed then) that cursor does not move.
 local function cursor_advance_1(keys, argv)
   local root = keys[1]
   local reader = argv[1]
@@ -168,9 +168,10 @@ local function cursor_advance_1(keys, argv)
 end
 
 -- [generated] function cursor_rewind
--- Have the relay publish again what comes after a position: a room may have lost it. Returns the new generation.
+-- Set the relay back to publish again what comes after a position, which a room may have lost.
 --
--- Fails when the partition has another epoch, or its outbox does not have all of it any more.
+-- Returns the new generation. Fails when the partition is in a different epoch, or its outbox no longer has all of
+-- these entries.
 local function cursor_rewind_1(keys, argv)
   local root = keys[1]
   local position = argv[1]
@@ -187,12 +188,12 @@ local function cursor_rewind_1(keys, argv)
     redis.call('HSET', meta, 'relayed', position, 'relayed_n', int(n))
     save_limit(meta)
   end
-  -- In any case: the relay may have read beyond its cursor, and queued for a room that has lost what came before.
+  -- In any case: the relay may have read beyond its cursor, and have entries queued for a room that lost earlier ones.
   return redis.call('HINCRBY', meta, 'generation', 1)
 end
 
 -- [generated] function outbox_trim
--- Forget the entries before a position, but none that a reader does not have yet. Returns how many went.
+-- Trim the entries before a position, but none that a reader does not have yet. Returns how many were removed.
 local function outbox_trim_1(keys, argv)
   local root = keys[1]
   local upto = argv[1]

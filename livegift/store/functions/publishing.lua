@@ -1,4 +1,4 @@
--- What is published to a room: journal entries, and events that come from no wallet.
+-- Publishing to a room: journal entries, and events that come from no wallet.
 
 local function save_and_publish(root, state, first_seq, top_size, events)
   changed[root], seen[root] = true, true
@@ -10,14 +10,14 @@ local function save_and_publish(root, state, first_seq, top_size, events)
   redis.call('SPUBLISH', root .. ':events', header .. '\n' .. table.concat(events, '\n'))
 end
 
--- The last event of an open streak without `count` of its gifts, or nil when there is none left.
+-- Returns the last event of an open streak without `count` of its gifts, or nil when none is left.
 local function shortened(event, count)
   local head, repeated, rest = event:match('^(.-"repeat_count":)(%d+)(.*)$')
   local left = tonumber(repeated or '0') - count
   if left > 0 then return head .. int(left) .. rest end
 end
 
--- What a call changes of a room, beside its state: written once, at the end.
+-- The changes that a call makes to a room, beside its state: written once, at the end.
 local function no_changes()
   return { contributions = {}, touched = {}, names = {}, gifters = {}, combos = {}, ended = {} }
 end
@@ -48,7 +48,7 @@ local function contribution_of(root, changes, partition)
   return contribution
 end
 
--- Takes a gift that its room no longer counts out of its streak. Returns the body of the event that says so.
+-- Takes a revoked gift out of its streak. Returns the body of the event that says so.
 local function take_back(root, changes, revoked_gift, combo_id, ts_ms, coins, diamonds)
   -- [generated] read revoked_gift from revoked_gift: event_id, combo_id as public_combo_id, count
   local event_id, public_combo_id, count = revoked_gift:match('^(.-) (.-) (%d+)$')
@@ -66,10 +66,10 @@ local KINDS = { gift = true, ['end'] = true, revoke = true }
 local MALFORMED = 'ERR expected 14 fields per entry, as this version has them: stop the relays of earlier ones'
 
 -- [generated] function room_publish
--- Publish journal entries, those of a partition in their order; what the room has already is passed over.
+-- Publish journal entries, those of a partition in order; entries that the room has already are skipped.
 --
--- Returns how many were new. Fails when one was read before the relays were set back, or has other fields than this
--- version's.
+-- Returns how many were new. Fails when one was read before the relays were set back, or has other fields than those
+-- of this version.
 local function room_publish_1(keys, argv)
   local root = keys[1]
   local log_max = argv[1]
@@ -93,7 +93,7 @@ local function room_publish_1(keys, argv)
     is_only_revoked = is_only_revoked and kind == 'revoke'
     if is_late(partition, relay_epoch, relay_generation) then return redis.error_reply(STALE) end
   end
-  -- A gift may be revoked long after its room has ended and is gone. A room that was lost is repaired from the ledger.
+  -- A gift may be revoked long after its ended room has expired. A room that was lost is repaired from the ledger.
   if state.is_gone then return is_only_revoked and 0 or redis.error_reply(GONE) end
   local first_seq = state.seq + 1
   local changes, events = no_changes(), {}
@@ -114,7 +114,7 @@ local function room_publish_1(keys, argv)
     local ts_ms = argv[at + 11]
     -- [/generated]
     local contribution, epoch_number, n_number = contribution_of(root, changes, partition), tonumber(epoch), tonumber(n)
-    -- A room that has nothing from this partition has nothing to take back.
+    -- A room that has nothing from this partition has nothing to revoke.
     if is_due(contribution, epoch_number, n_number) and (kind ~= 'revoke' or contribution.gifts > 0) then
       contribution.epoch, contribution.n = epoch_number, n_number
       changes.touched[partition] = true
@@ -149,9 +149,9 @@ local function room_publish_1(keys, argv)
 end
 
 -- [generated] function room_announce
--- Publish an event that comes from no wallet, once per key `once`. Returns 1, or 0 when it was there already.
+-- Publish an event that comes from no wallet, once per key `once`. Returns 1, or 0 when it was published before.
 --
--- `expire_after_s` is after how long the keys of a room that has ended go, 0 while it is open.
+-- `expire_after_s` is the time after which the keys of a room that has ended expire; 0 while it is open.
 local function room_announce_1(keys, argv)
   local root = keys[1]
   local log_max = argv[1]

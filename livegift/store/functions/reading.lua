@@ -1,12 +1,12 @@
--- What is read of a room, and its viewers.
+-- Reading rooms, and counting their viewers.
 
--- Of hash ':matches', see matches.lua.
+-- Parses a value of the hash ':matches', see matches.lua.
 local function parse_match(text)
   local used, rank, at_ms, json = text:match('^(%d+) (%d) (%d+) (.*)$')
   return tonumber(used), tonumber(rank), tonumber(at_ms), json
 end
 
--- The active matches, by id. A room that has ended has none.
+-- The active matches, ordered by id. A room that has ended has none.
 local function matches_json(root, state)
   local found = {}
   if not state.ttl_s then
@@ -22,9 +22,10 @@ local function matches_json(root, state)
 end
 
 -- [generated] function room_snapshot
--- Returns the room's header as JSON, '1' or '0', and the events after `since`.
+-- Return the room's header as JSON, '1' or '0', and the events after `since`.
 --
--- '0': these are not all, since the log does not reach back that far or `since_epoch` ('' for this one) is another.
+-- '0' says that events are missing: the log does not reach back that far, or `since_epoch` ('' for the present one) is
+-- not the room's epoch.
 local function room_snapshot_1(keys, argv)
   local root = keys[1]
   local top_size = tonumber(argv[1])
@@ -32,7 +33,7 @@ local function room_snapshot_1(keys, argv)
   local since_epoch = argv[3]
   local events_max = argv[4]
   -- [/generated]
-  if not gate then return redis.error_reply(CLOSED) end  -- its numbers may have been used for other events before
+  if not gate then return redis.error_reply(CLOSED) end  -- the same numbers may have been other events' before
   local state = load_state(root)
   if state.is_gone then return redis.error_reply(GONE) end
   local combos = table.concat(redis.call('HVALS', root .. ':combos'), ',')
@@ -52,7 +53,7 @@ local function room_snapshot_1(keys, argv)
   return reply
 end
 
--- Partition and contribution, … of all partitions.
+-- Partition and contribution of each partition, in one list.
 local function all_shares(root)
   local rows, found = redis.call('HGETALL', root .. ':watermarks'), {}
   for i = 1, #rows, 2 do
@@ -65,7 +66,7 @@ local function all_shares(root)
 end
 
 -- [generated] function room_contributions
--- Returns partition and contribution (a record) for each partition that the room has something from.
+-- Return partition and contribution (a record) of each partition from which the room has something.
 local function room_contributions_1(keys)
   local root = keys[1]
   -- [/generated]
@@ -74,7 +75,7 @@ local function room_contributions_1(keys)
 end
 
 -- [generated] function room_totals
--- Returns gifts, coins and diamonds, then partition and position of each watermark, all of one moment.
+-- Return gifts, coins and diamonds, then partition and position of each watermark, all of the same moment.
 local function room_totals_1(keys)
   local root = keys[1]
   -- [/generated]
@@ -88,7 +89,7 @@ local function room_totals_1(keys)
 end
 
 -- [generated] function room_head
--- Returns a `HeadReply`: the epoch and the last seq.
+-- Return a `HeadReply`: the epoch and the last seq.
 local function room_head_1(keys)
   local root = keys[1]
   -- [/generated]
@@ -102,7 +103,7 @@ local function room_head_1(keys)
 end
 
 -- [generated] function room_pulse
--- Note how many viewers a process has in the room. Returns how many all processes have.
+-- Record how many viewers a process has in the room. Returns how many all processes have.
 local function room_pulse_1(keys, argv)
   local root = keys[1]
   local process = argv[1]

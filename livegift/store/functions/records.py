@@ -1,11 +1,11 @@
-"""Texts of several fields that Lua and Python hand each other, in Redis or as a reply: their order and separators.
+"""Texts of several fields that Lua and Python exchange, stored in Redis or as a reply: their order and separators.
 
-The journal's entries are arrays whose order is that of the classes in `contract/journal.py`.
+The journal's entries are arrays in the order of the fields of their classes in `contract/journal.py`.
 """
 
 import re
 
-# A field's kind -> the same pattern for Lua and for Python.
+# Kind of a field -> its pattern in Lua and in Python.
 PATTERNS = {
     "integer": ("%d+", r"\d+"),
     "optional_integer": ("%d*", r"\d*"),
@@ -18,10 +18,10 @@ PATTERNS = {
 
 
 class Record:
-    """A text of several fields."""
+    """The format of a text of several fields."""
 
     def __init__(self, template: str) -> None:
-        """`template` is such as '{gifts:integer} {coins:integer}', with a key of PATTERNS after each name."""
+        """Parse a template such as '{gifts:integer} {coins:integer}': names, each with a key of PATTERNS."""
         parts = re.split(r"\{(\w+):(\w+)\}", template)
         self.template = template
         self.literals = tuple(parts[::3])
@@ -34,7 +34,7 @@ class Record:
         self._pattern = re.compile(pattern, re.DOTALL)
 
     def parse(self, text: str) -> tuple[str, ...]:
-        """Return the fields in order. Raises ValueError."""
+        """Return the fields of a text, in order. Raises ValueError."""
         found = self._pattern.fullmatch(text)
         if found is None:
             raise ValueError(f"expected {self.template!r}, got {text!r}")
@@ -46,17 +46,17 @@ class Record:
 
 
 RECORDS = {
-    # An accepted ref, in ':ref:<user>:<hour>'. `combo` is the position of the streak's first gift, '' for a change of a
-    # wallet. Below 64 bytes, so that Redis keeps the hash compact.
+    # The answer to an accepted ref, in ':ref:<user>:<hour>'. `combo` is the position of the streak's first gift, '' for
+    # a change of a wallet. It stays below 64 bytes, so that Redis keeps the hash compact.
     "answer": Record(
         "{payload_hash:hex}|{position:place}|{coins:signed_integer}|{combo:optional_place}|{repeat_count:integer}"
     ),
-    # An open streak, in ':streaks', by its key. In a key, users' ids have '!' for '|' (domain/combos.py).
+    # An open streak, in ':streaks', by its key. In a key, '!' stands for '|' in users' ids (domain/combos.py).
     "streak": Record(
         "{combo:place}|{repeat_count:integer}|{deadline_ms:integer}|{user_json:text}\n{details_json:text}"
     ),
     "streak_key": Record("{room:text}|{gift_id:text}|{to:text}|{anonymous:text}|{user:text}"),
-    # Fields 'l' and 'u' of a wallet, and what the hub says of the operator's limits (domain/allowances.py).
+    # Fields 'l' and 'u' of a wallet, and the operator's limits as the hub sends them (domain/allowances.py).
     "limits": Record(
         "{version:integer}|{per_gift:optional_integer}|{day:optional_integer}|{month:optional_integer}|"
         "{pending_ms:integer}|{pending_per_gift:optional_integer}|{pending_day:optional_integer}|"

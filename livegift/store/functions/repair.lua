@@ -1,7 +1,7 @@
--- Repair of a disarmed partition from the ledger. Each function needs the claim, and each can be repeated.
+-- Repair of a disarmed partition from the ledger. Each function needs the token of its claim, and each can be repeated.
 
 -- [generated] function wallets_put
--- Set wallets to what they are to be. Returns 'OK'. Fails unless the token holds.
+-- Set the state of wallets. Returns 'OK'. Fails unless the token is valid.
 local function wallets_put_1(keys, argv)
   local root = keys[1]
   local token = argv[1]
@@ -31,9 +31,9 @@ local function wallets_put_1(keys, argv)
 end
 
 -- [generated] function refs_drop
--- Forget refs that were never accepted on the branch that counts. Returns 'OK'. Fails unless the token holds.
+-- Remove refs that were never accepted on the branch that counts. Returns 'OK'. Fails unless the token is valid.
 --
--- Comes before `wallets_put`: the wallets know the hours.
+-- Comes before `wallets_put`: the wallets know the hours of their refs.
 local function refs_drop_1(keys, argv)
   local root = keys[1]
   local token = argv[1]
@@ -52,7 +52,7 @@ local function refs_drop_1(keys, argv)
 end
 
 -- [generated] function refs_put
--- Remember answers again; after the wallets. Returns 'OK'. Fails unless the token holds.
+-- Store answers again; comes after `wallets_put`. Returns 'OK'. Fails unless the token is valid.
 local function refs_put_1(keys, argv)
   local root = keys[1]
   local token = argv[1]
@@ -77,7 +77,7 @@ local function refs_put_1(keys, argv)
 end
 
 -- [generated] function streaks_drop
--- Forget streaks that are not open. Returns 'OK'. Fails unless the token holds.
+-- Remove streaks that are not open. Returns 'OK'. Fails unless the token is valid.
 local function streaks_drop_1(keys, argv)
   local root = keys[1]
   local token = argv[1]
@@ -94,7 +94,7 @@ local function streaks_drop_1(keys, argv)
 end
 
 -- [generated] function streaks_put
--- Open streaks again. Returns 'OK'. Fails unless the token holds.
+-- Open streaks again. Returns 'OK'. Fails unless the token is valid.
 local function streaks_put_1(keys, argv)
   local root = keys[1]
   local token = argv[1]
@@ -126,10 +126,10 @@ local function cut(outbox, above)
 end
 
 -- [generated] function partition_put
--- Cut what is above `common_n` out of the outbox, and say where the partition is now. Returns 'OK'.
+-- Remove what is above `common_n` from the outbox, and store the partition's new position. Returns 'OK'.
 --
--- The last step of a repair: until then the partition says that it is where it was. The rooms are put right
--- otherwise, so the relay has nothing to do up to here. Fails unless the token holds.
+-- This is the last step of a repair: until then the partition reports its old position. The rooms are corrected
+-- separately, so the relay has nothing to do up to here. Fails unless the token is valid.
 local function partition_put_1(keys, argv)
   local root = keys[1]
   local token = argv[1]

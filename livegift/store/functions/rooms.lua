@@ -1,23 +1,21 @@
 -- Rooms: totals, ranks, log and numbering. `root` is a room's root '{room:ID}'; all other keys are the root plus a
 -- suffix. Publishing twice changes nothing: each partition's watermark says what the room has already.
 --
--- Hash ':watermarks': partition -> record 'contribution', the last entry and what came from that partition in all, so
--- that one partition's contribution can be put right; 'f' .. partition -> its fences, '<epoch>-<base>,…' (decision
--- 007).
+-- Hash ':watermarks': partition -> record 'contribution', its last entry and the sums of what came from it, so that one
+-- partition's contribution can be corrected; 'f' .. partition -> its fences, '<epoch>-<base>,…' (decision 007).
 -- Hash ':gifters': user -> record 'gifter': gifts that count, coins that were not given anonymously, and when the last
--- gift of those was sent. Zset ':board': the same users by coins, the member being that time counted down and the user,
--- so that equals are ranked by who got there first (decision 019). The ledger knows all of it, so it can be put back.
+-- of those gifts was sent. Zset ':board': the same users by coins; the member is that time counted down and the user,
+-- so that equals are ranked by who got there first (decision 019). The ledger knows all of it and can restore it.
 
--- Memory of this very process. No gate: it may have lost something, and publishes nothing before the aggregator has
--- compared its rooms with the ledger and opened the gate with a token above all before. A room takes the token as its
--- epoch at its first change, so that whoever knows numbers of an earlier incarnation learns that they are worth
--- nothing. When the gate was opened the relays were set back; what one has read before (in an earlier incarnation of
--- the partition: its epoch, and the generation of the relay's cursor) would leave a hole, so it is refused.
+-- Memory of this server process. Without a gate it may lack something, and publishes nothing until the aggregator
+-- has compared its rooms with the ledger and opened the gate, with a token above all earlier ones. A room takes the
+-- token as its epoch at its first change, which tells clients that numbers of an earlier epoch are not valid. Opening
+-- the gate sets the relays back. What a relay read before that, in an earlier incarnation of the partition (its epoch,
+-- and the generation of the relay's cursor), would leave a gap, so it is refused.
 local gate, claim, floors = nil, nil, {}
 local changed = {}
--- Rooms whose state was there since the gate was claimed, and so was compared or is newer. One that is not there any
--- more has lost it (somebody has emptied this Redis): what came into it now would leave a hole below it that nobody
--- sees.
+-- Rooms whose state has been seen since the gate was claimed, so that it was compared or is newer. If it is no longer
+-- there it was lost (somebody has emptied this Redis): new entries would leave a gap below them that nobody sees.
 local seen = {}
 local CLOSED = 'ERR the rooms of this node are being compared with the ledger'
 local STALE = 'ERR this was read before the relays were set back'
@@ -29,7 +27,7 @@ local function load_state(root)
   local epoch = row[1] or '0'
   if row[1] then seen[root] = true end
   if gate and not changed[root] then
-    -- One more for a room that is there: should it vanish, then that is told by its epoch too.
+    -- A room that exists gets a higher epoch than the token: should its state vanish, its epoch differs from then on.
     epoch = row[1] and int(math.max(tonumber(gate), tonumber(epoch)) + 1) or gate
   end
   return {
@@ -42,13 +40,13 @@ local SUFFIXES = {
   'state', 'watermarks', 'gifters', 'board', 'names', 'combos', 'log', 'announced', 'viewers', 'matches',
 }
 
--- A room that has ended goes some day, with what is still published to it after its end.
+-- The keys of a room that has ended expire, with what is still published to it after its end.
 local function expire(root, ttl_s)
   for _, suffix in ipairs(SUFFIXES) do redis.call('EXPIRE', root .. ':' .. suffix, ttl_s) end
 end
 
--- Numbers one event and writes it to the log. `body` is its JSON without the opening brace. `place`, where it comes
--- from a journal, is its entry's '<partition>-<epoch>-<n>', which the event does not tell.
+-- Numbers one event and writes it to the log. `body` is its JSON without the opening brace. `place`, for an event from
+-- a journal, is its entry's '<partition>-<epoch>-<n>', which the event does not show.
 local function number(root, state, log_max, body, place)
   state.seq = state.seq + 1
   local seq = int(state.seq)
@@ -57,7 +55,7 @@ local function number(root, state, log_max, body, place)
   return event
 end
 
--- The one writer of `gift.revoked`, whoever revoked: without the opening brace.
+-- The only writer of `gift.revoked`, for all kinds of revocation; without the opening brace.
 local function revoked_body(gift_id, ts_ms, combo_id, count, coins, diamonds)
   return '"type":"gift.revoked","id":"' .. gift_id .. '-revoked","ts_ms":' .. ts_ms .. ',"gift_event_id":"' .. gift_id
     .. '","combo_id":"' .. combo_id .. '","count":' .. count .. ',"coins":' .. coins .. ',"diamonds":' .. diamonds
@@ -87,7 +85,7 @@ local function save_contribution(root, partition, contribution)
   redis.call('HSET', root .. ':watermarks', partition, text)
 end
 
--- Whether the room does not have the entry yet and it is of the branch that counts (domain/recovery.py: superseded).
+-- Whether the room lacks the entry and the entry is on the branch that counts (domain/recovery.py: superseded).
 local function is_due(contribution, epoch, n)
   if epoch < contribution.epoch or (epoch == contribution.epoch and n <= contribution.n) then return false end
   if contribution.fences then
@@ -98,7 +96,7 @@ local function is_due(contribution, epoch, n)
   return true
 end
 
--- Whether a relay that has begun in this incarnation of a partition is not heard any more.
+-- Whether a relay that has begun in this incarnation of a partition is no longer accepted.
 local function is_late(partition, epoch, generation)
   local floor = floors[partition]
   if not floor then return false end

@@ -1,7 +1,7 @@
-"""The signatures of the functions of rooms: of rooms.lua and its siblings.
+"""The signatures of rooms.lua and its siblings.
 
-With the gate of its node closed, a function of a room that publishes or reads events fails; so it does when the room
-has lost its state. `log_max` is how many events a room's log keeps, `top_size` how many gifters its header names.
+A room's functions that publish or read events fail while the gate of its node is closed, and when the room has lost its
+state. `log_max` is how many events a room's log keeps, `top_size` how many gifters its header names.
 """
 
 from typing import Annotated, NamedTuple
@@ -23,9 +23,9 @@ from livegift.store.functions.signature import (
 
 
 class PublicationRow(NamedTuple):
-    """A journal entry as a room gets it. `kind` is gift, end or revoke; `combo_id` is '' without a streak.
+    """A journal entry to publish in a room. `kind` is gift, end or revoke; `combo_id` is '' without a streak.
 
-    `body` is the event's JSON without the opening brace, for what is revoked a record `revoked_gift`. `relay_epoch`
+    `body` is the event's JSON without the opening brace; for a revocation it is a record `revoked_gift`. `relay_epoch`
     and `relay_generation` are those in which the relay has begun.
     """
 
@@ -46,7 +46,7 @@ class PublicationRow(NamedTuple):
 
 
 class Fence(NamedTuple):
-    """Where a partition's earlier branches end: what is above `base` counts only from `epoch` on."""
+    """The end of a partition's earlier branches: entries above `base` count only from `epoch` on."""
 
     partition: Digits
     epoch: Digits
@@ -54,7 +54,7 @@ class Fence(NamedTuple):
 
 
 class Floor(NamedTuple):
-    """The incarnation of a partition from which on its relays are heard."""
+    """The first incarnation of a partition whose relays are accepted."""
 
     partition: Digits
     epoch: Integer
@@ -62,7 +62,7 @@ class Floor(NamedTuple):
 
 
 class GifterRow(NamedTuple):
-    """A gifter as the ledger has it."""
+    """A gifter according to the ledger."""
 
     user: Text
     gifts: Integer
@@ -71,7 +71,7 @@ class GifterRow(NamedTuple):
 
 
 class NamedGifterRow(NamedTuple):
-    """A gifter as the ledger has it, with the user's JSON."""
+    """A gifter according to the ledger, with the user's JSON."""
 
     user: Text
     gifts: Integer
@@ -88,7 +88,7 @@ class StreakEvent(NamedTuple):
 
 
 class HeadReply(NamedTuple):
-    """What `room_head` replies, as text."""
+    """The reply of `room_head`, as text."""
 
     epoch: str
     seq: str
@@ -98,10 +98,10 @@ class HeadReply(NamedTuple):
 def room_publish(
     root: Key, log_max: Digits, top_size: Integer, publications: Annotated[list[Argument], Packed(PublicationRow)]
 ) -> None:
-    """Publish journal entries, those of a partition in their order; what the room has already is passed over.
+    """Publish journal entries, those of a partition in order; entries that the room has already are skipped.
 
-    Returns how many were new. Fails when one was read before the relays were set back, or has other fields than this
-    version's.
+    Returns how many were new. Fails when one was read before the relays were set back, or has other fields than those
+    of this version.
     """
 
 
@@ -109,43 +109,47 @@ def room_publish(
 def room_announce(
     root: Key, log_max: Digits, top_size: Integer, body: Json, once: Text, expire_after_s: Digits
 ) -> None:
-    """Publish an event that comes from no wallet, once per key `once`. Returns 1, or 0 when it was there already.
+    """Publish an event that comes from no wallet, once per key `once`. Returns 1, or 0 when it was published before.
 
-    `expire_after_s` is after how long the keys of a room that has ended go, 0 while it is open.
+    `expire_after_s` is the time after which the keys of a room that has ended expire; 0 while it is open.
     """
 
 
 @redis_function(writes=False)
 def room_snapshot(root: Key, top_size: Integer, since: OptionalInteger, since_epoch: Text, events_max: Digits) -> None:
-    """Returns the room's header as JSON, '1' or '0', and the events after `since`.
+    """Return the room's header as JSON, '1' or '0', and the events after `since`.
 
-    '0': these are not all, since the log does not reach back that far or `since_epoch` ('' for this one) is another.
+    '0' says that events are missing: the log does not reach back that far, or `since_epoch` ('' for the present one) is
+    not the room's epoch.
     """
 
 
 @redis_function(writes=False, reply=HeadReply._fields)
 def room_head(root: Key) -> None:
-    """Returns a `HeadReply`: the epoch and the last seq."""
+    """Return a `HeadReply`: the epoch and the last seq."""
 
 
 @redis_function(writes=False)
 def room_totals(root: Key) -> None:
-    """Returns gifts, coins and diamonds, then partition and position of each watermark, all of one moment."""
+    """Return gifts, coins and diamonds, then partition and position of each watermark, all of the same moment."""
 
 
 @redis_function(writes=False)
 def room_contributions(root: Key) -> None:
-    """Returns partition and contribution (a record) for each partition that the room has something from."""
+    """Return partition and contribution (a record) of each partition from which the room has something."""
 
 
 @redis_function(allow_oom=True)
 def room_pulse(root: Key, process: Text, count: Digits, ttl_ms: Integer) -> None:
-    """Note how many viewers a process has in the room. Returns how many all processes have."""
+    """Record how many viewers a process has in the room. Returns how many all processes have."""
 
 
 @redis_function(allow_oom=True)
 def room_fence(root: Key, fences: Repeated[Fence]) -> None:
-    """Refuse from now on what is not of the branch that counts. Returns partitions and contributions ('' for none)."""
+    """Refuse, from now on, entries that are not on the branch that counts.
+
+    Returns the partitions and their contributions ('' for none).
+    """
 
 
 @redis_function(allow_oom=True)
@@ -165,11 +169,11 @@ def room_correct(
     forgotten: Counted[Text],
     gifters: Repeated[NamedGifterRow],
 ) -> None:
-    """Put one partition's contribution right, to what the ledger says: place, sums and gifters.
+    """Set one partition's contribution to what the ledger says: position, sums and gifters.
 
     `before` is the contribution as the caller has read it, '' for none. `revoke_above` is the n above which the room
-    has published what does not count, '' when it has not. `room_lost`: what it has numbered lately is worth nothing.
-    Returns how many gifts were revoked, or -1 when the contribution is not `before` any more.
+    has published entries that do not count, '' when there are none. With `room_lost`, the numbers that the room has
+    given lately are not valid. Returns how many gifts were revoked, or -1 when the contribution is no longer `before`.
     """
 
 
@@ -185,31 +189,31 @@ def room_match(
     shown_json: Json,
     settled_ms: Integer,
 ) -> None:
-    """Show a sponsor match as the ledger has it. Returns 1, or 0 when that is no news.
+    """Show a sponsor match in the state that the ledger has. Returns 1, or 0 when that is not new.
 
-    `status_rank` is 0 while it is active; `event` is JSON without the opening brace. News that look older are wrong,
-    and not late, when what the room has is older than `settled_ms`.
+    `status_rank` is 0 while it is active; `event` is JSON without the opening brace. A state that looks older is taken
+    for late and ignored, unless the one that the room has is older than `settled_ms`: then that one was wrong.
     """
 
 
 @redis_function(writes=False)
 def room_older(root: Key) -> None:
-    """Returns nothing unless the room has an older form; else its stamp, then id and event of each open streak."""
+    """Return nothing unless the room has an older form; else its stamp, then id and last event of each open streak."""
 
 
 @redis_function(allow_oom=True)
 def room_older_gifters(root: Key, stamp: Text, gifters: Repeated[GifterRow]) -> None:
-    """Give an older room its gifters. Returns 1, or 0 when the room is not as it was."""
+    """Give an older room its gifters. Returns 1, or 0 when the room has changed since."""
 
 
 @redis_function(allow_oom=True)
 def room_older_end(root: Key, stamp: Text, streaks: Repeated[StreakEvent]) -> None:
-    """Give an older room its open streaks, the last step. Returns 1, or 0 when the room is not as it was."""
+    """Give an older room its open streaks, the last step. Returns 1, or 0 when the room has changed since."""
 
 
 @redis_function(writes=False)
 def rooms_gate() -> None:
-    """Returns the token of this node's gate, '' while it is closed."""
+    """Return the token of this node's gate, '' while it is closed."""
 
 
 @redis_function(writes=False)
@@ -219,12 +223,15 @@ def rooms_close() -> None:
 
 @redis_function(writes=False)
 def rooms_claim(token: Text) -> None:
-    """Claim a closed gate: the last of this very process to do so may open it. Returns '' or the open gate's token."""
+    """Claim a closed gate. Returns '', or the token of an open gate.
+
+    The last claim since this process has started allows opening the gate.
+    """
 
 
 @redis_function(writes=False)
 def rooms_open(token: Text, floors: Repeated[Floor]) -> None:
-    """Open the gate for relays that have begun in these incarnations of partitions or later. Returns the gate's token.
+    """Open the gate for relays that have begun in these incarnations of partitions or later ones.
 
-    Fails with UNCLAIMED unless the gate was claimed with this token.
+    Returns the gate's token. Fails with UNCLAIMED unless the gate was claimed with this token.
     """

@@ -1,7 +1,7 @@
--- What all libraries begin with.
+-- The beginning of all libraries.
 
 -- An integer as decimal digits. %d is exact up to 2^53 (Lua's numbers become a long) and a third of what %.0f costs. A
--- table that remembers the texts costs more than it saves: the garbage collector walks through it again and again.
+-- table that remembers the texts costs more than it saves: the garbage collector traverses it again and again.
 local function int(number) return string.format('%d', number) end
 
 -- Redis' clock.

@@ -1,6 +1,7 @@
-"""A Redis Function's signature: a Python function without a body, whose parameters are the keys and arguments in order.
+"""Signatures of Redis Functions: Python functions without a body, whose parameters are the keys and arguments in order.
 
-Calling it gives the command. `generate.py` writes the head of the Lua function from it, so the order is said once.
+Calling one returns the command. `generate.py` writes the head of the Lua function from it, so the order is defined
+once.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -20,7 +21,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """What an argument is, and how Lua reads it: `lua` has `{}` in the place of `argv[i]`."""
+    """The kind of an argument, and how Lua reads it: in `lua`, `{}` stands for `argv[i]`."""
 
     name: str
     lua: str = "{}"
@@ -35,35 +36,35 @@ PositionText = Annotated[str | bytes, Kind("position, <epoch>-<n>")]
 Flag = Annotated[Literal["0", "1"], Kind("'1' or '0'", "{} == '1'")]
 Policy = Annotated[str, Kind("policy, see limits.lua", "parse_policy({})")]
 
-# Lua checks these digit by digit, and has nil for what is none.
+# Lua checks these digit by digit; they are nil if they are malformed.
 Amount = Annotated[int, Kind(f"integer 0..{AMOUNT_MAX}", "parse({})")]
 SignedAmount = Annotated[int, Kind(f"integer -{AMOUNT_MAX}..{AMOUNT_MAX}", "parse_signed({})")]
-# These come from livegift's own stores.
+# These come from livegift's own stores and are not checked.
 Integer = Annotated[int, Kind("integer", "tonumber({})")]
 OptionalInteger = Annotated[int | Literal[""], Kind("integer, or '' for none", "tonumber({})")]
 Digits = Annotated[int | str | bytes, Kind("integer, which Lua only passes on")]
 
-# A parameter that takes records, one after the other to the end; or one that says before how many there are.
+# A parameter that takes records, one after the other: to the end, or preceded by their number.
 Repeated: TypeAlias = Annotated[Iterable[T], REPEATED]
 Counted: TypeAlias = Annotated[Sequence[T], COUNTED]
 
 
 @dataclass(frozen=True, slots=True)
 class Packed:
-    """Says that a parameter takes the fields of such records, in one list: one object less for each gift."""
+    """An annotation: the parameter takes the fields of such records in one list, which saves an object per gift."""
 
     record: Any
 
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """A parameter of a function, or a field of a record. `fields` are those of what is repeated."""
+    """A parameter of a function, or a field of a record. `fields` are those of a repeated record."""
 
     name: str
     kind: Kind
     fields: tuple["Parameter", ...] = ()
     is_flat: bool = True
-    """Whether what is given is one argument, or is a list of arguments."""
+    """False when the value is a list of records instead of one argument or a list of arguments."""
 
 
 def _parameter(name: str, hint: Any) -> Parameter:
@@ -84,12 +85,12 @@ def _fields(record: Any) -> tuple[Parameter, ...]:
 
 
 class RedisFunction(Generic[P]):
-    """One Redis Function of one version. Call it for the command that calls it."""
+    """A version of a Redis Function. Calling it returns the command that calls it in Redis."""
 
     def __init__(
         self, declared: Callable[P, None], flags: tuple[str, ...], reply: tuple[str, ...], version: int
     ) -> None:
-        """`declared` has the signature and, as its docstring, the contract."""
+        """Take the signature and, from the docstring, the contract of `declared`."""
         hints = get_type_hints(declared, include_extras=True)
         hints.pop("return")
         self.parameters = tuple(_parameter(name, hint) for name, hint in hints.items())
@@ -102,7 +103,7 @@ class RedisFunction(Generic[P]):
         self._is_flat = not any(parameter.fields for parameter in self.parameters)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Command:
-        """The command with these arguments."""
+        """Return the command with these arguments."""
         values: tuple[Any, ...] = args
         if kwargs:
             values += tuple([kwargs[name] for name in self._names[len(args) :]])
@@ -123,7 +124,7 @@ class RedisFunction(Generic[P]):
         return tuple(packed)
 
     def of_version(self, version: int) -> "RedisFunction[P]":
-        """The same function of another version."""
+        """Return the same function of another version."""
         return RedisFunction(self._declared, self.flags, self.reply, version)
 
 
@@ -133,9 +134,9 @@ FUNCTIONS: dict[str, RedisFunction[...]] = {}
 def redis_function(
     *, writes: bool = True, allow_oom: bool = False, reply: tuple[str, ...] = ()
 ) -> Callable[[Callable[P, None]], RedisFunction[P]]:
-    """Declare a function. `reply` are the names of what it replies, where that is a list of a fixed length.
+    """Declare a function. `reply` names the items of a reply that is a list of a fixed length.
 
-    `allow_oom`: it works when memory is full, as what drains and what repairs has to.
+    A function with `allow_oom` works when memory is full, as those that drain or repair have to.
     """
 
     def declare(declared: Callable[P, None]) -> RedisFunction[P]:

@@ -1,7 +1,7 @@
--- Streaks: hash ':streaks' from key to state (records streak_key and streak), and zset ':due' from key to when the
--- sweep is to look at it, never after the deadline: at the first gift's, then at the one that it finds.
+-- Streaks. Hash ':streaks': key -> state (records streak_key and streak). Zset ':due': key -> when the sweep is to look
+-- at the streak, which is never after its deadline: at the deadline of the first gift, then at the one that it finds.
 
--- Users' ids may have a '|', which no key can: there it is a '!', which no id has.
+-- In a key, '!' stands for '|' in users' ids; no id contains '!'.
 local function in_key(user) return (user:gsub('|', '!')) end
 local function from_key(text) return (text:gsub('!', '|')) end
 
@@ -51,12 +51,12 @@ local function extend_streak(partition, send, timeout_ms)
     .. send.details_json
   -- [/generated]
   redis.call('HSET', streaks, key, streak)
-  -- Also where the time-out was made shorter, or the clock went back.
+  -- The new deadline is earlier where the time-out was made shorter, or the clock went back.
   if new_deadline_ms < deadline_before_ms then redis.call('ZADD', partition.root .. ':due', deadline_ms, key) end
   return combo, repeat_count
 end
 
--- Takes a revoked gift out of its streak, if that still goes on.
+-- Takes a revoked gift out of its streak, if the streak is still open.
 local function shorten_streak(partition, revoked)
   local streaks = partition.root .. ':streaks'
   local streak = redis.call('HGET', streaks, revoked.streak_key)
@@ -71,7 +71,7 @@ local function shorten_streak(partition, revoked)
 end
 
 -- [generated] function streaks_sweep
--- End the streaks that are over, and all of `room` ('' for none). Returns how many are open, -1 if not armed.
+-- End the expired streaks, and all of `room` ('' for none). Returns how many are open, -1 if not armed.
 local function streaks_sweep_1(keys, argv)
   local root = keys[1]
   local at_most = argv[1]

@@ -1,7 +1,7 @@
 """The signatures of gifts.lua, changes.lua, limits.lua and streaks.lua.
 
 Where money moves, the reply is a text for `wallets.parse_outcome`: a record `accepted`, `duplicate` or `refused`, or
-'error|' and a message, after which nobody knows.
+'error|' and a message, when the outcome is unknown.
 """
 
 from typing import Annotated, NamedTuple
@@ -22,7 +22,7 @@ from livegift.store.functions.signature import (
 
 
 class Gift(NamedTuple):
-    """A gift to debit. `price` and `diamond_count` are for one, `verdict` is the code that refuses it, or ''."""
+    """A gift to debit. `price` and `diamond_count` are for one piece, `verdict` is the code that refuses it, or ''."""
 
     user: Text
     ref: Text
@@ -51,10 +51,10 @@ def gift_send(
     ref_ttl_s: Amount,
     gifts: Annotated[list[Argument], Packed(Gift)],
 ) -> None:
-    """Debit gifts of one partition's wallets, in their order. Returns an outcome for each.
+    """Debit gifts of one partition's wallets, in order. Returns an outcome for each.
 
-    Nothing new is accepted while the hub's clock and Redis' differ by more than `clock_difference_max_ms`. Fails when a
-    number before the gifts is not a decimal number.
+    Nothing new is accepted while the clocks of the hub and Redis differ by more than `clock_difference_max_ms`. Fails
+    when a number before the gifts is not a decimal number.
     """
 
 
@@ -76,9 +76,9 @@ def wallet_correct(
     reason: Text,
     overdraw: Flag,
 ) -> None:
-    """Change a wallet by any number of coins, once per ref. Returns an outcome.
+    """Change a wallet by a signed number of coins, once per ref. Returns an outcome.
 
-    Only with `overdraw` the balance may go below zero, which freezes the wallet. Fails when `ref_ttl_s` is not a
+    The balance may go below zero only with `overdraw`; then the wallet can't send. Fails when `ref_ttl_s` is not a
     decimal number.
     """
 
@@ -97,9 +97,9 @@ def wallet_revoke(
     combo_id: Text,
     count: Amount,
 ) -> None:
-    """Give back what a gift has cost, once per ref, and take its `count` out of its streak. Returns an outcome.
+    """Give back the coins of a gift, once per ref, and take its `count` out of its streak. Returns an outcome.
 
-    `gift_json` is the gift as the journal has it (GiftRevoked). Fails when `ref_ttl_s` or `count` is not a decimal
+    `gift_json` is the gift as it is in the journal (GiftRevoked). Fails when `ref_ttl_s` or `count` is not a decimal
     number.
     """
 
@@ -117,14 +117,14 @@ def wallet_limits(
     why_json: Json,
     by: Text,
 ) -> None:
-    """Change limits or freeze a wallet. Returns 'set|' and the new version, or an outcome that is none of `accepted`.
+    """Change limits, freeze or thaw a wallet. Returns 'set|' and the new version, or an outcome other than `accepted`.
 
-    `version` is the one that the caller knows: whoever knows another one is refused. `delay_ms` is after how long
-    what is raised counts. `per_gift`, `day` and `month` are '' for no limit; a `per_gift` of '-' leaves all three.
+    `version` is the one that the caller knows; the call is refused when it is not the current one. Raised limits count
+    after `delay_ms`. `per_gift`, `day` and `month` are '' for no limit; a `per_gift` of '-' leaves all three unchanged.
     `frozen` is '1' to freeze, '0' to thaw, '' for neither. Fails when `version` or `delay_ms` is not a decimal number.
     """
 
 
 @redis_function(allow_oom=True)
 def streaks_sweep(root: Key, at_most: Digits, room: Text) -> None:
-    """End the streaks that are over, and all of `room` ('' for none). Returns how many are open, -1 if not armed."""
+    """End the expired streaks, and all of `room` ('' for none). Returns how many are open, -1 if not armed."""
