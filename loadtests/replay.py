@@ -27,7 +27,7 @@ from websockets.asyncio.client import ClientConnection, connect
 
 from livegift.composition import INVARIANTS
 from livegift.domain.catalogue import GiftKind
-from livegift.http.bodies import parse_catalogue
+from livegift.features.catalogue.gift_files import parse_catalogue
 from livegift.ledger.catalogue import put_gifts, read_gifts
 from livegift.operations.audit import audit
 from loadtests.harness.processes import LoadTestError, exit_on_sigterm

@@ -1,10 +1,10 @@
 """Buying in the test's own process: orders that are paid at the sandbox, with relay and aggregator as tasks."""
 
 from livegift.features.earnings.clawbacks import RefundTerms
+from livegift.features.orders.bodies import OrderRequest
 from livegift.features.orders.queries import StoredOrder, read_order
 from livegift.features.orders.sandbox import SandboxPayments
 from livegift.features.orders.service import hear, offer_of, place
-from livegift.http.bodies import OrderBody
 from livegift.payments.provider import PaymentEvent
 from livegift.payments.sandbox import Sandbox
 from tests.inprocess import InProcess
@@ -21,7 +21,7 @@ class Shop:
         self.provider = Sandbox([system.settings.sandbox_secrets], SandboxPayments(system.database))
 
     async def order(self, user: str, package: str = "coins-100", region: str = "CN") -> StoredOrder:
-        body = OrderBody(package_id=package)
+        body = OrderRequest(package_id=package)
         new = await offer_of(self.system.database, self.provider, body, user, region, None)
         return await place(self.system.database, self.provider, new, "http://shop")
 

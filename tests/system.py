@@ -25,6 +25,7 @@ from livegift.runtime.settings import Settings
 from livegift.store.client import Store
 from livegift.store.wallets import Wallets
 from tests.booking import audit
+from tests.declared import undeclared
 
 READY_TIMEOUT_S = 30.0
 
@@ -133,10 +134,10 @@ class System:
         data = None if body is None else body if isinstance(body, bytes) else json.dumps(body).encode()
         try:
             with urllib.request.urlopen(request, data, timeout=10) as response:
-                return response.status, json.loads(response.read())
+                return response.status, _declared(method, path, response)
         except urllib.error.HTTPError as error:
             with error:
-                return error.code, json.loads(error.read())
+                return error.code, _declared(method, path, error)
         except (OSError, TimeoutError) as error:
             return 0, str(error)
 
@@ -176,6 +177,14 @@ class System:
 
     async def audit(self, wait_s: float = 30.0) -> Report:
         return await audit(self.settings, wait_s)
+
+
+def _declared(method: str, path: str, response: Any) -> Any:
+    """The decoded body, which has to be as its route declares."""
+    content = response.read()
+    wrong = undeclared(method, path, response.status, response.headers["content-type"], content)
+    assert wrong is None, wrong
+    return json.loads(content)
 
 
 def command(*args: str) -> list[str]:

@@ -60,7 +60,7 @@ async def test_the_audits_find_what_does_not_fit(running: InProcess) -> None:
     rooms = Rooms(running.store)
 
     async def proven() -> bool:
-        return bool((await audit_room(running.database, rooms, "r1"))["passed"])
+        return bool((await audit_room(running.database, rooms, "r1")).passed)
 
     await wait_until(proven, "the room is proven")
     async with running.database.begin() as connection:
@@ -85,8 +85,8 @@ async def test_the_audits_find_what_does_not_fit(running: InProcess) -> None:
     async with running.database.begin() as connection:
         await connection.execute(text("UPDATE gifts SET coins = coins + 1"))
     proof = await audit_room(running.database, rooms, "r1")
-    violations = proof["violations"]
-    assert not proof["passed"]
+    violations = proof.violations
+    assert not proof.passed
     assert isinstance(violations, list)
     assert any("the ledger (1, 501, 500)" in line for line in violations)
     assert any("gifter alice" in line for line in violations)

@@ -11,8 +11,8 @@ import orjson
 import pytest
 from playwright.async_api import Browser, Page, Route, async_playwright, expect
 
+from livegift.features.catalogue.gift_files import parse_catalogue
 from livegift.features.corrections.service import decide
-from livegift.http.bodies import parse_catalogue
 from livegift.ledger.catalogue import put_gifts
 from livegift.ledger.engine import Database
 from livegift.store.client import Store

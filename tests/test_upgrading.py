@@ -102,7 +102,7 @@ async def shown(system: InProcess, room: str) -> dict[str, object]:
 
 async def proved(system: InProcess, room: str) -> None:
     proof = await audit_room(system.database, Rooms(system.store), room)
-    assert proof["passed"], proof
+    assert proof.passed, proof
 
 
 async def is_older(system: InProcess, room: str) -> bool:

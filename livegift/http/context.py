@@ -1,25 +1,26 @@
-"""What the routes share, and how they learn who is asking."""
+"""What the routes share: who is asking, how what they declare is read and written."""
 
 import re
 from contextlib import suppress
 from hashlib import blake2b
 from typing import TypeVar, cast
 
-import orjson
+import msgspec
+from msgspec import Struct
 from starlette.requests import Request
 from starlette.responses import Response
 
 from livegift.contract import wire
-from livegift.contract.bounds import HTTP_BODY_BYTES_MAX, PAGE_ITEMS_MAX
+from livegift.contract.bounds import HTTP_BODY_BYTES_MAX, ID_PATTERN, PATTERNS
 from livegift.contract.errors import RequestError
 from livegift.http import bodies
 from livegift.http.routing import Route
 from livegift.resources.resources import Resources
 from livegift.runtime import access
-from livegift.runtime.access import Rule
 from livegift.runtime.event_ids import EventIds
 from livegift.runtime.identity import Identity
 
+S = TypeVar("S", bound=Struct)
 T = TypeVar("T")
 IDENTITY, ROUTE = "livegift.runtime.identity", "livegift.route"  # where a request's scope has them
 _UNDONE_PLACE = re.compile(r"\bundo:(\d{1,4}-\d{1,9}-\d{1,14})$", re.ASCII)
@@ -30,20 +31,30 @@ def resources_of(request: Request) -> Resources:
     return cast("Resources", request.app.state.resources)
 
 
-def json_response(body: object, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    """`body` as JSON."""
-    return Response(orjson.dumps(body), status, headers, media_type="application/json")
+def answer(
+    request: Request, value: Struct, status: int | None = None, headers: dict[str, str] | None = None
+) -> Response:
+    """The answer that the request's route declares, as JSON; `status` is one of the route's, the first unless given.
+
+    One that is cacheable can be kept and asked about again: 304 while it is the same (RFC 9110, 13.1.2).
+    """
+    route = _route_of(request)
+    status = status or route.status
+    if type(value) not in route.answers or status not in (route.status, *route.also):
+        raise TypeError(f"{route}: expected its route to declare {status} {type(value).__name__}")
+    data = msgspec.json.encode(value)
+    headers = headers or {}
+    if route.is_cacheable:
+        etag = f'W/"{blake2b(data, digest_size=12).hexdigest()}"'
+        headers |= {"ETag": etag, "Cache-Control": "public, no-cache"}
+        known = (tag.strip() for tag in request.headers.get("if-none-match", "").split(","))
+        if etag in known:
+            return Response(None, 304, headers)
+    return Response(data, status, headers, media_type="application/json")
 
 
-def cacheable_json(request: Request, body: object) -> Response:
-    """`body` as JSON that a client may keep and ask about again: 304 while it is the same (RFC 9110, 13.1.2)."""
-    data = orjson.dumps(body)
-    etag = f'W/"{blake2b(data, digest_size=12).hexdigest()}"'
-    headers = {"ETag": etag, "Cache-Control": "public, no-cache"}
-    known = (tag.strip() for tag in request.headers.get("if-none-match", "").split(","))
-    if etag in known:
-        return Response(None, 304, headers)
-    return Response(data, 200, headers, media_type="application/json")
+def _route_of(request: Request) -> Route:
+    return cast("Route", request.scope[ROUTE])
 
 
 def identity_of(request: Request) -> Identity:
@@ -51,10 +62,11 @@ def identity_of(request: Request) -> Identity:
     return cast("Identity", request.scope[IDENTITY])
 
 
-def identity_if_any(request: Request, rule: Rule) -> Identity | None:
-    """Return who is asking a public route, or None without a valid token that `rule` allows."""
+def identity_if_any(request: Request) -> Identity | None:
+    """Return who is asking a public route, or None without a valid token that its `optional` rule allows."""
+    rule = _route_of(request).optional
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
-    if scheme.lower() != "bearer":
+    if scheme.lower() != "bearer" or rule is None:
         return None
     with suppress(RequestError):
         identity = resources_of(request).tokens.verify(token.strip())
@@ -64,13 +76,30 @@ def identity_if_any(request: Request, rule: Rule) -> Identity | None:
 
 
 async def body_of(request: Request, model: type[T]) -> T:
-    """The request's body as `model`, which its route names. Raises RequestError('too_large' or 'invalid')."""
-    route = cast("Route", request.scope[ROUTE])
+    """The request's body as `model`, which its route declares. Raises RequestError('too_large' or 'invalid')."""
+    route = _route_of(request)
     if route.body is not model:
-        raise TypeError(
-            f"{route.method} {route.path}: expected its route to say body={model.__name__}, got {route.body}"
-        )
+        raise TypeError(f"{route}: expected its route to say body={model.__name__}, got {route.body}")
     return bodies.parse_body(await raw_body_of(request, HTTP_BODY_BYTES_MAX), model)
+
+
+def query_of(request: Request, model: type[S]) -> S:
+    """The request's query as `model`, which its route declares. Raises RequestError('invalid')."""
+    route = _route_of(request)
+    if route.query is not model:
+        raise TypeError(f"{route}: expected its route to say query={model.__name__}, got {route.query}")
+    return bodies.parse_query(request.query_params, model)
+
+
+def key_of(request: Request) -> str | None:
+    """The Idempotency-Key, None without one. Raises RequestError('invalid')."""
+    route = _route_of(request)
+    if not route.takes_key:
+        raise TypeError(f"{route}: expected its route to say takes_key=True")
+    key = request.headers.get("idempotency-key")
+    if key is not None and not wire.is_id(key):
+        raise RequestError("invalid", f"Idempotency-Key: expected {PATTERNS[ID_PATTERN]}")
+    return key
 
 
 async def raw_body_of(request: Request, bytes_max: int) -> bytes:
@@ -106,17 +135,3 @@ def gift_event_of(request: Request) -> tuple[str, str]:
 def public_ref(ids: EventIds, ref: str) -> str:
     """What a transfer belongs to, as clients may see it: earlier versions noted undone gifts under their place."""
     return _UNDONE_PLACE.sub(lambda found: f"undo:{ids.of(found[1])}", ref)
-
-
-def page_of(request: Request) -> tuple[str, int]:
-    """`cursor` and `limit` of a list. Raises RequestError('invalid')."""
-    text = request.query_params.get("limit", str(PAGE_ITEMS_MAX))
-    if (
-        not (text.isascii() and text.isdecimal() and len(text) <= len(str(PAGE_ITEMS_MAX)))
-        or not 1 <= int(text) <= PAGE_ITEMS_MAX
-    ):
-        raise RequestError("invalid", f"limit: expected 1 to {PAGE_ITEMS_MAX}, got {text[:20]!r}")
-    cursor = request.query_params.get("cursor", "")
-    if cursor and not wire.is_id(cursor):
-        raise RequestError("invalid", "cursor: expected the next_cursor of a page before")
-    return cursor, int(text)

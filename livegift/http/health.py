@@ -2,12 +2,14 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from typing import Literal
 
+from msgspec import UNSET, Struct, UnsetType
 from starlette.requests import Request
 from starlette.responses import Response
 
 from livegift.contract.errors import StoreUnavailableError
-from livegift.http.context import json_response, resources_of
+from livegift.http.context import answer, resources_of
 from livegift.http.routing import Route
 from livegift.ledger.engine import LedgerUnavailableError
 from livegift.operations.vitals import examine_workers
@@ -16,11 +18,25 @@ from livegift.runtime.access import PUBLIC, Rate
 from livegift.runtime.bounds import READY_TIMEOUT_S
 
 Missing = dict[str, str]
+_UNAVAILABLE = 503
 
 
-async def healthz(_: Request) -> Response:
+class Health(Struct, frozen=True):
+    """A process that answers."""
+
+    status: Literal["ok"]
+
+
+class Readiness(Struct, frozen=True):
+    """Whether gifts can be sent, and what is `missing`, part by part."""
+
+    status: Literal["ok", "degraded", "unavailable"]
+    missing: Missing | UnsetType = UNSET
+
+
+async def healthz(request: Request) -> Response:
     """`GET /healthz`: this process answers. It asks nobody else: a restart would not bring a store back."""
-    return json_response({"status": "ok"})
+    return answer(request, Health("ok"))
 
 
 async def readyz(request: Request) -> Response:
@@ -34,8 +50,8 @@ async def readyz(request: Request) -> Response:
     )
     missing = in_redis | in_postgresql
     if in_redis.keys() & {"redis", "partitions"}:
-        return json_response({"status": "unavailable", "missing": missing}, 503)
-    return json_response({"status": "degraded", "missing": missing} if missing else {"status": "ok"})
+        return answer(request, Readiness("unavailable", missing), _UNAVAILABLE)
+    return answer(request, Readiness("degraded", missing) if missing else Readiness("ok"))
 
 
 async def _asked_once(request: Request, store: str, question: Callable[[Resources], Awaitable[Missing]]) -> Missing:
@@ -79,6 +95,15 @@ async def _missing_in_postgresql(resources: Resources) -> Missing:
 
 
 ROUTES = (
-    Route("GET", "/healthz", PUBLIC, Rate.PROBE, healthz, "Tell that this process answers"),
-    Route("GET", "/readyz", PUBLIC, Rate.PROBE, readyz, "Tell whether gifts can be sent"),
+    Route("GET", "/healthz", PUBLIC, Rate.PROBE, healthz, "Tell that this process answers", answer=Health),
+    Route(
+        "GET",
+        "/readyz",
+        PUBLIC,
+        Rate.PROBE,
+        readyz,
+        "Tell whether gifts can be sent",
+        answer=Readiness,
+        also=(_UNAVAILABLE,),
+    ),
 )

@@ -1,32 +1,35 @@
 """Errors over HTTP: RFC 9457 `application/problem+json` with a `code`."""
 
-import orjson
+import msgspec
 import structlog
+from msgspec import UNSET, UnsetType
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from livegift.contract.errors import ERRORS, RateLimitedError, RequestError, StoreUnavailableError
+from livegift.contract.http import Problem
 from livegift.ledger.engine import LedgerUnavailableError
 from livegift.payments.provider import BadSignatureError, ProviderError, ProviderRefusedError
 
+PROBLEM = "application/problem+json"
 log = structlog.get_logger()
 
 
-def problem(code: str, detail: str | None = None, **more: object) -> Response:
-    """The response for a code of the table, with `more` members."""
+def problem(code: str, detail: str | None = None, retry_after_ms: int | UnsetType = UNSET) -> Response:
+    """The response for a code of the table."""
     kind = ERRORS[code]
-    body = {
-        "type": f"urn:livegift:error:{code}",
-        "title": kind.sentence,
-        "status": kind.http_status,
-        "code": code,
-        "detail": detail or kind.sentence,
-        "retryable": kind.retryable,
-        **more,
-    }
+    body = Problem(
+        type=f"urn:livegift:error:{code}",
+        title=kind.sentence,
+        status=kind.http_status,
+        code=code,
+        detail=detail or kind.sentence,
+        retryable=kind.retryable,
+        retry_after_ms=retry_after_ms,
+    )
     headers = {"WWW-Authenticate": "Bearer"} if kind.http_status == 401 else None  # noqa: PLR2004 - RFC 9110, 11.6.1
-    return Response(orjson.dumps(body), kind.http_status, headers, media_type="application/problem+json")
+    return Response(msgspec.json.encode(body), kind.http_status, headers, media_type=PROBLEM)
 
 
 async def on_request_error(_: Request, error: Exception) -> Response:

@@ -1,12 +1,16 @@
 """Rooms and users, as stored."""
 
 from dataclasses import dataclass
+from typing import Any, Literal
 
 from sqlalchemy import Row, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from livegift.ledger import tables
 from livegift.ledger.engine import Database
+
+Kind = Literal["live", "video"]
+Status = Literal["live", "ended"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,8 +21,8 @@ class Room:
     creator_id: str
     creator_name: str
     title: str
-    kind: str
-    status: str
+    kind: Kind
+    status: Status
 
     @property
     def is_live(self) -> bool:
@@ -31,7 +35,7 @@ _ROOMS = select(tables.rooms, tables.users.c.name.label("creator_name")).join(
 )
 
 
-def _room(row: Row[tuple[object, ...]]) -> Room:
+def _room(row: Row[Any]) -> Room:
     return Room(row.id, row.creator_id, row.creator_name, row.title, row.kind, row.status)
 
 

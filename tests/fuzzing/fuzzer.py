@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 
 from livegift.contract.errors import ERRORS
 from tests.conftest import COMMON
+from tests.declared import undeclared
 from tests.fuzzing import mutations
 from tests.fuzzing.roles import Asker, rule_of
 from tests.fuzzing.routes import FIXED_POOLS, REQUESTS_AND_FILES, Template, learned
@@ -98,7 +99,7 @@ class Fuzzer:
                 self._tally.faults.append(f"no answer ({error!r}) to {request}")
                 continue
             self._tally.add(request, answer)
-            wrong = self.wrong(request, answer)
+            wrong = self.wrong(request, answer) or self.undeclared(request, answer)
             if wrong is not None:
                 said = f"{answer.status} {answer.content[:300]!r}"
                 self._tally.faults.append(f"{wrong}: {request} -> {said}")
@@ -204,6 +205,14 @@ class Fuzzer:
         if "Upgrade" in request.headers:
             return None  # a handshake that the library for WebSockets refuses, in its own words
         return self._not_a_problem(request, answer) if answer.status >= 400 else self._learn(answer)
+
+    def undeclared(self, request: Request, answer: Answer) -> str | None:
+        """What the route does not declare, where it is certain that this very route has answered."""
+        if not request.is_as_meant or "Upgrade" in request.headers:
+            return None
+        return undeclared(
+            request.method, request.target, answer.status, answer.headers["content-type"] or "", answer.content
+        )
 
     def _not_a_problem(self, request: Request, answer: Answer) -> str | None:
         if answer.headers["content-type"] != JSON:

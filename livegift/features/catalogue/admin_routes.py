@@ -1,5 +1,6 @@
 """What operators sell: gifts, coin packages with their prices, promotions."""
 
+from dataclasses import asdict
 from datetime import UTC, datetime
 
 from starlette.requests import Request
@@ -7,10 +8,21 @@ from starlette.responses import Response
 
 from livegift.contract import wire
 from livegift.contract.errors import RequestError
+from livegift.contract.http import PageQuery
 from livegift.domain.catalogue import GiftKind
 from livegift.domain.currencies import CurrencyError, check_price
-from livegift.http import bodies
-from livegift.http.context import body_of, identity_of, json_response, page_of, resources_of
+from livegift.features.catalogue.bodies import (
+    GiftRequest,
+    PackageRequest,
+    PromotionPage,
+    PromotionRequest,
+    PromotionView,
+    StoredGift,
+    StoredPackage,
+    StoredPackagePage,
+    StoredPrice,
+)
+from livegift.http.context import answer, body_of, identity_of, query_of, resources_of
 from livegift.http.routing import Route
 from livegift.ledger import catalogue as stored
 from livegift.ledger.catalogue import Package, Price, Promotion
@@ -27,7 +39,7 @@ def _id_of(request: Request, name: str) -> str:
 async def put_gift(request: Request) -> Response:
     """`PUT /v1/admin/gifts/{gift}`: from now on; what was sent stays what it was."""
     operator = identity_of(request)
-    body = await body_of(request, bodies.GiftBody)
+    body = await body_of(request, GiftRequest)
     kind = GiftKind(
         _id_of(request, "gift"),
         body.name,
@@ -38,33 +50,24 @@ async def put_gift(request: Request) -> Response:
         icon=body.icon,
     )
     await stored.put_gifts(resources_of(request).database, [kind], active=body.active, actor=operator.user)
-    return json_response({**wire.gift_public(kind, with_icon=True), "active": body.active})
+    return answer(request, StoredGift(**asdict(kind), active=body.active))
 
 
-def _package(package: Package) -> dict[str, object]:
-    prices = [
-        {"region": region, "amount": price.amount, "currency": price.currency}
-        for region, price in package.prices.items()
-    ]
-    return {
-        "id": package.id,
-        "coins": package.coins,
-        "bonus_coins": package.bonus_coins,
-        "prices": prices,
-        "active": package.active,
-    }
+def _package(package: Package) -> StoredPackage:
+    prices = [StoredPrice(region, price.amount, price.currency) for region, price in package.prices.items()]
+    return StoredPackage(package.id, package.coins, package.bonus_coins, prices, package.active)
 
 
 async def list_packages(request: Request) -> Response:
     """`GET /v1/admin/coin-packages`: all of them, sold or not."""
     found = await stored.read_offers(resources_of(request).database)
-    return json_response({"items": [_package(package) for package in found], "next_cursor": None})
+    return answer(request, StoredPackagePage([_package(package) for package in found], None))
 
 
 async def put_package(request: Request) -> Response:
     """`PUT /v1/admin/coin-packages/{package}`: with all of its prices; orders that were made keep theirs."""
     operator = identity_of(request)
-    body = await body_of(request, bodies.PackageBody)
+    body = await body_of(request, PackageRequest)
     prices = {price.region: Price(price.amount, price.currency) for price in body.prices}
     if len(prices) < len(body.prices):
         raise RequestError("invalid", "prices: expected each region once")
@@ -75,38 +78,38 @@ async def put_package(request: Request) -> Response:
             raise RequestError("invalid", f"prices, region {price.region}: {error}") from None
     package = Package(_id_of(request, "package"), body.coins, body.bonus_coins, prices, body.active)
     await stored.put_package(resources_of(request).database, package, operator.user)
-    return json_response(_package(package))
+    return answer(request, _package(package))
 
 
 def _at(ms: int) -> datetime:
     return datetime.fromtimestamp(ms / 1000, UTC)
 
 
-def _promotion(promotion: Promotion) -> dict[str, object]:
-    return {
-        "id": promotion.id,
-        "package_id": promotion.package_id,
-        "region": promotion.region,
-        "bonus_coins": promotion.bonus_coins,
-        "starts_ms": int(promotion.starts_at.timestamp() * 1000),
-        "ends_ms": int(promotion.ends_at.timestamp() * 1000),
-        "per_user_max": promotion.per_user_max,
-        "percent_off": promotion.percent_off,
-    }
+def _promotion(promotion: Promotion) -> PromotionView:
+    return PromotionView(
+        id=promotion.id,
+        package_id=promotion.package_id,
+        region=promotion.region,
+        bonus_coins=promotion.bonus_coins,
+        starts_ms=int(promotion.starts_at.timestamp() * 1000),
+        ends_ms=int(promotion.ends_at.timestamp() * 1000),
+        per_user_max=promotion.per_user_max,
+        percent_off=promotion.percent_off,
+    )
 
 
 async def list_promotions(request: Request) -> Response:
     """`GET /v1/admin/promotions`: past, running and to come."""
-    cursor, limit = page_of(request)
-    found = await stored.read_promotions(resources_of(request).database, cursor, limit + 1)
-    next_cursor = found[limit - 1].id if len(found) > limit else None
-    return json_response({"items": [_promotion(item) for item in found[:limit]], "next_cursor": next_cursor})
+    query = query_of(request, PageQuery)
+    found = await stored.read_promotions(resources_of(request).database, query.cursor or "", query.limit + 1)
+    next_cursor = found[query.limit - 1].id if len(found) > query.limit else None
+    return answer(request, PromotionPage([_promotion(item) for item in found[: query.limit]], next_cursor))
 
 
 async def put_promotion(request: Request) -> Response:
     """`PUT /v1/admin/promotions/{promotion}`: `ends_ms` in the past ends it."""
     operator = identity_of(request)
-    body = await body_of(request, bodies.PromotionBody)
+    body = await body_of(request, PromotionRequest)
     if body.starts_ms >= body.ends_ms:
         raise RequestError("invalid", "ends_ms: expected a time after starts_ms")
     if not body.bonus_coins and not body.percent_off:
@@ -122,7 +125,7 @@ async def put_promotion(request: Request) -> Response:
         body.percent_off,
     )
     await stored.put_promotion(resources_of(request).database, promotion, operator.user)
-    return json_response(_promotion(promotion))
+    return answer(request, _promotion(promotion))
 
 
 ROUTES = (
@@ -133,9 +136,18 @@ ROUTES = (
         Rate.QUERY,
         put_gift,
         "Put a gift into the catalogue",
-        body=bodies.GiftBody,
+        body=GiftRequest,
+        answer=StoredGift,
     ),
-    Route("GET", "/v1/admin/coin-packages", OPERATE, Rate.PLAIN, list_packages, "List all coin packages"),
+    Route(
+        "GET",
+        "/v1/admin/coin-packages",
+        OPERATE,
+        Rate.PLAIN,
+        list_packages,
+        "List all coin packages",
+        answer=StoredPackagePage,
+    ),
     Route(
         "PUT",
         "/v1/admin/coin-packages/{package}",
@@ -143,9 +155,19 @@ ROUTES = (
         Rate.QUERY,
         put_package,
         "Put a coin package with its prices",
-        body=bodies.PackageBody,
+        body=PackageRequest,
+        answer=StoredPackage,
     ),
-    Route("GET", "/v1/admin/promotions", OPERATE, Rate.PLAIN, list_promotions, "List promotions"),
+    Route(
+        "GET",
+        "/v1/admin/promotions",
+        OPERATE,
+        Rate.PLAIN,
+        list_promotions,
+        "List promotions",
+        query=PageQuery,
+        answer=PromotionPage,
+    ),
     Route(
         "PUT",
         "/v1/admin/promotions/{promotion}",
@@ -153,7 +175,8 @@ ROUTES = (
         Rate.QUERY,
         put_promotion,
         "Put a promotion",
-        body=bodies.PromotionBody,
+        body=PromotionRequest,
+        answer=PromotionView,
         errors=("package_not_found",),
     ),
 )

@@ -2,20 +2,31 @@
 
 from contextlib import suppress
 
+from msgspec import UNSET
 from starlette.requests import Request
 from starlette.responses import Response
 
 from livegift.contract import wire
+from livegift.contract.http import RegionQuery
 from livegift.domain.catalogue import (
     DEFAULT_REGION,
     DIAMONDS_PER_COIN,
     USD_MICROS_PER_DIAMOND,
+    GiftKind,
     creator_share_ppm,
     payout_usd_micros,
 )
 from livegift.domain.regions import region_of
+from livegift.features.catalogue.bodies import (
+    GiftsView,
+    GiftView,
+    PackageOffer,
+    PackageRates,
+    PackagesView,
+    RatesView,
+)
 from livegift.features.orders.rules import Rate, base_rate
-from livegift.http.context import cacheable_json, identity_if_any, json_response, resources_of
+from livegift.http.context import answer, identity_if_any, query_of, resources_of
 from livegift.http.routing import Route
 from livegift.ledger.catalogue import PriceList, read_all_prices, read_prices
 from livegift.ledger.engine import LedgerUnavailableError
@@ -31,18 +42,28 @@ async def gifts(request: Request) -> Response:
     with suppress(LedgerUnavailableError):  # gifts are known all the same
         prices = await _prices_of(request)
         rate = base_rate(Rate(p.coins, p.amount_before, p.currency) for p in prices.packages)
-    shown = []
-    for gift in kinds:
-        row = wire.gift_public(gift, with_icon=True)
-        if rate is not None:
-            row |= {"amount": -(-gift.coins * rate.amount // rate.coins), "currency": rate.currency}
-        shown.append(row)
-    return cacheable_json(request, {"gifts": shown})
+    return answer(request, GiftsView([_gift(gift, rate) for gift in kinds]))
+
+
+def _gift(gift: GiftKind, rate: Rate | None) -> GiftView:
+    amount, currency = (-(-gift.coins * rate.amount // rate.coins), rate.currency) if rate else (UNSET, UNSET)
+    return GiftView(
+        id=gift.id,
+        name=gift.name,
+        coins=gift.coins,
+        diamond_count=gift.diamond_count,
+        streakable=gift.streakable,
+        tier=gift.tier,
+        icon=gift.icon,
+        amount=amount,
+        currency=currency,
+    )
 
 
 async def _prices_of(request: Request, identity: Identity | None = None) -> PriceList:
     """The prices of the requested region; a region in the token goes first, as that is where its user buys."""
-    region = request.query_params.get("region", DEFAULT_REGION)
+    asked = query_of(request, RegionQuery).region
+    region = DEFAULT_REGION if asked is None else asked
     if identity is not None and identity.region is not None:
         region = identity.region
     if not wire.is_id(region):  # what can't be a region is not worth a query
@@ -52,61 +73,87 @@ async def _prices_of(request: Request, identity: Identity | None = None) -> Pric
 
 async def packages(request: Request) -> Response:
     """`GET /v1/coin-packages?region=`: with a viewer's token, what this very viewer would get."""
-    prices = await _prices_of(request, identity_if_any(request, WALLET))
-    rows = [
-        {
-            "id": p.id,
-            "coins": p.coins,
-            "bonus_coins": p.bonus_coins + p.promotion_coins,
-            "bonus_coins_before": p.bonus_coins,
-            "amount": p.amount,
-            "amount_before": p.amount_before,
-            "currency": p.currency,
-            "promotion_id": p.promotion_id,
-        }
+    prices = await _prices_of(request, identity_if_any(request))
+    offers = [
+        PackageOffer(
+            id=p.id,
+            coins=p.coins,
+            bonus_coins=p.bonus_coins + p.promotion_coins,
+            bonus_coins_before=p.bonus_coins,
+            amount=p.amount,
+            amount_before=p.amount_before,
+            currency=p.currency,
+            promotion_id=p.promotion_id,
+        )
         for p in prices.packages
     ]
-    return json_response(
-        {
-            "packages": rows,
-            "region": prices.region,
-            "priced_region": prices.priced_region,
-            "withdrawal_notice": region_of(prices.region).withdrawal_notice,
-        }
-    )
+    notice = region_of(prices.region).withdrawal_notice
+    return answer(request, PackagesView(offers, prices.region, prices.priced_region, notice))
 
 
 async def rates(request: Request) -> Response:
     """`GET /v1/rates`: from money to coins to diamonds to money, and what reaches creators, in all regions or one."""
-    resources, region = resources_of(request), request.query_params.get("region")
+    resources, region = resources_of(request), query_of(request, RegionQuery).region
     found = await read_all_prices(resources.database) if region is None else [await _prices_of(request)]
     worth = resources.settings.usd_micros_per_unit
-    return json_response(
-        {
-            "diamonds_per_coin": DIAMONDS_PER_COIN,
-            "usd_micros_per_diamond": USD_MICROS_PER_DIAMOND,
-            "payout_diamonds_min": resources.settings.payout_diamonds_min,
-            "hold_h": resources.settings.hold_h,
-            "packages": [
-                {
-                    "id": p.id,
-                    "region": prices.region,
-                    "priced_region": prices.priced_region,
-                    "amount": p.amount,
-                    "currency": p.currency,
-                    "coins": p.total_coins,
-                    "payout_usd_micros": payout_usd_micros(p),
-                    "creator_share_ppm": creator_share_ppm(p, worth),
-                }
-                for prices in found
-                for p in prices.packages
-            ],
-        }
+    packages = [
+        PackageRates(
+            id=p.id,
+            region=prices.region,
+            priced_region=prices.priced_region,
+            amount=p.amount,
+            currency=p.currency,
+            coins=p.total_coins,
+            payout_usd_micros=payout_usd_micros(p),
+            creator_share_ppm=creator_share_ppm(p, worth),
+        )
+        for prices in found
+        for p in prices.packages
+    ]
+    return answer(
+        request,
+        RatesView(
+            diamonds_per_coin=DIAMONDS_PER_COIN,
+            usd_micros_per_diamond=USD_MICROS_PER_DIAMOND,
+            payout_diamonds_min=resources.settings.payout_diamonds_min,
+            hold_h=resources.settings.hold_h,
+            packages=packages,
+        ),
     )
 
 
 ROUTES = (
-    Route("GET", "/v1/gifts", PUBLIC, access.Rate.QUERY, gifts, "List the gifts that can be sent", is_compressed=True),
-    Route("GET", "/v1/coin-packages", PUBLIC, access.Rate.QUERY, packages, "List the coin packages of a region"),
-    Route("GET", "/v1/rates", PUBLIC, access.Rate.QUERY, rates, "Show what coins cost and what reaches creators"),
+    Route(
+        "GET",
+        "/v1/gifts",
+        PUBLIC,
+        access.Rate.QUERY,
+        gifts,
+        "List the gifts that can be sent",
+        query=RegionQuery,
+        answer=GiftsView,
+        is_cacheable=True,
+        is_compressed=True,
+    ),
+    Route(
+        "GET",
+        "/v1/coin-packages",
+        PUBLIC,
+        access.Rate.QUERY,
+        packages,
+        "List the coin packages of a region",
+        query=RegionQuery,
+        answer=PackagesView,
+        optional=WALLET,
+    ),
+    Route(
+        "GET",
+        "/v1/rates",
+        PUBLIC,
+        access.Rate.QUERY,
+        rates,
+        "Show what coins cost and what reaches creators",
+        query=RegionQuery,
+        answer=RatesView,
+    ),
 )

@@ -4,8 +4,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from livegift.domain.regions import region_of
+from livegift.features.corrections.bodies import UndoneGift
 from livegift.features.corrections.service import undo
-from livegift.http.context import gift_event_of, identity_of, json_response, resources_of
+from livegift.http.context import answer, gift_event_of, identity_of, resources_of
 from livegift.http.routing import Route
 from livegift.runtime.access import OWN_GIFT, Rate
 
@@ -17,7 +18,7 @@ async def undo_gift(request: Request) -> Response:
     resources = resources_of(request)
     coins_min, window_s = resources.settings.undo_coins_min, region_of(identity.region).undo_window_s
     undone = await undo(resources.database, resources.wallets, place, identity, coins_min, window_s)
-    return json_response({"gift_event_id": event_id, "status": undone.status, "coins": undone.coins})
+    return answer(request, UndoneGift(event_id, undone.status, undone.coins))
 
 
 ROUTES = (
@@ -28,6 +29,7 @@ ROUTES = (
         Rate.COSTLY,
         undo_gift,
         "Undo an expensive gift",
+        answer=UndoneGift,
         errors=("not_found", "too_late", "conflict"),
     ),
 )

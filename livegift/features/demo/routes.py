@@ -10,9 +10,9 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from livegift.contract.errors import ConfigError, RequestError
+from livegift.features.demo.bodies import CoinsRequest, CoinsView, TokenRequest, TokenView
 from livegift.features.grants.service import grant_coins
-from livegift.http import bodies
-from livegift.http.context import body_of, json_response, resources_of
+from livegift.http.context import answer, body_of, resources_of
 from livegift.http.routing import Files, Route
 from livegift.runtime.access import PUBLIC, Rate
 
@@ -59,19 +59,19 @@ class SecureHeaders:
 
 async def token(request: Request) -> Response:
     """`POST /demo/token`: a token for anyone who asks."""
-    body = await body_of(request, bodies.DemoToken)
+    body = await body_of(request, TokenRequest)
     rooms = [body.room] if body.room else None
     signed = resources_of(request).tokens.sign(body.user, body.role, name=body.name, rooms=rooms, age_verified=True)
-    return json_response({"token": signed})
+    return answer(request, TokenView(signed))
 
 
 async def coins(request: Request) -> Response:
     """`POST /demo/coins`: coins for anyone who asks."""
-    body = await body_of(request, bodies.DemoCoins)
+    body = await body_of(request, CoinsRequest)
     resources = resources_of(request)
     if not await grant_coins(resources.database, resources.wallets, f"demo-{token_hex(12)}", body.user, body.coins):
         raise RequestError("unavailable")
-    return json_response({"coins": body.coins})
+    return answer(request, CoinsView(body.coins))
 
 
 class Pages(StaticFiles):
@@ -88,9 +88,27 @@ async def root(_: Request) -> Response:
 
 
 ROUTES = (
-    Route("GET", "/", PUBLIC, Rate.PLAIN, root, "Go to the demo pages"),
-    Route("GET", "/demo", PUBLIC, Rate.PLAIN, root, "Go to the demo pages"),
-    Route("POST", "/demo/token", PUBLIC, Rate.COSTLY, token, "Sign a token for anyone", body=bodies.DemoToken),
-    Route("POST", "/demo/coins", PUBLIC, Rate.COSTLY, coins, "Grant coins to anyone", body=bodies.DemoCoins),
+    Route("GET", "/", PUBLIC, Rate.PLAIN, root, "Go to the demo pages", status=307),
+    Route("GET", "/demo", PUBLIC, Rate.PLAIN, root, "Go to the demo pages", status=307),
+    Route(
+        "POST",
+        "/demo/token",
+        PUBLIC,
+        Rate.COSTLY,
+        token,
+        "Sign a token for anyone",
+        body=TokenRequest,
+        answer=TokenView,
+    ),
+    Route(
+        "POST",
+        "/demo/coins",
+        PUBLIC,
+        Rate.COSTLY,
+        coins,
+        "Grant coins to anyone",
+        body=CoinsRequest,
+        answer=CoinsView,
+    ),
     Files("/demo", PUBLIC, Rate.PLAIN, lambda: SecureHeaders(Pages(directory=pages_folder(), html=True))),
 )

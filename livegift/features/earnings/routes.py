@@ -4,16 +4,26 @@ from collections.abc import AsyncIterator
 from dataclasses import asdict
 from datetime import UTC, date, datetime, timedelta
 
+from msgspec import structs
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from livegift.contract.bounds import STATEMENT_DAYS_MAX, STATEMENT_PAGE_MAX
 from livegift.contract.errors import RequestError
 from livegift.features.earnings import statements
+from livegift.features.earnings.bodies import (
+    EarningsView,
+    GroupView,
+    LineView,
+    Statement,
+    StatementGroups,
+    StatementLines,
+    StatementQuery,
+)
 from livegift.features.earnings.queries import earnings_of
 from livegift.features.earnings.statements import Line, Period
-from livegift.http.context import identity_of, json_response, page_of, public_ref, resources_of
-from livegift.http.routing import Route
+from livegift.http.context import answer, identity_of, public_ref, query_of, resources_of
+from livegift.http.routing import Content, Route
 from livegift.ledger.engine import Database
 from livegift.runtime import tabular
 from livegift.runtime.access import BALANCE, EARNINGS, Rate
@@ -30,26 +40,26 @@ async def balance(request: Request) -> Response:
     resources = resources_of(request)
     async with resources.database.snapshot() as connection:
         found = await earnings_of(connection, identity.user, resources.settings.hold_h)
-    return json_response(
-        {
-            "diamonds_total": found.total,
-            "diamonds_pending": found.pending,
-            "diamonds_available": found.available,
-            "diamonds_in_payout": found.in_payout,
-            "diamonds_paid": found.paid,
-            "next_available_ms": int(found.next_at.timestamp() * 1000) if found.next_at else None,
-        }
+    return answer(
+        request,
+        EarningsView(
+            diamonds_total=found.total,
+            diamonds_pending=found.pending,
+            diamonds_available=found.available,
+            diamonds_in_payout=found.in_payout,
+            diamonds_paid=found.paid,
+            next_available_ms=int(found.next_at.timestamp() * 1000) if found.next_at else None,
+        ),
     )
 
 
 # --- Statements -------------------------------------------------------------------------------------------------------
 
 
-def _period_of(request: Request) -> Period:
+def _period_of(query: StatementQuery) -> Period:
     """`from` and `to` (days, UTC; `to` is not in it any more)."""
     days = []
-    for name in ("from", "to"):
-        given = request.query_params.get(name, "")
+    for name, given in (("from", query.from_), ("to", query.to)):
         try:
             days.append(date.fromisoformat(given))
         except ValueError:
@@ -60,12 +70,20 @@ def _period_of(request: Request) -> Period:
     return Period(start, end)
 
 
-def _public(line: Line, ids: EventIds) -> dict[str, object]:
-    shown = asdict(line)
-    shown["at_ms"] = int(shown.pop("at").timestamp() * 1000)
-    shown["ref"] = ids.of(line.ref) if line.what in ("gift", "match") else public_ref(ids, line.ref)
-    shown["key"] = _public_key(line.key, ids)
-    return shown
+def _line(line: Line, ids: EventIds) -> LineView:
+    return LineView(
+        key=_public_key(line.key, ids),
+        what=line.what,
+        ref=ids.of(line.ref) if line.what in ("gift", "match") else public_ref(ids, line.ref),
+        diamonds=line.diamonds,
+        batch_id=line.batch_id,
+        room=line.room,
+        gift_id=line.gift_id,
+        count=line.count,
+        coins=line.coins,
+        sender=line.sender,
+        at_ms=int(line.at.timestamp() * 1000),
+    )
 
 
 def _public_key(key: str, ids: EventIds) -> str:
@@ -85,49 +103,42 @@ def _key_of(cursor: str, ids: EventIds) -> str:
     return f"{at}.{place}"
 
 
-def _wants_csv(request: Request) -> bool:
-    return request.query_params.get("format") == "csv" or "text/csv" in request.headers.get("accept", "")
-
-
 async def statement(request: Request) -> Response:
     """`GET /v1/creator/statement?from=2026-01-01&to=2026-02-01&group=line|day|room`, as JSON or CSV.
 
     `closed`: nothing can be added to it any more. Lines come in pages in JSON, all at once as CSV.
     """
-    identity = identity_of(request)
-    period, group = _period_of(request), request.query_params.get("group", "line")
-    if group not in ("line", "day", "room"):
-        raise RequestError("invalid", "group: expected line, day or room")
+    identity, query = identity_of(request), query_of(request, StatementQuery)
+    period = _period_of(query)
     resources = resources_of(request)
     database, ids = resources.database, resources.event_ids
-    if group == "line" and _wants_csv(request):
+    wants_csv = query.format == "csv" or "text/csv" in request.headers.get("accept", "")
+    if query.group == "line" and wants_csv:
         headers = {"Content-Disposition": 'attachment; filename="statement.csv"'}
         return StreamingResponse(_csv_lines(database, ids, identity.user, period), 200, headers, media_type="text/csv")
-    cursor, limit = page_of(request)
     async with database.snapshot() as connection:
-        head = {
-            "from": period.start.date().isoformat(),
-            "to": period.end.date().isoformat(),
-            "closed": await statements.is_closed(connection, period),
-            "opening_diamonds": await statements.balance_at(connection, identity.user, period.start),
-            "closing_diamonds": await statements.balance_at(connection, identity.user, period.end),
-        }
-        if group == "line":
+        head = Statement(
+            period.start.date().isoformat(),
+            period.end.date().isoformat(),
+            await statements.is_closed(connection, period),
+            await statements.balance_at(connection, identity.user, period.start),
+            await statements.balance_at(connection, identity.user, period.end),
+        )
+        if query.group == "line":
             try:
-                after = _key_of(cursor, ids)
-                lines = await statements.read_lines(connection, identity.user, period, after, limit + 1)
+                after = _key_of(query.cursor or "", ids)
+                lines = await statements.read_lines(connection, identity.user, period, after, query.limit + 1)
             except ValueError:
                 raise RequestError("invalid", "cursor: expected the next_cursor of a page before") from None
-            items = [_public(line, ids) for line in lines[:limit]]
-            next_cursor = items[-1]["key"] if len(lines) > limit else None
-            return json_response({**head, "items": items, "next_cursor": next_cursor})
-        groups = [
-            asdict(g) for g in await statements.read_groups(connection, identity.user, period, by_room=group == "room")
-        ]
-    if _wants_csv(request):
-        rows = [{**row, "day": date.fromisoformat(row["day"])} if row["day"] else row for row in groups]
+            items = [_line(line, ids) for line in lines[: query.limit]]
+            next_cursor = items[-1].key if len(lines) > query.limit else None
+            return answer(request, StatementLines(**structs.asdict(head), items=items, next_cursor=next_cursor))
+        groups = await statements.read_groups(connection, identity.user, period, by_room=query.group == "room")
+    if wants_csv:
+        rows = [{**asdict(group), "day": date.fromisoformat(group.day)} for group in groups]
         return Response(tabular.write_rows(list(rows[0]) if rows else ["day"], rows), media_type="text/csv")
-    return json_response({**head, "items": groups, "next_cursor": None})
+    sums = [GroupView(**asdict(group)) for group in groups]
+    return answer(request, StatementGroups(**structs.asdict(head), items=sums))
 
 
 async def _csv_lines(database: Database, ids: EventIds, creator: str, period: Period) -> AsyncIterator[bytes]:
@@ -138,15 +149,33 @@ async def _csv_lines(database: Database, ids: EventIds, creator: str, period: Pe
         async with database.snapshot() as connection:
             lines = await statements.read_lines(connection, creator, period, after, STATEMENT_PAGE_MAX)
         if lines:
-            yield tabular.write_rows(LINE_COLUMNS, (_public(line, ids) for line in lines), with_head=False)
+            yield tabular.write_rows(
+                LINE_COLUMNS, (structs.asdict(_line(line, ids)) for line in lines), with_head=False
+            )
             after = lines[-1].key
         if len(lines) < STATEMENT_PAGE_MAX:
             return
 
 
 ROUTES = (
-    Route("GET", "/v1/creator/balance", BALANCE, Rate.PLAIN, balance, "Read what has been earned"),
     Route(
-        "GET", "/v1/creator/statement", EARNINGS, Rate.QUERY, statement, "List what was earned and paid, as JSON or CSV"
+        "GET",
+        "/v1/creator/balance",
+        BALANCE,
+        Rate.PLAIN,
+        balance,
+        "Read what has been earned",
+        answer=EarningsView,
+    ),
+    Route(
+        "GET",
+        "/v1/creator/statement",
+        EARNINGS,
+        Rate.QUERY,
+        statement,
+        "List what was earned and paid, as JSON or CSV",
+        query=StatementQuery,
+        answer=(StatementLines, StatementGroups),
+        content=Content("text/csv", "All lines or sums, with a head"),
     ),
 )

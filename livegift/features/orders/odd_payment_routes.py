@@ -7,41 +7,42 @@ from starlette.responses import Response
 
 from livegift.contract import wire
 from livegift.contract.errors import RequestError
+from livegift.contract.http import PageQuery, WhyRequest
 from livegift.features.orders import odd_payments as stored
+from livegift.features.orders.bodies import OddPaymentPage, OddPaymentView
 from livegift.features.orders.odd_payments import Decision, OddPayment
 from livegift.features.orders.service import providers_of
-from livegift.http import bodies
-from livegift.http.context import body_of, identity_of, json_response, page_of, resources_of
+from livegift.http.context import answer, body_of, identity_of, query_of, resources_of
 from livegift.http.routing import Route
 from livegift.runtime.access import OPERATE, Rate
 
 
-def _public(row: OddPayment) -> dict[str, object]:
-    return {
-        "provider": row.provider,
-        "event_id": row.event_id,
-        "kind": row.kind,
-        "outcome": row.outcome,
-        "order_id": row.order_id,
-        "user": row.user,
-        "order_status": row.order_status,
-        "payment_ref": row.payment_ref,
-        "amount": row.amount,
-        "currency": row.currency,
-        "order_payment_ref": row.order_payment_ref,
-        "order_amount": row.order_amount,
-        "order_currency": row.order_currency,
-        "decision": row.decision,
-        "at_ms": int(row.at.timestamp() * 1000),
-    }
+def _view(row: OddPayment) -> OddPaymentView:
+    return OddPaymentView(
+        provider=row.provider,
+        event_id=row.event_id,
+        kind=row.kind,
+        outcome=row.outcome,
+        order_id=row.order_id,
+        user=row.user,
+        order_status=row.order_status,
+        payment_ref=row.payment_ref,
+        amount=row.amount,
+        currency=row.currency,
+        order_payment_ref=row.order_payment_ref,
+        order_amount=row.order_amount,
+        order_currency=row.order_currency,
+        decision=row.decision,
+        at_ms=int(row.at.timestamp() * 1000),
+    )
 
 
 async def list_undecided(request: Request) -> Response:
     """`GET /v1/admin/odd-payments`: payments with a wrong amount or currency, parts, second payments; oldest first."""
-    cursor, limit = page_of(request)
-    found = await stored.list_odd(resources_of(request).database, cursor, limit + 1)
-    next_cursor = found[limit - 1].event_id if len(found) > limit else None
-    return json_response({"items": [_public(row) for row in found[:limit]], "next_cursor": next_cursor})
+    query = query_of(request, PageQuery)
+    found = await stored.list_odd(resources_of(request).database, query.cursor or "", query.limit + 1)
+    next_cursor = found[query.limit - 1].event_id if len(found) > query.limit else None
+    return answer(request, OddPaymentPage([_view(row) for row in found[: query.limit]], next_cursor))
 
 
 async def decide(request: Request) -> Response:
@@ -54,7 +55,7 @@ async def decide(request: Request) -> Response:
     provider, event, decision = (str(request.path_params[name]) for name in ("provider", "event", "decision"))
     if decision not in get_args(Decision) or not (wire.is_id(provider) and wire.is_id(event)):
         raise RequestError("not_found")
-    body = await body_of(request, bodies.WhyBody)
+    body = await body_of(request, WhyRequest)
     row = await stored.read_odd(resources.database, provider, event)
     if decision == "refund" and row.kind != "paid":
         raise RequestError("conflict", "Only a payment can be given back: dismiss this, once it is settled.")
@@ -66,7 +67,7 @@ async def decide(request: Request) -> Response:
         if paid_at is None:
             raise RequestError("payments_off", f"The provider {provider} is not set up.")
         await paid_at.refund(f"event-{event}", row.payment_ref, row.amount)
-    return json_response(_public(await stored.read_odd(resources.database, provider, event)))
+    return answer(request, _view(await stored.read_odd(resources.database, provider, event)))
 
 
 ROUTES = (
@@ -77,6 +78,8 @@ ROUTES = (
         Rate.QUERY,
         list_undecided,
         "List payments that somebody has to decide on",
+        query=PageQuery,
+        answer=OddPaymentPage,
     ),
     Route(
         "POST",
@@ -85,7 +88,9 @@ ROUTES = (
         Rate.COSTLY,
         decide,
         "Refund or dismiss a payment",
-        body=bodies.WhyBody,
+        body=WhyRequest,
+        parts={"decision": Decision},
+        answer=OddPaymentView,
         errors=("not_found", "conflict", "payments_off", "payment_refused"),
     ),
 )

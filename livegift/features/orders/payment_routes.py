@@ -11,9 +11,10 @@ from starlette.responses import HTMLResponse, Response
 from livegift.contract import wire
 from livegift.contract.bounds import FORM_BYTES_MAX, WEBHOOK_BODY_BYTES_MAX
 from livegift.contract.errors import RequestError
+from livegift.features.orders.bodies import EventReceived
 from livegift.features.orders.service import hear, providers_of, refund_terms_of
-from livegift.http.context import json_response, raw_body_of, resources_of
-from livegift.http.routing import Route
+from livegift.http.context import answer, raw_body_of, resources_of
+from livegift.http.routing import Content, Route
 from livegift.payments.sandbox import Decision, Sandbox, SandboxPayment, page, page_headers
 from livegift.resources.resources import Resources
 from livegift.runtime.access import PUBLIC, Rate
@@ -38,7 +39,7 @@ async def webhook(request: Request) -> Response:
     """
     body = await raw_body_of(request, WEBHOOK_BODY_BYTES_MAX)
     await _receive(resources_of(request), str(request.path_params["provider"]), request.headers, body)
-    return json_response({"received": True})
+    return answer(request, EventReceived())
 
 
 async def _sandbox_payment(request: Request) -> tuple[Sandbox, SandboxPayment]:
@@ -77,6 +78,7 @@ async def decide(request: Request) -> Response:
     return HTMLResponse(page(after), headers=page_headers())
 
 
+CHECKOUT = Content("text/html", "The checkout page as it is now")
 # Providers and payers are known by signatures and by references that nobody can guess.
 ROUTES = (
     Route(
@@ -86,6 +88,8 @@ ROUTES = (
         Rate.WEBHOOK,
         webhook,
         "Take a payment provider's event",
+        body=Content("application/json", "What the provider sends, signed in a header of its own"),
+        answer=EventReceived,
         errors=("not_found", "bad_signature", "too_large"),
     ),
     Route(
@@ -95,6 +99,7 @@ ROUTES = (
         Rate.QUERY,
         show_checkout,
         "Show the sandbox's checkout page",
+        content=CHECKOUT,
         errors=("not_found",),
     ),
     Route(
@@ -104,6 +109,8 @@ ROUTES = (
         Rate.COSTLY,
         decide,
         "Pay, decline or dispute at the sandbox",
+        body=Content("application/x-www-form-urlencoded", "`decision` is pay, decline or, once paid, dispute"),
+        content=CHECKOUT,
         errors=("not_found", "invalid", "too_large"),
     ),
 )

@@ -9,16 +9,17 @@ from starlette.responses import Response
 from livegift.contract import wire
 from livegift.contract.bounds import ORDER_COINS_MAX
 from livegift.contract.errors import RequestError
+from livegift.contract.http import PageQuery
 from livegift.domain.catalogue import DEFAULT_REGION
 from livegift.domain.currencies import USD_MICROS_PER_CENT, CurrencyError, shown, usd_micros_of
 from livegift.domain.regions import region_of
+from livegift.features.orders.bodies import OrderPage, OrderRequest, OrdersOfUserQuery, OrderView, Shortfall
 from livegift.features.orders.offers import region_name
 from livegift.features.orders.queries import StoredOrder, list_orders, read_order
 from livegift.features.orders.rules import Order
 from livegift.features.orders.service import offer_of, place, providers_of, refund, refund_terms_of
 from livegift.features.orders.withdrawals import withdraw
-from livegift.http import bodies
-from livegift.http.context import body_of, identity_of, json_response, page_of, resources_of
+from livegift.http.context import answer, body_of, identity_of, key_of, query_of, resources_of
 from livegift.http.routing import Route
 from livegift.ledger.audit_trail import note_before
 from livegift.resources.resources import Resources
@@ -28,38 +29,30 @@ from livegift.runtime.identity import Identity
 from livegift.runtime.settings import Settings
 
 
-def _promotion(found: StoredOrder) -> dict[str, object]:
-    """Before and after: what the promotion adds or takes off, or would have."""
+def _view(found: StoredOrder) -> OrderView:
     order, promotion = found.order, found.promotion
     offered = promotion.offered if promotion else None
+    # Before and after: what the promotion adds or takes off, or would have.
     bonus_before = order.bonus_coins if offered is None else offered.bonus_coins - offered.promotion_coins
-    return {
-        "bonus_coins_before": bonus_before,
-        "amount_before": order.amount if offered is None else offered.full_amount,
-        "promotion_id": promotion.id if promotion else None,
-        "promotion_granted": promotion.granted if promotion else None,
-    }
-
-
-def _public(found: StoredOrder) -> dict[str, object]:
-    order = found.order
-    return {
-        "id": order.id,
-        "status": order.status,
-        "checkout_url": found.checkout_url,
-        "package_id": found.package_id,
-        "coins": order.coins,
-        "bonus_coins": order.bonus_coins,
-        # Taken once, and given back because the money came again: a refund failed, or a dispute was won.
-        "restored_coins": order.restored_coins,
-        "amount": order.amount,
-        "currency": order.currency,
-        "region": found.region,
-        "priced_region": found.priced_region,
-        **_promotion(found),
-        "created_ms": int(found.created_at.timestamp() * 1000),
-        "withdrawal_notice": region_of(found.region).withdrawal_notice,
-    }
+    return OrderView(
+        id=order.id,
+        status=order.status,
+        checkout_url=found.checkout_url,
+        package_id=found.package_id,
+        coins=order.coins,
+        bonus_coins=order.bonus_coins,
+        restored_coins=order.restored_coins,
+        amount=order.amount,
+        currency=order.currency,
+        region=found.region,
+        priced_region=found.priced_region,
+        bonus_coins_before=bonus_before,
+        amount_before=order.amount if offered is None else offered.full_amount,
+        promotion_id=promotion.id if promotion else None,
+        promotion_granted=promotion.granted if promotion else None,
+        created_ms=int(found.created_at.timestamp() * 1000),
+        withdrawal_notice=region_of(found.region).withdrawal_notice,
+    )
 
 
 def _region_of(identity: Identity, asked: str | None) -> str:
@@ -99,7 +92,7 @@ def _own_address(request: Request) -> str:
     return f"{request.url.scheme}://{f'[{host}]' if ':' in host else host}:{port}"
 
 
-async def _lacking(resources: Resources, user: str, shortfall: bodies.Shortfall) -> int:
+async def _lacking(resources: Resources, user: str, shortfall: Shortfall) -> int:
     kind = resources.directory.gifts.get(shortfall.gift_id)
     if kind is None:
         raise RequestError("gift_not_found")
@@ -114,10 +107,8 @@ async def _lacking(resources: Resources, user: str, shortfall: bodies.Shortfall)
 async def create(request: Request) -> Response:
     """`POST /v1/orders`: 201; the same Idempotency-Key again answers the same order."""
     identity = identity_of(request)
-    body = await body_of(request, bodies.OrderBody)
-    key = request.headers.get("idempotency-key")
-    if key is not None and not wire.is_id(key):
-        raise RequestError("invalid", "Idempotency-Key: expected 1 to 64 of A-Z a-z 0-9 . _ : -")
+    body = await body_of(request, OrderRequest)
+    key = key_of(request)
     resources = resources_of(request)
     providers = providers_of(resources)
     if body.provider is not None and body.provider not in providers:
@@ -134,28 +125,24 @@ async def create(request: Request) -> Response:
     _require_fresh(identity, new.order, settings)
     base_url = settings.public_url.rstrip("/") or _own_address(request)
     placed = await place(resources.database, provider, replace(new, idempotency_key=key), base_url)
-    return json_response(_public(placed), 201, {"Location": f"/v1/orders/{placed.order.id}"})
+    return answer(request, _view(placed), headers={"Location": f"/v1/orders/{placed.order.id}"})
 
 
-async def _list(request: Request, user: str) -> Response:
-    cursor, limit = page_of(request)
-    found = await list_orders(resources_of(request).database, user, cursor, limit + 1)
-    next_cursor = found[limit - 1].order.id if len(found) > limit else None
-    return json_response({"items": [_public(item) for item in found[:limit]], "next_cursor": next_cursor})
+async def _list(request: Request, user: str, query: PageQuery) -> Response:
+    found = await list_orders(resources_of(request).database, user, query.cursor or "", query.limit + 1)
+    next_cursor = found[query.limit - 1].order.id if len(found) > query.limit else None
+    return answer(request, OrderPage([_view(item) for item in found[: query.limit]], next_cursor))
 
 
 async def list_own(request: Request) -> Response:
     """`GET /v1/orders`: one's own, the newest first."""
-    identity = identity_of(request)
-    return await _list(request, identity.user)
+    return await _list(request, identity_of(request).user, query_of(request, PageQuery))
 
 
 async def list_of_user(request: Request) -> Response:
     """`GET /v1/admin/orders?user=`: those of one user, for whoever helps them."""
-    user = request.query_params.get("user", "")
-    if not wire.is_user_id(user):
-        raise RequestError("invalid", "user: expected the id of a user")
-    return await _list(request, user)
+    query = query_of(request, OrdersOfUserQuery)
+    return await _list(request, query.user, query)
 
 
 async def read(request: Request) -> Response:
@@ -165,7 +152,7 @@ async def read(request: Request) -> Response:
     found = await read_order(resources_of(request).database, order_id) if wire.is_id(order_id) else None
     if found is None or identity.user != found.order.user:
         raise RequestError("not_found", "You have no such order.")
-    return json_response(_public(found))
+    return answer(request, _view(found))
 
 
 async def withdraw_order(request: Request) -> Response:
@@ -179,7 +166,7 @@ async def withdraw_order(request: Request) -> Response:
     found = await withdraw(
         resources.database, resources.wallets, providers_of(resources), order_id, identity.user, terms
     )
-    return json_response(_public(found))
+    return answer(request, _view(found))
 
 
 async def refund_order(request: Request) -> Response:
@@ -193,11 +180,20 @@ async def refund_order(request: Request) -> Response:
     found = await refund(
         resources.database, resources.wallets, providers_of(resources), order_id, refund_terms_of(resources.settings)
     )
-    return json_response(_public(found))
+    return answer(request, _view(found))
 
 
 ROUTES = (
-    Route("GET", "/v1/orders", WALLET, Rate.PLAIN, list_own, "List own orders"),
+    Route(
+        "GET",
+        "/v1/orders",
+        WALLET,
+        Rate.PLAIN,
+        list_own,
+        "List own orders",
+        query=PageQuery,
+        answer=OrderPage,
+    ),
     Route(
         "POST",
         "/v1/orders",
@@ -205,7 +201,9 @@ ROUTES = (
         Rate.COSTLY,
         create,
         "Order coins",
-        body=bodies.OrderBody,
+        body=OrderRequest,
+        takes_key=True,
+        answer=OrderView,
         status=201,
         errors=(
             "payments_off",
@@ -217,7 +215,16 @@ ROUTES = (
             "ref_conflict",
         ),
     ),
-    Route("GET", "/v1/orders/{order}", WALLET, Rate.PLAIN, read, "Read an own order", errors=("not_found",)),
+    Route(
+        "GET",
+        "/v1/orders/{order}",
+        WALLET,
+        Rate.PLAIN,
+        read,
+        "Read an own order",
+        answer=OrderView,
+        errors=("not_found",),
+    ),
     Route(
         "POST",
         "/v1/orders/{order}/withdraw",
@@ -225,9 +232,19 @@ ROUTES = (
         Rate.COSTLY,
         withdraw_order,
         "Withdraw from an own order",
+        answer=OrderView,
         errors=("not_found", "too_late", "order_not_paid", "wallet_frozen", "payments_off"),
     ),
-    Route("GET", "/v1/admin/orders", OPERATE, Rate.QUERY, list_of_user, "List a user's orders"),
+    Route(
+        "GET",
+        "/v1/admin/orders",
+        OPERATE,
+        Rate.QUERY,
+        list_of_user,
+        "List a user's orders",
+        query=OrdersOfUserQuery,
+        answer=OrderPage,
+    ),
     Route(
         "POST",
         "/v1/admin/orders/{order}/refund",
@@ -235,6 +252,7 @@ ROUTES = (
         Rate.COSTLY,
         refund_order,
         "Refund an order",
+        answer=OrderView,
         errors=("not_found", "order_not_paid", "payments_off"),
     ),
 )

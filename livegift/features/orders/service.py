@@ -12,6 +12,7 @@ from livegift.domain.currencies import CurrencyError, currency_of
 from livegift.domain.spending import Accepted, Change, Refused
 from livegift.features.earnings.clawbacks import RefundTerms
 from livegift.features.orders import queries as stored
+from livegift.features.orders.bodies import OrderRequest
 from livegift.features.orders.offers import Offered
 from livegift.features.orders.payment_events import Event, apply, forget_early_events
 from livegift.features.orders.queries import NewOrder, StoredOrder
@@ -29,7 +30,6 @@ from livegift.features.orders.rules import (
     shortfall_offer,
 )
 from livegift.features.orders.sandbox import SandboxPayments
-from livegift.http.bodies import OrderBody
 from livegift.ledger.catalogue import read_prices
 from livegift.ledger.engine import Database
 from livegift.payments.provider import CheckoutRequest, PaymentEvent, Provider, ProviderRefusedError
@@ -82,7 +82,7 @@ def refund_terms_of(settings: Settings) -> RefundTerms:
 
 
 async def offer_of(
-    database: Database, provider: Provider, body: OrderBody, user: str, region: str, lacking: int | None
+    database: Database, provider: Provider, body: OrderRequest, user: str, region: str, lacking: int | None
 ) -> NewOrder:
     """What `body` asks for, at today's price; `lacking` is what its gift's price is beyond the wallet.
 

@@ -1,7 +1,6 @@
 """Payouts: asked for by creators, decided by operators, sent to and settled with the bank in batches."""
 
 from secrets import token_hex
-from typing import get_args
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -9,21 +8,27 @@ from starlette.responses import Response
 from livegift.contract import wire
 from livegift.contract.bounds import PAYOUT_RESULT_BYTES_MAX
 from livegift.contract.errors import RequestError
+from livegift.contract.http import WhyRequest
+from livegift.contract.wire import UserId
 from livegift.domain.catalogue import USD_MICROS_PER_DIAMOND
 from livegift.features.payouts import queries as stored
 from livegift.features.payouts.bank import ManualBank
-from livegift.features.payouts.queries import StoredPayout, Terms
-from livegift.features.payouts.rules import Order, Status, compact_iban, is_iban, masked
-from livegift.http import bodies
-from livegift.http.context import (
-    body_of,
-    identity_of,
-    json_response,
-    page_of,
-    raw_body_of,
-    resources_of,
+from livegift.features.payouts.bodies import (
+    AccountRequest,
+    AccountView,
+    BatchRequest,
+    BatchView,
+    HoldView,
+    PayoutPage,
+    PayoutRequest,
+    PayoutsQuery,
+    PayoutView,
+    SettledBatch,
 )
-from livegift.http.routing import Route
+from livegift.features.payouts.queries import StoredPayout, Terms
+from livegift.features.payouts.rules import Order, compact_iban, is_iban, masked
+from livegift.http.context import answer, body_of, identity_of, key_of, query_of, raw_body_of, resources_of
+from livegift.http.routing import Content, Route
 from livegift.runtime.access import EARNINGS, OPERATE, Rate
 from livegift.runtime.bounds import PAYOUT_BATCH_MAX
 from livegift.runtime.settings import Settings
@@ -37,32 +42,31 @@ def _terms(settings: Settings) -> Terms:
     )
 
 
-def _public(found: StoredPayout) -> dict[str, object]:
+def _view(found: StoredPayout) -> PayoutView:
     payout = found.payout
-    return {
-        "id": payout.id,
-        "status": payout.status,
-        "creator": payout.creator,
-        "diamonds": payout.diamonds,
-        "amount": payout.amount,
-        "currency": found.currency,
-        "holder": found.holder,
-        "iban": masked(found.iban),
-        "batch_id": found.batch_id,
-        "why": found.why,
-        "requested_ms": int(found.requested_at.timestamp() * 1000),
-        "ended_ms": int(found.ended_at.timestamp() * 1000) if found.ended_at else None,
-    }
+    return PayoutView(
+        id=payout.id,
+        status=payout.status,
+        creator=payout.creator,
+        diamonds=payout.diamonds,
+        amount=payout.amount,
+        currency=found.currency,
+        holder=found.holder,
+        iban=masked(found.iban),
+        batch_id=found.batch_id,
+        why=found.why,
+        requested_ms=int(found.requested_at.timestamp() * 1000),
+        ended_ms=int(found.ended_at.timestamp() * 1000) if found.ended_at else None,
+    )
 
 
 async def _list(request: Request, creator: str | None) -> Response:
-    cursor, limit = page_of(request)
-    status = request.query_params.get("status")
-    if status is not None and status not in get_args(Status):
-        raise RequestError("invalid", f"status: expected one of {', '.join(get_args(Status))}")
-    found = await stored.list_payouts(resources_of(request).database, creator, status, cursor, limit + 1)
-    next_cursor = found[limit - 1].payout.id if len(found) > limit else None
-    return json_response({"items": [_public(item) for item in found[:limit]], "next_cursor": next_cursor})
+    query = query_of(request, PayoutsQuery)
+    found = await stored.list_payouts(
+        resources_of(request).database, creator, query.status, query.cursor or "", query.limit + 1
+    )
+    next_cursor = found[query.limit - 1].payout.id if len(found) > query.limit else None
+    return answer(request, PayoutPage([_view(item) for item in found[: query.limit]], next_cursor))
 
 
 def _id_of(request: Request, name: str = "payout") -> str:
@@ -81,17 +85,15 @@ async def list_own(request: Request) -> Response:
 async def request_payout(request: Request) -> Response:
     """`POST /v1/payouts`: 201; the same Idempotency-Key again is the same payout."""
     identity = identity_of(request)
-    body = await body_of(request, bodies.PayoutBody)
-    key = request.headers.get("idempotency-key")
-    if key is not None and not wire.is_id(key):
-        raise RequestError("invalid", "Idempotency-Key: expected 1 to 64 of A-Z a-z 0-9 . _ : -")
+    body = await body_of(request, PayoutRequest)
+    key = key_of(request)
     # Keys are each creator's own, ids are everybody's.
     payout_id = f"pay-{token_hex(12)}" if key is None else f"pay-{wire.digest(identity.user, key)}"
     resources = resources_of(request)
     found = await stored.request_payout(
         resources.database, payout_id, identity.user, body.diamonds, _terms(resources.settings)
     )
-    return json_response(_public(found), 201, {"Location": f"/v1/payouts/{payout_id}"})
+    return answer(request, _view(found), headers={"Location": f"/v1/payouts/{payout_id}"})
 
 
 async def read_payout(request: Request) -> Response:
@@ -100,7 +102,7 @@ async def read_payout(request: Request) -> Response:
     found = await stored.read_payout(resources_of(request).database, _id_of(request))
     if found is None or found.payout.creator != identity.user:
         raise RequestError("not_found", "You have no such payout.")
-    return json_response(_public(found))
+    return answer(request, _view(found))
 
 
 async def cancel_payout(request: Request) -> Response:
@@ -109,7 +111,7 @@ async def cancel_payout(request: Request) -> Response:
     found = await stored.move_payout(
         resources_of(request).database, _id_of(request), "cancel", identity.user, creator=identity.user
     )
-    return json_response(_public(found))
+    return answer(request, _view(found))
 
 
 async def read_account(request: Request) -> Response:
@@ -118,18 +120,18 @@ async def read_account(request: Request) -> Response:
     found = await stored.read_account(resources_of(request).database, identity.user)
     if found is None:
         raise RequestError("not_found", "No account is known yet: PUT one.")
-    return json_response({"holder": found.holder, "iban": masked(found.iban)})
+    return answer(request, AccountView(found.holder, masked(found.iban)))
 
 
 async def put_account(request: Request) -> Response:
     """`PUT /v1/creator/payout-account`: another one from now on; payouts that were asked for keep theirs."""
     identity = identity_of(request)
-    body = await body_of(request, bodies.PayoutAccountBody)
+    body = await body_of(request, AccountRequest)
     iban = compact_iban(body.iban)
     if not is_iban(iban):
         raise RequestError("invalid", "iban: not a complete IBAN, or its check digits do not fit")
     await stored.write_account(resources_of(request).database, identity.user, stored.BankAccount(body.holder, iban))
-    return json_response({"holder": body.holder, "iban": masked(iban)})
+    return answer(request, AccountView(body.holder, masked(iban)))
 
 
 # --- Operators --------------------------------------------------------------------------------------------------------
@@ -144,26 +146,26 @@ async def approve(request: Request) -> Response:
     """`POST /v1/admin/payouts/{payout}/approve`."""
     operator = identity_of(request)
     found = await stored.move_payout(resources_of(request).database, _id_of(request), "approve", operator.user)
-    return json_response(_public(found))
+    return answer(request, _view(found))
 
 
 async def reject(request: Request) -> Response:
     """`POST /v1/admin/payouts/{payout}/reject`, with `why`: the diamonds go back."""
     operator = identity_of(request)
-    body = await body_of(request, bodies.WhyBody)
+    body = await body_of(request, WhyRequest)
     database = resources_of(request).database
     found = await stored.move_payout(database, _id_of(request), "reject", operator.user, why=body.why)
-    return json_response(_public(found))
+    return answer(request, _view(found))
 
 
 async def make_batch(request: Request) -> Response:
     """`POST /v1/admin/payout-batches`: what is approved becomes a batch; the same id again is the same batch."""
     operator = identity_of(request)
-    body = await body_of(request, bodies.BatchBody)
+    body = await body_of(request, BatchRequest)
     batch_id = body.id or f"batch-{token_hex(8)}"
     found = await stored.make_batch(resources_of(request).database, batch_id, operator.user, PAYOUT_BATCH_MAX)
     amount = sum(item.payout.amount for item in found)
-    return json_response({"id": batch_id, "payouts": len(found), "amount": amount}, 201)
+    return answer(request, BatchView(batch_id, len(found), amount))
 
 
 def instructions(found: list[StoredPayout]) -> bytes:
@@ -189,26 +191,35 @@ async def settle_batch(request: Request) -> Response:
     lines = BANK.results(await raw_body_of(request, PAYOUT_RESULT_BYTES_MAX))
     batch_id = _id_of(request, "batch")
     open_ones = await stored.settle_batch(resources_of(request).database, batch_id, lines, operator.user)
-    return json_response({"id": batch_id, "settled": len(lines), "open": open_ones})
+    return answer(request, SettledBatch(batch_id, len(lines), open_ones))
 
 
 async def hold_sender(request: Request) -> Response:
     """`PUT /v1/admin/sender-holds/{user}`, with `why`: what their gifts have earned can't be paid out now."""
     operator = identity_of(request)
-    body = await body_of(request, bodies.WhyBody)
+    body = await body_of(request, WhyRequest)
     await stored.hold_sender(resources_of(request).database, _id_of(request, "user"), body.why, operator.user)
-    return json_response({"user": _id_of(request, "user"), "held": True})
+    return answer(request, HoldView(_id_of(request, "user"), held=True))
 
 
 async def release_sender(request: Request) -> Response:
     """`DELETE /v1/admin/sender-holds/{user}`: it can be paid out again."""
     operator = identity_of(request)
     await stored.hold_sender(resources_of(request).database, _id_of(request, "user"), None, operator.user)
-    return json_response({"user": _id_of(request, "user"), "held": False})
+    return answer(request, HoldView(_id_of(request, "user"), held=False))
 
 
 ROUTES = (
-    Route("GET", "/v1/payouts", EARNINGS, Rate.PLAIN, list_own, "List own payouts"),
+    Route(
+        "GET",
+        "/v1/payouts",
+        EARNINGS,
+        Rate.PLAIN,
+        list_own,
+        "List own payouts",
+        query=PayoutsQuery,
+        answer=PayoutPage,
+    ),
     Route(
         "POST",
         "/v1/payouts",
@@ -216,12 +227,21 @@ ROUTES = (
         Rate.COSTLY,
         request_payout,
         "Request a payout",
-        body=bodies.PayoutBody,
+        body=PayoutRequest,
+        takes_key=True,
+        answer=PayoutView,
         status=201,
         errors=("payout_not_possible", "conflict"),
     ),
     Route(
-        "GET", "/v1/payouts/{payout}", EARNINGS, Rate.PLAIN, read_payout, "Read an own payout", errors=("not_found",)
+        "GET",
+        "/v1/payouts/{payout}",
+        EARNINGS,
+        Rate.PLAIN,
+        read_payout,
+        "Read an own payout",
+        answer=PayoutView,
+        errors=("not_found",),
     ),
     Route(
         "DELETE",
@@ -230,6 +250,7 @@ ROUTES = (
         Rate.COSTLY,
         cancel_payout,
         "Cancel an own payout",
+        answer=PayoutView,
         errors=("not_found", "conflict"),
     ),
     Route(
@@ -239,6 +260,7 @@ ROUTES = (
         Rate.PLAIN,
         read_account,
         "Read the bank account for payouts",
+        answer=AccountView,
         errors=("not_found",),
     ),
     Route(
@@ -248,9 +270,19 @@ ROUTES = (
         Rate.COSTLY,
         put_account,
         "Replace the bank account for payouts",
-        body=bodies.PayoutAccountBody,
+        body=AccountRequest,
+        answer=AccountView,
     ),
-    Route("GET", "/v1/admin/payouts", OPERATE, Rate.QUERY, list_all, "List payouts"),
+    Route(
+        "GET",
+        "/v1/admin/payouts",
+        OPERATE,
+        Rate.QUERY,
+        list_all,
+        "List payouts",
+        query=PayoutsQuery,
+        answer=PayoutPage,
+    ),
     Route(
         "POST",
         "/v1/admin/payouts/{payout}/approve",
@@ -258,6 +290,7 @@ ROUTES = (
         Rate.COSTLY,
         approve,
         "Approve a payout",
+        answer=PayoutView,
         errors=("not_found", "conflict", "second_person_required"),
     ),
     Route(
@@ -267,7 +300,8 @@ ROUTES = (
         Rate.COSTLY,
         reject,
         "Reject a payout",
-        body=bodies.WhyBody,
+        body=WhyRequest,
+        answer=PayoutView,
         errors=("not_found", "conflict"),
     ),
     Route(
@@ -277,7 +311,8 @@ ROUTES = (
         Rate.COSTLY,
         make_batch,
         "Make a batch of the approved payouts",
-        body=bodies.BatchBody,
+        body=BatchRequest,
+        answer=BatchView,
         status=201,
     ),
     Route(
@@ -287,6 +322,7 @@ ROUTES = (
         Rate.QUERY,
         read_batch,
         "Read a batch as the bank's file",
+        content=Content("text/csv", "The payouts of the batch, a line each"),
         errors=("not_found",),
     ),
     Route(
@@ -296,6 +332,10 @@ ROUTES = (
         Rate.COSTLY,
         settle_batch,
         "Apply the bank's result of a batch",
+        body=Content(
+            "text/csv", "A head `payout,status,why`, then a line for each payout: `paid`, or `failed` and why"
+        ),
+        answer=SettledBatch,
         errors=("not_found", "conflict", "invalid", "too_large"),
     ),
     Route(
@@ -305,7 +345,9 @@ ROUTES = (
         Rate.QUERY,
         hold_sender,
         "Hold back what a sender's gifts have earned",
-        body=bodies.WhyBody,
+        body=WhyRequest,
+        parts={"user": UserId},
+        answer=HoldView,
         errors=("not_found",),
     ),
     Route(
@@ -315,6 +357,8 @@ ROUTES = (
         Rate.QUERY,
         release_sender,
         "Release what a sender's gifts have earned",
+        parts={"user": UserId},
+        answer=HoldView,
         errors=("not_found",),
     ),
 )

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import text
+from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from livegift.domain.partitions import Position
+from livegift.features.receipts.bodies import SpendView, SpentCoins, SpentMoney
 from livegift.features.receipts.rules import CoinLot
 
 _GIFT = text(
@@ -122,17 +123,18 @@ async def payout_of(connection: AsyncConnection, creator: str, earned: int) -> t
     return None
 
 
-async def wallet_history(connection: AsyncConnection, user: str, before: int, limit: int) -> list[dict[str, object]]:
+async def wallet_history(connection: AsyncConnection, user: str, before: int, limit: int) -> list[dict[str, Any]]:
     """The changes of a wallet, the newest first, those before its `seq`; money where an order tells."""
     rows = await connection.execute(_HISTORY, {"user": user, "before": before, "limit": limit})
     return [{name: value for name, value in row._mapping.items() if value is not None} for row in rows]  # noqa: SLF001
 
 
-async def spend_of(connection: AsyncConnection, user: str, since_ms: Mapping[str, int]) -> dict[str, object]:
+async def spend_of(connection: AsyncConnection, user: str, since_ms: Mapping[str, int]) -> SpendView:
     """Coins given in gifts and money paid for coins: this day, month and year (their beginnings in ms), and in all."""
     coins = (await connection.execute(_SPEND, {"user": user, **since_ms})).one()
-    money = [
-        {"currency": row.currency, **{name: int(getattr(row, name)) for name in ("day", "month", "year", "total")}}
-        for row in await connection.execute(_MONEY, {"user": user})
-    ]
-    return {"coins": {name: int(getattr(coins, name)) for name in ("day", "month", "year", "total")}, "money": money}
+    money = [SpentMoney(row.currency, *_sums(row)) for row in await connection.execute(_MONEY, {"user": user})]
+    return SpendView(SpentCoins(*_sums(coins)), money)
+
+
+def _sums(row: Row[Any]) -> tuple[int, int, int, int]:
+    return int(row.day), int(row.month), int(row.year), int(row.total)

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Mapping
 
 from livegift.contract.errors import RequestError
+from livegift.features.rooms.bodies import BookedTotals, RoomProof
 from livegift.ledger import room_contributions as ledger
 from livegift.ledger.engine import Database
 from livegift.ledger.room_contributions import BookedGifter
@@ -12,7 +13,7 @@ from livegift.runtime.bounds import ROOM_AUDIT_POLL_S, ROOM_AUDIT_TRIES_MAX, ROO
 from livegift.store.rooms import Gifter, RoomContribution, Rooms
 
 
-async def audit_room(database: Database, rooms: Rooms, room_id: str) -> dict[str, object]:
+async def audit_room(database: Database, rooms: Rooms, room_id: str) -> RoomProof:
     """Compare a room's totals, contributions and ranks with its booked gifts; the answer for `GET …/audit`.
 
     Redis is read first, then the ledger is waited for and read at exactly those places. Ranks and contributions are of
@@ -39,18 +40,18 @@ async def audit_room(database: Database, rooms: Rooms, room_id: str) -> dict[str
             violations.append(f"partition {p}: the room has (gifts, coins, diamonds) {here}, the ledger {there}")
     if ranks is not None:
         violations += _compare_ranks(ranks, gifters)
-    return {
-        "room": room_id,
-        "creator": room.creator_id,
-        "status": room.status,
-        "passed": not violations,
-        "violations": violations,
-        "totals": dict(zip(("gifts", "coins", "diamonds"), _sum(contributions), strict=True)),
-        "booked_up_to": {str(p): str(contributions[p].position) for p in sorted(contributions)},
-        "gifters_compared": len(ranks or ()),
-        "diamonds_by_receiver": receivers,
-        "revoked": revoked,
-    }
+    return RoomProof(
+        room=room_id,
+        creator=room.creator_id,
+        status=room.status,
+        passed=not violations,
+        violations=violations,
+        totals=BookedTotals(*_sum(contributions)),
+        booked_up_to={str(p): str(contributions[p].position) for p in sorted(contributions)},
+        gifters_compared=len(ranks or ()),
+        diamonds_by_receiver=receivers,
+        revoked=BookedTotals(**revoked),
+    )
 
 
 def _sum(contributions: Mapping[int, RoomContribution]) -> tuple[int, int, int]:

@@ -2,40 +2,50 @@
 
 from secrets import token_hex
 
-import orjson
+import msgspec
+from msgspec import structs
 from starlette.requests import Request
 from starlette.responses import Response
 
 from livegift.contract import wire
 from livegift.contract.errors import RequestError
+from livegift.contract.http import PageQuery
 from livegift.features.rooms.audit import audit_room
+from livegift.features.rooms.bodies import (
+    CreatorView,
+    RoomDetails,
+    RoomPage,
+    RoomPatch,
+    RoomProof,
+    RoomRequest,
+    RoomView,
+    TotalsView,
+)
 from livegift.features.rooms.service import announce_end, announce_opening
-from livegift.http import bodies
-from livegift.http.context import body_of, identity_of, json_response, page_of, resources_of, room_id_of
+from livegift.http.context import answer, body_of, identity_of, query_of, resources_of, room_id_of
 from livegift.http.routing import Route
 from livegift.ledger import rooms as stored
 from livegift.ledger.rooms import Room
 from livegift.runtime.access import OPEN_ROOM, OPERATE_ROOM, PUBLIC, RUN_ROOM, Rate, require_room
 
 
-def _public(room: Room) -> dict[str, object]:
-    creator = {"id": room.creator_id, "name": room.creator_name}
-    return {"id": room.id, "title": room.title, "kind": room.kind, "status": room.status, "creator": creator}
+def _view(room: Room) -> RoomView:
+    return RoomView(room.id, room.title, room.kind, room.status, CreatorView(room.creator_id, room.creator_name))
 
 
 async def list_rooms(request: Request) -> Response:
     """`GET /v1/rooms`: the live ones, by id."""
-    cursor, limit = page_of(request)
-    found = await stored.list_rooms(resources_of(request).database, cursor, limit + 1)
-    page = found[:limit]
-    next_cursor = page[-1].id if len(found) > limit else None
-    return json_response({"items": [_public(room) for room in page], "next_cursor": next_cursor})
+    query = query_of(request, PageQuery)
+    found = await stored.list_rooms(resources_of(request).database, query.cursor or "", query.limit + 1)
+    page = found[: query.limit]
+    next_cursor = page[-1].id if len(found) > query.limit else None
+    return answer(request, RoomPage([_view(room) for room in page], next_cursor))
 
 
 async def open_room(request: Request) -> Response:
     """`POST /v1/rooms`: the same id by the same creator again is the same room."""
     identity = identity_of(request)
-    body = await body_of(request, bodies.RoomBody)
+    body = await body_of(request, RoomRequest)
     room_id = body.id or f"room-{token_hex(8)}"
     require_room(identity, room_id)
     resources = resources_of(request)
@@ -46,7 +56,7 @@ async def open_room(request: Request) -> Response:
         raise RequestError("conflict", f"Room {room_id} exists already, with another creator or kind.")
     resources.directory.forget(room_id)
     await announce_opening(resources.rooms, room)
-    return json_response(_public(room), 201 if is_new else 200, {"Location": f"/v1/rooms/{room_id}"})
+    return answer(request, _view(room), 201 if is_new else 200, {"Location": f"/v1/rooms/{room_id}"})
 
 
 async def read_room(request: Request) -> Response:
@@ -56,13 +66,14 @@ async def read_room(request: Request) -> Response:
     if room is None:
         raise RequestError("room_not_found")
     snapshot = wire.SNAPSHOT_HEADER.decode((await resources.rooms.snapshot(room.id)).header)
-    return json_response({**_public(room), "seq": snapshot.seq, "totals": orjson.Fragment(bytes(snapshot.totals))})
+    totals = msgspec.json.decode(snapshot.totals, type=TotalsView)
+    return answer(request, RoomDetails(**structs.asdict(_view(room)), seq=snapshot.seq, totals=totals))
 
 
 async def change_room(request: Request) -> Response:
     """`PATCH /v1/rooms/{room}`: another title, or its end."""
     identity = identity_of(request)
-    body = await body_of(request, bodies.RoomPatch)
+    body = await body_of(request, RoomPatch)
     resources = resources_of(request)
     room = await stored.read_room(resources.database, room_id_of(request))
     if room is None:
@@ -78,17 +89,17 @@ async def change_room(request: Request) -> Response:
     resources.directory.forget(room.id)
     changed = await stored.read_room(resources.database, room.id)
     assert changed is not None  # noqa: S101 - rooms are never deleted
-    return json_response(_public(changed))
+    return answer(request, _view(changed))
 
 
 async def prove_room(request: Request) -> Response:
     """`GET /v1/admin/rooms/{room}/audit`: what viewers saw against what is booked, gift by gift."""
     resources = resources_of(request)
-    return json_response(await audit_room(resources.database, resources.rooms, room_id_of(request)))
+    return answer(request, await audit_room(resources.database, resources.rooms, room_id_of(request)))
 
 
 ROUTES = (
-    Route("GET", "/v1/rooms", PUBLIC, Rate.QUERY, list_rooms, "List the live rooms"),
+    Route("GET", "/v1/rooms", PUBLIC, Rate.QUERY, list_rooms, "List the live rooms", query=PageQuery, answer=RoomPage),
     Route(
         "POST",
         "/v1/rooms",
@@ -96,8 +107,10 @@ ROUTES = (
         Rate.COSTLY,
         open_room,
         "Open a room",
-        body=bodies.RoomBody,
+        body=RoomRequest,
+        answer=RoomView,
         status=201,
+        also=(200,),
         errors=("conflict",),
     ),
     Route(
@@ -107,6 +120,7 @@ ROUTES = (
         Rate.QUERY,
         read_room,
         "Read a room with its totals",
+        answer=RoomDetails,
         errors=("room_not_found",),
     ),
     Route(
@@ -116,7 +130,8 @@ ROUTES = (
         Rate.COSTLY,
         change_room,
         "Retitle or end a room",
-        body=bodies.RoomPatch,
+        body=RoomPatch,
+        answer=RoomView,
         errors=("room_not_found",),
     ),
     Route(
@@ -126,6 +141,7 @@ ROUTES = (
         Rate.COSTLY,
         prove_room,
         "Compare what a room has seen with what is booked",
+        answer=RoomProof,
         errors=("room_not_found",),
     ),
 )

@@ -9,11 +9,24 @@ from starlette.responses import Response
 
 from livegift.contract import wire
 from livegift.contract.errors import RequestError
-from livegift.domain.allowances import Caps, Kind, Limits, exceeded, in_force, usage_at
+from livegift.contract.http import WhyRequest
+from livegift.contract.wire import UserId
+from livegift.domain.allowances import Caps, Kind, Limits, Policy, Usage, exceeded, in_force, usage_at
 from livegift.domain.regions import REGIONS, Region, region_of, windows
 from livegift.domain.spending import Refused, SetLimits
-from livegift.http import bodies
-from livegift.http.context import body_of, identity_of, json_response, resources_of
+from livegift.features.spending_limits.bodies import (
+    EffectiveView,
+    FreezeView,
+    LimitsRequest,
+    LimitsView,
+    LimitView,
+    RegionPage,
+    RegionView,
+    ResetsView,
+    UsedView,
+    caps_view,
+)
+from livegift.http.context import answer, body_of, identity_of, resources_of
 from livegift.http.routing import Route
 from livegift.ledger.allowances import frozen_why
 from livegift.ledger.audit_trail import note_before
@@ -27,38 +40,34 @@ from livegift.store.wallets import Balance
 KINDS: tuple[Kind, ...] = ("per_gift", "day", "month")
 
 
-def _caps(caps: Caps) -> dict[str, int | None]:
-    return caps._asdict()
+def _effective(own: Caps, policy: Policy, used: Usage, kind: Kind) -> LimitView | None:
+    """The limit that counts. What is asked for is a gift of more than there is: it names that limit."""
+    limit = exceeded(
+        Caps(**{kind: getattr(own, kind)}),
+        policy._replace(caps=Caps(**{kind: getattr(policy.caps, kind)})),
+        used,
+        2**60,
+    )
+    return LimitView(limit.allowed, limit.whose) if limit else None
 
 
-def _public(found: Balance, identity: Identity, now_ms: int) -> dict[str, object]:
+def _view(found: Balance, identity: Identity, now_ms: int) -> LimitsView:
     region = region_of(identity.region)
     here = windows(region, now_ms, identity.age)
-    own, operators = in_force(found.limits, now_ms), here.policy.caps
-    used = usage_at(found.usage, here.policy, now_ms)
-    # What is asked for is a gift of more than there is: it names the limit that counts.
-    effective = {}
-    for kind in KINDS:
-        limit = exceeded(
-            Caps(**{kind: getattr(own, kind)}),
-            here.policy._replace(caps=Caps(**{kind: getattr(operators, kind)})),
-            used,
-            2**60,
-        )
-        effective[kind] = limit and {"allowed": limit.allowed, "whose": limit.whose}
+    own, used = in_force(found.limits, now_ms), usage_at(found.usage, here.policy, now_ms)
     waits = found.limits.pending_ms > now_ms
-    return {
-        "region": region.id,
-        "version": found.limits.version,
-        "own": _caps(own),
-        "operator": _caps(operators),
-        "effective": effective,
-        "pending": _caps(found.limits.pending) if waits else None,
-        "effective_ms": found.limits.pending_ms if waits else None,
-        "used": {"day": used.day_coins, "month": used.month_coins},
-        "resets_ms": {"day": here.day_ends_ms, "month": here.month_ends_ms},
-        "frozen": found.frozen,
-    }
+    return LimitsView(
+        region=region.id,
+        version=found.limits.version,
+        own=caps_view(own),
+        operator=caps_view(here.policy.caps),
+        effective=EffectiveView(*(_effective(own, here.policy, used, kind) for kind in KINDS)),
+        pending=caps_view(found.limits.pending) if waits else None,
+        effective_ms=found.limits.pending_ms if waits else None,
+        used=UsedView(used.day_coins, used.month_coins),
+        resets_ms=ResetsView(here.day_ends_ms, here.month_ends_ms),
+        frozen=found.frozen,
+    )
 
 
 async def _set(resources: Resources, asked: SetLimits) -> None:
@@ -78,13 +87,13 @@ async def read_limits(request: Request) -> Response:
     """`GET /v1/wallet/limits`: own, operator's, what counts of them, what waits, what is used."""
     identity = identity_of(request)
     found = await resources_of(request).wallets.read(identity.user)
-    return json_response(_public(found, identity, int(time.time() * 1000)))
+    return answer(request, _view(found, identity, int(time.time() * 1000)))
 
 
 async def put_limits(request: Request) -> Response:
     """`PUT /v1/wallet/limits`: replace all three. Lower limits take effect at once, higher ones wait."""
     identity = identity_of(request)
-    body = await body_of(request, bodies.LimitsBody)
+    body = await body_of(request, LimitsRequest)
     resources = resources_of(request)
     wanted = Caps(body.per_gift, body.day, body.month)
     known = await resources.wallets.read(identity.user)
@@ -94,7 +103,7 @@ async def put_limits(request: Request) -> Response:
             SetLimits(identity.user, 0, wanted, resources.settings.limit_raise_delay_s * 1000, by=identity.user),
         )
         known = await resources.wallets.read(identity.user)
-    return json_response(_public(known, identity, int(time.time() * 1000)))
+    return answer(request, _view(known, identity, int(time.time() * 1000)))
 
 
 def _is_there(limits: Limits, wanted: Caps) -> bool:
@@ -104,7 +113,7 @@ def _is_there(limits: Limits, wanted: Caps) -> bool:
 
 async def freeze(request: Request) -> Response:
     """`PUT /v1/admin/users/{user}/freeze`: nothing can be spent from the wallet; with `why`, which the user is told."""
-    return await _freeze(request, (await body_of(request, bodies.WhyBody)).why, frozen=True)
+    return await _freeze(request, (await body_of(request, WhyRequest)).why, frozen=True)
 
 
 async def thaw(request: Request) -> Response:
@@ -120,7 +129,7 @@ async def _freeze(request: Request, why: str, *, frozen: bool) -> Response:
     act = "wallet.freeze" if frozen else "wallet.thaw"
     await note_before(resources.database, operator.user, act, f"user:{user}", {"why": why} if why else None)
     await _set(resources, SetLimits(user, 0, None, 0, frozen, why, operator.user))
-    return json_response({"user": user, "frozen": frozen})
+    return answer(request, FreezeView(user, frozen))
 
 
 async def frozen_reason(resources: Resources, user: str) -> str | None:
@@ -133,25 +142,25 @@ async def frozen_reason(resources: Resources, user: str) -> str | None:
 # --- Regions ----------------------------------------------------------------------------------------------------------
 
 
-def _region(region: Region) -> dict[str, object]:
-    return {
-        "id": region.id,
-        "time_zone": region.time_zone,
-        "age_min": region.age_min,
-        "age_adult": region.age_adult,
-        "caps": _caps(region.caps),
-        "minor_caps": _caps(region.minor_caps),
-        "cooling_off_h": region.cooling_off_h,
-        "withdrawal_notice": region.withdrawal_notice,
-        "shows_ranks": region.shows_ranks,
-        "undo_window_s": region.undo_window_s,
-        "guardian_hold": region.guardian_hold,
-    }
+def _region(region: Region) -> RegionView:
+    return RegionView(
+        id=region.id,
+        time_zone=region.time_zone,
+        age_min=region.age_min,
+        age_adult=region.age_adult,
+        caps=caps_view(region.caps),
+        minor_caps=caps_view(region.minor_caps),
+        cooling_off_h=region.cooling_off_h,
+        withdrawal_notice=region.withdrawal_notice,
+        shows_ranks=region.shows_ranks,
+        undo_window_s=region.undo_window_s,
+        guardian_hold=region.guardian_hold,
+    )
 
 
-async def regions(_: Request) -> Response:
+async def regions(request: Request) -> Response:
     """`GET /v1/regions`."""
-    return json_response({"items": [_region(region) for region in REGIONS.values()], "next_cursor": None})
+    return answer(request, RegionPage([_region(region) for region in REGIONS.values()], None))
 
 
 async def one_region(request: Request) -> Response:
@@ -159,12 +168,18 @@ async def one_region(request: Request) -> Response:
     found = REGIONS.get(str(request.path_params["region"]))
     if found is None:
         raise RequestError("not_found", f"Expected one of {', '.join(REGIONS)}.")
-    return json_response(_region(found))
+    return answer(request, _region(found))
 
 
 ROUTES = (
     Route(
-        "GET", "/v1/wallet/limits", WALLET, Rate.PLAIN, read_limits, "Read the spending limits and what is used of them"
+        "GET",
+        "/v1/wallet/limits",
+        WALLET,
+        Rate.PLAIN,
+        read_limits,
+        "Read the spending limits and what is used of them",
+        answer=LimitsView,
     ),
     Route(
         "PUT",
@@ -173,7 +188,8 @@ ROUTES = (
         Rate.COSTLY,
         put_limits,
         "Replace own spending limits",
-        body=bodies.LimitsBody,
+        body=LimitsRequest,
+        answer=LimitsView,
         errors=("conflict",),
     ),
     Route(
@@ -183,7 +199,9 @@ ROUTES = (
         Rate.QUERY,
         freeze,
         "Freeze a user's wallet",
-        body=bodies.WhyBody,
+        parts={"user": UserId},
+        body=WhyRequest,
+        answer=FreezeView,
         errors=("not_found", "conflict"),
     ),
     Route(
@@ -193,10 +211,19 @@ ROUTES = (
         Rate.QUERY,
         thaw,
         "Thaw a user's wallet",
+        parts={"user": UserId},
+        answer=FreezeView,
         errors=("not_found", "conflict"),
     ),
-    Route("GET", "/v1/regions", PUBLIC, Rate.PLAIN, regions, "List the regions and their rules"),
+    Route("GET", "/v1/regions", PUBLIC, Rate.PLAIN, regions, "List the regions and their rules", answer=RegionPage),
     Route(
-        "GET", "/v1/regions/{region}", PUBLIC, Rate.PLAIN, one_region, "Read a region's rules", errors=("not_found",)
+        "GET",
+        "/v1/regions/{region}",
+        PUBLIC,
+        Rate.PLAIN,
+        one_region,
+        "Read a region's rules",
+        answer=RegionView,
+        errors=("not_found",),
     ),
 )

@@ -5,48 +5,46 @@ from contextlib import suppress
 from hashlib import blake2b
 from secrets import token_hex
 
+from msgspec import structs
 from starlette.requests import Request
 from starlette.responses import Response
 
 from livegift.contract import wire
 from livegift.contract.errors import RequestError, StoreUnavailableError
+from livegift.contract.http import NumberPageQuery
 from livegift.features.sponsors import queries as stored
+from livegift.features.sponsors.bodies import FundedMatch, FundedMatchPage, MatchPage, SponsorMatchBody
 from livegift.features.sponsors.queries import NewMatch, StoredMatch
 from livegift.features.sponsors.rules import Match
-from livegift.features.sponsors.service import announce_match, end_match, fund_match, public
-from livegift.http import bodies
-from livegift.http.context import (
-    body_of,
-    identity_of,
-    json_response,
-    page_of,
-    resources_of,
-    room_id_of,
-)
+from livegift.features.sponsors.service import announce_match, end_match, fund_match, view
+from livegift.http.context import answer, body_of, identity_of, key_of, query_of, resources_of, room_id_of
 from livegift.http.routing import Route
 from livegift.runtime.access import OPERATE_ROOM, PUBLIC, Rate
 from livegift.store.wallets import payload_hash
 
 
-def _private(found: StoredMatch) -> dict[str, object]:
-    """What operators see."""
+def _funded(found: StoredMatch) -> FundedMatch:
     match = found.match
-    shown = {**public(found), "id": match.id, "room": match.room, "status": match.status}
-    money = {"used_diamonds": match.used_diamonds, "returned_coins": match.returned_coins}
-    return {**shown, "sponsor": match.sponsor, "sponsor_name": found.sponsor_name, **money}
+    shown = {**structs.asdict(view(found)), "status": match.status, "sponsor": match.sponsor}
+    return FundedMatch(
+        **shown,
+        id=match.id,
+        room=match.room,
+        sponsor_name=found.sponsor_name,
+        used_diamonds=match.used_diamonds,
+        returned_coins=match.returned_coins,
+    )
 
 
 def _id_of(request: Request, actor: str) -> str:
     """The match's id: the same Idempotency-Key of the same operator is the same match."""
-    key = request.headers.get("idempotency-key")
+    key = key_of(request)
     if key is None:
         return f"match-{token_hex(12)}"
-    if not wire.is_id(key):
-        raise RequestError("invalid", "Idempotency-Key: expected 1 to 64 of A-Z a-z 0-9 . _ : -")
     return f"match-{blake2b(repr((actor, key)).encode(), digest_size=12).hexdigest()}"
 
 
-def _new_match(match_id: str, room: str, body: bodies.SponsorMatchBody) -> NewMatch:
+def _new_match(match_id: str, room: str, body: SponsorMatchBody) -> NewMatch:
     now_ms = int(time.time() * 1000)
     if body.ends_ms is not None and body.ends_ms <= max(body.starts_ms or 0, now_ms):
         raise RequestError("invalid", "ends_ms: expected a time after starts_ms that is not over")
@@ -59,22 +57,20 @@ def _new_match(match_id: str, room: str, body: bodies.SponsorMatchBody) -> NewMa
 async def create(request: Request) -> Response:
     """`POST /v1/admin/rooms/{room}/matches`: 201; the same Idempotency-Key again answers the same match."""
     identity = identity_of(request)
-    body = await body_of(request, bodies.SponsorMatchBody)
+    body = await body_of(request, SponsorMatchBody)
     resources = resources_of(request)
     new = _new_match(_id_of(request, identity.user), room_id_of(request), body)
     found = await fund_match(resources.database, resources.wallets, new, identity.user)
-    return json_response(_private(found), 201, {"Location": f"/v1/admin/rooms/{new.match.room}/matches"})
+    return answer(request, _funded(found), headers={"Location": f"/v1/admin/rooms/{new.match.room}/matches"})
 
 
 async def list_all(request: Request) -> Response:
     """`GET /v1/admin/rooms/{room}/matches`: all that the room ever had, the newest first."""
-    cursor, limit = page_of(request)
-    if cursor and not (cursor.isascii() and cursor.isdecimal() and len(cursor) < 19):  # noqa: PLR2004 - a bigint
-        raise RequestError("invalid", "cursor: expected the next_cursor of a page before")
-    before = int(cursor) if cursor else None
-    page = await stored.list_matches(resources_of(request).database, room_id_of(request), before, limit + 1)
-    next_cursor = str(page[limit - 1].number) if len(page) > limit else None
-    return json_response({"items": [_private(found) for found in page[:limit]], "next_cursor": next_cursor})
+    query = query_of(request, NumberPageQuery)
+    before = int(query.cursor) if query.cursor else None
+    page = await stored.list_matches(resources_of(request).database, room_id_of(request), before, query.limit + 1)
+    next_cursor = str(page[query.limit - 1].number) if len(page) > query.limit else None
+    return answer(request, FundedMatchPage([_funded(found) for found in page[: query.limit]], next_cursor))
 
 
 async def end(request: Request) -> Response:
@@ -89,7 +85,7 @@ async def end(request: Request) -> Response:
     assert found is not None  # noqa: S101 - matches are never deleted
     with suppress(StoreUnavailableError):  # the aggregator tells the room again
         await announce_match(resources.rooms, found)
-    return json_response(_private(found))
+    return answer(request, _funded(found))
 
 
 async def list_active(request: Request) -> Response:
@@ -99,7 +95,7 @@ async def list_active(request: Request) -> Response:
     if room is None:
         raise RequestError("room_not_found")
     found = await stored.active_matches(resources.database, room.id) if room.is_live else []
-    return json_response({"items": [public(match) for match in found], "next_cursor": None})
+    return answer(request, MatchPage([view(match) for match in found], None))
 
 
 ROUTES = (
@@ -110,6 +106,7 @@ ROUTES = (
         Rate.QUERY,
         list_active,
         "List the sponsor matches that a room has now",
+        answer=MatchPage,
         errors=("room_not_found",),
     ),
     Route(
@@ -119,6 +116,8 @@ ROUTES = (
         Rate.PLAIN,
         list_all,
         "List all of a room's sponsor matches",
+        query=NumberPageQuery,
+        answer=FundedMatchPage,
     ),
     Route(
         "POST",
@@ -127,7 +126,9 @@ ROUTES = (
         Rate.COSTLY,
         create,
         "Fund a sponsor match",
-        body=bodies.SponsorMatchBody,
+        body=SponsorMatchBody,
+        takes_key=True,
+        answer=FundedMatch,
         status=201,
         errors=(
             "room_not_found",
@@ -147,6 +148,7 @@ ROUTES = (
         Rate.QUERY,
         end,
         "End a sponsor match",
+        answer=FundedMatch,
         errors=("not_found",),
     ),
 )

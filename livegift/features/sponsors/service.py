@@ -4,12 +4,14 @@ import asyncio
 import time
 from collections.abc import Iterable
 
+import msgspec
 import structlog
 
 from livegift.contract import wire
 from livegift.contract.errors import RequestError, StoreUnavailableError
 from livegift.domain.spending import Accepted, Change, Refused
 from livegift.features.sponsors import queries as stored
+from livegift.features.sponsors.bodies import MatchView
 from livegift.features.sponsors.queries import NewMatch, StoredMatch
 from livegift.features.sponsors.rules import FUNDED, RETURNED, funding_ref, return_ref
 from livegift.ledger.engine import Database
@@ -142,21 +144,21 @@ async def _finish(database: Database, wallets: Wallets, found: StoredMatch) -> N
 # --- What rooms show --------------------------------------------------------------------------------------------------
 
 
-def public(found: StoredMatch) -> dict[str, object]:
-    """A match as viewers see it: absolute numbers, so that the next news heal what was lost."""
+def view(found: StoredMatch) -> MatchView:
+    """A match as viewers see it."""
     match = found.match
-    return {
-        "match_id": match.id,
-        "sponsor": found.sponsor_name,
-        "title": found.title,
-        "gift_id": match.gift_id,
-        "factor": match.factor,
-        "used_coins": match.used_coins,
-        "budget_coins": match.budget_coins,
-        "status": "ended" if match.status == "returned" else match.status,
-        "starts_ms": match.starts_ms,
-        "ends_ms": match.ends_ms,
-    }
+    return MatchView(
+        match_id=match.id,
+        sponsor=found.sponsor_name,
+        title=found.title,
+        gift_id=match.gift_id,
+        factor=match.factor,
+        used_coins=match.used_coins,
+        budget_coins=match.budget_coins,
+        status="ended" if match.status == "returned" else match.status,
+        starts_ms=match.starts_ms,
+        ends_ms=match.ends_ms,
+    )
 
 
 async def announce_match(rooms: Rooms, found: StoredMatch) -> bool:
@@ -164,7 +166,7 @@ async def announce_match(rooms: Rooms, found: StoredMatch) -> bool:
     match = found.match
     if match.status not in _RANKS or not match.room:
         return False
-    shown = wire.dumps(public(found))
+    shown = msgspec.json.encode(view(found))
     rank = _RANKS[match.status]
     event = wire.match_event(f"match-{match.id}-{match.used_coins}-{rank}", int(time.time() * 1000), shown)
     return await rooms.show_match(match.room, match.id, match.used_coins, rank, event, shown)

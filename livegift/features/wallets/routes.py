@@ -1,10 +1,12 @@
 """What viewers and creators have."""
 
+from msgspec import UNSET
 from starlette.requests import Request
 from starlette.responses import Response
 
 from livegift.features.spending_limits.routes import frozen_reason
-from livegift.http.context import identity_of, json_response, resources_of
+from livegift.features.wallets.bodies import WalletView
+from livegift.http.context import answer, identity_of, resources_of
 from livegift.http.routing import Route
 from livegift.runtime.access import WALLET, Rate
 
@@ -13,10 +15,8 @@ async def wallet(request: Request) -> Response:
     """`GET /v1/wallet`: what can be spent now."""
     user = identity_of(request).user
     found = await resources_of(request).wallets.read(user)
-    body: dict[str, object] = {"balance": found.balance, "seq": found.seq, "frozen": found.frozen}
-    if found.frozen:
-        body["frozen_reason"] = await frozen_reason(resources_of(request), user)
-    return json_response(body)
+    reason = await frozen_reason(resources_of(request), user) if found.frozen else UNSET
+    return answer(request, WalletView(found.balance, found.seq, found.frozen, reason))
 
 
-ROUTES = (Route("GET", "/v1/wallet", WALLET, Rate.PLAIN, wallet, "Read the wallet's balance"),)
+ROUTES = (Route("GET", "/v1/wallet", WALLET, Rate.PLAIN, wallet, "Read the wallet's balance", answer=WalletView),)

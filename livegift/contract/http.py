@@ -1,0 +1,76 @@
+"""What HTTP routes of several features share: pages, reasons, problems. A feature's own types are in its package."""
+
+from typing import Annotated, Generic, TypeVar
+
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from livegift.contract.bounds import NAME_LENGTH_MAX, PAGE_ITEMS_MAX, TEXT_PATTERN, WHY_LENGTH_MAX
+from livegift.contract.wire import Coins
+
+Name = Annotated[str, Meta(min_length=1, max_length=NAME_LENGTH_MAX, pattern=TEXT_PATTERN)]
+Why = Annotated[
+    str, Meta(min_length=1, max_length=WHY_LENGTH_MAX, pattern=TEXT_PATTERN, description="the reason, for the record")
+]
+Price = Annotated[int, Meta(ge=1, le=10**9)]
+Currency = Annotated[str, Meta(description="ISO 4217, in capitals")]
+MinorUnits = Annotated[int, Meta(description="money in minor units of its currency, such as cents")]
+Micros = Annotated[int, Meta(description="money in millionths of a unit of its currency")]
+# An empty one is the first page's.
+Cursor = Annotated[str, Meta(pattern=r"^[A-Za-z0-9._:-]{0,64}$(?!\n)", description="the next_cursor of a page before")]
+# The digits of a bigint.
+NumberCursor = Annotated[str, Meta(pattern=r"^[0-9]{0,18}$(?!\n)", description="the next_cursor of a page before")]
+Limit = Annotated[int, Meta(ge=1, le=PAGE_ITEMS_MAX, description=f"1 to {PAGE_ITEMS_MAX} items")]
+T = TypeVar("T")
+
+
+class PageQuery(Struct, frozen=True):
+    """Which page of a list."""
+
+    cursor: Cursor | None = None
+    limit: Limit = PAGE_ITEMS_MAX
+
+
+class NumberPageQuery(Struct, frozen=True):
+    """Which page of a list whose items are numbered."""
+
+    cursor: NumberCursor | None = None
+    limit: Limit = PAGE_ITEMS_MAX
+
+
+class Page(Struct, Generic[T], frozen=True):
+    """Some items of a list; the next begin at `cursor=next_cursor`, null when there are no more."""
+
+    items: list[T]
+    next_cursor: str | None
+
+
+class RegionQuery(Struct, frozen=True):
+    """The region whose prices are asked for; one without prices of its own has those of another."""
+
+    region: Annotated[str, Meta(description="a country (ISO 3166, alpha-2) or another name of a region")] | None = None
+
+
+class WhyRequest(Struct, frozen=True, forbid_unknown_fields=True):
+    """Why an operator does something."""
+
+    why: Why
+
+
+class CapsView(Struct, frozen=True):
+    """Coins that can be spent at most; null: no limit."""
+
+    per_gift: Coins | None
+    day: Coins | None
+    month: Coins | None
+
+
+class Problem(Struct, frozen=True):
+    """An error (RFC 9457). Decide by `code`; `retryable`: the same request can be sent again unchanged."""
+
+    type: str
+    title: str
+    status: int
+    code: str
+    detail: str
+    retryable: bool
+    retry_after_ms: int | UnsetType = UNSET

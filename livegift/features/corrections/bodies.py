@@ -1,0 +1,57 @@
+"""What the routes of corrections and undoing take and answer."""
+
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
+
+from livegift.contract.bounds import AMOUNT_MAX
+from livegift.contract.http import Page, PageQuery, Why
+from livegift.contract.wire import Id, UserId
+from livegift.features.corrections.rules import Status
+
+Decision = Literal["approve", "reject"]
+
+
+class CorrectionRequest(Struct, frozen=True, forbid_unknown_fields=True):
+    """Coins that the wallet of `user` gets or, below zero, gives; or the gift that is undone.
+
+    The same `id` again is the same correction.
+    """
+
+    why: Why
+    id: Id | None = None
+    user: UserId | None = None
+    coins: Annotated[int, Meta(ge=-AMOUNT_MAX, le=AMOUNT_MAX)] | None = None
+    gift_event_id: Id | None = None
+
+
+class CorrectionsQuery(PageQuery, frozen=True):
+    """Which page of the corrections, of one `status` or of all."""
+
+    status: Status | None = None
+
+
+class CorrectionView(Struct, frozen=True):
+    """A correction; a revoked gift takes `coins` back to its sender and `diamonds` from its receiver."""
+
+    id: Id
+    status: Status
+    user: UserId
+    coins: int
+    gift_event_id: Id | None
+    diamonds: int
+    why: str
+    requested_by: str
+    decided_by: str | None
+
+
+class CorrectionPage(Page[CorrectionView], frozen=True):
+    """Corrections, by id."""
+
+
+class UndoneGift(Struct, frozen=True):
+    """A gift that is being undone: its coins come back once the `status` is `applied`."""
+
+    gift_event_id: Id
+    status: Status
+    coins: int

@@ -1,0 +1,89 @@
+"""What the routes of payouts take and answer."""
+
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+from livegift.contract.bounds import AMOUNT_MAX, HOLDER_LENGTH_MAX, HOLDER_PATTERN, IBAN_TEXT_LENGTH_MAX
+from livegift.contract.http import Currency, MinorUnits, Page, PageQuery
+from livegift.contract.wire import Id, TimeMs, UserId
+from livegift.features.payouts.rules import Status
+from livegift.http.bodies import Shown
+
+MaskedIban = Annotated[str, Meta(description="an IBAN of which only the ends are shown")]
+
+
+class PayoutRequest(Struct, frozen=True, forbid_unknown_fields=True):
+    """How much of what was earned is to be paid out."""
+
+    diamonds: Annotated[int, Meta(ge=1, le=AMOUNT_MAX)]
+
+
+class PayoutsQuery(PageQuery, frozen=True):
+    """Which page of the payouts, of one `status` or of all."""
+
+    status: Status | None = None
+
+
+class PayoutView(Struct, frozen=True):
+    """A payout. `why` is why it was rejected or has failed."""
+
+    id: Id
+    status: Status
+    creator: UserId
+    diamonds: int
+    amount: MinorUnits
+    currency: Currency
+    holder: str
+    iban: MaskedIban
+    batch_id: Id | None
+    why: str | None
+    requested_ms: TimeMs
+    ended_ms: TimeMs | None
+
+
+class PayoutPage(Page[PayoutView], frozen=True):
+    """Payouts, by id."""
+
+
+class AccountRequest(Shown, frozen=True, forbid_unknown_fields=True):
+    """The bank account for payouts. A holder begins with a letter, as no formula of a spreadsheet does."""
+
+    holder: Annotated[str, Meta(min_length=1, max_length=HOLDER_LENGTH_MAX, pattern=HOLDER_PATTERN)]
+    iban: Annotated[str, Meta(min_length=15, max_length=IBAN_TEXT_LENGTH_MAX)]
+
+
+class AccountView(Struct, frozen=True):
+    """The bank account for payouts."""
+
+    holder: str
+    iban: MaskedIban
+
+
+class BatchRequest(Struct, frozen=True, forbid_unknown_fields=True):
+    """The id of the batch to make; the same id again is the same batch."""
+
+    id: Id | None = None
+
+
+class BatchView(Struct, frozen=True):
+    """A batch: how many payouts, and their sum."""
+
+    id: Id
+    payouts: int
+    amount: MinorUnits
+
+
+class SettledBatch(Struct, frozen=True):
+    """How many payouts the bank's file has settled, and those of the batch that are still open."""
+
+    id: Id
+    settled: int
+    open: list[Id]
+
+
+class HoldView(Struct, frozen=True):
+    """Whether what a sender's gifts have earned is held back."""
+
+    user: UserId
+    held: bool

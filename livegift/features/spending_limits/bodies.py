@@ -1,0 +1,91 @@
+"""What the routes of limits, freezes and regions take and answer."""
+
+from msgspec import Struct
+
+from livegift.contract.http import CapsView, Page
+from livegift.contract.wire import Coins, Id, TimeMs, UserId
+from livegift.domain.allowances import Caps, Whose
+
+
+class LimitsRequest(Struct, frozen=True, forbid_unknown_fields=True):
+    """Limits in coins. They replace all three; what is left out or null has no limit."""
+
+    per_gift: Coins | None = None
+    day: Coins | None = None
+    month: Coins | None = None
+
+
+class LimitView(Struct, frozen=True):
+    """A limit that counts, and whose it is."""
+
+    allowed: Coins
+    whose: Whose
+
+
+class EffectiveView(Struct, frozen=True):
+    """The limits that count; null: no limit."""
+
+    per_gift: LimitView | None
+    day: LimitView | None
+    month: LimitView | None
+
+
+class UsedView(Struct, frozen=True):
+    """Coins spent in this day and month."""
+
+    day: Coins
+    month: Coins
+
+
+class ResetsView(Struct, frozen=True):
+    """When this day and month end."""
+
+    day: TimeMs
+    month: TimeMs
+
+
+class LimitsView(Struct, frozen=True):
+    """A wallet's limits: its own, the operator's, what counts of them, and what replaces its own at `effective_ms`."""
+
+    region: Id
+    version: int
+    own: CapsView
+    operator: CapsView
+    effective: EffectiveView
+    pending: CapsView | None
+    effective_ms: TimeMs | None
+    used: UsedView
+    resets_ms: ResetsView
+    frozen: bool
+
+
+class FreezeView(Struct, frozen=True):
+    """Whether a user's wallet is frozen."""
+
+    user: UserId
+    frozen: bool
+
+
+class RegionView(Struct, frozen=True):
+    """A region's rules."""
+
+    id: Id
+    time_zone: str
+    age_min: int
+    age_adult: int
+    caps: CapsView
+    minor_caps: CapsView
+    cooling_off_h: int
+    withdrawal_notice: str
+    shows_ranks: bool
+    undo_window_s: int
+    guardian_hold: bool
+
+
+class RegionPage(Page[RegionView], frozen=True):
+    """All regions, on one page."""
+
+
+def caps_view(caps: Caps) -> CapsView:
+    """The caps as answers show them."""
+    return CapsView(caps.per_gift, caps.day, caps.month)

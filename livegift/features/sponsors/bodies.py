@@ -1,0 +1,60 @@
+"""What the routes of sponsor matches take and answer."""
+
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+from livegift.contract.bounds import SPONSOR_BUDGET_COINS_MAX, SPONSOR_FACTOR_MAX
+from livegift.contract.http import Name, Page
+from livegift.contract.wire import Coins, Id, TimeMs, Title, UserId
+from livegift.features.sponsors.rules import Status
+from livegift.http.bodies import Shown
+
+
+class SponsorMatchBody(Shown, frozen=True, forbid_unknown_fields=True):
+    """A match to fund: `factor` gifts are added to each (of `gift_id`), until the budget is used.
+
+    Its text is hashed with what an Idempotency-Key stands for: another name or field makes repeated ones conflicts.
+    """
+
+    sponsor: UserId
+    sponsor_name: Name
+    title: Title
+    budget_coins: Annotated[int, Meta(ge=1, le=SPONSOR_BUDGET_COINS_MAX)]
+    gift_id: Id | None = None
+    factor: Annotated[int, Meta(ge=1, le=SPONSOR_FACTOR_MAX)] = 1
+    starts_ms: TimeMs | None = None
+    ends_ms: TimeMs | None = None
+
+
+class MatchView(Struct, frozen=True):
+    """A match as viewers see it: absolute numbers, so that the next news heal what was lost."""
+
+    match_id: Id
+    sponsor: Annotated[str, Meta(description="the name that viewers see; for operators the user whose coins these are")]
+    title: str
+    gift_id: Id | None
+    factor: int
+    used_coins: Coins
+    budget_coins: Coins
+    status: Status
+    starts_ms: TimeMs | None
+    ends_ms: TimeMs | None
+
+
+class MatchPage(Page[MatchView], frozen=True):
+    """The matches of a room that match gifts now, on one page, in the order in which they do."""
+
+
+class FundedMatch(MatchView, frozen=True):
+    """A match as operators see it."""
+
+    id: Id
+    room: Id
+    sponsor_name: str
+    used_diamonds: int
+    returned_coins: Coins
+
+
+class FundedMatchPage(Page[FundedMatch], frozen=True):
+    """All matches that a room ever had, the newest first."""
