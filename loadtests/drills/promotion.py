@@ -19,7 +19,7 @@ from livegift.store.outbox import Outbox
 from loadtests.drills.aof_cut import accounts, cut_off, join_again, ledger_gifts, loss_rows, recovery_said
 from loadtests.harness.fault_stack import ClusterStack
 from loadtests.harness.naming import user_name
-from loadtests.harness.options import number
+from loadtests.harness.options import choices, number
 from loadtests.harness.processes import LoadTestError
 from loadtests.harness.results import Result, Row
 
@@ -37,8 +37,9 @@ Run = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Promotion:
-    """The load, and how far the replica lags."""
+    """What bookings wait for, the load, and how far the replica lags."""
 
+    durabilities: tuple[str, ...] = choices(DURABILITIES, short=DURABILITIES[1:], about="what bookings wait for")
     rate: float = number(500.0, short=100.0, about="gifts per second")
     lag_s: float = number(1.0, short=0.5, about="how long before the kill the replica's link is cut")
     load_s: float = number(10.0, short=1.0, about="load before the kill, after the promotion and after the return")
@@ -46,7 +47,7 @@ class Promotion:
 
 def promotion(options: Promotion) -> Result:
     """Kill a primary once for each durability that can know about replicas."""
-    runs = [_promote(durability, options) for durability in DURABILITIES]
+    runs = [_promote(durability, options) for durability in options.durabilities]
     rows = [row for run in runs for row in [*loss_rows(run), *_cluster_rows(run)]]
     setup: dict[str, object] = {
         **asdict(options), "senders": USERS, "rooms": ROOMS, "primaries": ClusterStack.primaries,

@@ -10,7 +10,7 @@
  * It looks twice a millisecond instead of being woken: on one machine the sender would pay for waking it, with every
  * frame that finds it asleep, which no sender does over a network.
  *
- * Texts are told apart by their bytes, not by a hash alone, so equal numbers mean equal bytes. Times are CLOCK_MONOTONIC
+ * What came is kept as recording.h says. Times are CLOCK_MONOTONIC
  * (Python's time.monotonic_ns), taken when the bytes were read. Frames are masked with the key 0 (RFC 6455, 5.3).
  */
 
@@ -31,14 +31,13 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "recording.h"
+
 #define READ_BYTES (1 << 20)
 #define TEXT_BYTES_MAX (64ull << 20)
-#define TEXTS_BYTES_MAX (2ull << 30)
 #define STALLED_RECEIVE_BYTES 16384
 #define EVENTS_MAX 1024
 #define LOOK_EVERY_NS 500000
-#define SLOTS (1u << 20)
-#define TEXTS_MAX (SLOTS / 2)
 
 enum state { CONNECTING, UPGRADING, OPEN, CLOSED };
 
@@ -53,85 +52,18 @@ struct connection {
   size_t rest_len, rest_size;
 };
 
-struct text {
-  uint64_t hash;
-  uint32_t len;
-  uint8_t is_deflated;
-  char *bytes;
-};
-
-struct frame {
-  uint32_t connection, text;
-  uint64_t at_ns;
-};
-
 static struct connection *connections;
 static uint32_t connection_count, ready_count, frames_until_ready, stalled_count, lost_count, refused_count;
-static struct text *texts;
-static uint32_t *slots, text_count;
-static uint64_t texts_bytes;
-static struct frame *frames;
-static uint64_t frame_count, frame_size;
 static char **script;
 static uint32_t script_count;
 static const char *host, *path;
 static int port, epoll_fd, with_deflate;
 static char *buffer;
 
-static void die(const char *what) {
-  fprintf(stderr, "recorder: %s: %s\n", what, errno ? strerror(errno) : "-");
-  exit(1);
-}
-
-static void *allocate(void *old, size_t size) {
-  void *found = realloc(old, size);
-  if (!found) die("memory");
-  return found;
-}
-
 static uint64_t now_ns(void) {
   struct timespec t;
   clock_gettime(CLOCK_MONOTONIC, &t);
   return (uint64_t)t.tv_sec * 1000000000ull + (uint64_t)t.tv_nsec;
-}
-
-/* Fast, not strong: equal hashes are compared byte by byte. */
-static uint64_t hash_of(const char *bytes, size_t len) {
-  uint64_t hash = len * 0x9e3779b97f4a7c15ull, word;
-  for (; len >= 8; bytes += 8, len -= 8) {
-    memcpy(&word, bytes, 8);
-    hash = (hash ^ word) * 0xff51afd7ed558ccdull;
-    hash ^= hash >> 32;
-  }
-  word = 0;
-  memcpy(&word, bytes, len);
-  hash = (hash ^ word) * 0xff51afd7ed558ccdull;
-  return hash ^ (hash >> 29);
-}
-
-static uint32_t text_number(const char *bytes, size_t len, int is_deflated) {
-  uint64_t hash = hash_of(bytes, len) + (uint64_t)is_deflated;
-  uint32_t at = (uint32_t)hash & (SLOTS - 1);
-  for (; slots[at]; at = (at + 1) & (SLOTS - 1)) {
-    struct text *known = &texts[slots[at] - 1];
-    if (known->hash == hash && known->len == len && known->is_deflated == is_deflated && !memcmp(known->bytes, bytes, len))
-      return slots[at] - 1;
-  }
-  errno = 0;
-  if (text_count == TEXTS_MAX || (texts_bytes += len) > TEXTS_BYTES_MAX) die("too many different texts");
-  struct text *new = &texts[text_count];
-  *new = (struct text){hash, (uint32_t)len, (uint8_t)is_deflated, allocate(NULL, len + 1)};
-  memcpy(new->bytes, bytes, len);
-  slots[at] = ++text_count;
-  return text_count - 1;
-}
-
-static void record(uint32_t connection, uint32_t text, uint64_t at_ns) {
-  if (frame_count == frame_size) {
-    frame_size = frame_size ? frame_size * 2 : 1 << 16;
-    frames = allocate(frames, frame_size * sizeof *frames);
-  }
-  frames[frame_count++] = (struct frame){connection, text, at_ns};
 }
 
 static void send_frame(struct connection *c, int opcode, const char *bytes, size_t len) {
@@ -332,19 +264,13 @@ static void write_all(const char *name) {
   if (!file) die(name);
   uint64_t head[3] = {frame_count, text_count, connection_count};
   fwrite(head, sizeof head, 1, file);
-  for (uint64_t i = 0; i < frame_count; i++) fwrite(&frames[i].connection, 4, 1, file);
-  for (uint64_t i = 0; i < frame_count; i++) fwrite(&frames[i].text, 4, 1, file);
-  for (uint64_t i = 0; i < frame_count; i++) fwrite(&frames[i].at_ns, 8, 1, file);
+  write_frames(file);
   for (uint32_t i = 0; i < connection_count; i++) {
     struct connection *c = &connections[i];
     uint64_t row[4] = {c->asked_ns, c->upgraded_ns, c->ready_ns, c->close_code};
     fwrite(row, sizeof row, 1, file);
   }
-  for (uint32_t i = 0; i < text_count; i++) {
-    uint32_t row[2] = {texts[i].len, texts[i].is_deflated};
-    fwrite(row, sizeof row, 1, file);
-    fwrite(texts[i].bytes, texts[i].len, 1, file);
-  }
+  write_texts(file);
   if (fclose(file)) die(name);
 }
 
@@ -405,8 +331,7 @@ int main(int argc, char **argv) {
   signal(SIGPIPE, SIG_IGN);
   epoll_fd = epoll_create1(EPOLL_CLOEXEC);
   connections = calloc(connection_count, sizeof *connections);
-  texts = calloc(TEXTS_MAX, sizeof *texts);
-  slots = calloc(SLOTS, sizeof *slots);
+  begin_recording();
   buffer = allocate(NULL, READ_BYTES + TEXT_BYTES_MAX + 16);
   for (uint32_t i = 0; i < stalled_count && i < connection_count; i++) connections[i].stalled = 1;
   run(argv[7], per_s);
