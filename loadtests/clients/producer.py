@@ -1,7 +1,8 @@
 """Debits gifts straight in Redis, by the function calls of the web process: at a rate, or as many as it can.
 
-`python -m loadtests.clients.producer --gifts N [--rate R]` prints one JSON object at the end, which SIGTERM brings
-about earlier. The environment has the settings. Senders are granted their coins before (see harness/debits.py).
+`python -m loadtests.clients.producer --gifts N [--rate R]` prints `sending`, and one JSON object at the end, which
+SIGTERM brings about earlier. The environment has the settings. Senders are granted their coins
+before (see harness/debits.py).
 """
 
 import argparse
@@ -32,6 +33,7 @@ async def main(options: argparse.Namespace) -> dict[str, object]:
     link = await store.nodes[0].link().open()
     calls = gift_calls(settings.partitions, options.run, options.gifts, options.senders)
     at_once = PACED_CALLS_PER_EXCHANGE if options.rate else CALLS_PER_EXCHANGE
+    print("sending", flush=True)
     since, sent, refused, late_max_s = time.monotonic(), 0, 0, 0.0
     try:
         while not stop.is_set() and (batch := list(islice(calls, at_once))):

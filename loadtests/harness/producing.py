@@ -19,25 +19,32 @@ class Producer:
     """A running clients/producer.py."""
 
     def __init__(self, stack: FaultStack, *argv: str) -> None:
-        """`argv` are its arguments."""
+        """`argv` are its arguments. Returns when it sends."""
         self._stack = stack
-        with stack.log("producer").open("ab") as log:
-            run = f"p{time.monotonic_ns()}"
-            argv = ("-m", "loadtests.clients.producer", "--run", run, *argv)
-            self.process = processes.start(argv, stack.environ(), stdout=subprocess.PIPE, stderr=log)
+        run = f"p{time.monotonic_ns()}"
+        self._said = stack.folder / f"producer-{run}.said"
+        argv = ("-m", "loadtests.clients.producer", "--run", run, *argv)
+        with self._said.open("wb") as stdout, stack.log("producer").open("ab") as log:
+            self.process = processes.start(argv, stack.environ(), stdout=stdout, stderr=log)
+        stack.wait_until(
+            lambda: self._said.read_text().startswith("sending") or self.process.poll() is not None,
+            "the producer sends",
+        )
 
     def end(self, timeout_s: float, *, now: bool) -> Run:
-        """What it says in the end; `now` tells it to stop. Raises LoadTestError when it fails."""
+        """Return what it says in the end; `now` tells it to stop. Raises LoadTestError when it fails."""
         if now:
             self.process.terminate()
         try:
-            out, _ = self.process.communicate(timeout=timeout_s)
+            self.process.wait(timeout_s)
         except subprocess.TimeoutExpired:
             self.process.kill()
             raise LoadTestError(f"the producer did not end within {timeout_s:g} s") from None
         if self.process.returncode:
-            raise LoadTestError(f"the producer failed\n{tail(self._stack.log('producer'))}")
-        found: Run = orjson.loads(out)
+            raise LoadTestError(
+                f"the producer ended with {self.process.returncode}\n{tail(self._stack.log('producer'))}"
+            )
+        found: Run = orjson.loads(self._said.read_bytes().splitlines()[-1])
         return found
 
 
