@@ -9,18 +9,33 @@ import pytest
 from livegift.features.slots import Feature
 
 ROOT = Path(__file__).parent.parent
+LINK = re.compile(r"\]\(([^)#\s]+)")
 PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_paths_in_docs_exist(page: Path) -> None:
     text = page.read_text()
-    links = {target for target in re.findall(r"\]\(([^)#\s]+)", text) if "://" not in target}
+    links = {target for target in LINK.findall(text) if "://" not in target}
     missing = [target for target in links if not (page.parent / target).exists()]
     folders = ("docs", "livegift", "client_demo", "loadtests", "tests")
     named = set(re.findall(rf"`((?:{'|'.join(folders)})/[\w./-]+)`", text))
     missing += [name for name in named if not (ROOT / name).exists()]
     assert not missing
+
+
+def test_each_page_is_in_the_site_and_its_links_stay_there() -> None:
+    docs = ROOT / "docs"
+    nav = set(re.findall(r'"([\w/.-]+\.md)"', (ROOT / "zensical.toml").read_text()))
+    assert nav == {str(page.relative_to(docs)) for page in docs.glob("**/*.md")}
+    for page in docs.glob("**/*.md"):
+        targets = [target for target in LINK.findall(page.read_text()) if "://" not in target]
+        assert [target for target in targets if not (page.parent / target).resolve().is_relative_to(docs)] == [], page
+
+
+def test_each_decision_is_listed() -> None:
+    listed = set(LINK.findall((ROOT / "docs/decisions/index.md").read_text()))
+    assert listed == {page.name for page in ROOT.glob("docs/decisions/0*.md")}
 
 
 def test_make_targets_in_docs_exist() -> None:

@@ -39,7 +39,8 @@ async def settle_file(node: Node) -> None:
     """
     if not int((await _info(node, "persistence")).get("aof_enabled", 0)) or not await _loads_truncated(node):
         return
-    log.info("redis.rewriting_file", node=node.name, hint="set aof-load-truncated to no: see docs/durability.md")
+    hint = "set aof-load-truncated to no: see docs/concepts/durability.md"
+    log.info("redis.rewriting_file", node=node.name, hint=hint)
     try:
         await node.commands.execute_command("BGREWRITEAOF")
     except ResponseError as error:

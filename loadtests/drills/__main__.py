@@ -5,7 +5,7 @@
 Every drill starts private servers and processes, so it needs nothing and leaves nothing behind. It prints a table; a
 full run with its default options writes docs/benchmarks/drills.json, where drills that were not run keep their last
 figures. Exit code 0 only when every audit of the drill passed. What the figures mean for an operator is in
-docs/durability.md. The index of all scenarios is loadtests/README.md.
+docs/concepts/durability.md. The index of all scenarios is loadtests/README.md.
 """
 
 import sys

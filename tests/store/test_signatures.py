@@ -61,7 +61,7 @@ def test_each_signature_is_of_one_function_with_its_flags(client: redis.Redis) -
 
 
 def test_each_function_is_in_the_documentation() -> None:
-    documented = (Path(__file__).parents[2] / "docs" / "redis.md").read_text()
+    documented = (Path(__file__).parents[2] / "docs" / "reference" / "redis.md").read_text()
     assert [name for name in FUNCTIONS if f"`{name}_{VERSION}`" not in documented] == []
 
 

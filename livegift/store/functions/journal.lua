@@ -1,5 +1,6 @@
 -- A partition while it is changed: its state, its journal, and what happens when a change fails halfway. The wallets'
--- library is the only code that changes one. See docs/redis.md for the keys and docs/decisions/002 for the root key.
+-- library is the only code that changes one. See docs/reference/redis.md for the keys and docs/decisions/002 for the
+-- root key.
 --
 -- `root` is a partition's root, its hash tag alone: '{w7.123}'. All other keys are the root plus a suffix, so they
 -- share its slot. Redis does not roll back, so each item first validates everything, then writes.
