@@ -13,7 +13,7 @@ LOCKED := install --no-deps --require-hashes
 SUPPORTED := import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 14) else f"livegift needs \
 Python 3.11 to 3.14, found {v[0]}.{v[1]}: call make PYTHON=python3.12, for example")
 
-.PHONY: setup demo test coverage test-slow faults lint format check docs bench load lock clean
+.PHONY: setup demo test coverage test-slow faults lint format check docs generate bench load lock clean
 
 setup: $(ALL)
 
@@ -74,6 +74,11 @@ check: lint docs test test-slow
 # The documentation as pages, in .site/; fails for a broken link and for a page that loads anything from another host.
 docs: setup
 	@$(BIN)/python .ci/build_site.py
+
+# Writes what is generated from the code: the reference pages, and what Lua repeats of the functions' signatures.
+generate: setup
+	@$(BIN)/python -m livegift.store.functions.generate
+	@$(BIN)/python -m livegift.reference
 
 bench: setup
 	@$(BIN)/python -m loadtests.bench

@@ -17,8 +17,12 @@ class ErrorKind:
     retryable: bool = False
 
 
+# Below this WebSocket close code clients just reconnect; from it on they read the code first.
+STOP_CODES_MIN = 4400
+
+
 class Close(IntEnum):
-    """WebSocket close codes. Below 4400 a client reconnects; from 4400 on it reads the code first."""
+    """WebSocket close codes."""
 
     TOO_BIG = 1009
     RESTARTING = 1012
@@ -27,6 +31,18 @@ class Close(IntEnum):
     FORBIDDEN = 4403
     TOO_SLOW = 4408
     TOO_FAST = 4429
+
+
+CLOSE_SENTENCES = {
+    Close.TOO_BIG: "A frame was larger than allowed, or came in too many pieces.",
+    Close.RESTARTING: "This process is stopping, or can't serve the connection at the moment: connect again.",
+    Close.BAD_FRAME: "A frame was not a JSON object: this is a fault of the client.",
+    Close.UNAUTHENTICATED: "No valid token came in time, or the token has expired: connect with a new one.",
+    Close.FORBIDDEN: "The token does not allow this: connecting again does not help.",
+    Close.TOO_SLOW: "The client did not read what was sent to it: connect again when it can.",
+    Close.TOO_FAST: "The client went on sending although it was told to slow down: wait before connecting again.",
+}
+assert set(CLOSE_SENTENCES) == set(Close), "each has a sentence"  # noqa: S101 - a constant of the program
 
 
 _TABLE = (

@@ -1,0 +1,17 @@
+"""Write the reference pages of the documentation, in a checkout: `make generate`, or `python -m livegift.reference`."""
+
+import sys
+
+from livegift.reference.pages import FOLDER, PAGES
+
+
+def main() -> None:
+    """Write each page that is not as the code has it now, and name it."""
+    for name, written in PAGES.items():
+        path, text = FOLDER / name, written()
+        if not path.exists() or path.read_text() != text:
+            path.write_text(text)
+            sys.stdout.write(f"{path} written\n")
+
+
+main()

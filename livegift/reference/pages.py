@@ -1,0 +1,14 @@
+"""Which pages there are, and what writes each."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from livegift.reference import commands, errors, metrics, settings
+
+FOLDER = Path(__file__).parents[2] / "docs" / "reference"
+PAGES: Mapping[str, Callable[[], str]] = {
+    "cli.md": commands.write,
+    "errors.md": errors.write,
+    "metrics.md": metrics.write,
+    "settings.md": settings.write,
+}
