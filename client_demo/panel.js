@@ -169,7 +169,7 @@ export class GiftPanel {
     }
     for (const node of this.list.children) {
       const gift = this.gifts.get(node.dataset.gift);
-      node.classList.toggle("too-dear", Boolean(gift && gift.coins > this.#balance));
+      node.classList.toggle("too-expensive", Boolean(gift && gift.coins > this.#balance));
     }
     setText(this.hint, this.#hintText());
   }

@@ -168,7 +168,7 @@ def test_commands_on_a_fresh_system(settings: Settings) -> None:
     assert len([line for line in lines if "booked up to 0-0, takes no money" in line]) == settings.partitions
     assert "partition 3 is stopped" in run(settings, "partition", "stop", "3", "--reason", "a look").output
     assert "STOPPED: by an operator: a look" in run(settings, "partition", "show", "3").output
-    assert "may go on" in run(settings, "partition", "start", "3").output
+    assert "can go on" in run(settings, "partition", "start", "3").output
     assert "STOPPED" not in run(settings, "partition", "show", "3").output
     assert "there is no partition 99" in run(settings, "partition", "stop", "99", "--reason", "x").output
     assert "expected an entry such as 7-1-42" in run(settings, "quarantine", "retry", "nonsense").output

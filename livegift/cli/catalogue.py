@@ -18,10 +18,10 @@ def gifts() -> None:
 
 @gifts.command()
 @click.argument("path", type=click.Path(path_type=Path, dir_okay=False, exists=True))
-@click.option("--by", help="who does this, for the log of operators' acts  [default: this machine's user]")
+@click.option("--by", help="who you are, for the audit trail  [default: this machine's user]")
 @data_option
 def load(path: Path, by: str | None, data: Path) -> None:
-    """Add the gifts of a JSON file, or change existing ones; all of them or none.
+    """Add the gifts of a JSON file, or change existing ones: all of them or none.
 
     The file is a list of {id, coins, name?, icon?, diamond_count?, streakable?, tier?}.
     """

@@ -65,21 +65,27 @@ def cli() -> None:
 
 
 @cli.command()
-@click.option("--host", default="127.0.0.1", show_default=True)
-@click.option("--port", type=click.IntRange(0, 65_535), default=8080, show_default=True, help="0 takes a free one")
-@click.option("--data", type=click.Path(path_type=Path, file_okay=False), default=DEFAULT_DATA_DIR, show_default=True)
-@click.option("--web", type=click.IntRange(1, 64), default=1, show_default=True, help="web processes")
-@click.option("--demo", is_flag=True, help="a room with a small crowd of simulated viewers")
+@click.option("--host", default="127.0.0.1", show_default=True, help="address to listen on")
+@click.option("--port", type=click.IntRange(0, 65_535), default=8080, show_default=True, help="0: any free port")
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=DEFAULT_DATA_DIR,
+    show_default=True,
+    help="folder of its data, settings and logs",
+)
+@click.option("--web", type=click.IntRange(1, 64), default=1, show_default=True, help="number of web processes")
+@click.option("--demo", is_flag=True, help="open a room with a small crowd of simulated viewers")
 @click.option(
     "--open-to-network",
     is_flag=True,
-    help="allow a --host that others reach: they can get tokens of any viewer or creator, and free coins",
+    help="allow a --host that others can reach: they get tokens of any viewer or creator, and free coins",
 )
 def dev(host: str, port: int, data: Path, web: int, demo: bool, open_to_network: bool) -> None:  # noqa: FBT001 - click's flags
     """Run everything on this machine, with private servers."""
     if not (is_loopback(host) or open_to_network):
         raise click.UsageError(
-            f"others may reach {host}, and this gives tokens of any viewer or creator, and coins, to whoever asks: "
+            f"others can reach {host}, and would get tokens of any viewer or creator, and free coins: "
             "leave out --host, or add --open-to-network"
         )
     from livegift.dev.system import DevOptions, run_dev
@@ -145,12 +151,25 @@ def migrate(data: Path) -> None:
 
 
 @cli.command()
-@click.option("--user", type=USER_ID, required=True)
-@click.option("--role", type=click.Choice(["viewer", "creator", "moderator", "overlay", "admin"]), default="viewer")
+@click.option("--user", type=USER_ID, required=True, help="whose token it is")
+@click.option(
+    "--role",
+    type=click.Choice(["viewer", "creator", "moderator", "overlay", "admin"]),
+    default="viewer",
+    show_default=True,
+    help="what the token allows",
+)
 @click.option("--room", type=ID, help="limits the token to this room")
-@click.option("--name", help="what others see")
-@click.option("--ttl", type=click.IntRange(1, TOKEN_TTL_MAX_S), default=3600, show_default=True, help="seconds")
-@click.option("--age-verified/--no-age-verified", default=True, show_default=True)
+@click.option("--name", help="name that others see")
+@click.option(
+    "--ttl", type=click.IntRange(1, TOKEN_TTL_MAX_S), default=3600, show_default=True, help="seconds until it expires"
+)
+@click.option(
+    "--age-verified/--no-age-verified",
+    default=True,
+    show_default=True,
+    help="whether the age counts as verified: without it no gift is accepted",
+)
 @data_option
 def token(user: str, role: str, room: str | None, name: str | None, ttl: int, age_verified: bool, data: Path) -> None:  # noqa: FBT001
     """Print a token for development."""
@@ -164,10 +183,10 @@ def token(user: str, role: str, room: str | None, name: str | None, ttl: int, ag
 
 
 @cli.command()
-@click.option("--user", type=USER_ID)
-@click.option("--coins", type=click.IntRange(1, GRANT_COINS_MAX))
-@click.option("--ref", type=ID)
-@click.option("--file", type=click.File("rb"), help="CSV with the columns user,coins,ref, as spreadsheets save it")
+@click.option("--user", type=USER_ID, help="who gets the coins")
+@click.option("--coins", type=click.IntRange(1, GRANT_COINS_MAX), help="how many")
+@click.option("--ref", type=ID, help="a name of your own: the same ref credits once")
+@click.option("--file", type=click.File("rb"), help="many grants: a CSV with the columns user,coins,ref")
 @data_option
 def grant(user: str | None, coins: int | None, ref: str | None, file: Any, data: Path) -> None:
     """Credit coins as an operator's bonus, once per ref."""
@@ -211,7 +230,7 @@ async def _grant(settings: Settings, rows: list[tuple[str, int, str]]) -> None:
         for user, coins, ref in rows:
             new = await _patiently(lambda row=(ref, user, coins): grant_coins(database, wallets, *row))
             balance = (await wallets.read(user)).balance
-            said = f"{coins} coins credited" if new else "nothing credited, this ref was used before"
+            said = f"{coins} coins credited" if new else "nothing credited: this ref was used before"
             click.echo(f"{user}: {said}, balance {balance}")
     finally:
         await database.aclose()
@@ -233,10 +252,16 @@ async def _patiently(call: Any) -> Any:
 
 
 @cli.command()
-@click.option("--id", "room_id", type=ID, required=True)
-@click.option("--creator", type=USER_ID, required=True)
-@click.option("--title", default="Live")
-@click.option("--kind", type=click.Choice(["live", "video"]), default="live", show_default=True)
+@click.option("--id", "room_id", type=ID, required=True, help="the room's id")
+@click.option("--creator", type=USER_ID, required=True, help="who gets the room's gifts")
+@click.option("--title", default="Live", show_default=True, help="what viewers see")
+@click.option(
+    "--kind",
+    type=click.Choice(["live", "video"]),
+    default="live",
+    show_default=True,
+    help="a room for a video takes gifts after its end, too",
+)
 @data_option
 def room(room_id: str, creator: str, title: str, kind: str, data: Path) -> None:
     """Open a room."""
@@ -258,14 +283,14 @@ async def _room(settings: Settings, room_id: str, creator: str, title: str, kind
     finally:
         await database.aclose()
         await store.aclose()
-    click.echo(f"room {opened.id} of {opened.creator_id} is {'open' if is_new else f'there already, {opened.status}'}")
+    click.echo(f"room {opened.id} of {opened.creator_id} {'is open' if is_new else f'already exists, {opened.status}'}")
 
 
 @cli.command(name="audit")
-@click.option("--json", "as_json", is_flag=True, help="machine-readable")
+@click.option("--json", "as_json", is_flag=True, help="print JSON")
 @data_option
 def audit_command(as_json: bool, data: Path) -> None:  # noqa: FBT001 - click's flag
-    """Check every invariant; exit code 0 when all hold, else 1."""
+    """Check every invariant. The exit code is 0 when all hold, else 1."""
     from livegift import composition
     from livegift.operations.audit import audit
 

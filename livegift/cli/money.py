@@ -33,16 +33,18 @@ def _run(data: Path, work: "Callable[[Database], Awaitable[Any]]") -> Any:
 
 @click.group()
 def payouts() -> None:
-    """Pay creators: what was approved goes to the bank in batches."""
+    """Pay creators: approved payouts go to the bank in batches."""
 
 
 @payouts.command(name="export")
 @click.option("--batch", required=True, help="a name of your own; the same name again gives the same file")
-@click.option("--by", required=True, help="who does this, for the log of operators' acts")
-@click.option("--file", "path", type=click.Path(path_type=Path, dir_okay=False), required=True)
+@click.option("--by", required=True, help="who you are, for the audit trail")
+@click.option(
+    "--file", "path", type=click.Path(path_type=Path, dir_okay=False), required=True, help="where to write it"
+)
 @data_option
 def export(batch: str, by: str, path: Path, data: Path) -> None:
-    """Put what is approved into a batch and write it as CSV for the bank."""
+    """Put the approved payouts into a batch and write it as CSV for the bank."""
     from livegift.features.payouts.queries import make_batch
     from livegift.features.payouts.routes import instructions
 
@@ -52,12 +54,14 @@ def export(batch: str, by: str, path: Path, data: Path) -> None:
 
 
 @payouts.command(name="import")
-@click.option("--batch", required=True)
-@click.option("--by", required=True, help="who does this, for the log of operators' acts")
-@click.option("--file", "path", type=click.Path(path_type=Path, dir_okay=False, exists=True), required=True)
+@click.option("--batch", required=True, help="the name that the batch was exported under")
+@click.option("--by", required=True, help="who you are, for the audit trail")
+@click.option(
+    "--file", "path", type=click.Path(path_type=Path, dir_okay=False, exists=True), required=True, help="the CSV"
+)
 @data_option
 def import_(batch: str, by: str, path: Path, data: Path) -> None:
-    """Apply what the bank says (CSV: payout,status,why), all of it or nothing; again is harmless."""
+    """Apply the bank's answer (CSV: payout,status,why), all of it or nothing. It can be repeated."""
     from livegift.features.payouts.bank import ManualBank
     from livegift.features.payouts.queries import settle_batch
 
@@ -76,11 +80,13 @@ class Days(click.FloatRange):
 
 
 @click.command()
-@click.option("--provider", required=True, help="such as stripe or sandbox")
-@click.option("--days", type=Days(0, RECONCILE_DAYS_MAX, min_open=True), default=7.0, show_default=True)
+@click.option("--provider", required=True, help="its name, such as stripe")
+@click.option(
+    "--days", type=Days(0, RECONCILE_DAYS_MAX, min_open=True), default=7.0, show_default=True, help="how far back"
+)
 @data_option
 def reconcile(provider: str, days: float, data: Path) -> None:
-    """Compare the provider's payments with the orders; exit code 0 when they say the same, else 1."""
+    """Compare the provider's payments with the orders. The exit code is 0 when they agree, else 1."""
     from livegift.features.orders.reconcile import days_ago
     from livegift.features.orders.reconcile import reconcile as run_reconcile
 

@@ -15,7 +15,7 @@ data_option = click.option(
     type=click.Path(path_type=Path, file_okay=False),
     default=DEFAULT_DATA_DIR,
     show_default=True,
-    help="folder of `livegift dev`, whose `env` file serves where the environment says nothing",
+    help="data folder of `livegift dev`, whose `env` file has what the environment does not set",
 )
 
 

@@ -42,7 +42,7 @@ def _run(data: Path, work: Work, *args: object) -> Any:
     "--partition",
     type=click.IntRange(0, PARTITIONS_MAX - 1),
     multiple=True,
-    help="only these (default: all that take no money)",
+    help="only these partitions  [default: all that take no money]",
 )
 @data_option
 def restore(partition: tuple[int, ...], data: Path) -> None:
@@ -54,11 +54,11 @@ def restore(partition: tuple[int, ...], data: Path) -> None:
 
 
 @click.command()
-@click.option("--url", help="where web processes answer  [default: LIVEGIFT_PUBLIC_URL]")
-@click.option("--json", "as_json", is_flag=True, help="machine-readable")
+@click.option("--url", help="address of the web processes  [default: LIVEGIFT_PUBLIC_URL]")
+@click.option("--json", "as_json", is_flag=True, help="print JSON")
 @data_option
 def doctor(url: str | None, as_json: bool, data: Path) -> None:  # noqa: FBT001 - click's flag
-    """Check every part of the system; exit code 0 when all are well, else 1."""
+    """Check every part of the system. The exit code is 0 when all are well, else 1."""
     from livegift.operations.doctor import examine
 
     settings = open_settings(data)
@@ -120,7 +120,7 @@ async def _partition_lines(settings: Any, store: Any, database: Any, number: int
 
 @partition.command()
 @click.argument("number", type=click.IntRange(0, PARTITIONS_MAX - 1))
-@click.option("--reason", required=True, help="what others are to know")
+@click.option("--reason", required=True, help="why, for others who look at it")
 @data_option
 def stop(number: int, reason: str, data: Path) -> None:
     """Stop a partition: it takes no more money, and nothing of it is booked."""
@@ -150,19 +150,19 @@ async def _start(settings: Any, _store: Any, database: Any, number: int) -> str:
 
     if not await set_stopped(database, number, None):
         raise click.UsageError(f"there is no partition {number}, the last one is {settings.partitions - 1}")
-    return f"partition {number} may go on; `livegift partition show {number}` tells whether it is armed"
+    return f"partition {number} can go on; `livegift partition show {number}` says whether it is armed"
 
 
 @click.group()
 def quarantine() -> None:
-    """Journal entries that could not be booked."""
+    """List, retry or drop journal entries that could not be booked."""
 
 
 @quarantine.command(name="list")
-@click.option("--all", "everything", is_flag=True, help="closed ones, too")
+@click.option("--all", "everything", is_flag=True, help="include those that are closed")
 @data_option
 def quarantine_list(everything: bool, data: Path) -> None:  # noqa: FBT001 - click's flag
-    """The entries, oldest first."""
+    """List the entries, oldest first."""
     found = _run(data, _quarantined, everything)
     for line in found or ["nothing is in quarantine"]:
         click.echo(line)
@@ -174,7 +174,7 @@ async def _quarantined(_settings: Any, _store: Any, database: Any, everything: b
     rows = await list_quarantined(database, everything=everything, limit=PAGE_ITEMS_MAX)
     return [
         f"{row.partition}-{row.position}  {row.at:%Y-%m-%d %H:%M:%S}  {row.status}  "
-        f"{f'{row.user} {row.coins:+} coins' if row.user else 'nobody knows whose'}  {row.error}  {row.raw[:80]!r}"
+        f"{f'{row.user} {row.coins:+} coins' if row.user else 'of an unknown user'}  {row.error}  {row.raw[:80]!r}"
         for row in rows
     ]
 
@@ -216,7 +216,7 @@ async def _retry(_settings: Any, _store: Any, database: Any, partition: int, pos
 
 @quarantine.command()
 @click.argument("entry", type=ENTRY)
-@click.option("--reason", required=True, help="why it is given up")
+@click.option("--reason", required=True, help="why, for others who look at it")
 @data_option
 def drop(entry: Any, reason: str, data: Path) -> None:
     """Give an entry up; the coins of a gift go back to its sender."""
@@ -235,7 +235,7 @@ async def _drop(settings: Any, store: Any, database: Any, partition: int, positi
 @click.argument("name")
 @data_option
 def event(name: str, data: Path) -> None:
-    """Print the journal place of an event's id NAME, or the id of a place such as 7-1-42."""
+    """Print the place in the journal of the event with id NAME, or the id of the event at a place such as 7-1-42."""
     click.echo(_run(data, _event, name))
 
 

@@ -31,7 +31,7 @@ def _section(words: tuple[str, ...], command: click.Command) -> str:
     context = click.Context(command, info_name=" ".join(("livegift", *words)))
     usage = " ".join([context.command_path, *command.collect_usage_pieces(context)])
     arguments = [each for each in command.params if isinstance(each, click.Argument)]
-    options = [each for each in command.params if isinstance(each, click.Option) and not _is_told_once(each)]
+    options = [each for each in command.params if isinstance(each, click.Option) and not _is_told_once(each, command)]
     parts = [f"## `livegift {' '.join(words)}`", f"```text\n{usage}\n```", _paragraphs(command.help or "")]
     if arguments:
         parts.append(
@@ -42,9 +42,9 @@ def _section(words: tuple[str, ...], command: click.Command) -> str:
     return "\n\n".join(part.strip() for part in parts)
 
 
-def _is_told_once(option: click.Option) -> bool:
-    """Whether it needs no line of its own: it is hidden, or the introduction has it."""
-    return option.hidden or (option.name == "data" and option.help is not None)
+def _is_told_once(option: click.Option, command: click.Command) -> bool:
+    """Return whether it needs no line of its own: it is hidden, or the introduction has it."""
+    return option.hidden or (option.name == "data" and command.name != "dev")
 
 
 def _paragraphs(text: str) -> str:
@@ -65,7 +65,7 @@ def _option(option: click.Option) -> tuple[str, str, str, str]:
 
 
 def _is_empty(default: object) -> bool:
-    """Whether there is none: click has a mark of its own for an option that was given none."""
+    """Return whether there is none: click has a mark of its own for an option that was given none."""
     return not isinstance(default, str | int | float | Path)
 
 
