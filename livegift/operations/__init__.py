@@ -1,1 +1,1 @@
-"""What operators run: audit, quarantine, doctor, migration."""
+"""The operator's tasks: audit, quarantine, doctor, migration."""

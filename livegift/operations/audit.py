@@ -1,7 +1,7 @@
-"""`livegift audit`: the invariants, exact under traffic.
+"""`livegift audit`: the invariants, exact even under traffic.
 
-Redis is read first: wallets, then how far each journal is, then the rooms. Then the ledger is waited for until it has
-booked that much, and compared at exactly those places, in one snapshot.
+Redis is read first: wallets, then the position of each journal, then the rooms. Then the audit waits until the ledger
+has booked that much, and compares at exactly those positions, in one snapshot.
 """
 
 import asyncio
@@ -36,7 +36,7 @@ CORE = {
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What Redis said, in the order in which it was read, and for how long refs are remembered."""
+    """The state read from Redis, in the order in which it was read, and how long refs are kept."""
 
     wallets: list[WalletState]
     states: dict[int, PartitionState]
@@ -46,7 +46,7 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class Invariant:
-    """What a feature has proved by the audit: a number of its own, a sentence, and the query that finds violations.
+    """An invariant of a feature: its number, a sentence, and the query that finds violations.
 
     `find_wrong` returns how many things were compared and what was wrong, in the audit's snapshot of the ledger.
     Without a `statement` it adds to the invariant of its number.
@@ -59,7 +59,7 @@ class Invariant:
 
 @dataclass(slots=True)
 class Check:
-    """One invariant: how many things were compared, and what was wrong."""
+    """The result for one invariant: how many things were compared, and what was wrong."""
 
     number: int
     statement: str
@@ -75,17 +75,17 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """All checks of one audit."""
+    """The results of an audit."""
 
     checks: tuple[Check, ...]
 
     @property
     def passed(self) -> bool:
-        """Whether every invariant holds."""
+        """Return whether every invariant holds."""
         return all(not check.violations for check in self.checks)
 
     def to_json(self) -> str:
-        """For programs."""
+        """Format the report for programs."""
         rows = [
             {
                 "invariant": check.number,
@@ -98,7 +98,7 @@ class Report:
         return orjson.dumps({"passed": self.passed, "checks": rows}, option=orjson.OPT_INDENT_2).decode()
 
     def to_text(self) -> str:
-        """For people."""
+        """Format the report for people."""
         lines = []
         for check in self.checks:
             mark = "FAIL" if check.violations else "ok  "
@@ -112,10 +112,9 @@ class Report:
 
 
 async def audit(settings: Settings, invariants: Iterable[Invariant], wait_s: float = AUDIT_WAIT_S) -> Report:
-    """Check the core's invariants and those of features.
+    """Check the invariants of the core and those given.
 
-    `wait_s` is how long the readers of the journals may take to catch up. Raises StoreUnavailableError or
-    LedgerUnavailableError when a store is away.
+    The journals' readers have up to `wait_s` to catch up. Raises StoreUnavailableError or LedgerUnavailableError.
     """
     store = await Store.connect(settings.redis_url)
     database = Database(settings.database_url)
@@ -160,7 +159,7 @@ async def _read_redis(store: Store, database: Database, settings: Settings, chec
     outbox, rooms = Outbox(store, partitions), Rooms(store)
     wallets = [wallet async for chunk in read_wallets(store, partitions) for wallet in chunk]
     states = await _states(outbox)
-    # Every gift so far is to be in its room: wait for the relay before the rooms are read.
+    # Every gift so far has to be in its room: wait for the relay before the rooms are read.
     deadline = asyncio.get_running_loop().time() + wait_s
     while True:
         relayed = {p: state.relayed.n for p, state in (await _states(outbox)).items()}
@@ -175,7 +174,7 @@ async def _read_redis(store: Store, database: Database, settings: Settings, chec
     async with database.snapshot() as connection:
         known = await ledger.all_rooms(connection)
     totals = {room: await rooms.totals(room) for room in known}
-    # Some time after its end a room is gone from Redis; the ledger keeps its gifts.
+    # Some time after its end a room expires in Redis; the ledger keeps its gifts.
     kept = {room: found for room, found in totals.items() if found.watermarks or known[room] != "ended"}
     return Seen(wallets, states, kept, settings.ref_ttl_s)
 
@@ -224,7 +223,7 @@ async def _check_gifts(connection: AsyncConnection, states: Mapping[int, Partiti
     unread = await ledger.unread_entries(connection)
     for p, state in states.items():
         gifts, coins = booked.get(p, (0, 0))
-        # An entry in quarantine that nobody can read may have been a gift of any price.
+        # An unreadable entry in quarantine may have been a gift of any price.
         may_lack = state.gifts - unread.get(p, 0) <= gifts <= state.gifts and coins <= state.coins
         check.expect(
             holds=may_lack if p in unread else (gifts, coins) == (state.gifts, state.coins),

@@ -1,4 +1,4 @@
-"""`livegift doctor`: the health of every part, and what to do about one that is not well."""
+"""`livegift doctor`: the health of every part, and what to do about one that is unhealthy."""
 
 import asyncio
 import urllib.error
@@ -20,9 +20,9 @@ from livegift.store.server import check_servers, memory_share
 
 
 async def examine(settings: Settings, url: str) -> list[Vital]:
-    """Return the health of each part. `url` is where web processes answer; when empty, they are not asked.
+    """Return the health of each part. Web processes are asked at `url`, unless it is empty.
 
-    Nothing is raised: a part that can't be asked is not well.
+    Raises nothing: a part that can't be asked is reported as unhealthy.
     """
     database = Database(settings.database_url)
     try:

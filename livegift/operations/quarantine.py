@@ -1,4 +1,4 @@
-"""Deciding about entries in quarantine: book them after all, or drop them and give the sender the coins back."""
+"""Decisions about entries in quarantine: book them after all, or drop them and give the coins back."""
 
 import msgspec
 import structlog
@@ -25,7 +25,7 @@ def _open(found: Quarantined | None, name: str) -> Quarantined:
 
 
 async def retry(database: Database, plan: BookingPlan, partition: int, position: Position) -> str:
-    """Book an entry that this version understands. Returns what was booked; raises RequestError when it does not."""
+    """Book an entry that this version can decode. Returns a line that says so; raises RequestError if it can't."""
     name = f"{partition}-{position}"
     async with database.begin() as connection:
         found = _open(await lock_quarantined(connection, partition, position), name)
@@ -42,9 +42,9 @@ async def retry(database: Database, plan: BookingPlan, partition: int, position:
 
 
 async def drop(database: Database, wallets: Wallets, partition: int, position: Position, reason: str) -> str:
-    """Close an entry for good. A gift's coins go back to the sender; what a wallet got stays with it, owed by suspense.
+    """Close an entry for good. A gift's coins go back to the sender; coins that a wallet got stay, owed by suspense.
 
-    Raises RequestError when nobody knows yet whose wallet it was, StoreUnavailableError to repeat it.
+    Raises RequestError while it is unknown whose wallet it was, StoreUnavailableError to repeat it.
     """
     name = f"{partition}-{position}"
     async with database.begin() as connection:

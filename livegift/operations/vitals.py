@@ -1,4 +1,4 @@
-"""The health of the workers: by their heartbeats, and by the age of what waits for them."""
+"""The health of the workers, by their heartbeats and by the age of the entries that wait for them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from livegift.runtime.bounds import LATE_PARTITIONS_MAX, RELAY_LATE_S, UNBOOKED_
 from livegift.store.leases import live_workers
 from livegift.store.outbox import Outbox, PartitionState
 
-# Role, the cursor that it moves, what it does to entries, and how long one may wait for it.
+# Role, the cursor that it moves, the past participle of what it does to entries, and how long an entry may wait.
 _READERS = (
     ("relay", "relayed", "published", RELAY_LATE_S),
     ("aggregator", "booked", "booked", UNBOOKED_LATE_S),
@@ -25,7 +25,7 @@ class Vital:
 
 
 async def examine_workers(outbox: Outbox, states: Mapping[int, PartitionState]) -> list[Vital]:
-    """Return the health of relays and aggregators: one that hangs shows by what waits for it.
+    """Return the health of relays and aggregators. A worker that hangs shows in the entries that wait for it.
 
     `states` are of the partitions that answered. Raises StoreUnavailableError.
     """
@@ -33,7 +33,7 @@ async def examine_workers(outbox: Outbox, states: Mapping[int, PartitionState]) 
     for role, cursor, done, late_s in _READERS:
         alive = await live_workers(outbox.store, role)
         behind = {p: waiting for p, state in states.items() if (waiting := _behind(state, getattr(state, cursor)))}
-        # The oldest entry is where most are waiting, or close to it.
+        # The oldest entry is where most entries wait, or close to it.
         most = sorted(behind, key=behind.__getitem__, reverse=True)[:LATE_PARTITIONS_MAX]
         ages_s = [age_s for p in most if (age_s := await outbox.age_after_s(p, getattr(states[p], cursor))) is not None]
         age_s = max(ages_s, default=0.0)
@@ -49,4 +49,4 @@ async def examine_workers(outbox: Outbox, states: Mapping[int, PartitionState]) 
 
 
 def _behind(state: PartitionState, done: Position) -> int:
-    return max(state.n - done.n, 0)  # n goes on from epoch to epoch
+    return max(state.n - done.n, 0)  # n continues across epochs

@@ -1,7 +1,7 @@
 """The aggregator: reads the same journals as the relay, books them in PostgreSQL and credits diamonds in batches.
 
-The checkpoint moves in the transaction that books, so whatever dies, each entry is booked exactly once. It also arms
-the partitions, because only the ledger knows whether a Redis is the one it was.
+The checkpoint moves in the transaction that books, so each entry is booked exactly once, whatever dies. The aggregator
+also arms the partitions, because only the ledger can tell whether Redis has lost anything.
 """
 
 import asyncio
@@ -53,7 +53,7 @@ from livegift.store.server import memory_share
 
 log = structlog.get_logger()
 
-# What a booking waits for: {fsynced here, fsynced on replicas}; None waits for nothing.
+# What a booking waits for: {fsyncs here, fsyncs on replicas}; None waits for nothing.
 BARRIERS: dict[str, dict[str, int] | None] = {
     "none": None,
     "fsync": {"local": 1, "replicas": 0},
@@ -63,7 +63,7 @@ BARRIERS: dict[str, dict[str, int] | None] = {
 
 @dataclass(slots=True)
 class _Held:
-    """One partition that this process looks after."""
+    """A partition that this process holds."""
 
     booked: Position
 
@@ -74,7 +74,7 @@ class Aggregator(Worker):
     role = "aggregator"
 
     def __init__(self, store: Store, leases: Leases, database: Database, settings: Settings) -> None:
-        """All for the same system."""
+        """Use stores and leases of one system."""
         super().__init__(leases)
         self._store = store
         stores = Stores(settings, store, database)
@@ -90,7 +90,7 @@ class Aggregator(Worker):
         self._followers: dict[str, asyncio.Task[None]] = {}
 
     def side_tasks(self) -> dict[str, Coroutine[Any, Any, None]]:
-        """What runs beside the leases."""
+        """Return the tasks that run beside the leases."""
         return {
             "arm": self._keep_armed(),
             "memory": self._watch_memory(),
@@ -99,7 +99,7 @@ class Aggregator(Worker):
         }
 
     async def on_leases(self, won: set[int], lost: set[int]) -> None:
-        """Take over what was won from its checkpoint on, let go of what was lost, and follow each node that matters."""
+        """Take over the partitions won, from their checkpoints on; drop those lost; follow their nodes."""
         for partition in lost:
             self._held.pop(partition, None)
             self._stopped.discard(partition)
@@ -107,11 +107,11 @@ class Aggregator(Worker):
             await self._load(won)
         except LedgerUnavailableError as error:
             raise StoreUnavailableError(str(error)) from error
-        self._short.clear()  # the partitions that were won have to be told, too
+        self._short.clear()  # the partitions won have to be told, too
         self._follow_nodes()
 
     async def _load(self, partitions: set[int]) -> None:
-        """Read the checkpoints of `partitions`; those that are stopped are not looked after."""
+        """Read the checkpoints of `partitions` and hold those that are not stopped."""
         for partition, checkpoint in (await read_checkpoints(self._database, partitions)).items():
             if checkpoint.stopped:
                 self._note_stopped(partition, checkpoint.stopped)
@@ -129,13 +129,13 @@ class Aggregator(Worker):
     # --- Booking ------------------------------------------------------------------------------------------------------
 
     def _follow_nodes(self) -> None:
-        """Follow each node that has partitions of ours and is not followed."""
+        """Follow each node that has partitions of ours and is not followed yet."""
         for node in {self._outbox.node_of(partition) for partition in self._held}:
             if node.name not in self._followers or self._followers[node.name].done():
                 self._followers[node.name] = self.start(f"book {node.name}", self._follow(node))
 
     async def _follow(self, node: Node) -> None:
-        """Book what the partitions of `node` write, until it is no longer a primary."""
+        """Book the entries of the partitions of `node`, until it is no longer a primary."""
         reader = DurableReader(node, self._outbox, self._barrier)
         booking: asyncio.Task[None] | None = None
         try:
@@ -163,18 +163,18 @@ class Aggregator(Worker):
 
     @staticmethod
     async def _finish(booking: asyncio.Task[None] | None) -> None:
-        """A booking that has begun may finish: stopping in the middle would only repeat it later."""
+        """Let a booking that has begun finish: stopping in the middle would only repeat it later."""
         if booking is not None:
             with suppress(StoreUnavailableError, LedgerUnavailableError, CheckpointMovedError):
                 await booking
 
     async def _reload(self) -> None:
-        """Begin again from the checkpoints."""
+        """Read the checkpoints again, to begin from them."""
         with suppress(LedgerUnavailableError):
             await self._load(set(self._held))
 
     async def _book(self, readings: Sequence[Reading]) -> None:
-        """Book what was read, in transactions of at most BOOK_BATCH_MAX entries. A bad journal stops only itself."""
+        """Book what was read, in transactions of about BOOK_BATCH_MAX entries. A bad journal stops only itself."""
         rows: dict[int, list[Row]] = {}
         for reading in readings:
             for partition, found in reading.found.items():
@@ -197,7 +197,7 @@ class Aggregator(Worker):
                     await self._after_booking(part, booked)
             except PartitionStoppedError as error:
                 await self._stop(error)
-                # What a part of a bisected batch has booked already is behind the checkpoints now.
+                # Parts of a bisected batch that were booked already are behind the checkpoints now.
                 held = {s.partition: self._held[s.partition].booked for s in slices if s.partition in self._held}
                 slices = [s.beyond(held[s.partition]) for s in slices if held.get(s.partition, s.end) < s.end]
                 continue
@@ -230,14 +230,14 @@ class Aggregator(Worker):
                 balance=credit.balance,
                 **more,
             )
-            # The diamonds are credited; that a page hears of it now is a courtesy.
+            # The diamonds are credited; telling a page at once is a courtesy.
             with suppress(StoreUnavailableError):
                 await self._wallets.tell(credit.creator, message)
 
     # --- Arming -------------------------------------------------------------------------------------------------------
 
     async def _keep_armed(self) -> None:
-        """Arm the partitions that are not, and open the gates of rooms, for ever."""
+        """Keep arming the partitions that are not armed and opening the gates of rooms."""
         while True:
             self._follow_nodes()
             for work in (self._arm_all, self._rooms.open_gates):
@@ -250,7 +250,7 @@ class Aggregator(Worker):
             await asyncio.sleep(ARM_PERIOD_S)
 
     async def _arm_all(self) -> None:
-        """Arm fresh partitions, those whose Redis is not the one it was, and those that somebody has let go on."""
+        """Arm new partitions, those whose Redis may have lost something, and those started again by an operator."""
         if self._stopped:
             with suppress(LedgerUnavailableError):
                 await self._load(set(self._stopped))
@@ -283,7 +283,7 @@ class Aggregator(Worker):
             tell(prepared, len(armed))
 
     async def _arm_group(self, found: Sequence[Prepared | BaseException | None], armed: list[int]) -> None:
-        """Arm those that are prepared and add them to `armed`; raises the first error of the others."""
+        """Arm the partitions that are prepared and add them to `armed`; raises the first error of the others."""
         ready = {done.partition: done for done in found if isinstance(done, Prepared)}
         if ready:
             with metrics.ARM_SECONDS.time():
@@ -292,7 +292,7 @@ class Aggregator(Worker):
             for partition in ready.keys() & self._held.keys():
                 held = self._held[partition]
                 held.booked = max(held.booked, ready[partition].at)
-            self._short.clear()  # a Redis that came back older may say of memory what was true then
+            self._short.clear()  # a Redis that was set back may have an old note about memory
         for error in found:
             if isinstance(error, BaseException):
                 raise error
@@ -308,7 +308,7 @@ class Aggregator(Worker):
     # --- Housekeeping -------------------------------------------------------------------------------------------------
 
     async def _watch_memory(self) -> None:
-        """Stop new debits of a node whose memory runs out, long before Redis refuses writes; let them go on after."""
+        """Stop new debits on a node whose memory runs short, long before Redis refuses writes; resume them later."""
         while True:
             await asyncio.sleep(MEMORY_PERIOD_S)
             for node in self._store.nodes:
@@ -320,28 +320,28 @@ class Aggregator(Worker):
                 before = self._short.get(node.name)
                 short = used >= (MEMORY_SHARE_ENOUGH if before else MEMORY_SHARE_MAX)
                 if short:
-                    # What both readers have may go at once, whatever the keeping time says.
+                    # Entries that both readers have may go at once, before the keeping time is over.
                     await self._outbox.trim({p: self._held[p].booked for p in mine})
                 if short != before:
                     try:
                         await self._outbox.set_short(mine, short=short)
                     except StoreUnavailableError as error:
                         log.warning("memory.not_told", node=node.name, error=str(error))
-                        continue  # all of them again, after the next look
+                        continue  # tell all of them again, next time
                     self._short[node.name] = short
                     metrics.MEMORY_SHORT.labels(node.name).set(int(short))
                 if short != before and (short or before is not None):
                     log.warning("memory.short" if short else "memory.enough", node=node.name, used=round(used, 3))
 
     async def _keep_trimmed(self) -> None:
-        """Trim what was booked longer than the keeping time ago; the ledger has noted up to where."""
+        """Keep trimming entries that were booked longer than the keeping time ago; the ledger records up to where."""
         while True:
             await asyncio.sleep(TRIM_PERIOD_S)
             try:
                 upto = await advance_marks(self._database, list(self._held), self._keep_s)
                 await forget_streak_ends(self._database, int((time.time() - 2 * STREAK_REOPEN_S) * 1000))
             except LedgerUnavailableError:
-                continue  # while it is away nothing is booked, and nothing may go
+                continue  # while it is away nothing is booked, so nothing may be trimmed
             if upto:
                 await self._outbox.trim(upto)
 

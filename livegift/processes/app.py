@@ -26,24 +26,27 @@ from livegift.runtime.settings import Settings
 
 
 def entries(*, with_demo: bool) -> list[Entry]:
-    """Return everything that a web process answers."""
+    """Return the routes of a web process."""
     features = composition.FEATURES + (composition.DEV_FEATURES if with_demo else ())
     return [*websocket.ROUTES, *health.ROUTES, *(route for feature in features for route in feature.routes)]
 
 
 def commands() -> Commands:
-    """Return everything that it takes over WebSockets."""
+    """Return the WebSocket commands of a web process."""
     offered = (command for feature in composition.FEATURES for command in feature.commands)
     return Commands([*core_commands.COMMANDS, *offered])
 
 
 class _Application(Starlette):
-    """Viewers go to the hub without what requests pass through: each layer would wait with them, for hours."""
+    """The application.
+
+    WebSockets bypass the middleware: each layer would keep state for every connection, for hours.
+    """
 
     def behind(self, door: Door) -> Self:
-        """The same application, serving only what `door` lets in."""
+        """Return this application, serving only what `door` lets in."""
         self.door, self.entrance = door, Entrance(super().__call__, door)
-        self.router.redirect_slashes = False  # it would answer with an address made from the Host header
+        self.router.redirect_slashes = False  # the redirect would be built from the Host header
         return self
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -61,10 +64,10 @@ class _Application(Starlette):
 def create_app(
     settings: Settings, *, with_demo: bool = False, timer_wheel: TimerWheel | None = None, is_private: bool = False
 ) -> Starlette:
-    """The ASGI application. It connects to the stores when it starts and refuses to start on another version.
+    """Create the ASGI application. It connects to the stores at start-up and refuses to start on another version.
 
-    `timer_wheel` is shared with the server's protocol class, where there is one. With `is_private` only requests that
-    this machine makes to itself are answered.
+    `timer_wheel` is shared with the server's protocol class, if there is one. With `is_private`, only requests from
+    this machine are answered.
     """
 
     @asynccontextmanager

@@ -1,4 +1,4 @@
-"""Isolating bad entries: a batch that the ledger refuses is halved until the one bad entry is alone."""
+"""Isolation of bad entries: a batch that the ledger refuses is halved until the bad entry is alone."""
 
 from collections.abc import AsyncIterator, Sequence
 
@@ -20,13 +20,13 @@ log = structlog.get_logger()
 
 
 def slice_of(plan: BookingPlan, partition: int, after: Position, rows: Sequence[Row]) -> JournalSlice:
-    """The rows as a slice to book; what can't be understood is marked as poison."""
+    """Return the rows as a slice to book; entries that can't be decoded are marked as poison."""
     return JournalSlice(partition, after, tuple((row.position, _entry(plan, row)) for row in rows))
 
 
 def _entry(plan: BookingPlan, row: Row) -> Entry | Poison:
     if row.entry is None:
-        return Poison(row.raw, "its bytes are no entry that this version knows")
+        return Poison(row.raw, "its bytes are not an entry that this version knows")
     if isinstance(row.entry, WalletChanged) and row.entry.reason not in plan.reasons:
         expected = sorted(plan.reasons)
         return Poison(row.raw, f"unknown reason {row.entry.reason!r}, expected one of {expected}", row.entry)
@@ -38,7 +38,7 @@ async def book_all(
 ) -> AsyncIterator[tuple[Sequence[JournalSlice], Booked]]:
     """Book the slices, in as few transactions as the ledger takes; yields each part that was committed.
 
-    An entry that is refused even alone goes to quarantine. Raises what `book` raises but UnbookableError.
+    An entry that is refused even alone goes to quarantine. Raises what `book` raises, except UnbookableError.
     """
     try:
         with metrics.BOOK_SECONDS.time():
@@ -54,7 +54,7 @@ async def book_all(
 
 
 def _halves(slices: Sequence[JournalSlice], error: str) -> list[list[JournalSlice]]:
-    """Two smaller batches, in their order; a lone entry is marked as poison."""
+    """Return two smaller batches, in order; a lone entry is marked as poison."""
     if len(slices) > 1:
         middle = len(slices) // 2
         return [list(slices[:middle]), list(slices[middle:])]
@@ -66,7 +66,7 @@ def _halves(slices: Sequence[JournalSlice], error: str) -> list[list[JournalSlic
     ((position, entry),) = piece.entries
     if isinstance(entry, Poison) and entry.entry is None:
         raise PartitionStoppedError(piece.partition, f"entry {position} can't even be put into quarantine: {error}")
-    if isinstance(entry, Poison):  # then without what it says of its wallet: that shows with the wallet's next entry
+    if isinstance(entry, Poison):  # now without its wallet, which the wallet's next entry will show
         poison = Poison(entry.raw, f"{entry.error}; {error}")
     else:
         poison = Poison(msgspec.json.encode(entry), error, entry)

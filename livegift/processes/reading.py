@@ -1,4 +1,4 @@
-"""Reading journals of one node as durable as a booking needs them: what the ledger books must not vanish from Redis."""
+"""Reading the journals of a node with the durability that bookings need: what is booked must not vanish from Redis."""
 
 import asyncio
 from collections import deque
@@ -13,7 +13,7 @@ from livegift.store.outbox import Outbox, Row
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What was read after `cursors` on a link, which then waits for the barrier."""
+    """The entries read after `cursors` on a link, which then waits for the barrier."""
 
     link: Link
     cursors: Mapping[int, Position]
@@ -22,26 +22,26 @@ class Reading:
 
 
 class DurableReader:
-    """Reads on, while what was read before waits for its barrier, each on a link of its own.
+    """Reads ahead while earlier readings wait for their barriers, each on a link of its own.
 
-    A barrier takes up to a second, and whatever was read before an fsync began is through with it: waiting for one
-    barrier after the other would make the journal wait for two.
+    A barrier takes up to a second, and everything read before an fsync began is covered by it: waiting for one barrier
+    after the other would make the journal wait for two.
     """
 
     def __init__(self, node: Node, outbox: Outbox, barrier: Mapping[str, int] | None) -> None:
-        """`barrier` as for `Outbox.wait_durable`."""
+        """Read from `node`. `barrier` is as for `Outbox.wait_durable`."""
         self._node = node
         self._outbox = outbox
         self._barrier = barrier
         self._readings: deque[Reading] = deque()
-        # How far each partition was read: what was read and is not booked yet must not be read again.
+        # The position up to which each partition was read: entries that are not booked yet must not be read again.
         self._ends: dict[int, Position] = {}
         self._free: list[Link] = []
 
     async def read_more(self, booked: Mapping[int, Position]) -> None:
-        """Read what comes after the last reading, from `booked` on for partitions that had none or are further.
+        """Read what comes after the last reading, or after `booked` for partitions that had none or are ahead of it.
 
-        Partitions that are not in `booked` are forgotten: should they come back, they are read from there.
+        Partitions that are not in `booked` are forgotten: if they come back, they are read from `booked`.
 
         Raises StoreUnavailableError: then begin again with `give_up`.
         """
@@ -50,7 +50,7 @@ class DurableReader:
             return
         link = self._free.pop() if self._free else await self._node.link().open()
         try:
-            # So many in all: a backlog is booked in steps that fit into memory and show progress.
+            # A total over all partitions: a backlog is booked in steps that fit into memory and show progress.
             count = max(BOOK_READ_MAX // len(cursors), BOOK_READ_PER_PARTITION_MIN)
             found = await self._outbox.read(link, cursors, count)
         except BaseException:
@@ -65,7 +65,10 @@ class DurableReader:
         self._readings.append(Reading(link, cursors, found, task))
 
     def through(self) -> list[Reading]:
-        """The readings whose barriers are through, in their order. Raises StoreUnavailableError when one has failed."""
+        """Return the readings whose barriers are through, in order.
+
+        Raises StoreUnavailableError when one has failed.
+        """
         ready = []
         while self._readings and self._readings[0].barrier.done():
             reading = self._readings.popleft()
@@ -75,7 +78,7 @@ class DurableReader:
         return ready
 
     async def give_up(self) -> None:
-        """Forget what was read and close all links."""
+        """Forget all readings and close all links."""
         for reading in self._readings:
             reading.barrier.cancel()
         await asyncio.gather(*(reading.barrier for reading in self._readings), return_exceptions=True)

@@ -1,6 +1,6 @@
-"""The relay: reads the journals of its partitions and publishes what concerns a room to that room.
+"""The relay: reads the journals of its partitions and publishes their entries to the rooms.
 
-Publishing twice is harmless (the rooms' watermarks), so the relay keeps nothing but a cursor for each partition: the
+Publishing twice is harmless because of the rooms' watermarks, so the relay keeps only a cursor for each partition: the
 last entry up to which everything is published everywhere.
 """
 
@@ -46,7 +46,7 @@ log = structlog.get_logger()
 
 
 def publication(partition: int, row: Row, incarnation: Incarnation, ids: EventIds) -> tuple[str, Publication] | None:
-    """The room that an entry concerns and what it gets, or None for an entry that no room sees."""
+    """Return the room that an entry concerns and its publication, or None for an entry that no room sees."""
     entry = row.entry
     if isinstance(entry, GiftSent):
         streak = "" if entry.repeat_end else entry.combo_id
@@ -99,14 +99,14 @@ def publication(partition: int, row: Row, incarnation: Incarnation, ids: EventId
 
 
 def in_turn(found: Mapping[int, Sequence[Row]]) -> Iterable[tuple[int, Row]]:
-    """Merge what was read together: each partition's entries in their order, but those of one second mixed randomly.
+    """Merge what was read together: each partition's entries in order, but those of one second mixed at random.
 
-    Partition after partition, the events around an anonymous gift would reveal its partition.
+    In order of partitions, the events around an anonymous gift would reveal its partition.
     """
     if len(found) == 1:
         return ((partition, row) for partition, rows in found.items() for row in rows)
     turns = [
-        (getattr(row.entry, "ts_ms", 0) // ANONYMOUS_TIME_MS, random(), partition)  # noqa: S311 - hides, opens nothing
+        (getattr(row.entry, "ts_ms", 0) // ANONYMOUS_TIME_MS, random(), partition)  # noqa: S311 - not a secret
         for partition, rows in found.items()
         for row in rows
     ]
@@ -116,14 +116,14 @@ def in_turn(found: Mapping[int, Sequence[Row]]) -> Iterable[tuple[int, Row]]:
 
 
 class Publisher:
-    """Publishes to the rooms of one node, in order, one exchange at a time: what comes meanwhile is the next batch.
+    """Publishes to the rooms of one node, in order, one exchange at a time; what arrives meanwhile is the next batch.
 
-    A room that is refused waits on its own. Nothing overtakes within a room, because its watermark would then hide
-    what was overtaken.
+    A room that is refused waits alone. Nothing overtakes within a room, because its watermark would then hide the
+    entries that were overtaken.
     """
 
     def __init__(self, node: Node, store: Store) -> None:
-        """`store` tells when a room has moved to another node."""
+        """Publish to `node`; `store` tells when a room has moved to another one."""
         self._node = node
         self._store = store
         self._queues: dict[str, deque[Publication]] = {}
@@ -136,16 +136,16 @@ class Publisher:
         self._work.set()
 
     def waiting(self) -> Iterable[Publication]:
-        """Everything not yet published."""
+        """Return everything not yet published."""
         return (item for queue in self._queues.values() for item in queue)
 
     @property
     def size(self) -> int:
-        """How many wait."""
+        """Return how many publications wait."""
         return sum(map(len, self._queues.values()))
 
     def drop(self, partition: int) -> None:
-        """Forget what waits of a partition: it may not count any more, and is read again if it does."""
+        """Drop the waiting entries of a partition: they may not count any more, and are read again if they do."""
         for room in list(self._queues):
             kept = deque(item for item in self._queues[room] if item.partition != partition)
             if kept:
@@ -156,12 +156,12 @@ class Publisher:
             self._work.clear()
 
     def take_all(self) -> dict[str, deque[Publication]]:
-        """Empty the queues, for another node's publisher."""
+        """Empty and return the queues, for another node's publisher."""
         queues, self._queues = self._queues, {}
         return queues
 
     async def run(self, on_moved: "asyncio.Event") -> None:
-        """Publish until cancelled; sets `on_moved` when the cluster's layout has changed."""
+        """Publish until cancelled. Sets `on_moved` when the cluster's layout has changed."""
         link = self._node.link()
         try:
             while True:
@@ -207,12 +207,12 @@ class Publisher:
             self._blocked_until.pop(room, None)
             queue = self._queues.get(room)
             if queue is None:
-                continue  # taken away meanwhile: another publisher does it again, which changes nothing
+                continue  # taken meanwhile: another publisher repeats it, which changes nothing
             for item in items:
                 if queue and queue[0] is item:  # else it was dropped meanwhile
                     queue.popleft()
             if queue:
-                self._queues[room] = self._queues.pop(room)  # to the end of the line
+                self._queues[room] = self._queues.pop(room)  # to the end of the queue
             else:
                 del self._queues[room]
             metrics.PUBLISHED.inc(len(items))
@@ -221,26 +221,26 @@ class Publisher:
 
 
 class Relay(Worker):
-    """Follows the journals of the partitions that this process holds."""
+    """Publishes the journals of the partitions that this process holds."""
 
     role = "relay"
 
     def __init__(self, store: Store, outbox: Outbox, leases: Leases) -> None:
-        """All three for the same store."""
+        """Use a store with its outbox and leases."""
         super().__init__(leases)
         self._store = store
         self._outbox = outbox
         self._read: dict[int, Position] = {}
         self._durable: dict[int, Position] = {}
-        self._incarnations: dict[int, Incarnation] = {}  # in which each was read
+        self._incarnations: dict[int, Incarnation] = {}  # of each partition, when it was read
         self._streaks_open: set[int] = set()
         self._publishers: dict[str, Publisher] = {}
         self._readers: dict[tuple[int, ...], asyncio.Task[None]] = {}
         self._moved = asyncio.Event()
-        self._ids: EventIds | None = None  # not known before any partition was armed
+        self._ids: EventIds | None = None  # unknown until a partition has been armed
 
     def side_tasks(self) -> dict[str, Coroutine[Any, Any, None]]:
-        """What runs beside the leases."""
+        """Return the tasks that run beside the leases."""
         return {
             "sweep": self._sweep(),
             "cursors": self._save_cursors(),
@@ -249,7 +249,7 @@ class Relay(Worker):
         }
 
     async def on_leases(self, won: set[int], lost: set[int]) -> None:
-        """Follow what was won from its cursor on, let go of what was lost."""
+        """Follow the partitions won from their cursors on, and drop those lost."""
         for partition in lost:
             self._read.pop(partition, None)
             self._durable.pop(partition, None)
@@ -282,7 +282,7 @@ class Relay(Worker):
             states = await self._outbox.states(partitions)
             key = next((state.event_id_key for state in states.values() if state.event_id_key), b"")
             if not key:
-                raise StoreUnavailableError("no partition tells the key of event ids: is an aggregator up?")
+                raise StoreUnavailableError("no partition has the key of event ids: is an aggregator running?")
             self._ids = EventIds(key)
         return self._ids
 
@@ -291,9 +291,9 @@ class Relay(Worker):
             publisher.drop(partition)
 
     async def _follow_incarnations(self) -> None:
-        """Begin a partition again whose Redis is not the one it was, or whose cursor was set back.
+        """Restart the partitions whose Redis has lost something, or whose cursor was set back.
 
-        What was read before may not count any more. (Rooms refuse it anyway: another relay may be asleep.)
+        What was read before may not count any more. (Rooms refuse it anyway, as another relay may not notice.)
         """
         while True:
             await asyncio.sleep(RELAY_STATES_S)
@@ -312,7 +312,7 @@ class Relay(Worker):
                 log.info("relay.begins_again", count=len(others))
 
     async def _follow(self, unit: tuple[int, ...]) -> None:
-        """Read new entries of a unit and hand them to the publishers, for ever."""
+        """Keep reading new entries of a unit and passing them to the publishers."""
         node = self._outbox.node_of(unit[0])
         link = node.link()
         count = max(OUTBOX_READ_MAX // len(unit), 64)
@@ -335,13 +335,13 @@ class Relay(Worker):
                     self._hand_out(cursors, found, ids)
                     while sum(publisher.size for publisher in self._publishers.values()) > RELAY_UNPUBLISHED_MAX:
                         await asyncio.sleep(RELAY_RETRY_S)
-                    # What comes within this pause is read together.
+                    # Entries that arrive within this pause are read together.
                     await asyncio.sleep(RELAY_PACE_S)
         finally:
             await link.close()
 
     def _hand_out(self, cursors: Mapping[int, Position], found: dict[int, list[Row]], ids: EventIds) -> None:
-        # Otherwise it was lost, or begun again while this was read.
+        # The others were lost, or restarted while this was read.
         mine = {p: rows for p, rows in found.items() if self._read.get(p) == cursors[p]}
         for partition, row in in_turn(mine):
             if isinstance(row.entry, GiftSent) and not row.entry.repeat_end:
@@ -363,7 +363,7 @@ class Relay(Worker):
         return publisher
 
     async def _follow_layout(self) -> None:
-        """After a change of the cluster's layout each waiting room goes to the publisher of its new node."""
+        """Pass each waiting room to the publisher of its new node after a change of the cluster's layout."""
         while True:
             await self._moved.wait()
             self._moved.clear()
@@ -387,7 +387,7 @@ class Relay(Worker):
             await self._save_cursors_once()
 
     async def _save_cursors_once(self) -> None:
-        """Note for each partition the last entry before the first that is not published everywhere."""
+        """Store for each partition the last entry before the first that is not published everywhere."""
         done = dict(self._read)
         count = 0
         for publisher in self._publishers.values():
@@ -404,19 +404,19 @@ class Relay(Worker):
                 self._durable[partition] = news[partition]
 
     async def _sweep(self) -> None:
-        """End the streaks whose time is over, where any can be open."""
+        """Keep ending expired streaks, in partitions where any can be open."""
         while True:
             await asyncio.sleep(COMBO_SWEEP_S)
             still_open = await self._outbox.sweep_streaks(self._streaks_open & set(self._read), COMBO_SWEEP_MAX)
             self._streaks_open -= {partition for partition, count in still_open.items() if count == 0}
 
     async def on_stop(self) -> None:
-        """Save how far it came, so that the next one begins there."""
+        """Save the cursors, so that the next relay begins there."""
         await self._save_cursors_once()
 
 
 def run_relay(settings: Settings) -> None:
-    """Relay until SIGTERM or SIGINT."""
+    """Run a relay until SIGTERM or SIGINT."""
 
     async def main() -> None:
         async with connected(settings) as store:

@@ -22,15 +22,15 @@ log = structlog.get_logger()
 
 
 class DrainingServer(uvicorn.Server):
-    """uvicorn's server, which would close all sockets before the application hears of its end."""
+    """A uvicorn server that lets the hub say goodbye first: uvicorn's own closes all sockets before that."""
 
     def __init__(self, config: uvicorn.Config, drain_s: float) -> None:
-        """`drain_s` is the window over which viewers are sent away."""
+        """Spread the disconnection of viewers over `drain_s` seconds."""
         super().__init__(config)
         self._drain_s = drain_s
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Accept nothing more, let the hub say goodbye, then close what is left."""
+        """Stop accepting connections, let the hub say goodbye, then close what is left."""
         for server in self.servers:
             server.close()
         for sock in sockets or []:
@@ -60,7 +60,7 @@ def run_web(settings: Settings, sock: socket.socket, *, with_demo: bool = False)
         timeout_keep_alive=int(HTTP_KEEP_ALIVE_S),
         ws=protocol_class(timer_wheel, settings.commands_per_s_max) if settings.fast_path else "websockets-sansio",
         ws_max_size=settings.frame_bytes_max,
-        # uvicorn's own costs 40 KB and a compression for each viewer; the protocol class has its own way.
+        # uvicorn's compression costs 40 KB and one compression for each viewer; the protocol class has its own.
         ws_per_message_deflate=False,
         ws_ping_interval=PING_PERIOD_S,
         ws_ping_timeout=PING_PERIOD_S,

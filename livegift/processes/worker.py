@@ -1,4 +1,4 @@
-"""What the relay and the aggregator share: leases, owned tasks, a clean stop."""
+"""The common base of relay and aggregator: leases, owned tasks, an orderly stop."""
 
 import asyncio
 import os
@@ -25,22 +25,21 @@ log = structlog.get_logger()
 
 
 class Worker:
-    """A process that looks after the partitions whose leases it holds.
+    """A process that works on the partitions whose leases it holds.
 
-    Every task has an owner: it is started through `start`, a task that dies stops the worker, and nothing outlives
-    `run`.
+    Every task has an owner: it is started by `start`, a task that dies stops the worker, and no task outlives `run`.
     """
 
     role = ""
 
     def __init__(self, leases: Leases) -> None:
-        """`leases` are of this worker's role."""
+        """Hold partitions by `leases`, which are of this worker's role."""
         self._leases = leases
         self._tasks: set[asyncio.Task[None]] = set()
         self._failed: asyncio.Future[bool] | None = None
 
     def start(self, name: str, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        """Run `work` until it ends, is cancelled or the worker stops. An exception of it stops the worker."""
+        """Run `work` until it ends, is cancelled or the worker stops. An exception in it stops the worker."""
         task = asyncio.create_task(work, name=name)
         self._tasks.add(task)
         task.add_done_callback(self._ended)
@@ -55,17 +54,17 @@ class Worker:
             self._failed.set_exception(task.exception() or RuntimeError(task.get_name()))
 
     def side_tasks(self) -> dict[str, Coroutine[Any, Any, None]]:
-        """What runs from start to stop beside the leases."""
+        """Return the tasks that run from start to stop beside the leases."""
         return {}
 
     async def on_leases(self, won: set[int], lost: set[int]) -> None:
-        """Called after each change of what is held. May raise StoreUnavailableError: then it is called again."""
+        """React to a change of the held partitions. May raise StoreUnavailableError: then it is called again."""
 
     async def on_stop(self) -> None:
-        """Last words, while the leases are still held."""
+        """Do the last work while the leases are still held."""
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Work until `stop` is set; raises what a task died of."""
+        """Work until `stop` is set. Raises the exception of a task that died."""
         self._failed = asyncio.get_running_loop().create_future()
         for name, work in self.side_tasks().items():
             self.start(name, work)
@@ -112,13 +111,13 @@ class Worker:
 
 
 def worker_name() -> str:
-    """Unique among all processes of all machines."""
+    """Return a name that is unique among all processes of all machines."""
     return f"{platform.node()}-{os.getpid()}-{token_hex(4)}"
 
 
 @asynccontextmanager
 async def connected(settings: Settings) -> AsyncIterator[Store]:
-    """Redis with the functions of this version. Raises StoreUnavailableError or ConfigError."""
+    """Connect to a Redis with the functions of this version. Raises StoreUnavailableError or ConfigError."""
     store = await Store.connect(settings.redis_url)
     try:
         await check_servers(store, settings.durability)
@@ -129,7 +128,7 @@ async def connected(settings: Settings) -> AsyncIterator[Store]:
 
 
 async def run_until_stopped(worker: Worker) -> None:
-    """Work until SIGTERM or SIGINT."""
+    """Run a worker until SIGTERM or SIGINT."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

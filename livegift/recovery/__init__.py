@@ -1,1 +1,1 @@
-"""Putting Redis right from the ledger: partitions before they take money, rooms before they publish. Decision 007."""
+"""Repair of Redis from the ledger: partitions before they are armed, rooms before they publish. See decision 007."""

@@ -1,4 +1,4 @@
-"""Rooms left by versions before decisions 019 and 020: their ranks are rebuilt from the ledger, once."""
+"""Conversion of rooms from versions before decisions 019 and 020: their ranks are rebuilt from the ledger, once."""
 
 import asyncio
 import re
@@ -28,7 +28,7 @@ from livegift.store.rooms import Gifter, Rooms
 log = structlog.get_logger()
 
 _PLACE = rb"\d+-\d+-\d+"
-# The head of a gift's event as it was before decision 020; nothing in it is anybody's text.
+# The head of a gift's event before decision 020. No part of it is text from users.
 _OLDER_EVENT = re.compile(
     rb'\{"type":"gift","id":"(%b)","ts_ms":(\d+),"count":(\d+),"combo_id":"(%b)"'
     rb'(?=,"repeat_count":\d+,"repeat_end":[a-z]+,"coins":\d+,"diamonds":\d+,"anonymous":(true|false),)'
@@ -37,7 +37,7 @@ _OLDER_EVENT = re.compile(
 
 
 def with_public_ids(event: bytes, ids: EventIds) -> bytes:
-    """A gift's event as it is shown since decision 020; unchanged when it has that form already."""
+    """Return a gift's event with public ids, as since decision 020; unchanged when it has that form already."""
     found = _OLDER_EVENT.match(event)
     if found is None:
         return event
@@ -48,10 +48,10 @@ def with_public_ids(event: bytes, ids: EventIds) -> bytes:
 
 
 class OlderRoomRecovery:
-    """Converts rooms: active ones before their node's gate opens, those that ended long ago after that."""
+    """Converts rooms of the older form: active ones before their node's gate opens, those that ended long ago later."""
 
     def __init__(self, store: Store, database: Database) -> None:
-        """Redis and the ledger have to be those of the same system."""
+        """Use Redis and the ledger of one system."""
         self._store = store
         self._database = database
         self._rooms = Rooms(store)
@@ -59,16 +59,18 @@ class OlderRoomRecovery:
         self._ended: list[str] | None = None
 
     async def convert_active(self, node: Node) -> None:
-        """Convert the active rooms of a node whose gate is closed. Raises StoreUnavailableError to try again later."""
+        """Convert the active rooms of a node whose gate is closed. Raises StoreUnavailableError: try again later."""
         async with self._database.snapshot() as connection:
             names = await ledger.older_rooms(connection, FENCE_ENDED_ROOMS_S)
         mine = [room for room in names if self._store.node_of(room_root(room)) is node]
         late = await self._convert(mine)
         if late:
-            raise StoreUnavailableError(f"rooms {late[:3]} are to be booked before they are converted", executed=False)
+            raise StoreUnavailableError(
+                f"rooms {late[:3]} have entries to be booked before they are converted", executed=False
+            )
 
     async def convert_ended(self) -> None:
-        """Convert some of the rooms that ended long ago: nobody waits for them. Raises StoreUnavailableError."""
+        """Convert some of the rooms that ended long ago, which are not urgent. Raises StoreUnavailableError."""
         if self._ended is None:
             async with self._database.snapshot() as connection:
                 self._ended = await ledger.older_rooms(connection, ROOM_IDLE_TTL_S)
@@ -77,7 +79,7 @@ class OlderRoomRecovery:
             self._ended = rest + await self._convert(some)
 
     async def _convert(self, names: Sequence[str]) -> list[str]:
-        """Convert those of the rooms that have an older form; returns those that have to wait."""
+        """Convert those of the rooms that have the older form; returns those that have to wait."""
         late: list[str] = []
         turns = asyncio.Semaphore(OLDER_ROOMS_AT_ONCE)
         key: bytes | None = None
@@ -98,7 +100,7 @@ class OlderRoomRecovery:
         return late
 
     async def _convert_one(self, room: str, older: OlderRoom, ids: EventIds) -> bool:
-        """Convert a room; False when not all that it has is booked, or it has changed meanwhile."""
+        """Convert a room. Returns False when not all of its entries are booked, or it has changed meanwhile."""
         upto = {
             p: contribution.position.n for p, contribution in (await self._rooms.contributions([room]))[room].items()
         }
@@ -118,7 +120,7 @@ class OlderRoomRecovery:
     def _unbooked(
         ranks: dict[str, int], known: dict[str, Gifter], stopped: Iterable[int], partitions: int
     ) -> dict[str, Gifter]:
-        """The gifters of stopped partitions, of whom the room may know more than the ledger: as it has them."""
+        """Return the gifters of stopped partitions, with the room's coins, which may be more than the ledger's."""
         of = set(stopped)
         rows = {user: coins for user, coins in ranks.items() if partition_of(user, partitions) in of}
         before = {user: known.get(user, Gifter(user, 1, 0, 0)) for user in rows}

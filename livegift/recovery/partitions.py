@@ -1,4 +1,4 @@
-"""Arming: a partition takes money only after its state in Redis was compared with the ledger, and repaired."""
+"""Arming: comparing a partition's state in Redis with the ledger and repairing it, before it may move money."""
 
 import time
 from collections.abc import Collection, Mapping, Sequence
@@ -39,7 +39,7 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Repaired:
-    """How much of a partition was repaired: entries cut off and put back, broken streaks or refs, what was written."""
+    """The extent of a repair: entries cut off and put back, broken refs, and the refs, wallets and streaks written."""
 
     diverged: int = 0
     lost: int = 0
@@ -51,20 +51,20 @@ class Repaired:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A partition that is disarmed and correct: whoever has the token may arm it at `at`."""
+    """A partition that is disarmed and correct. The holder of the token may arm it at `at`."""
 
     partition: int
     token: str
     at: Position
     bases: Mapping[int, int]
     relayed_n: int
-    """What rooms lack up to this n no relay will publish."""
+    """How far the relay has published: entries up to this n that rooms lack will not come from a relay."""
     repaired: Repaired | None
-    """None when nothing was wrong."""
+    """None when nothing had to be repaired."""
 
 
 def tell(prepared: Collection[Prepared], armed: int) -> None:
-    """Log what was repaired, and how many of them were then armed: a line each for all partitions together."""
+    """Log what was repaired and how many partitions were armed: one line each, for all partitions together."""
     repaired = [ready.repaired for ready in prepared if ready.repaired is not None]
     if repaired:
         sums = {field.name: sum(getattr(each, field.name) for each in repaired) for field in fields(Repaired)}
@@ -78,12 +78,12 @@ def _state(balance: ledger.WalletBalance) -> WalletState:
 
 
 class PartitionRecovery:
-    """Arms partitions."""
+    """Compares, repairs and arms partitions."""
 
     def __init__(
         self, store: Store, outbox: Outbox, database: Database, rooms: RoomRecovery, settings: Settings
     ) -> None:
-        """All for the same system."""
+        """Use stores and settings of one system."""
         self._store = store
         self._outbox = outbox
         self._database = database
@@ -91,12 +91,12 @@ class PartitionRecovery:
         self._settings = settings
 
     async def prepare(self, partition: int, *, restore: bool = False) -> Prepared | None:
-        """Disarm a partition, put it right and begin its next epoch; None while there is something to be booked first.
+        """Disarm and repair a partition and begin its next epoch. Returns None while entries have to be booked first.
 
-        `restore`: fill it even if Redis has nothing of it, whatever that costs. Raises PartitionStoppedError for what a
-        person has to look at, StoreUnavailableError or LedgerUnavailableError to try again later.
+        With `restore`, fill it even if Redis has nothing of it, whatever that costs. Raises PartitionStoppedError when
+        a person has to decide, StoreUnavailableError or LedgerUnavailableError to try again later.
         """
-        # Filling an empty partition may take long; nobody waits for it meanwhile.
+        # Filling an empty partition may take long, and nothing waits for it.
         deadline_s = SNAPSHOT_TIMEOUT_S if restore else TRANSACTION_TIMEOUT_S
         async with self._database.begin(deadline_s) as connection:
             checkpoint, bases = await ledger.lock_checkpoint(connection, partition)
@@ -116,10 +116,10 @@ class PartitionRecovery:
             if comparison.step is not Step.ARM or broken:
                 repaired = await self._repair(connection, repair, said, checkpoint, bases, comparison, broken)
             await self._thaw_debtors(connection, repair, partition)
-            # While nobody is armed the cursor stands still.
+            # The cursor does not move while the partition is disarmed.
             state = (await self._outbox.states([partition])).get(partition)
             if state is None:
-                raise StoreUnavailableError(f"partition {partition} does not tell how far its relay is", executed=False)
+                raise StoreUnavailableError(f"partition {partition} did not say how far its relay is", executed=False)
             at = Position(max(said.epoch, checkpoint.position.epoch) + 1, checkpoint.position.n)
             await ledger.begin_epoch(connection, partition, at)
         log.debug("partition.epoch_begun", partition=partition, epoch=at.epoch, base=at.n)
@@ -127,7 +127,7 @@ class PartitionRecovery:
 
     @staticmethod
     def _refuse(partition: int, comparison: Comparison, *, restore: bool) -> None:
-        """Raise PartitionStoppedError for what a person has to decide."""
+        """Raise PartitionStoppedError for a comparison on which a person has to decide."""
         if comparison.step is Step.STOP:
             raise PartitionStoppedError(partition, comparison.reason)
         if restore:
@@ -142,7 +142,7 @@ class PartitionRecovery:
             )
 
     async def arm(self, prepared: Mapping[int, Prepared]) -> None:
-        """Tell the rooms which branch counts, put right those that know another one, then let money move.
+        """Fence the rooms, correct those on another branch, then let money move.
 
         Raises StoreUnavailableError; then begin again with `prepare`.
         """
@@ -154,7 +154,7 @@ class PartitionRecovery:
         await self._outbox.advance("booked", {p: ready.at for p, ready in prepared.items()})
 
     async def _check_drainable(self, repair: Repair, partition: int, booked: Position) -> None:
-        """What is to be booked first must be there without a hole, or waiting for it would never end."""
+        """Raise PartitionStoppedError if the entries to be booked first are not all there: waiting would never end."""
         first = await self._outbox.first_after(partition, booked)
         if first is None or first.n != booked.n + 1:
             await repair.check()
@@ -173,7 +173,7 @@ class PartitionRecovery:
         comparison: Comparison,
         broken: Sequence[tuple[str, str]],
     ) -> Repaired:
-        """Make Redis what the ledger says, touching only what the diverged and the lost entries have touched."""
+        """Make Redis equal to the ledger, changing only what the diverged and the lost entries have touched."""
         started, common_n, partition = time.monotonic(), comparison.common_n, checkpoint.partition
         common = position_at(common_n, bases)
         rows = await self._diverged(repair, partition, common_n, said.n) if comparison.diverged else []
@@ -204,7 +204,7 @@ class PartitionRecovery:
     async def _thaw_debtors(connection: AsyncConnection, repair: Repair, partition: int) -> None:
         """Undo the freezes of earlier versions that no operator asked for: a wallet below zero can't send anyway.
 
-        Everything is booked, and nothing changes while the partition is disarmed: the ledger's wallets are Redis'.
+        Everything is booked, and nothing changes while the partition is disarmed, so the ledger's wallets equal Redis'.
         """
         debtors = await ledger.debtors_to_thaw(connection, partition)
         if debtors:
@@ -231,11 +231,11 @@ class PartitionRecovery:
         *,
         forgotten: bool,
     ) -> int:
-        """Close the streaks whose end was booked; open those again that the ledger knows and Redis does not."""
+        """Remove the streaks whose end was booked, and reopen those that the ledger knows and Redis does not."""
         ended = {_position_text(combo) for combo in await ledger.ended_combos(connection, partition, common)}
         there = await repair.open_streaks()
         await repair.drop_streaks(key for key, combo in there.items() if combo in ended)
-        # What was forgotten took its streaks along, also those that had begun before.
+        # Forgetting entries has removed their streaks, including those that had begun before.
         looks_back = forgotten or await ledger.has_revocations_after(connection, partition, common)
         after = position_at(max(common.n - STREAK_LOOKBACK_ENTRIES, 0), bases) if looks_back else common
         since_ms = int((time.time() - STREAK_REOPEN_S) * 1000)
@@ -247,7 +247,7 @@ class PartitionRecovery:
         return len(again)
 
     def _streak(self, streak: ledger.BookedStreak, kinds: Mapping[str, GiftKind]) -> OpenStreak:
-        """A streak as Redis has it. Names are not in the ledger: ids stand for them."""
+        """Return a streak as Redis has it. Names are not in the ledger, so ids stand for them."""
         kind = kinds.get(streak.gift_id)
         return OpenStreak(
             streak.room,
@@ -265,7 +265,7 @@ class PartitionRecovery:
 
 
 def _position_text(combo_id: str) -> str:
-    """`<epoch>-<n>` of an event's id `<partition>-<epoch>-<n>`."""
+    """Return the `<epoch>-<n>` of an event's id `<partition>-<epoch>-<n>`."""
     return combo_id.partition("-")[2]
 
 

@@ -1,4 +1,4 @@
-"""`livegift restore`: everything that Redis should have, from the ledger."""
+"""`livegift restore`: rebuild everything that Redis should have, from the ledger."""
 
 from collections.abc import Iterable, Sequence
 
@@ -19,16 +19,16 @@ AT_WORK = "`livegift restore` is at work; if it was interrupted, run it again"
 def recovery_of(
     store: Store, outbox: Outbox, database: Database, settings: Settings
 ) -> tuple[PartitionRecovery, RoomRecovery]:
-    """Both halves of the recovery of one system."""
+    """Create the recovery of partitions and of rooms for one system."""
     rooms = RoomRecovery(store, outbox, Rooms(store), database)
     return PartitionRecovery(store, outbox, database, rooms, settings), rooms
 
 
 async def restore(settings: Settings, partitions: Iterable[int] | None = None) -> list[str]:
-    """Fill what Redis lacks of `partitions` (default: all that take no money) and of all rooms, and arm.
+    """Rebuild what Redis lacks of `partitions` (default: all that are not armed) and of all rooms, and arm them.
 
-    Returns lines for the operator. What has entries that are not booked yet is left to the aggregators. It can be
-    repeated. Raises StoreUnavailableError or LedgerUnavailableError when a store is away.
+    Returns lines for the operator. Partitions with entries that are not booked yet are left to the aggregators. It can
+    be repeated. Raises StoreUnavailableError or LedgerUnavailableError.
     """
     store = await Store.connect(settings.redis_url)
     database = Database(settings.database_url)
@@ -50,7 +50,7 @@ async def _restore(
     lines = []
     ready: dict[int, Prepared] = {}
     for partition in partitions:
-        await set_stopped(database, partition, AT_WORK)  # the aggregators keep off
+        await set_stopped(database, partition, AT_WORK)  # the aggregators leave it alone
     await of_rooms.close_gates()
     for partition in partitions:
         try:

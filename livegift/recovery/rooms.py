@@ -1,4 +1,4 @@
-"""Rooms: told which branch of a journal counts, compared with the ledger, and repaired partition by partition."""
+"""Recovery of rooms: fencing them, comparing them with the ledger, and correcting them partition by partition."""
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
@@ -42,7 +42,7 @@ def _chunks(names: Sequence[str]) -> Iterable[Sequence[str]]:
 
 
 def revoked_above(contribution: RoomContribution, bases: Bases) -> int | None:
-    """The n beyond which a room's contribution does not count any more, None when all of it does."""
+    """Return the n beyond which a room's contribution does not count, or None when all of it does."""
     end = common_end(contribution.position.epoch, bases)
     return end if end is not None and contribution.position.n > end else None
 
@@ -52,16 +52,16 @@ def _gifter(booked: ledger.BookedGifter) -> Gifter:
 
 
 def _refuse_set_back(checkpoints: Mapping[int, Position], known: Mapping[int, Position]) -> None:
-    """Raise LedgerUnavailableError when the ledger does not know any more what it has said."""
+    """Raise LedgerUnavailableError when the ledger is behind positions that it was at before."""
     if any(checkpoints.get(p, START) < at for p, at in known.items()):
         raise LedgerUnavailableError("the ledger was set back meanwhile")
 
 
 class RoomRecovery:
-    """Puts rooms right."""
+    """Compares rooms with the ledger and corrects them."""
 
     def __init__(self, store: Store, outbox: Outbox, rooms: Rooms, database: Database) -> None:
-        """All for the same system."""
+        """Use stores of one system."""
         self._store = store
         self._outbox = outbox
         self._rooms = rooms
@@ -71,7 +71,10 @@ class RoomRecovery:
     # --- Before partitions are armed ----------------------------------------------------------------------------------
 
     async def fence(self, prepared: Mapping[int, "Prepared"]) -> None:
-        """Tell every active room where the new epochs begin; repair what is beyond, and what can no longer come."""
+        """Tell every active room where the new epochs begin, and correct rooms that need it.
+
+        They have entries beyond these positions, or lack entries that no relay will publish any more.
+        """
         fences = {p: ready.at for p, ready in prepared.items() if ready.bases}  # a first epoch supersedes nothing
         if not fences:
             return
@@ -93,7 +96,7 @@ class RoomRecovery:
         log.info("rooms.fenced", rooms=len(names), partitions=len(fences))
 
     async def _correct(self, room: str, partition: int, to: Position, bases: Bases, *, room_lost: bool = False) -> None:
-        """Put one partition's contribution to a room right; `to` is the checkpoint or what was just armed."""
+        """Correct one partition's contribution to a room. `to` is the checkpoint, or where it was just armed."""
         for _ in range(CORRECT_ATTEMPTS_MAX):
             contribution = (await self._rooms.contributions([room]))[room].get(partition, RoomContribution.parse(""))
             revoke = revoked_above(contribution, bases)
@@ -125,7 +128,7 @@ class RoomRecovery:
                 log.warning("room.corrected", room=room, partition=partition, before=contribution.raw, to=str(to),
                             gifts=booked.gifts, revoked=revoked)  # fmt: skip
                 return
-        raise StoreUnavailableError(f"room {room} does not stand still", executed=False)
+        raise StoreUnavailableError(f"room {room} changes all the time", executed=False)
 
     # --- Before a node's rooms publish --------------------------------------------------------------------------------
 
@@ -145,22 +148,22 @@ class RoomRecovery:
             if await self._rooms.open_gate(node, token, await self.check(node)):
                 log.info("rooms.gate_opened", node=node.name)
                 return
-            # An aggregator and `livegift restore`, or two aggregators, are at it together: the last claim counts.
+            # An aggregator and `livegift restore`, or two aggregators, do this at the same time: the last claim counts.
             log.info("rooms.gate_claimed_meanwhile", node=node.name)
             await asyncio.sleep(GATE_RETRY_S)
         raise StoreUnavailableError(f"the gate of {node.name} is claimed again and again by others", executed=False)
 
     async def close_gates(self) -> None:
-        """Have the rooms of all nodes compared, whether they have restarted or not."""
+        """Close the gates of all nodes, so that their rooms are compared, whether they have restarted or not."""
         for node in self._store.nodes:
             await self._rooms.close_gate(node)
 
     async def check(self, node: Node) -> dict[int, Incarnation]:
         """Compare all active rooms of a node with the ledger, while its gate is closed.
 
-        The relays are set back to what a room lacks, as far as the outboxes reach; rooms pass over what they have. What
-        the outboxes don't have any more is put right from the ledger. Returns the incarnations of the partitions in
-        which the relays know of it.
+        The relays are set back to what a room lacks, as far as the outboxes reach; rooms skip entries that they have.
+        What the outboxes no longer have is corrected from the ledger. Returns the incarnations of the partitions that
+        relays read in from now on.
         """
         async with self._database.snapshot() as connection:
             names = await ledger.active_rooms(connection, FENCE_ENDED_ROOMS_S)
@@ -183,10 +186,10 @@ class RoomRecovery:
                 n = await self._reach(p, state.reach_n, behind, at, bases.get(p, {}))
                 back_to[p] = position_at(n, bases.get(p, {}))
             elif state is not None and p in stopped:
-                # Nothing of it counts before it is armed again, and then the rooms are compared.
+                # None of its entries count before it is armed again, and then the rooms are compared.
                 incarnations[p] = Incarnation(state.epoch + 1, 0)
             else:
-                raise StoreUnavailableError(f"partition {p} is to be armed or booked first", executed=False)
+                raise StoreUnavailableError(f"partition {p} has to be armed or booked first", executed=False)
         await self._older.convert_active(node)
         incarnations |= await self._outbox.rewind(back_to, {p: checkpoints[p].epoch for p in back_to})
         log.info("rooms.checked", node=node.name, rooms=len(mine), behind=len(behind))
@@ -195,7 +198,7 @@ class RoomRecovery:
     async def _reach(
         self, partition: int, reach_n: int, behind: Iterable[tuple[str, int, int]], checkpoint: Position, bases: Bases
     ) -> int:
-        """The n to which a relay has to go back for the rooms that are behind; those out of its reach are put right."""
+        """Return the n to which a relay has to go back for the rooms that are behind; correct those out of reach."""
         goal = max(checkpoint.n - RELAY_REWIND_ENTRIES, reach_n)
         for room, _, n in (item for item in behind if item[1] == partition):
             if n < reach_n:
@@ -207,7 +210,7 @@ class RoomRecovery:
     async def _behind(
         self, rooms: Sequence[str], checkpoints: Mapping[int, Position], bases: Mapping[int, Bases]
     ) -> list[tuple[str, int, RoomContribution]]:
-        """Each room's contributions that lack gifts of the ledger, or have more than counts."""
+        """Return the contributions of rooms that lack gifts of the ledger, or have more than counts."""
         fences = {p: Position(max(known), known[max(known)]) for p, known in bases.items() if len(known) > 1}
         if fences:
             await self._rooms.fence(rooms, fences)
