@@ -1,4 +1,4 @@
-"""The command line. Each command imports what it needs itself: a relay does not wait for SQLAlchemy to load."""
+"""The command line. Commands import what they need themselves, so that a relay does not load SQLAlchemy."""
 
 import asyncio
 import socket
@@ -25,12 +25,12 @@ log = structlog.get_logger()
 
 
 class Id(click.ParamType[str]):
-    """An id as the protocol wants it."""
+    """An id as the protocol defines it."""
 
     name = "id"
 
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """The id itself, or a usage error."""
+        """Return the id. Fails with a usage error if it is malformed."""
         if not is_id(value):
             self.fail(f"expected 1 to 64 of A-Z a-z 0-9 . _ : -, got {value!r}", param, ctx)
         return value
@@ -45,7 +45,7 @@ class UserId(click.ParamType[str]):
     name = "user"
 
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """The id itself, or a usage error."""
+        """Return the id. Fails with a usage error if it is malformed."""
         if not is_user_id(value):
             self.fail(f"expected {USER_ID_EXPECTED}, got {value!r}", param, ctx)
         return value
@@ -118,7 +118,7 @@ def web(fd: int | None, demo: bool, data: Path) -> None:  # noqa: FBT001 - click
         supervisor.start(children)
         supervisor.run()
     finally:
-        sock.close()  # while the children disconnect viewers, new connections go to another start's process, if any
+        sock.close()  # while the children disconnect viewers, new connections go to a newer start, if there is one
         supervisor.stop()
 
 
@@ -243,7 +243,7 @@ async def _patiently(call: Any) -> Any:
         try:
             return await call()
         except RequestError:
-            raise  # a refusal on purpose stays one
+            raise  # a deliberate refusal is final
         except LivegiftError:
             if attempt == GRANT_ATTEMPTS_MAX - 1:
                 raise
@@ -304,7 +304,7 @@ for command in (*recovery.COMMANDS, *money.COMMANDS, *catalogue.COMMANDS):
 
 
 def main() -> NoReturn:
-    """Run a command; what went wrong is a sentence, not a traceback."""
+    """Run a command. Errors are printed as a sentence, without a traceback."""
     lifeline.hold()
     try:
         cli(standalone_mode=True)

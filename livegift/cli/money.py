@@ -1,4 +1,4 @@
-"""The operator's commands for money: batches for the bank, the provider's list against the orders."""
+"""The operator's commands for money: payout batches for the bank, and reconciliation with payment providers."""
 
 import asyncio
 import sys
@@ -71,10 +71,10 @@ def import_(batch: str, by: str, path: Path, data: Path) -> None:
 
 
 class Days(click.FloatRange):
-    """A number of days: click's range lets `nan` through, which is in none."""
+    """A number of days: click's range lets `nan` through, which is in no range."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """Return it, or a usage error."""
+        """Return the number. Fails with a usage error for `nan`."""
         days = float(super().convert(value, param, ctx))
         return self.fail(f"expected a number of days, got {value!r}", param, ctx) if isnan(days) else days
 

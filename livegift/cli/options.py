@@ -1,4 +1,4 @@
-"""What commands share: where the settings come from."""
+"""Options and settings that commands share."""
 
 from pathlib import Path
 
@@ -20,9 +20,10 @@ data_option = click.option(
 
 
 def open_settings(data: Path, *, of_process: bool = False) -> Settings:
-    """Return the settings, with logs as they say. Raises ConfigError.
+    """Load the settings and configure logging by them. Raises ConfigError.
 
-    `of_process`: for a long-running process, whose log says where the settings come from; a command's output need not.
+    With `of_process`, for long-running processes, the source of the settings is logged; a command's output need not say
+    it.
     """
     settings = load_settings(data)
     logs.configure(settings.log_format, "cli", settings.log_level)

@@ -1,4 +1,4 @@
-"""The operator's commands: partitions, quarantine, restore."""
+"""The operator's commands for partitions, quarantine and recovery."""
 
 import asyncio
 import json
@@ -180,12 +180,12 @@ async def _quarantined(_settings: Any, _store: Any, database: Any, everything: b
 
 
 class Entry(click.ParamType[Any]):
-    """`<partition>-<epoch>-<n>`."""
+    """The name of an entry, `<partition>-<epoch>-<n>`."""
 
     name = "entry"
 
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Partition and position, or a usage error."""
+        """Return partition and position. Fails with a usage error for a malformed name."""
         from livegift.domain.partitions import Position
 
         number, _, position = value.partition("-")

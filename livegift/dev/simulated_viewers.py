@@ -1,7 +1,7 @@
-"""A small crowd of simulated viewers for `livegift dev --demo`: they watch one room and send gifts as people do.
+"""Simulated viewers for `livegift dev --demo`: a small crowd that watches one room and sends gifts as people do.
 
-They use what any viewer uses, tokens, HTTP and the WebSocket, and come back for ever when the server goes away. The
-coins are those that `POST /demo/coins` gives to anybody.
+They use what any viewer uses: tokens, HTTP and the WebSocket. When the server goes away they keep trying to come back.
+Their coins are those that `POST /demo/coins` gives to anybody.
 """
 
 import asyncio
@@ -35,7 +35,7 @@ from livegift.runtime.settings import load_settings
 
 log = structlog.get_logger()
 
-GIFTS_PER_S = 3.0  # of the whole crowd, however large: the page stays readable
+GIFTS_PER_S = 3.0  # of the whole crowd, however large, so that the page stays readable
 VIEWERS_MAX = 200
 TOP_UP_COINS = 100_000
 LOW_COINS = 40_000  # the most expensive gift of the default catalogue costs 34,999
@@ -47,11 +47,11 @@ BACK_OFF_MIN_S, BACK_OFF_MAX_S = 0.5, 10.0
 TAP_MIN_S, TAP_MAX_S = 0.25, 0.7
 MESSAGE_SHARE = 0.3
 assert STAY_MAX_S + OPEN_TIMEOUT_S < TOKEN_TTL_S  # noqa: S101 - nobody stays until the token expires
-assert HTTP_TIMEOUT_S + CLOSE_TIMEOUT_S < DRAIN_TIMEOUT_S  # noqa: S101 - what is under way ends before we are killed
+assert HTTP_TIMEOUT_S + CLOSE_TIMEOUT_S < DRAIN_TIMEOUT_S  # noqa: S101 - requests end before we are killed
 
 NAMES = ("Mia", "Noah", "Yuki", "Omar", "Lena", "Kofi", "Ines", "Raj", "Zoe", "Luca", "Anna", "Tariq")
 MESSAGES = ("Hello from the sea!", "This song!", "Love it", "First time here", "Encore!", "You made my day", "👏👏👏")
-# Gift: how often beside the others, and how many are sent in a row, at least and at most.
+# Gift -> its weight, and the least and the most that are sent in a row.
 ACTS = {
     "rose": (50, 4, 12),
     "heart": (25, 2, 6),
@@ -64,22 +64,25 @@ ACTS = {
 WEIGHTS = [weight for weight, _, _ in ACTS.values()]
 SENDS_PER_ACT = sum(weight * (least + most) / 2 for weight, least, most in ACTS.values()) / sum(WEIGHTS)
 
-chance = random.Random()  # noqa: S311 - a show, no secret
+chance = random.Random()  # noqa: S311 - not a secret
 
 
 class AwayError(Exception):
-    """The server can't be used at the moment; the message says why. The only answer is to come back later."""
+    """The server can't be used at the moment; the message says why. Viewers come back later."""
 
 
-# What a server that stops, restarts or is overloaded may cause on the client's side.
+# Errors on the client's side when a server stops, restarts or is overloaded.
 AWAY = (AwayError, OSError, TimeoutError, HTTPException, WebSocketException, ValueError, KeyError)
 
 
 def post(url: str, body: object, token: str | None = None) -> Any:
-    """One request, the decoded answer. Raises AwayError for a refusal, else OSError, HTTPException or ValueError."""
+    """Send a request and return the decoded answer.
+
+    Raises AwayError for a refusal, else OSError, HTTPException or ValueError.
+    """
     headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {token}"} if token else {})
-    request = urllib.request.Request(url, json.dumps(body).encode(), headers)  # noqa: S310 - `main` has looked at it
-    # Without the proxies of the environment: the server is ours, mostly on the loopback.
+    request = urllib.request.Request(url, json.dumps(body).encode(), headers)  # noqa: S310 - `main` has checked it
+    # Not through the environment's proxies: the server is ours, mostly on the loopback.
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
         with opener.open(request, timeout=HTTP_TIMEOUT_S) as response:
@@ -90,12 +93,12 @@ def post(url: str, body: object, token: str | None = None) -> Any:
 
 
 class Crowd:
-    """What the viewers share: the address, the room, and a log that says only what changes for all of them."""
+    """The viewers' shared state: the address, the room, and a log of what changes for all of them."""
 
     def __init__(self, url: str, tokens: Tokens, room: str, viewers: int) -> None:
-        """`url` is the server's http address without a path."""
+        """Create the viewers. `url` is the server's HTTP address without a path."""
         self.url, self.tokens, self.room = url, tokens, room
-        # A viewer's pause between two acts, so that all of them together send GIFTS_PER_S.
+        # A viewer's pause between two acts, chosen so that all of them together send GIFTS_PER_S.
         act_s = (SENDS_PER_ACT - 1) * (TAP_MIN_S + TAP_MAX_S) / 2
         self.pause_s = max(viewers * SENDS_PER_ACT / GIFTS_PER_S - act_s, TAP_MAX_S)
         self._viewers = [Viewer(self, number) for number in range(viewers)]
@@ -103,7 +106,7 @@ class Crowd:
         self._said = ""
 
     async def run(self) -> None:
-        """Run until SIGTERM or SIGINT. Raises what a viewer's task died of, which is a mistake of ours."""
+        """Run until SIGTERM or SIGINT. Raises the exception of a viewer's task that died, which is a bug."""
         everybody = asyncio.gather(*(viewer.run() for viewer in self._viewers))
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, everybody.cancel)
@@ -111,14 +114,14 @@ class Crowd:
             await everybody
 
     def came(self, viewer: "Viewer") -> None:
-        """`viewer` is in the room."""
+        """Record that `viewer` is in the room."""
         self._away.discard(viewer)
         if not self._away and self._said != "watching":
             self._said = "watching"
             log.info("crowd.watching", room=self.room, viewers=len(self._viewers))
 
     def went(self, viewer: "Viewer", why: BaseException) -> None:
-        """`viewer` was thrown out, or can't come in."""
+        """Record that `viewer` was disconnected or can't connect."""
         self._away.add(viewer)
         if self._said != "away":
             self._said = "away"
@@ -126,15 +129,15 @@ class Crowd:
 
 
 class Viewer:
-    """One viewer, one connection at a time."""
+    """A viewer, with one connection at a time."""
 
     def __init__(self, crowd: Crowd, number: int) -> None:
-        """Names come again when there are more viewers than names."""
+        """Choose a name; names repeat when there are more viewers than names."""
         self.user, self._name = f"crowd-{number + 1}", NAMES[number % len(NAMES)]
         self._crowd, self._balance, self._back_off_s = crowd, 0, BACK_OFF_MIN_S
 
     async def run(self) -> None:
-        """Come, stay a while, leave, come back; wait longer each time that it does not work."""
+        """Connect, stay a while, leave, come back; after each failure, wait longer."""
         while True:
             try:
                 await self._visit()
@@ -144,10 +147,10 @@ class Viewer:
                 self._back_off_s = min(self._back_off_s * 2, BACK_OFF_MAX_S)
 
     async def _visit(self) -> None:
-        """One connection, from hello to leaving."""
+        """Run one connection, from hello to leaving."""
         crowd, url = self._crowd, f"{self._crowd.url}/v1/rooms"
         creator = crowd.tokens.sign("demo-creator", "creator", name="Demo creator")
-        with suppress(AwayError):  # somebody else's room serves as well; joining tells whether it can be used
+        with suppress(AwayError):  # somebody else's room will do; joining shows whether it can be used
             await asyncio.to_thread(post, url, {"id": crowd.room, "title": "The demo room"}, creator)
         connecting = connect(
             crowd.url.replace("http", "ws", 1) + "/v1/ws",
@@ -174,8 +177,8 @@ class Viewer:
                     await socket.send(json.dumps(gift))
 
     def _gifts(self) -> Iterator[tuple[float, dict[str, str]]]:
-        """Without end: how long to wait, in seconds, and the command to send then."""
-        pause_s = self._crowd.pause_s * chance.random()  # in the middle of one: the room is busy from the start
+        """Yield, without end, how many seconds to wait and the command to send then."""
+        pause_s = self._crowd.pause_s * chance.random()  # only part of the first pause: the room is busy from the start
         while True:
             ((gift_id, (_, least, most)),) = chance.choices(list(ACTS.items()), WEIGHTS)
             for _ in range(chance.randint(least, most)):
@@ -193,7 +196,7 @@ class Viewer:
                 continue
 
     async def _watch(self, socket: ClientConnection, for_s: float) -> None:
-        """Read what comes, so that the server need not keep it."""
+        """Read what arrives, so that the server need not keep it."""
         until = time.monotonic() + for_s
         while (left_s := until - time.monotonic()) > 0:
             try:
@@ -204,7 +207,7 @@ class Viewer:
             self._take(message)
 
     def _take(self, message: str | bytes) -> str:
-        """One frame; returns its type. Raises AwayError when the room can't be used."""
+        """Handle one frame and return its type. Raises AwayError when the room can't be used."""
         frame = json.loads(message)
         kind, code = str(frame["type"]), frame.get("code")
         if kind in ("welcome", "wallet", "gift.result"):
@@ -215,7 +218,7 @@ class Viewer:
         return kind
 
     async def _top_up(self) -> None:
-        """Get coins before they run out. When there are none the viewer watches on and asks again."""
+        """Get coins before they run out. A viewer who gets none goes on watching and asks again."""
         if self._balance < LOW_COINS:
             url, body = f"{self._crowd.url}/demo/coins", {"user": self.user, "coins": TOP_UP_COINS}
             with suppress(*AWAY):
@@ -237,10 +240,10 @@ def main(url: str, viewers: int, room: str) -> None:
     except LivegiftError as error:
         raise click.ClickException(str(error)) from None
     logs.configure(settings.log_format, "crowd", settings.log_level)
-    logging.getLogger("websockets").setLevel(logging.CRITICAL)  # `crowd.away` tells; the library adds tracebacks
+    logging.getLogger("websockets").setLevel(logging.CRITICAL)  # `crowd.away` says it; the library adds tracebacks
     try:
         asyncio.run(Crowd(url.rstrip("/"), tokens, room, viewers).run())
-    except Exception as error:  # noqa: BLE001 - `livegift dev` starts it again; a traceback would only hide the demo
+    except Exception as error:  # noqa: BLE001 - `livegift dev` restarts it; a traceback would only hide the demo
         log.error("crowd.failed", error=repr(error))
         sys.exit(1)
     log.info("crowd.stopped")

@@ -1,4 +1,4 @@
-"""Keeps child processes running: one that dies is started again, with a line that says so."""
+"""A supervisor of child processes: one that dies is restarted, with a line that says so."""
 
 import os
 import signal
@@ -22,9 +22,9 @@ LAST_LINE_BYTES_MAX = 4096
 
 @dataclass(slots=True)
 class Child:
-    """One process to keep. `argv` is its command, `environ` its whole environment.
+    """A process to keep running. `argv` is its command, `environ` its whole environment.
 
-    `log`: the file that takes what it prints, kept below a size; None leaves it our own output.
+    Its output goes to the file `log`, which is kept small, or to our own output if that is None.
     """
 
     name: str
@@ -37,11 +37,11 @@ class Child:
     restarts: int = field(default=0)
 
     def start(self, lifeline: Lifeline) -> None:
-        """Start it; it ends with this process: the kernel sees to it, or `lifeline` where the kernel can't."""
+        """Start the process. It ends with this one: by the kernel, or by `lifeline` where the kernel can't."""
         command = [*dies_with_parent(signal.SIGKILL), *self.argv]
         with ExitStack() as stack:
             output = stack.enter_context(self.log.open("ab")) if self.log else None
-            # A group of its own: Ctrl-C reaches the supervisor alone, which stops its children in order.
+            # In its own process group: Ctrl-C reaches only the supervisor, which stops its children in order.
             self.process = subprocess.Popen(  # noqa: S603 - our own command line
                 command,
                 env={**self.environ, **lifeline.environ},
@@ -53,7 +53,7 @@ class Child:
             )
 
     def last_words(self) -> str:
-        """Return where its log is and its last line, as the end of a sentence; empty without a log."""
+        """Return the path and the last line of the log, as the end of a sentence; empty without a log."""
         if self.log is None:
             return ""
         with self.log.open("rb") as file:
@@ -64,17 +64,17 @@ class Child:
 
 
 class Supervisor:
-    """Runs children until it is told to stop."""
+    """Runs child processes until it is told to stop."""
 
     def __init__(self, say: Callable[[str], None]) -> None:
-        """`say` gets a line for a person."""
+        """Call `say` with lines for a person."""
         self._children: list[Child] = []
         self._lifeline = Lifeline()
         self._say = say
         self._signal: int | None = None
 
     def install_signals(self) -> None:
-        """SIGTERM and SIGINT end `run`."""
+        """Have SIGTERM and SIGINT end `run`."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_signal)
 
@@ -83,7 +83,7 @@ class Supervisor:
 
     @property
     def is_stopping(self) -> bool:
-        """Whether a signal has come."""
+        """Return whether a signal was received."""
         return self._signal is not None
 
     def start(self, children: Sequence[Child]) -> None:
@@ -93,14 +93,14 @@ class Supervisor:
             self._children.append(child)
 
     def run(self, each_poll: Callable[[], None] = lambda: None) -> None:
-        """Watch until a signal comes; `each_poll` is called ten times a second."""
+        """Watch the children until a signal is received; `each_poll` is called ten times a second."""
         while not self.is_stopping:
             self.poll()
             each_poll()
             time.sleep(POLL_S)
 
     def poll(self) -> None:
-        """Restart what has died, after a short delay, and keep the logs small."""
+        """Restart children that have died, after a short delay, and keep the logs small."""
         now = time.monotonic()
         for child in self._children:
             if child.process is not None and child.process.poll() is not None:
@@ -115,7 +115,7 @@ class Supervisor:
                 bound_log(child.log)
 
     def stop(self) -> None:
-        """End all children: SIGTERM, and after the drain time SIGKILL."""
+        """End all children: by SIGTERM, and by SIGKILL after the drain time."""
         running = [child.process for child in self._children if child.process is not None]
         for process in running:
             process.terminate()
@@ -135,5 +135,5 @@ def _status(code: int) -> str:
 
 
 def child_environ(**variables: str) -> dict[str, str]:
-    """This process's environment with `variables` on top."""
+    """Return this process's environment with `variables` on top."""
     return {**os.environ, **variables}

@@ -1,4 +1,4 @@
-"""`livegift dev`: the whole system on one machine, with nothing installed.
+"""`livegift dev`: the whole system on one machine, with nothing to install.
 
 It prints a few lines about what it does, the address last. The processes' logs are files in the data folder.
 """
@@ -29,7 +29,7 @@ from livegift.runtime.settings import load_settings, read_env_file
 
 @dataclass(frozen=True, slots=True)
 class DevOptions:
-    """What the command line says."""
+    """The options of the command line."""
 
     host: str
     port: int
@@ -39,13 +39,13 @@ class DevOptions:
 
 
 def say(line: str) -> None:
-    """A line for the person in front."""
+    """Print a line for the user."""
     print(line, flush=True)
 
 
 @contextmanager
 def _locked(data: Path) -> Iterator[None]:
-    """One `livegift dev` per data folder. Raises ConfigError when there is another."""
+    """Lock a data folder for one `livegift dev`. Raises ConfigError when another one has it."""
     data.mkdir(parents=True, exist_ok=True)
     with (data / "lock").open("a+") as file:
         try:
@@ -63,7 +63,7 @@ def _write_env(data: Path, values: dict[str, str]) -> None:
 
 
 class _Stores:
-    """The private servers, for each store whose address the environment does not tell."""
+    """The private servers, for each store whose address is not in the environment."""
 
     def __init__(self, data: Path, stack: ExitStack) -> None:
         self._starters: dict[str, Callable[[int | None], Server]] = {}
@@ -76,7 +76,7 @@ class _Stores:
         )
         for name, variable, start in makers:
             if os.environ.get(variable):
-                say(f"{name}: the one of {variable}")
+                say(f"{name}: the server in {variable}")
                 self.urls[variable] = os.environ[variable]
                 continue
             say(f"{name}: starting a private server …")
@@ -95,7 +95,7 @@ class _Stores:
             bound_log(server.log)
             if server.poll() is None or time.monotonic() < self._not_before.get(name, 0.0):
                 continue
-            say(f"{name} has died, starting it again on its data")
+            say(f"{name} has died, starting it again with its data")
             try:
                 self._servers[name] = self._starters[name](server.port)
             except EmbeddedError as error:
@@ -104,9 +104,9 @@ class _Stores:
 
 
 def dev_secrets(environ: Mapping[str, str], kept: Mapping[str, str]) -> dict[str, str]:
-    """The secrets that were given, that were `kept` in the data folder, or that are made now.
+    """Return the secrets from the environment, else those `kept` in the data folder, else new ones.
 
-    The sandbox gives coins for nothing: beside Stripe it gets no secret, so it is off.
+    The sandbox gives coins for nothing: with Stripe it gets no secret, so it is off.
     """
     names = ["LIVEGIFT_JWT_SECRET"]
     if not environ.get("LIVEGIFT_STRIPE_API_KEY"):
@@ -127,7 +127,7 @@ def run_dev(options: DevOptions) -> None:
 
 
 def _run(options: DevOptions, sock: socket, supervisor: Supervisor, stack: ExitStack) -> None:
-    """Start the servers and the processes, and keep them until a signal comes; `stack` stops them."""
+    """Start the servers and the processes, and keep them running until a signal; `stack` stops them."""
     started = time.monotonic()
     stores = _Stores(options.data, stack)
     kept = read_env_file(options.data / "env")
@@ -182,7 +182,7 @@ def _children(options: DevOptions, values: dict[str, str], fd: int, address: str
 
 
 def _wait_ready(supervisor: Supervisor, stores: _Stores, url: str) -> None:
-    """Wait until gifts can be sent. Raises LivegiftError with what is missing."""
+    """Wait until gifts can be sent. Raises LivegiftError saying what is missing."""
     deadline = time.monotonic() + DEV_READY_TIMEOUT_S
     last = "no answer"
     while not supervisor.is_stopping:

@@ -1,1 +1,1 @@
-"""Payment providers: checkouts out, verified events in. They know neither the ledger nor the wallets."""
+"""Payment providers: they make checkouts and verify events, and know neither the ledger nor the wallets."""

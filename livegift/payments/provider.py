@@ -1,4 +1,4 @@
-"""What livegift needs of a payment provider."""
+"""The interface of payment providers."""
 
 import re
 from collections.abc import AsyncIterator, Mapping
@@ -14,28 +14,28 @@ _CURRENCY = re.compile(r"[A-Z]{3}\??|\?")
 
 
 class ProviderError(LivegiftError):
-    """The provider did not answer, or not now. What was asked for can be asked for again: all of it is idempotent."""
+    """The provider did not answer, or can't do it now. The request may be repeated: all of them are idempotent."""
 
 
 class ProviderRefusedError(ProviderError):
-    """The provider refused, and will refuse the same again: somebody has to decide what to do instead.
+    """The provider refused and will refuse the same again: a person has to decide what to do instead.
 
-    The message is shown to whoever asked; it names no internals.
+    The message is shown to the caller; it names no internals.
     """
 
 
 class BadSignatureError(LivegiftError):
-    """A webhook that was not signed with one of our secrets, or too long ago. Names neither."""
+    """A webhook that was not signed with one of our secrets, or too long ago. The message names neither."""
 
 
 def is_name(text: str) -> bool:
-    """Whether it can be a name that a provider gives."""
+    """Return whether `text` can be a name given by a provider."""
     return _NAME.fullmatch(text) is not None
 
 
 @dataclass(frozen=True, slots=True)
 class CheckoutRequest:
-    """What is to be paid. `base_url` is where people reach this server, without a slash at its end."""
+    """A payment to be made. `base_url` is the public address of this server, without a trailing slash."""
 
     order_id: str
     user: str
@@ -47,7 +47,7 @@ class CheckoutRequest:
 
 @dataclass(frozen=True, slots=True)
 class Checkout:
-    """Where to pay. `ref` is the provider's own name of it."""
+    """The page where an order is paid. `ref` is the provider's name for it."""
 
     ref: str
     url: str
@@ -55,11 +55,11 @@ class Checkout:
 
 @dataclass(frozen=True, slots=True)
 class PaymentEvent:
-    """A verified webhook. `id` is the same whenever it is delivered; `amount` is what was paid or given back in all.
+    """A verified webhook. `id` is the same at each delivery; `amount` is the total paid or given back.
 
     The order is named by `order_id` (only where we have written it there ourselves), by the provider's name of its
-    checkout (`session_ref`) or of its payment (`payment_ref`). `reversal_ref` names a dispute or a refund. A currency
-    ends with `?` where the amount is none of that currency, so that it fits no order.
+    checkout (`session_ref`) or of its payment (`payment_ref`). `reversal_ref` names a dispute or a refund. The currency
+    ends with `?` if the amount is not valid in it, so that it fits no order.
     """
 
     id: str
@@ -72,7 +72,7 @@ class PaymentEvent:
     reversal_ref: str | None = None
 
     def __post_init__(self) -> None:
-        """Raise ValueError for what no ledger can keep, however well it is signed."""
+        """Raise ValueError for values that the ledger can't keep, however well they are signed."""
         names = (self.id, self.order_id, self.payment_ref, self.session_ref, self.reversal_ref)
         if not all(name is None or is_name(name) for name in names):
             raise ValueError("expected names of 1 to 255 of A-Z a-z 0-9 . _ : -")
@@ -83,21 +83,24 @@ class PaymentEvent:
 
 
 class Provider(Protocol):
-    """One provider. All methods but `parse` may raise ProviderError."""
+    """A payment provider. All methods but `parse` may raise ProviderError."""
 
     name: str
 
     def amount_min(self, currency: str) -> int:
-        """The least amount, in minor units, that can be paid."""
+        """Return the minimum payment in minor units."""
 
     async def checkout(self, request: CheckoutRequest) -> Checkout:
-        """Where the order can be paid: the same again for the same order."""
+        """Create the checkout of an order, or return the existing one."""
 
     def parse(self, headers: Mapping[str, str], body: bytes, now_s: float) -> PaymentEvent | None:
-        """The event of a webhook, None for one of no interest. Raises BadSignatureError or RequestError('invalid')."""
+        """Verify a webhook and return its event, None for one of no interest.
+
+        Raises BadSignatureError or RequestError('invalid').
+        """
 
     async def refund(self, key: str, payment_ref: str | None, amount: int) -> None:
         """Refund the whole payment, once per key (the order and a round), however often it is called."""
 
     def payments(self, since_s: float) -> AsyncIterator[Payment]:
-        """All payments that were begun since then and for which money has come."""
+        """Yield all payments begun since `since_s` (seconds since the epoch) for which money was received."""

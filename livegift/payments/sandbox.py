@@ -1,6 +1,6 @@
-"""A provider for development and tests: a page with two buttons, and webhooks signed as real ones are.
+"""A provider for development and tests: a page with buttons, and webhooks that are signed like real ones.
 
-It takes no money and gives coins to whoever presses "pay", so it is on only where the operator has set its secrets.
+It takes no money and gives coins to anybody who presses "pay", so it is on only where the operator has set its secrets.
 """
 
 import hashlib
@@ -23,7 +23,7 @@ from livegift.runtime.bounds import WEBHOOK_AGE_MAX_S
 SIGNATURE_HEADER = "livegift-signature"
 Decision = Literal["pay", "decline", "dispute"]
 State = Literal["open", "declined", "paid", "refunded", "disputed"]
-# What the webhook of a payment in this state says.
+# The event of a payment's webhook, by the payment's state.
 _EVENTS: dict[State, EventKind] = {
     "paid": "paid",
     "declined": "declined",
@@ -33,7 +33,7 @@ _EVENTS: dict[State, EventKind] = {
 
 
 class SandboxPayment(NamedTuple):
-    """What the sandbox remembers of a payment."""
+    """A payment as the sandbox stores it."""
 
     ref: str
     order_id: str
@@ -43,22 +43,22 @@ class SandboxPayment(NamedTuple):
 
 
 class SandboxBook(Protocol):
-    """The sandbox's own memory, shared by all processes."""
+    """The sandbox's own storage, shared by all processes."""
 
     async def open(self, payment: SandboxPayment) -> SandboxPayment:
-        """Note a payment; the one that was noted first for this order."""
+        """Store a payment; returns the first one that was stored for this order."""
 
     async def read(self, ref: str) -> SandboxPayment | None:
-        """The payment of that name."""
+        """Return the payment with that name."""
 
     async def change(self, ref: str, state: State, only_from: Sequence[State]) -> SandboxPayment | None:
-        """Change its state, from those states alone; the payment as it is then."""
+        """Change a payment's state if it is one of `only_from`; returns the payment as it is then."""
 
     async def ref_of(self, order_id: str) -> str | None:
-        """The name of an order's payment."""
+        """Return the name of an order's payment."""
 
     def since(self, since_s: float) -> AsyncIterator[SandboxPayment]:
-        """All payments that were begun since then."""
+        """Yield all payments begun since `since_s`."""
 
 
 class _Webhook(Struct, frozen=True):
@@ -76,28 +76,28 @@ class Sandbox:
     name = "sandbox"
 
     def __init__(self, secrets: Sequence[str], book: SandboxBook) -> None:
-        """The first secret signs, all of them are accepted: a new one is put in front, the old one taken out later."""
+        """Sign with the first secret and accept all of them: a new one is put in front, the old one removed later."""
         self._secrets = [secret.encode() for secret in secrets]
         self._book = book
 
     def amount_min(self, currency: str) -> int:
-        """As cards have it."""
+        """Return the minimum card payment."""
         return charge_amount_min(currency)
 
     async def checkout(self, request: CheckoutRequest) -> Checkout:
-        """A page of this server."""
+        """Create a checkout page on this server."""
         wanted = SandboxPayment(f"sbx-{token_hex(16)}", request.order_id, request.amount, request.currency, "open")
         payment = await self._book.open(wanted)
         return Checkout(payment.ref, f"{request.base_url}/v1/payments/sandbox/checkout/{payment.ref}")
 
     async def refund(self, key: str, payment_ref: str | None, amount: int) -> None:  # noqa: ARG002 - all of it
-        """Paid becomes refunded."""
+        """Change a paid payment to refunded."""
         ref = payment_ref or await self._book.ref_of(key)
         if ref is not None:
             await self._book.change(ref, "refunded", ("paid",))
 
     async def payments(self, since_s: float) -> AsyncIterator[Payment]:
-        """All that were paid."""
+        """Yield the payments that were paid."""
         async for payment in self._book.since(since_s):
             if payment.state in ("paid", "refunded", "disputed"):
                 refunded = payment.amount if payment.state == "refunded" else 0
@@ -110,7 +110,7 @@ class Sandbox:
         return hmac.new(secret, b"%d." % at_s + body, hashlib.sha256).hexdigest()
 
     def webhook(self, payment: SandboxPayment, now_s: float) -> tuple[dict[str, str], bytes]:
-        """Headers and body that say what became of `payment`: the same event whenever it is said."""
+        """Return headers and body of the webhook for the payment's state. The same event has the same id each time."""
         kind = _EVENTS[payment.state]
         event = _Webhook(
             f"evt-{payment.ref}-{kind}", kind, payment.order_id, payment.ref, payment.amount, payment.currency
@@ -120,11 +120,11 @@ class Sandbox:
         return {SIGNATURE_HEADER: f"t={at_s},v1={self._signature(self._secrets[0], at_s, body)}"}, body
 
     def parse(self, headers: Mapping[str, str], body: bytes, now_s: float) -> PaymentEvent | None:
-        """The event of a webhook. Raises BadSignatureError or RequestError('invalid')."""
+        """Verify a webhook and return its event. Raises BadSignatureError or RequestError('invalid')."""
         self._verify(headers.get(SIGNATURE_HEADER, ""), body, now_s)
         try:
             event = msgspec.json.decode(body, type=_Webhook)
-            # An empty name names nothing: the event is about something else that is sold with these secrets.
+            # An empty name stands for none: the event is about something else that is sold with these secrets.
             order_id, ref = event.order_id or None, event.ref or None
             return PaymentEvent(event.id, event.type, order_id, ref, event.amount, event.currency, ref)
         except (ValueError, RecursionError):  # msgspec's are ValueErrors
@@ -142,18 +142,18 @@ class Sandbox:
         if abs(now_s - at_s) > WEBHOOK_AGE_MAX_S:
             raise BadSignatureError(f"expected a signature of the last {WEBHOOK_AGE_MAX_S} s")
         known = [self._signature(secret, at_s, body).encode() for secret in self._secrets]
-        # All pairs are compared, each in constant time: how long it takes tells nothing.
+        # All pairs are compared, each in constant time, so the duration reveals nothing.
         if not any([hmac.compare_digest(mine, theirs) for mine in known for theirs in given]):  # noqa: C419
             raise BadSignatureError("no signature was made with one of the secrets of this server")
 
     # --- The page -----------------------------------------------------------------------------------------------------
 
     async def read(self, ref: str) -> SandboxPayment | None:
-        """A payment, for its page."""
+        """Return a payment, for its page."""
         return await self._book.read(ref)
 
     async def decide(self, ref: str, decision: Decision) -> SandboxPayment | None:
-        """What the person at the page has decided; the payment as it is then. Deciding again changes nothing."""
+        """Apply the decision made on the page; returns the payment as it is then. Repeating it changes nothing."""
         changes: dict[Decision, tuple[State, tuple[State, ...]]] = {
             "pay": ("paid", ("open", "declined")),
             "decline": ("declined", ("open",)),
@@ -164,7 +164,7 @@ class Sandbox:
 
 
 def page(payment: SandboxPayment) -> str:
-    """The checkout page, which says what can be decided now. Every value in it is escaped."""
+    """Return the checkout page with the decisions that are possible now. Every value in it is escaped."""
     price = shown(payment.amount, payment.currency)
     buttons = {"open": ("pay", "decline"), "declined": ("pay",), "paid": ("dispute",)}.get(payment.state, ())
     form = "".join(f'<button name="decision" value="{name}">{name.title()}</button> ' for name in buttons)
@@ -177,7 +177,10 @@ def page(payment: SandboxPayment) -> str:
 
 
 def page_headers() -> dict[str, str]:
-    """Nothing is loaded, nothing runs, nobody frames it; the address, which is a capability, goes nowhere."""
+    """Return the page's headers: it loads and runs nothing and can't be framed.
+
+    Its address, which is a capability, is not passed on.
+    """
     return {
         "content-security-policy": "default-src 'none'; form-action 'self'; frame-ancestors 'none'",
         "x-content-type-options": "nosniff",

@@ -1,6 +1,6 @@
 """The provider `stripe`: Checkout sessions, signed webhooks, refunds and disputes, with Stripe's own library.
 
-The library's calls block, so each runs in a thread; all of them can be repeated, under keys of the order.
+The library's calls block, so each runs in a thread. All can be repeated: their idempotency keys come from the order.
 """
 
 import asyncio
@@ -39,26 +39,26 @@ T = TypeVar("T")
 
 
 class Stripe:
-    """Money by way of Stripe."""
+    """The provider `stripe`."""
 
     name = "stripe"
 
     def __init__(self, api_key: str, secrets: Sequence[str], api_base: str = "") -> None:
-        """`secrets` are of webhook endpoints: several while one is replaced. `api_base`: another address, for tests."""
+        """Use `api_key`. `secrets` are of webhook endpoints: several while one is replaced. `api_base` is for tests."""
         self._secrets = secrets
         self._client = stripe.StripeClient(
             api_key,
             base_addresses={"api": api_base} if api_base else None,
-            max_network_retries=2,  # under the same idempotency key
+            max_network_retries=2,  # with the same idempotency key
             http_client=stripe_http.RequestsClient(timeout=PROVIDER_TIMEOUT_S),
         )
 
     def amount_min(self, currency: str) -> int:
-        """What Stripe takes at least."""
+        """Return the minimum payment that Stripe takes."""
         return charge_amount_min(currency)
 
     async def checkout(self, request: CheckoutRequest) -> Checkout:
-        """A Checkout session: the same again for the same order."""
+        """Create a Checkout session, or return the existing one of the order."""
         metadata = {"order_id": request.order_id}
         try:
             unit_amount = to_stripe(request.amount, request.currency)
@@ -68,7 +68,7 @@ class Stripe:
             "mode": "payment",
             "client_reference_id": request.order_id,
             "metadata": metadata,
-            "payment_intent_data": {"metadata": metadata},  # charges inherit it: webhooks about them name the order
+            "payment_intent_data": {"metadata": metadata},  # charges inherit it, so their webhooks name the order
             "line_items": [
                 {
                     "quantity": 1,
@@ -89,7 +89,7 @@ class Stripe:
         return Checkout(session.id, session.url)
 
     async def refund(self, key: str, payment_ref: str | None, amount: int) -> None:  # noqa: ARG002 - all of it
-        """Once: Stripe says so itself when it was given back before."""
+        """Refund a payment once: Stripe itself says when it was refunded before."""
         if payment_ref is None:
             raise ProviderRefusedError(f"{key} has no payment that is known at Stripe.")
         params: Any = {"payment_intent": payment_ref}
@@ -104,7 +104,7 @@ class Stripe:
                 raise
 
     async def payments(self, since_s: float) -> AsyncIterator[Payment]:
-        """All charges since then for which money has come."""
+        """Yield all charges since then for which money was received."""
         after: str | None = None
         while True:
             params: Any = {"created": {"gte": int(since_s)}, "limit": PROVIDER_PAGE}
@@ -124,7 +124,10 @@ class Stripe:
                 return
 
     async def _is_taken(self, payment_ref: str) -> bool:
-        """Whether a dispute holds the money: a charge stays marked after one was won, and inquiries mark it too."""
+        """Return whether a dispute holds the money.
+
+        The charge's own mark does not tell: inquiries set it too, and it stays after a dispute was won.
+        """
         params: Any = {"payment_intent": payment_ref, "limit": PROVIDER_PAGE}
         page = await _call(lambda: self._client.v1.disputes.list(params))
         return any(_dispute("", str(dispute.status)) == "disputed" for dispute in page.data)
@@ -132,7 +135,7 @@ class Stripe:
     # --- Webhooks -----------------------------------------------------------------------------------------------------
 
     def parse(self, headers: Mapping[str, str], body: bytes, now_s: float) -> PaymentEvent | None:  # noqa: ARG002 - theirs
-        """The event of a webhook. Raises BadSignatureError or RequestError('invalid')."""
+        """Verify a webhook and return its event. Raises BadSignatureError or RequestError('invalid')."""
         self._verify(headers.get(SIGNATURE_HEADER, ""), body)
         try:
             event = msgspec.json.decode(body)
@@ -151,11 +154,11 @@ class Stripe:
             except (stripe.SignatureVerificationError, UnicodeDecodeError):
                 continue
             return
-        raise BadSignatureError("no signature was made lately with one of the secrets of this server")
+        raise BadSignatureError("no recent signature was made with one of the secrets of this server")
 
 
 def _money(amount: object, currency: object) -> tuple[int, str]:
-    """Minor units and currency of ISO 4217. An amount that can't be ours stays as it is: it fits no order."""
+    """Return minor units and the currency of ISO 4217. An amount that can't be ours is kept: it fits no order."""
     code = str(currency or "").upper()
     units = int(str(amount or 0))
     try:
@@ -165,21 +168,21 @@ def _money(amount: object, currency: object) -> tuple[int, str]:
 
 
 def _name(value: object) -> str | None:
-    """Return what can be an id of ours or Stripe's; anything else counts as missing."""
+    """Return `value` if it can be an id of ours or Stripe's; anything else counts as missing."""
     return value if isinstance(value, str) and is_name(value) else None
 
 
 def _event(event_id: str, kind: str, found: Mapping[str, Any]) -> PaymentEvent | None:
-    # `client_reference_id` is ignored: whoever opens a payment link of another product may choose it.
+    # `client_reference_id` is ignored: anybody who opens a payment link of another product can choose it.
     order_id = _name((found.get("metadata") or {}).get("order_id"))
     payment_ref = _name(found.get("payment_intent"))
     said: EventKind | None
     if kind in _SESSIONS:
         said = _SESSIONS[kind]
         if found.get("mode", "payment") != "payment":
-            return None  # a subscription, or a card that is saved: ours are payments
+            return None  # a subscription or a saved card, which are not ours
         if said == "paid" and found["payment_status"] != "paid":
-            return None  # the money comes later, or not: another event tells
+            return None  # the money may come later: another event will say so
         money = _money(found.get("amount_total"), found.get("currency"))
         return PaymentEvent(event_id, said, order_id, payment_ref, *money, _name(found.get("id")))
     if kind == "charge.refunded":
@@ -198,7 +201,7 @@ def _event(event_id: str, kind: str, found: Mapping[str, Any]) -> PaymentEvent |
 
 
 def _dispute(kind: str, status: str) -> EventKind | None:
-    """An inquiry takes no money, nor does a prevented dispute; a dispute that is won gives it back."""
+    """Return the event of a dispute's status. Inquiries and prevented disputes take no money; a won one returns it."""
     if kind == "charge.dispute.funds_reinstated" or status == "won":
         return "dispute_won"
     return None if status.startswith("warning_") or status == "prevented" else "disputed"
@@ -209,7 +212,7 @@ async def _call(work: Callable[[], T]) -> T:
         async with asyncio.timeout(PROVIDER_TIMEOUT_S * 2):
             return await asyncio.to_thread(work)
     except (stripe.InvalidRequestError, stripe.CardError, stripe.IdempotencyError) as error:
-        # For good, whoever asks again. Its own message may quote what was sent, so it is not shown.
+        # Repeating would not help. Stripe's own message may quote what was sent, so it is not shown.
         raise ProviderRefusedError(
             f"Stripe does not take this payment ({error.code or 'invalid request'}): choose another package or amount."
         ) from error

@@ -1,1 +1,1 @@
-"""What a process owns: stores, tokens, and copies of what the ledger says."""
+"""The resources of a process: stores, tokens, and cached copies from the ledger."""

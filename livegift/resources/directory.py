@@ -1,7 +1,7 @@
-"""What this process knows of rooms and gifts: copies of the ledger's, a few seconds old at most.
+"""A cache of rooms and gifts from the ledger, a few seconds old at most.
 
-When PostgreSQL is away the copies serve on (up to DIRECTORY_STALE_MAX_S), so that gifting does. The catalogue has no
-bound of its own: a gift needs a room too.
+While PostgreSQL is away the copies remain in use (up to DIRECTORY_STALE_MAX_S), so that gifting goes on. The catalogue
+has no bound of its own, as a gift needs a room too.
 """
 
 import asyncio
@@ -40,23 +40,23 @@ Question = Callable[[], Coroutine[Any, Any, T]]
 
 
 class Inquiry:
-    """Questions to the ledger for which nobody waits long.
+    """Queries to the ledger for which nobody waits long.
 
-    Who asks what is being asked already shares the answer. Once an answer was late or failed, nobody waits at all:
-    questions are still asked in the background (after a failure not before DIRECTORY_RETRY_S), until one is answered
-    in time.
+    Callers of a query that is in progress share its answer. Once an answer was late or failed, nobody waits at all:
+    queries are still sent in the background (after a failure not before DIRECTORY_RETRY_S), until one is answered in
+    time.
     """
 
     def __init__(self) -> None:
-        """The ledger is trusted to answer at first."""
+        """Assume at first that the ledger answers."""
         self._asked: dict[Hashable, asyncio.Task[Any]] = {}
         self._is_late = False
         self._not_before = 0.0
 
     async def ask(self, key: Hashable, question: Question[T]) -> T:
-        """The answer; raises LedgerUnavailableError when it can't be had within DIRECTORY_WAIT_S.
+        """Return the answer. Raises LedgerUnavailableError when there is none within DIRECTORY_WAIT_S.
 
-        `question` may go on then, so it keeps what it finds itself.
+        `question` may continue then, so it should store its result itself.
         """
         task = self._asked.get(key)
         if task is None:
@@ -66,7 +66,7 @@ class Inquiry:
             task.add_done_callback(lambda task: self._done(key, task))
         if self._is_late:
             raise LedgerUnavailableError("PostgreSQL does not answer in time")
-        # Not by cancelling: psycopg would first ask the server to stop, which takes as long again.
+        # Not by cancelling: psycopg would first ask the server to cancel, which takes as long again.
         done, _ = await asyncio.wait({task}, timeout=DIRECTORY_WAIT_S)
         if not done:
             self._note_late(f"no answer within {DIRECTORY_WAIT_S:g} s")
@@ -94,12 +94,14 @@ class Inquiry:
 
     def _done(self, key: Hashable, task: asyncio.Task[Any]) -> None:
         del self._asked[key]
-        error = None if task.cancelled() else task.exception()  # looked at, for perhaps nobody waits for it any more
+        error = (
+            None if task.cancelled() else task.exception()
+        )  # retrieved here, because perhaps nobody waits for it any more
         if error is not None and not isinstance(error, LedgerUnavailableError):
             log.error("directory.question_failed", question=key, exc_info=error)
 
     async def aclose(self) -> None:
-        """Ask nothing more."""
+        """Send no more queries, and cancel those in progress."""
         self._not_before = float("inf")
         for task in self._asked.values():
             task.cancel()
@@ -115,10 +117,10 @@ class _Copy:
 
 
 class Directory:
-    """Rooms by id (loaded when asked for) and the catalogue (refreshed in the background)."""
+    """The rooms by id (loaded on demand) and the catalogue (refreshed in the background)."""
 
     def __init__(self, database: Database) -> None:
-        """Nothing is loaded before `start`."""
+        """Prepare a directory, which loads nothing before `start`."""
         self._database = database
         self._inquiry = Inquiry()
         self._rooms: OrderedDict[str, _Copy] = OrderedDict()
@@ -148,7 +150,7 @@ class Directory:
         self._details.clear()
 
     def details(self, to: str, to_name: str, kind: GiftKind) -> bytes:
-        """Receiver and gift as events show them; made once, as the same are sent again and again."""
+        """Return receiver and gift as events show them. They are cached, as the same ones are sent again and again."""
         key = (to, to_name, kind.id)
         found = self._details.get(key)
         if found is None:
@@ -168,25 +170,25 @@ class Directory:
     # --- Rooms --------------------------------------------------------------------------------------------------------
 
     def forget(self, room: str) -> None:
-        """The room has changed: ask the ledger the next time, and let no gift depend on what was."""
+        """Mark the room as changed: the ledger is asked the next time, and no gift relies on the copy."""
         if room in self._rooms:
             self._rooms[room] = replace(self._rooms[room], is_outdated=True)
 
     def last_known(self, room: str) -> Room | None:
-        """The room as it was when the ledger was asked last, for those who look on while the ledger is away."""
+        """Return the last known copy of the room, for viewers while the ledger is away."""
         known = self._rooms.get(room)
         return known.room if known else None
 
     def fresh_room(self, room: str) -> Room | None:
-        """The room if it was looked at just now; None says nothing."""
+        """Return the room if its copy is fresh. None does not mean that there is no such room."""
         return self._fresher_than(DIRECTORY_TTL_S, room)
 
     def knows_receiver(self, user: str | None, room: Room) -> bool:
-        """Whether gifts can go to `user` (None: the creator) without asking anybody."""
+        """Return whether it is known, without a query, that gifts can go to `user` (None: the creator)."""
         return user is None or user == room.creator_id or user in self._creators
 
     async def room(self, room: str) -> Room | None:
-        """The room, or None when there is none. Raises RequestError('unavailable') when nobody can tell."""
+        """Return the room, or None when there is none. Raises RequestError('unavailable') when that can't be known."""
         if (known := self._fresher_than(DIRECTORY_TTL_S, room)) is not None:
             return known
         try:
@@ -206,7 +208,7 @@ class Directory:
         began = time.monotonic()
         loaded = await read_room(self._database, room)
         if loaded is None:
-            # Not kept: the room may be opened through another process the next moment.
+            # The absence is not cached: the room may be opened through another process the next moment.
             self._rooms.pop(room, None)
             return None
         self._rooms[room] = _Copy(loaded, began)
@@ -216,9 +218,9 @@ class Directory:
         return loaded
 
     async def is_receiver(self, user: str, room: Room) -> bool:
-        """Whether gifts in `room` can go to `user`: its creator, or anyone who has opened a room before.
+        """Return whether gifts in `room` can go to `user`: its creator, or anyone who has opened a room before.
 
-        Raises RequestError('unavailable') when nobody can tell.
+        Raises RequestError('unavailable') when that can't be known.
         """
         if user == room.creator_id or user in self._creators:
             return True

@@ -1,4 +1,4 @@
-"""What the parts of a process share, opened at one place with one start and one end."""
+"""The resources that the parts of a process share, opened and closed in one place."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -20,10 +20,10 @@ T = TypeVar("T")
 
 
 class Stores:
-    """Both stores, and what is kept in Redis."""
+    """Both stores, and access to what is kept in Redis."""
 
     def __init__(self, settings: Settings, store: Store, database: Database) -> None:
-        """Both are open; who opened them closes them."""
+        """Use open stores, which the caller closes."""
         self.settings = settings
         self.store = store
         self.database = database
@@ -33,17 +33,17 @@ class Stores:
         self._made: dict[Callable[..., Any], object] = {}
 
     def once(self, make: Callable[["Stores"], T]) -> T:
-        """Return what `make` made of these stores; it is called the first time only."""
+        """Return the result of `make` for these stores, which is called only the first time."""
         if make not in self._made:
             self._made[make] = make(self)
         return cast("T", self._made[make])
 
 
 class Resources(Stores):
-    """What the hub and the HTTP handlers of a web process share."""
+    """The resources that the hub and the HTTP handlers of a web process share."""
 
     def __init__(self, settings: Settings, store: Store, database: Database, event_ids: EventIds) -> None:
-        """The directory is empty until it is started."""
+        """Use open stores; the directory is empty until it is started."""
         super().__init__(settings, store, database)
         self.tokens = tokens_of(settings)
         self.event_ids = event_ids
@@ -52,7 +52,7 @@ class Resources(Stores):
     @classmethod
     @asynccontextmanager
     async def open(cls, settings: Settings) -> AsyncIterator[Self]:
-        """Connect to both stores, check that they are of this version, load the catalogue; close everything after.
+        """Connect to both stores, check their versions and load the catalogue; close everything afterwards.
 
         Raises ConfigError, StoreUnavailableError or LedgerUnavailableError.
         """

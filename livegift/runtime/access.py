@@ -1,9 +1,9 @@
-"""Who may do what, and how often: the rules that HTTP routes and WebSocket commands are made with, and their check.
+"""Access rules: who may use a route or a command, and at which rate.
 
-A route or a command can't be made without one; tests/access_table.txt shows which each has. `moderator` is in no rule
-yet, so a token of that role may only do what needs no token.
-Ownership (a creator's own room, a user's own order) is checked where the thing itself is known.
-Each route also names its rate; `http/rates.py` says what that means in requests. Commands are counted in `hub/`.
+No route or command can be made without a rule; tests/access_table.txt lists them all. `moderator` is in no rule yet, so
+a token of that role may only do what needs no token. Ownership (a creator's own room, a user's own order) is checked
+where the object itself is known. Each route also names its rate; `http/rates.py` translates that into requests.
+Commands are counted in `hub/`.
 """
 
 from dataclasses import dataclass
@@ -17,32 +17,32 @@ class Scope(Enum):
     """What a token that is limited to rooms (claim `rooms`) may do under a rule that allows its role."""
 
     ROOM = "the room in the path or the command has to be one of its rooms"
-    FOUND = "the same, but the room is known later: whoever finds it calls `require_room`"
+    FOUND = "the same, but the room is known later: the code that finds it calls `require_room`"
     OWN = "everyday things of the bearer's own, such as wallet and orders: any token of the role"
-    ACCOUNT = "earnings and operators' acts: no token that is limited to rooms"
+    ACCOUNT = "earnings and operators' work: no token that is limited to rooms"
 
 
 class Rate(Enum):
-    """What a request costs, and whose budget pays for it."""
+    """The cost of a request, and the budget that it is taken from."""
 
-    PROBE = "load balancers' questions: a budget of their own, so that no viewer's requests make a process look dead"
-    PLAIN = "what is at hand, or a few rows of the bearer's own"
-    QUERY = "a question to the ledger that anybody may ask or whose answer is long, and operators' entries"
-    COSTLY = "something is written, signed for or asked of a provider"
-    WEBHOOK = "providers' news, which come in bursts: a large budget of their own"
+    PROBE = "health checks: a budget of their own, so that no viewer's requests make a process look dead"
+    PLAIN = "data in memory, or a few rows of the bearer's own"
+    QUERY = "a query to the ledger that is public or has a long answer, and operators' changes"
+    COSTLY = "a write, a signature check or a call to a provider"
+    WEBHOOK = "providers' events, which come in bursts: a large budget of their own"
     CONNECT = "a WebSocket, which `hub/rates.py` counts"
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """The roles that may do something, and where. `roles` None means anybody, with or without a token."""
+    """The roles that may do something, and where. With `roles` None, anybody may, with or without a token."""
 
     roles: frozenset[Role] | None
     scope: Scope
 
     @property
     def is_public(self) -> bool:
-        """Whether no token is asked for."""
+        """Return whether no token is needed."""
         return self.roles is None
 
 
@@ -66,7 +66,7 @@ OPERATE_ROOM = _rule(Scope.ROOM, "admin")
 
 
 def require(rule: Rule, identity: Identity, room: str | None = None) -> None:
-    """Raise RequestError('forbidden') unless `identity` may do what `rule` is about, in `room` where it is known."""
+    """Raise RequestError('forbidden') unless the rule allows `identity`, in `room` where it is known."""
     if rule.roles is None:
         return
     if identity.role not in rule.roles:
@@ -80,11 +80,11 @@ def require(rule: Rule, identity: Identity, room: str | None = None) -> None:
 
 
 def require_room(identity: Identity, room: str) -> None:
-    """Raise RequestError('forbidden') unless the token is good for `room`."""
+    """Raise RequestError('forbidden') unless the token is valid for `room`."""
     if not identity.may_enter(room):
         raise RequestError("forbidden", f"This token is not for room {room[:64]}.")
 
 
 def may(rule: Rule, identity: Identity) -> bool:
-    """Whether the role is one of the rule's."""
+    """Return whether the rule allows the role."""
     return rule.roles is None or identity.role in rule.roles

@@ -1,4 +1,4 @@
-"""Python's garbage collector, told what a long-lived process is."""
+"""Settings of Python's garbage collector for a long-lived process."""
 
 import gc
 
@@ -6,7 +6,7 @@ ALLOCATIONS = 20_000  # Python's 700 is for small programs
 
 
 def keep_what_is_loaded() -> None:
-    """Call it once, when modules and settings are there: collections under load then look at what came since."""
+    """Exempt everything loaded so far from garbage collection. Call it once, after start-up."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(ALLOCATIONS)

@@ -1,4 +1,4 @@
-"""Identities: JSON Web Tokens (RFC 7519) that the host product signs. The one place that reads their claims."""
+"""Identities from JSON Web Tokens (RFC 7519) that the host product signs. Only this module reads their claims."""
 
 import json
 import re
@@ -27,14 +27,14 @@ Role = Literal["viewer", "creator", "moderator", "overlay", "admin"]
 ALGORITHM = "HS256"
 _USER_ID = re.compile(USER_ID_PATTERN)
 _TIMES = ("exp", "nbf", "auth_time")
-# Hosts leave them empty when they don't know.
+# Hosts leave these empty when they don't know them.
 _MAY_BE_EMPTY = ("name", "avatar_url", "region")
 
 
 class Identity(Struct, frozen=True):
-    """The claims of a valid token. Times are seconds since the epoch.
+    """The claims of a valid token. Times are in seconds since the epoch.
 
-    `exp` is when it ends to be accepted, the clock's leeway included; `auth_time` is the last sign-in.
+    `exp` is when it expires, the clock's leeway included; `auth_time` is the last sign-in.
     """
 
     sub: str
@@ -50,24 +50,24 @@ class Identity(Struct, frozen=True):
 
     @property
     def user(self) -> str:
-        """The user's id."""
+        """Return the user's id."""
         return self.sub
 
     @property
     def shown_name(self) -> str:
-        """What others see, without what can't be shown or stored; the id when nothing is left."""
+        """Return the name that others see, without invisible characters; the id when nothing is left."""
         return visible(self.name or "", NAME_LENGTH_MAX) or self.sub[:NAME_LENGTH_MAX]
 
     @property
     def shown_avatar_url(self) -> str | None:
-        """An https address of sensible length, or None."""
+        """Return the avatar if it is an https address of sensible length, else None."""
         url = self.avatar_url
         return (
             url if url and url.isascii() and url.startswith("https://") and len(url) <= AVATAR_URL_LENGTH_MAX else None
         )
 
     def may_enter(self, room: str) -> bool:
-        """Whether the token is good for `room`."""
+        """Return whether the token is valid for `room`."""
         return self.rooms is None or room in self.rooms
 
 
@@ -83,10 +83,10 @@ class Tokens:
         issuers: Sequence[str] = (),
         leeway_s: float = 0.0,
     ) -> None:
-        """`secret` is the HS256 key shared with the host product; `former_secrets` are valid while it is replaced.
+        """Use the HS256 key shared with the host product; `former_secrets` remain valid while it is replaced.
 
-        Without `audiences` or `issuers` the claims `aud` and `iss` are not checked. Raises ConfigError when the
-        secret is empty.
+        Without `audiences` or `issuers` the claims `aud` and `iss` are not checked. Raises ConfigError when the secret
+        is empty.
         """
         if not secret:
             raise ConfigError("LIVEGIFT_JWT_SECRET is not set: it is the key that the host product signs tokens with")
@@ -96,7 +96,10 @@ class Tokens:
         self._leeway_s = leeway_s
 
     def verify(self, token: str) -> Identity:
-        """The identity of a valid token. Raises RequestError 'token_expired' or 'unauthenticated', saying why."""
+        """Return the identity of a valid token.
+
+        Raises RequestError 'token_expired' or 'unauthenticated', saying why.
+        """
         if len(token) > TOKEN_LENGTH_MAX:
             raise RequestError("unauthenticated", f"expected a token of at most {TOKEN_LENGTH_MAX} characters")
         claims = _claims(self._signed_payload(token))
@@ -114,20 +117,24 @@ class Tokens:
         return _identity({**claims, **times, "exp": exp_s + self._leeway_s})
 
     def _signed_payload(self, token: str) -> bytes:
-        """The payload, whose signature is good. Raises RequestError('unauthenticated')."""
+        """Return the payload after checking its signature. Raises RequestError('unauthenticated')."""
         for secret in self._secrets:
             try:
                 payload = jwt.PyJWS().decode(token, secret, algorithms=[ALGORITHM])
             except jwt.InvalidSignatureError:
                 continue
-            # The header is anybody's: PyJWT's own errors, and what its libraries say to bytes that are no JSON.
+            # Anybody can write the header: PyJWT raises its own errors, and its libraries theirs for bytes that are not
+            # JSON.
             except (jwt.PyJWTError, ValueError, TypeError, AttributeError, RecursionError) as error:
                 raise _refused(f"The token is not valid: {error}.") from None
             return bytes(payload)
         raise _refused("The token is not valid: Signature verification failed.")
 
     def sign(self, user: str, role: str = "viewer", *, ttl_s: int = 3600, **claims: object) -> str:
-        """Return a token for `user` that `verify` accepts; further claims are added as they are, None is left out."""
+        """Return a token for `user` that `verify` accepts.
+
+        Other claims are added unchanged, except those that are None.
+        """
         given = {name: value for name, value in claims.items() if value is not None}
         terms = {"aud": self._audiences[:1], "iss": self._issuers[:1]}
         ours = {name: values[0] for name, values in terms.items() if values}
@@ -136,7 +143,7 @@ class Tokens:
 
 
 def tokens_of(settings: Settings) -> Tokens:
-    """The tokens that these settings describe. Raises ConfigError."""
+    """Create the tokens that the settings describe. Raises ConfigError."""
     return Tokens(
         settings.jwt_secret,
         former_secrets=secrets_of(settings.jwt_former_secrets),
@@ -147,12 +154,12 @@ def tokens_of(settings: Settings) -> Tokens:
 
 
 def _refused(detail: str) -> RequestError:
-    # What a claim says may be quoted in it, and may be no text that can be sent.
+    # The detail may quote a claim, which may contain characters that can't be sent.
     return RequestError("unauthenticated", detail.encode("ascii", "backslashreplace").decode())
 
 
 def _claims(payload: bytes) -> dict[str, object]:
-    """The claims as in the JSON, without those that are null."""
+    """Return the claims, without those that are null."""
     try:
         claims = json.loads(payload.decode())
     except (ValueError, RecursionError):
@@ -173,7 +180,7 @@ def _time(claims: Mapping[str, object], name: str) -> float | None:
 
 
 def _check_member(claims: Mapping[str, object], name: str, taken: Sequence[str], setting: str) -> None:
-    """Refuse a token that is for somebody else; `aud` may be a list."""
+    """Refuse a token for another audience or from another issuer; `aud` may be a list."""
     if not taken:
         return
     value = claims.get(name)
@@ -193,14 +200,14 @@ def _identity(claims: Mapping[str, object]) -> Identity:
             del given[name]
     try:
         identity = msgspec.convert(given, Identity)
-    except UnicodeError:  # half a character where one of few words is expected
-        raise _refused("The token is not valid: a claim is no text.") from None
+    except UnicodeError:  # a surrogate where one of a few words is expected
+        raise _refused("The token is not valid: a claim is not text.") from None
     except msgspec.ValidationError as error:
         what, _, where = str(error).partition(" - at `$.")
         raise _refused(
             f"{where.strip('`')}: {what}" if where else f"A claim of the token is not valid: {what}"
         ) from None
     if identity.role == "overlay" and (identity.rooms is None or len(identity.rooms) != 1):
-        # It is part of addresses, which streams show.
+        # Such tokens are part of addresses, which streams show.
         raise _refused("rooms: expected exactly one room in an overlay's token")
     return identity

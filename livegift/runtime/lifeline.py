@@ -1,8 +1,8 @@
-"""End a process together with the one that started it, on systems whose kernel can't do that.
+"""Ending a process together with its parent, on systems whose kernel can't do that.
 
-The parent holds one end of a pipe and never writes; its children inherit the other. However the parent dies, the
-children read the end of the file. `dies_with_parent` of `livegift.dev.embedded.process` is the kernel's way, where
-there is one.
+The parent holds one end of a pipe and never writes; its children inherit the other end. However the parent dies, the
+children read the end of the file. Where there is a way through the kernel, `dies_with_parent` of
+`livegift.dev.embedded.process` uses it.
 """
 
 import os
@@ -17,12 +17,12 @@ class Lifeline:
     """The parent's end of the pipe: children that watch it die with this process."""
 
     def __init__(self) -> None:
-        """The children have to inherit `fd`, together with `environ`."""
+        """Create the pipe. The children have to inherit `fd`, together with `environ`."""
         self.fd, self._ours = os.pipe()
 
     @property
     def environ(self) -> dict[str, str]:
-        """The environment that tells a child about its end of the pipe."""
+        """Return the environment variable that names the children's end of the pipe."""
         return {VARIABLE: str(self.fd)}
 
 
@@ -31,8 +31,8 @@ def _end() -> None:
 
 
 def hold(end: Callable[[], None] = _end) -> None:
-    """Call `end` when the parent that gave us a lifeline dies; do nothing when none did."""
-    fd = os.environ.pop(VARIABLE, "")  # our own children hold on to us
+    """Call `end` when the parent that gave us a lifeline dies; do nothing without one."""
+    fd = os.environ.pop(VARIABLE, "")  # our own children watch us
     if fd.isdecimal():
         Thread(target=_watch, args=(int(fd), end), name="lifeline", daemon=True).start()
 
@@ -43,5 +43,5 @@ def _watch(fd: int, end: Callable[[], None]) -> None:
         while os.read(fd, 1):
             continue
     except OSError:
-        return  # a number left over in the environment: nobody gave us a pipe
+        return  # a stale variable: nobody gave us a pipe
     end()

@@ -7,7 +7,7 @@ import structlog
 
 
 def _without_clients_tracebacks(record: logging.LogRecord) -> bool:
-    """Text that is no UTF-8 is a client's mistake: a line, not a traceback."""
+    """Log invalid UTF-8, a client's mistake, as one line without a traceback."""
     if "Invalid UTF-8" in record.getMessage():
         record.exc_info = None
         record.levelno, record.levelname = logging.WARNING, "WARNING"
@@ -15,7 +15,7 @@ def _without_clients_tracebacks(record: logging.LogRecord) -> bool:
 
 
 def configure(log_format: str, process: str, level: str = "info") -> None:
-    """Send our own and the libraries' logs the same way, lines of `level` and above.
+    """Log our own and the libraries' lines of `level` and above in the same way.
 
     `log_format` is 'json' or 'console', `level` one of 'debug', 'info', 'warning', 'error'. The libraries' debug lines
     are never logged: some show what they send, secrets included.
@@ -50,7 +50,7 @@ def configure(log_format: str, process: str, level: str = "info") -> None:
     root.handlers[:] = [handler]
     root.setLevel(max(least, logging.INFO))
     logging.getLogger("livegift").setLevel(least)
-    # uvicorn writes the path of each WebSocket with its query string at INFO: a `?token=` would end in the log.
+    # At INFO, uvicorn logs the path of each WebSocket with its query string: a `?token=` would end up in the log.
     logging.getLogger("uvicorn").setLevel(max(least, logging.WARNING))
     logging.getLogger("uvicorn.error").addFilter(_without_clients_tracebacks)
     logging.getLogger("alembic").setLevel(max(least, logging.WARNING))

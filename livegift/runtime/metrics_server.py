@@ -1,4 +1,4 @@
-"""A small HTTP server for metrics that nobody can exhaust: few requests at a time, each with a deadline."""
+"""A small HTTP server for metrics that can't be exhausted: few requests at a time, each with a deadline."""
 
 import socket
 from contextlib import suppress
@@ -13,14 +13,14 @@ from livegift.runtime.bounds import METRICS_REQUEST_S, METRICS_REQUESTS_MAX
 
 
 class _Handler(WSGIRequestHandler):
-    timeout = METRICS_REQUEST_S  # of each read; of all together the timer
+    timeout = METRICS_REQUEST_S  # of each read; the timer limits all of them
 
     def handle(self) -> None:
         timer = Timer(METRICS_REQUEST_S, self._give_up)
         timer.daemon = True
         timer.start()
         try:
-            with suppress(OSError):  # the other side has left, or was too slow
+            with suppress(OSError):  # the client has left, or was too slow
                 super().handle()
         finally:
             timer.cancel()
@@ -63,11 +63,11 @@ class _Server(ThreadingMixIn, WSGIServer):
             self._places.release()
 
     def handle_error(self, *_: Any) -> None:
-        """A request that failed has cost its connection and nothing else."""
+        """Ignore a failed request: it has cost its connection and nothing else."""
 
 
 def start(port: int, host: str) -> int:
-    """Serve this process's metrics on a thread of their own; return the port. Raises OSError when it is taken."""
+    """Serve this process's metrics on a thread of their own; returns the port. Raises OSError when it is taken."""
     server = _Server((host, port))
     server.set_app(make_wsgi_app())
     Thread(target=server.serve_forever, name="metrics", daemon=True).start()

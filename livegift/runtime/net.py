@@ -1,4 +1,4 @@
-"""Listening sockets."""
+"""Listening sockets and network addresses."""
 
 import ipaddress
 import socket
@@ -11,7 +11,7 @@ SEND_BUFFER_BYTES = 128 * 1024  # the kernel takes twice that, for its own bookk
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a name or an address is always this machine itself."""
+    """Return whether a name or an address always means this machine."""
     name = host.lower().strip("[]").rstrip(".")
     if name == "localhost" or name.endswith(".localhost"):  # RFC 6761, 6.3
         return True
@@ -22,7 +22,7 @@ def is_loopback(host: str) -> bool:
 
 
 def customer_of(address: str) -> str:
-    """What counts as one address: an IPv4 address, or the IPv6 network whose addresses all belong to one customer."""
+    """Return what counts as one address: an IPv4 address, or the IPv6 network that belongs to one customer."""
     if ":" not in address:
         return address
     try:
@@ -35,7 +35,7 @@ def customer_of(address: str) -> str:
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A listening TCP socket that processes can share. Raises ConfigError when there can be none."""
+    """Create a listening TCP socket that processes can share. Raises ConfigError when the port can't be used."""
     try:
         sock = socket.create_server((host, port), backlog=LISTEN_BACKLOG)
     except OSError as error:
@@ -43,7 +43,7 @@ def listen(host: str, port: int) -> socket.socket:
             f"port {port} on {host} can't be used ({error.strerror or error}): stop what uses it, or choose another "
             "with LIVEGIFT_HOST and LIVEGIFT_PORT, for `livegift dev` with --host and --port (0 takes a free one)"
         ) from None
-    # Its connections inherit this. Left alone the kernel lets one that nobody reads from grow to several MB.
+    # Connections inherit this. Otherwise the kernel lets the buffer of one that nobody reads grow to several MB.
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
     sock.set_inheritable(True)
     return sock

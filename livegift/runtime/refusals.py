@@ -1,4 +1,4 @@
-"""What was refused or closed because of a limit: always counted, but logged rarely, so that no flood fills the log."""
+"""Refusals because of a limit: always counted, but logged rarely, so that a flood does not fill the log."""
 
 import time
 
@@ -9,14 +9,14 @@ from livegift.runtime.bounds import REFUSAL_LOG_PERIOD_S
 
 log = structlog.get_logger()
 
-_logged: dict[tuple[str, str], float] = {}  # when, by event and reason: names of this program, so there are few
+_logged: dict[tuple[str, str], float] = {}  # time by event and reason; these are our own names, so there are few
 _not_logged: dict[tuple[str, str], int] = {}
 
 
 def note(event: str, reason: str, **fields: object) -> None:
-    """Count it, and log it with `fields` unless the same was logged within REFUSAL_LOG_PERIOD_S.
+    """Count a refusal, and log it with `fields` unless the same was logged within REFUSAL_LOG_PERIOD_S.
 
-    `not_logged` says how often it has happened since that line.
+    `not_logged` in the next line says how many were left out since.
     """
     metrics.REFUSALS.labels(event, reason).inc()
     key, now = (event, reason), time.monotonic()

@@ -1,4 +1,4 @@
-"""Work that is repeated for ever, to finish what crashes have left."""
+"""Sweeps: repeated work that finishes what crashes have left."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Sweep:
-    """`work` every `period_s`; what could not be done for want of a store is done the next time."""
+    """`work` to be repeated every `period_s`. What fails because a store is away is done the next time."""
 
     name: str
     period_s: float

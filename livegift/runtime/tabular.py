@@ -1,4 +1,4 @@
-"""Tables for spreadsheets: read in the forms that they save, written so that opening them changes nothing."""
+"""Tables for spreadsheets: read in the formats that they save, and written so that opening them changes nothing."""
 
 import csv
 import io
@@ -14,8 +14,8 @@ _DELIMITERS = ",;\t"
 def read_rows(data: bytes, columns: Sequence[str]) -> Iterator[tuple[int, dict[str, str]]]:
     """Yield (line, cells by column) of a table with a header.
 
-    Takes what spreadsheets save: UTF-8 with or without a byte order mark, UTF-16, commas, semicolons or tabs, columns
-    in any order and further ones, empty lines. Cells come without spaces around them and without the mark that
+    Accepts what spreadsheets save: UTF-8 with or without a byte order mark, UTF-16, commas, semicolons or tabs, columns
+    in any order and additional ones, empty lines. Cells come without surrounding spaces and without the mark that
     `write_rows` sets. Raises RequestError('invalid') naming the line.
     """
     lines = list(io.StringIO(_decoded(data), newline=""))  # not splitlines: cells may hold other line separators
@@ -53,7 +53,7 @@ def _decoded(data: bytes) -> str:
 def write_rows(columns: Sequence[str], rows: Iterable[Mapping[str, object]], *, with_head: bool = True) -> bytes:
     """Return `rows` as CSV (RFC 4180) that a spreadsheet opens without changing it.
 
-    A byte order mark says that it is UTF-8. Texts that would be taken for numbers, dates or formulas begin with an
+    A byte order mark says that it is UTF-8. Texts that would be read as numbers, dates or formulas begin with an
     apostrophe; numbers and dates are written as they are.
     """
     text = io.StringIO()

@@ -1,8 +1,9 @@
 """Private, real Redis and PostgreSQL servers in a data folder: for `livegift dev` and for the tests.
 
-Synchronous. The servers listen on the loopback only, want a password, keep their data over restarts, and end with the
-process that started them where the system allows that (Linux with `setpriv`); otherwise the next start ends them. One
-data folder has one user at a time: a second start stops the first one's servers, so callers hold a lock on the folder.
+The API is synchronous. The servers listen on the loopback only, need a password, keep their data across restarts, and
+end with the process that started them where the system allows that (Linux with `setpriv`); otherwise the next start
+ends them. A data folder has one user at a time: a second start stops the first one's servers, so callers hold a lock on
+the folder.
 """
 
 from livegift.dev.embedded.postgres_server import PostgresServer, start_postgres

