@@ -1,4 +1,4 @@
-"""Accounts: their balances, and what moves between them apart from wallets (money, diamonds, holds)."""
+"""Accounts: their balances, and the transfers between them that touch no wallet (money, diamonds, holds)."""
 
 from collections.abc import Iterable, Sequence
 
@@ -34,24 +34,24 @@ async def add(connection: AsyncConnection, moves: Iterable[Transfer]) -> dict[st
 
 
 async def balances(connection: AsyncConnection, names: Iterable[str]) -> dict[str, int]:
-    """The balances of those that are there, which nobody else changes until the transaction ends."""
+    """Lock those of the accounts that exist and return their balances. They can't change until the transaction ends."""
     table = tables.accounts
     query = select(table.c.name, table.c.balance).where(table.c.name.in_(list(names))).order_by(table.c.name)
     return {row.name: row.balance for row in await connection.execute(query.with_for_update())}
 
 
 async def post(connection: AsyncConnection, reason: str, ref: str, moves: Sequence[Transfer]) -> dict[str, int]:
-    """Book transfers that touch no wallet, all for one act `(reason, ref)`; returns the new balances.
+    """Book transfers that touch no wallet, all for one posting `(reason, ref)`; returns the new balances.
 
-    An act is posted once: a second time raises SQLAlchemy's IntegrityError. Call it in the transaction that moves the
-    act's own state, and there is no second time. What has to be undone is undone by transfers the other way.
+    A posting is made once: a second time raises SQLAlchemy's IntegrityError. Called in the transaction that changes the
+    state behind it, it can't happen twice. To undo one, post transfers in the other direction.
     """
     await write(connection, reason, ref, moves)
     return await add(connection, moves)
 
 
 async def write(connection: AsyncConnection, reason: str, ref: str, moves: Sequence[Transfer]) -> None:
-    """The rows of `post` alone, where one `add` moves the accounts of several acts: two could wait for each other."""
+    """Write the rows of `post` only, where one `add` moves the accounts of several postings: two could deadlock."""
     rows = [
         {
             "reason": reason,

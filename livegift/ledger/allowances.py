@@ -1,4 +1,4 @@
-"""Limits as booked: every version of them, and what a wallet that is repaired should have."""
+"""Limits as booked: every version of them, and the limits and usage that a repaired wallet should have."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -31,7 +31,7 @@ _FROZEN = text(
 
 
 def row_of(partition: int, position: Position, entry: LimitsChanged) -> tuple[object, ...]:
-    """The row of an entry, in the order of the columns."""
+    """Return the row of an entry, in the order of the columns."""
     return (
         partition, position.epoch, position.n, entry.user, entry.version, entry.per_gift, entry.day, entry.month,
         entry.pending_ms, entry.pending_per_gift, entry.pending_day, entry.pending_month, entry.frozen, entry.why,
@@ -46,7 +46,7 @@ def limits_of(row: Row[Any]) -> Limits:
 
 
 async def allowances_of(connection: AsyncConnection, users: Sequence[str]) -> dict[str, tuple[Limits, Usage]]:
-    """Limits and usage of those of `users` who have any."""
+    """Return limits and usage of those of `users` who have any."""
     limits = {row.user_id: limits_of(row) for row in await connection.execute(_LATEST, {"users": list(users)})}
     usage = {
         row.sender: Usage(row.day, int(row.day_coins), int(row.month_coins))
@@ -56,7 +56,7 @@ async def allowances_of(connection: AsyncConnection, users: Sequence[str]) -> di
 
 
 async def frozen_why(database: Database, user: str) -> str | None:
-    """Why a wallet is frozen, as far as it is booked: an operator's words or a reason such as 'chargeback'."""
+    """Return why a wallet is frozen, as far as it is booked: an operator's words, or a reason such as 'chargeback'."""
     async with database.begin() as connection:
         why = await connection.scalar(_FROZEN, {"user": user})
     return None if why is None else str(why)

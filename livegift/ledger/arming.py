@@ -1,4 +1,4 @@
-"""What the ledger knows of a partition that is to be armed, and what Redis has to be told of it. See decision 007."""
+"""The ledger's side of arming a partition, and the state that Redis is repaired with. See decision 007."""
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ PAGE = 5_000
 
 @dataclass(frozen=True, slots=True)
 class WalletBalance:
-    """A wallet as the ledger has it; a `seq` of 0 when it knows none."""
+    """A wallet according to the ledger; with a `seq` of 0 if it is unknown there."""
 
     user: str
     balance: int
@@ -45,7 +45,7 @@ class BookedRef:
 
 @dataclass(frozen=True, slots=True)
 class BookedStreak:
-    """The last gift of a streak of which no end was booked, less what was revoked; `n` is of the last of both."""
+    """The last gift of a streak whose end was not booked, less revoked gifts; `n` is of its last gift or revocation."""
 
     room: str
     gift_id: str
@@ -99,7 +99,7 @@ _ENDED = text("SELECT combo_id FROM streak_ends WHERE combo_id = ANY(CAST(:combo
 
 
 async def lock_checkpoint(connection: AsyncConnection, partition: int) -> tuple[Checkpoint, dict[int, int]]:
-    """A partition's checkpoint, locked until the transaction ends, and the bases of its epochs."""
+    """Lock a partition's checkpoint until the transaction ends; returns it and the bases of the partition's epochs."""
     query = select(tables.checkpoints).where(tables.checkpoints.c.partition == partition).with_for_update()
     row = (await connection.execute(query)).one()
     bases = await connection.execute(select(tables.epochs).where(tables.epochs.c.partition == partition))
@@ -107,7 +107,7 @@ async def lock_checkpoint(connection: AsyncConnection, partition: int) -> tuple[
 
 
 async def all_bases(connection: AsyncConnection) -> dict[int, dict[int, int]]:
-    """The bases of all epochs of all partitions."""
+    """Return the bases of all epochs of all partitions."""
     found: dict[int, dict[int, int]] = {}
     for row in await connection.execute(select(tables.epochs)):
         found.setdefault(row.partition, {})[row.epoch] = row.base
@@ -115,7 +115,7 @@ async def all_bases(connection: AsyncConnection) -> dict[int, dict[int, int]]:
 
 
 async def begin_epoch(connection: AsyncConnection, partition: int, at: Position) -> None:
-    """Begin the epoch of `at` at its n; the checkpoint is locked and has that n, debtors were thawed."""
+    """Begin the epoch of `at` at its n. The checkpoint is locked and has that n, and debtors were thawed."""
     await connection.execute(insert(tables.epochs).values(partition=partition, epoch=at.epoch, base=at.n))
     await connection.execute(
         update(tables.checkpoints)
@@ -125,7 +125,7 @@ async def begin_epoch(connection: AsyncConnection, partition: int, at: Position)
 
 
 async def set_stopped(database: Database, partition: int, reason: str | None) -> bool:
-    """Stop a partition (nothing is booked or armed), or let it go on (None). False when there is no such partition."""
+    """Stop a partition (nothing is booked or armed), or restart it (None). Returns False when it does not exist."""
     table = tables.checkpoints
     async with database.begin() as connection:
         result = await connection.execute(
@@ -139,18 +139,18 @@ def _behind(partition: int, after: Position) -> dict[str, object]:
 
 
 async def touched_users(connection: AsyncConnection, partition: int, after: Position) -> list[str]:
-    """The users whose wallets the entries after a position have changed."""
+    """Return the users whose wallets were changed by entries after a position."""
     rows = await connection.execute(_TOUCHED, _behind(partition, after))
     return [row.user_id for row in rows]
 
 
 async def debtors_to_thaw(connection: AsyncConnection, partition: int) -> list[str]:
-    """Users whom an earlier version may have frozen for being below zero; returned only once, see `begin_epoch`."""
+    """Return users whom an earlier version may have frozen for being below zero; only once, see `begin_epoch`."""
     return [row.user_id for row in await connection.execute(_DEBTORS, {"partition": partition})]
 
 
 async def wallet_balances_of(connection: AsyncConnection, users: Sequence[str]) -> AsyncIterator[list[WalletBalance]]:
-    """The wallets of `users`, in chunks."""
+    """Yield the wallets of `users`, in chunks."""
     for start in range(0, len(users), PAGE):
         rows = await connection.execute(_HEADS, {"users": list(users[start : start + PAGE])})
         allowed = await allowances_of(connection, users[start : start + PAGE])
@@ -165,7 +165,7 @@ async def wallet_balances_of(connection: AsyncConnection, users: Sequence[str]) 
 async def refs_after(
     connection: AsyncConnection, partition: int, after: Position, since_ms: int
 ) -> AsyncIterator[list[BookedRef]]:
-    """The refs accepted after a position and after a time, in chunks, in their order."""
+    """Yield the refs accepted after a position and after a time, in order, in chunks."""
     while True:
         query = {**_behind(partition, after), "since_ms": since_ms, "page": PAGE}
         rows = (await connection.execute(_REFS, query)).all()
@@ -190,7 +190,7 @@ async def refs_after(
 async def streaks_after(
     connection: AsyncConnection, partition: int, after: Position, since_ms: int
 ) -> list[BookedStreak]:
-    """The last gift of each streak that was begun or extended after a position and has no booked end."""
+    """Return the last gift of each streak that was begun or extended after a position and has no booked end."""
     found = (await connection.execute(_STREAKS, {**_behind(partition, after), "since_ms": since_ms})).all()
     ended = {row.combo_id for row in await connection.execute(_ENDED, {"combos": [row.combo_id for row in found]})}
     return [
@@ -211,26 +211,26 @@ async def streaks_after(
 
 
 async def has_revocations_after(connection: AsyncConnection, partition: int, after: Position) -> bool:
-    """Whether gifts were revoked after a position: it may have been of streaks whose gifts came before."""
+    """Return whether gifts were revoked after a position; their streaks may have begun before it."""
     return bool(await connection.scalar(_REVOKED, _behind(partition, after)))
 
 
 async def ended_combos(connection: AsyncConnection, partition: int, after: Position) -> set[str]:
-    """The streaks whose end was booked after a position."""
+    """Return the streaks whose end was booked after a position."""
     query = text(f"SELECT combo_id FROM streak_ends WHERE {_AFTER}")  # noqa: S608 - our own text
     return {row.combo_id for row in await connection.execute(query, _behind(partition, after))}
 
 
 async def forget_streak_ends(database: Database, before_ms: int) -> None:
-    """Streaks that ended so long ago are not opened again."""
+    """Delete the ends of streaks that ended before `before_ms`: such streaks are not reopened."""
     async with database.begin() as connection:
         await connection.execute(delete(tables.streak_ends).where(tables.streak_ends.c.ts_ms < before_ms))
 
 
 async def next_room_epoch(database: Database) -> int:
-    """A number above all before, for the rooms of a node that has restarted.
+    """Return a number above all earlier ones, for the rooms of a node that has restarted.
 
-    The clock only helps a ledger that was set back not to give a number twice; in between rooms count on by themselves.
+    The clock helps a ledger that was set back not to issue a number twice; in between, rooms increment it themselves.
     """
     query = text(
         "SELECT setval('room_epochs', greatest(nextval('room_epochs') + :stride, "
@@ -241,7 +241,10 @@ async def next_room_epoch(database: Database) -> int:
 
 
 async def advance_marks(database: Database, partitions: Sequence[int], keep_s: float) -> dict[int, Position]:
-    """Note where each partition is, once the last note is `keep_s` old; returns those notes: up to them all can go."""
+    """Return the recorded positions that are older than `keep_s`, and record the present ones instead.
+
+    Entries up to the returned positions can be trimmed.
+    """
     query = text(
         "WITH old AS (SELECT partition, mark_epoch, mark_n FROM checkpoints WHERE partition = ANY(CAST(:ps AS int[])) "
         "AND mark_at <= now() - make_interval(secs => :keep) ORDER BY partition FOR UPDATE SKIP LOCKED) "

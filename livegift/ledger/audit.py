@@ -1,4 +1,4 @@
-"""What the audit asks the ledger, all within one snapshot. Each function returns sentences about what is wrong."""
+"""The audit's queries to the ledger, all within one snapshot. Violations are returned as sentences."""
 
 from collections.abc import Iterable, Mapping
 
@@ -114,20 +114,20 @@ _BELOW = text(
 
 
 async def unbalanced_assets(connection: AsyncConnection) -> tuple[int, list[str]]:
-    """Invariant 1: the number of accounts, and each asset whose accounts do not sum to zero."""
+    """Check invariant 1. Returns the number of accounts, and each asset whose accounts do not sum to zero."""
     rows = (await connection.execute(_ASSETS)).all()
     wrong = [f"asset {row.asset}: all accounts sum to {row.total}, expected 0" for row in rows if row.total != 0]
     return sum(row.accounts for row in rows), wrong
 
 
 async def wrong_accounts(connection: AsyncConnection) -> list[str]:
-    """Accounts whose balance is not the sum of their gifts and transfers."""
+    """Return the accounts whose balance is not the sum of their gifts and transfers."""
     rows = (await connection.execute(_ACCOUNTS, {"examples": EXAMPLES_MAX})).all()
     return [f"account {row.name}: balance {row.balance}, its transfers sum to {row.total}" for row in rows]
 
 
 async def broken_chains(connection: AsyncConnection) -> list[str]:
-    """Wallets whose entries have a hole in `seq`, or a balance that does not follow from the one before."""
+    """Return the wallets whose entries have a gap in `seq`, or a balance that does not follow from the one before."""
     rows = (await connection.execute(_CHAINS, {"examples": EXAMPLES_MAX})).all()
     wrong = [
         f"wallet {row.user_id}: hole in seq, entry {row.seq} follows {row.before_seq}"
@@ -146,31 +146,31 @@ async def broken_chains(connection: AsyncConnection) -> list[str]:
 
 
 async def balances_at(connection: AsyncConnection, seqs: Mapping[str, int]) -> dict[str, int | None]:
-    """The balance that the ledger knows for each wallet after its entry `seq`; None when there is no such entry."""
+    """Return each wallet's balance after its entry `seq`; None when there is no such entry."""
     parameters = {"users": list(seqs), "seqs": list(seqs.values())}
     return {row.user_id: row.balance for row in await connection.execute(_AT_SEQ, parameters)}
 
 
 async def accepted_until(connection: AsyncConnection, ns: Mapping[int, int]) -> dict[int, tuple[int, int]]:
-    """Gifts and their coins in the ledger, per partition up to entry n."""
+    """Return the number of gifts and their coins in the ledger, per partition up to entry n."""
     parameters = {"partitions": list(ns), "ns": list(ns.values())}
     return {row.partition: (row.gifts, int(row.coins)) for row in await connection.execute(_ACCEPTED, parameters)}
 
 
 async def unread_entries(connection: AsyncConnection) -> dict[int, int]:
-    """How many entries of each partition are in quarantine without anybody knowing what they were."""
+    """Return how many entries of each partition are in quarantine with unknown contents."""
     return {row.partition: row.entries for row in await connection.execute(_UNREAD)}
 
 
 async def all_rooms(connection: AsyncConnection) -> dict[str, str]:
-    """Every room that there is or that has gifts, with its status ('unknown' when only gifts know it)."""
+    """Return every room that exists or has gifts, with its status ('unknown' when only gifts name it)."""
     return {row.id: row.status for row in await connection.execute(_ROOMS)}
 
 
 async def room_sums(
     connection: AsyncConnection, watermarks: Mapping[str, Mapping[int, Position]]
 ) -> dict[str, tuple[int, int, int]]:
-    """Gifts, coins and diamonds of each room up to its watermarks, without gifts revoked up to the same point."""
+    """Return gifts, coins and diamonds of each room up to its watermarks, less gifts revoked up to there."""
     flat = [(room, p, at) for room, marks in watermarks.items() for p, at in marks.items()]
     parameters = {
         "rooms": [room for room, _, _ in flat],
@@ -183,18 +183,18 @@ async def room_sums(
 
 
 async def last_gifts(connection: AsyncConnection, until: Mapping[int, int]) -> dict[tuple[str, int], int]:
-    """The last gift or revocation (its n) that each room got from each partition, of entries up to `until`."""
+    """Return the n of the last gift or revocation that each room got from each partition, of entries up to `until`."""
     parameters = {"partitions": list(until), "ns": list(until.values())}
     return {(row.room, row.partition): row.n for row in await connection.execute(_ROOM_LASTS, parameters)}
 
 
 async def taken_below_zero(connection: AsyncConnection, users: Iterable[str]) -> set[str]:
-    """Those of `users` from whom money that went back took coins that were not there."""
+    """Return those of `users` from whom a refund or chargeback has taken coins that they did not have."""
     rows = await connection.execute(_BELOW, {"users": list(users)})
     return {row.user_id for row in rows}
 
 
 async def repeated_refs(connection: AsyncConnection, ref_ttl_s: int) -> list[str]:
-    """Refs that were accepted twice while they were remembered."""
+    """Return the refs that were accepted twice while they were remembered."""
     rows = (await connection.execute(_REFS, {"examples": EXAMPLES_MAX, "ttl_ms": ref_ttl_s * 1000})).all()
     return [f"sender {row.sender}: ref {row.ref} has {row.gifts} gifts, expected 1" for row in rows]

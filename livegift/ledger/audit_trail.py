@@ -1,4 +1,4 @@
-"""What operators do: every act is noted with who did it, before or with its effect, and never changed."""
+"""The audit trail: every act of an operator is recorded before or together with its effect, and never changed."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from livegift.ledger.tables import operator_acts as table
 
 @dataclass(frozen=True, slots=True)
 class Act:
-    """One line of the log: `actor` did `act` ('order.refund', 'payout.approve', …) to `subject` ('order:ord-1')."""
+    """An entry: `actor` did `act` ('order.refund', 'payout.approve', …) to `subject` ('order:ord-1')."""
 
     id: int
     actor: str
@@ -26,20 +26,20 @@ class Act:
 async def note(
     connection: AsyncConnection, actor: str, act: str, subject: str, details: Mapping[str, object] | None = None
 ) -> None:
-    """Note an act in the transaction that has its effect."""
+    """Record an act in the transaction that has its effect."""
     await connection.execute(insert(table).values(actor=actor, act=act, subject=subject, details=dict(details or {})))
 
 
 async def note_before(
     database: Database, actor: str, act: str, subject: str, details: Mapping[str, object] | None = None
 ) -> None:
-    """Note what is about to be tried, where the effect is in another system: nothing is done that nobody noted."""
+    """Record an act that is about to be tried in another system, so that nothing happens unrecorded."""
     async with database.begin() as connection:
         await note(connection, actor, act, subject, details)
 
 
 async def read_acts(database: Database, subject: str | None, before: int | None, limit: int) -> list[Act]:
-    """The newest acts first, those older than the act `before`; of one subject or of all."""
+    """Return acts, newest first, older than the act `before`; of one subject or of all."""
     query = select(table).order_by(table.c.id.desc()).limit(limit)
     if subject is not None:
         query = query.where(table.c.subject == subject)

@@ -1,4 +1,4 @@
-"""The catalogue, the coin packages and their promotions, as stored; operators change them, each change an act."""
+"""The catalogue, the coin packages and their promotions, as stored. Operators' changes go to the audit trail."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from livegift.ledger.engine import Database
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """What a package costs somewhere: `amount` in minor units of `currency`."""
+    """A package's price in a region: `amount` in minor units of `currency`."""
 
     amount: int
     currency: str
@@ -53,7 +53,7 @@ class Promotion:
 
 
 async def read_gifts(database: Database) -> list[GiftKind]:
-    """The gifts that can be sent, cheapest first."""
+    """Return the gifts that can be sent, cheapest first."""
     kinds = tables.gift_kinds
     query = select(kinds).where(kinds.c.active).order_by(kinds.c.coins, kinds.c.id)
     async with database.begin() as connection:
@@ -68,7 +68,7 @@ async def read_gifts(database: Database) -> list[GiftKind]:
 
 @dataclass(frozen=True, slots=True)
 class PriceList:
-    """What is sold in a region, smallest first, each package with the best promotion that runs now.
+    """The packages sold in a region, smallest first, each with the best promotion that is running.
 
     `priced_region` is the region whose prices apply, None when nothing is sold.
     """
@@ -79,7 +79,7 @@ class PriceList:
 
 
 async def read_prices(database: Database, region: str, user: str | None = None) -> PriceList:
-    """What coins cost in `region`; for `user`, without the promotions that this user has used up."""
+    """Return the prices of `region`; for `user`, without the promotions that this user has used up."""
     packages, prices = tables.coin_packages, tables.package_prices
     names = priced_regions(region)
     query = (
@@ -103,7 +103,7 @@ async def read_prices(database: Database, region: str, user: str | None = None) 
 
 
 async def _running(connection: AsyncConnection, region: str, user: str | None) -> dict[str, list[Terms]]:
-    """The promotions that run in `region` now, by package; for `user`, only those that are not used up."""
+    """Return the promotions running in `region`, by package; for `user`, only those that are not used up."""
     query = select(promotions).where(
         promotions.c.region.is_(None) | (promotions.c.region == region),
         promotions.c.starts_at <= func.now(),
@@ -123,7 +123,7 @@ async def _running(connection: AsyncConnection, region: str, user: str | None) -
 
 
 async def read_all_prices(database: Database) -> list[PriceList]:
-    """What coins cost in every region that has prices of its own."""
+    """Return the prices of every region that has prices of its own."""
     async with database.begin() as connection:
         regions = await connection.execute(select(tables.package_prices.c.region).distinct())
         names = sorted(row.region for row in regions)
@@ -134,7 +134,7 @@ async def read_all_prices(database: Database) -> list[PriceList]:
 
 
 async def put_gifts(database: Database, kinds: Iterable[GiftKind], *, active: bool, actor: str) -> None:
-    """Add gifts or change them from now on, all or none; web processes know them within CATALOGUE_REFRESH_S."""
+    """Add or change gifts, all or none. Web processes see the change within CATALOGUE_REFRESH_S."""
     async with database.begin() as connection:
         for kind in kinds:
             await _put_gift(connection, kind, active=active, actor=actor)
@@ -156,7 +156,7 @@ async def _put_gift(connection: AsyncConnection, kind: GiftKind, *, active: bool
 
 
 async def put_package(database: Database, package: Package, actor: str) -> None:
-    """Add a package or change it; its prices are all replaced."""
+    """Add or change a package. All of its prices are replaced."""
     packages, prices = tables.coin_packages, tables.package_prices
     values = {"coins": package.coins, "bonus_coins": package.bonus_coins, "active": package.active}
     rows = [
@@ -173,7 +173,7 @@ async def put_package(database: Database, package: Package, actor: str) -> None:
 
 
 async def read_offers(database: Database) -> list[Package]:
-    """All packages, also those that are not sold now."""
+    """Return all packages, including those not on sale."""
     packages, prices = tables.coin_packages, tables.package_prices
     async with database.begin() as connection:
         found = (await connection.execute(select(packages).order_by(packages.c.coins, packages.c.id))).all()
@@ -185,7 +185,7 @@ async def read_offers(database: Database) -> list[Package]:
 
 
 async def put_promotion(database: Database, promotion: Promotion, actor: str) -> None:
-    """Add a promotion or change it from now on; ending one is an `ends_at` that is over.
+    """Add or change a promotion; an `ends_at` in the past ends it.
 
     Raises RequestError('package_not_found').
     """
@@ -209,7 +209,7 @@ async def put_promotion(database: Database, promotion: Promotion, actor: str) ->
 
 
 async def read_promotions(database: Database, after: str, limit: int) -> list[Promotion]:
-    """Promotions of all times in the order of their ids, those after `after`."""
+    """Return promotions of all times in the order of their ids, those after `after`."""
     table = promotions
     query = select(table).where(table.c.id > after).order_by(table.c.id).limit(limit)
     async with database.begin() as connection:

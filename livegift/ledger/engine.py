@@ -26,22 +26,22 @@ _AWAY = (OperationalError, InterfaceError, PoolTimeoutError, psycopg.Operational
 
 
 class LedgerUnavailableError(LivegiftError):
-    """PostgreSQL can't be reached, or did not answer in time. A commit's outcome is unknown."""
+    """PostgreSQL can't be reached or did not answer in time. The outcome of a commit is unknown."""
 
 
 async def has_inserted(connection: AsyncConnection, statement: Insert) -> bool:
-    """Execute an INSERT of one row with ON CONFLICT DO NOTHING; returns whether it was this one that wrote the row.
+    """Execute an INSERT of one row with ON CONFLICT DO NOTHING; returns whether it has written the row.
 
-    `rowcount` can't be used: where no rows come back SQLAlchemy has closed the cursor by then, and says -1.
+    `rowcount` can't be used: where no rows come back, SQLAlchemy has closed the cursor by then and reports -1.
     """
     return (await connection.execute(statement.returning(literal(1)))).first() is not None
 
 
 class Database:
-    """A pool of connections, opened when they are needed."""
+    """A pool of connections, which are opened when needed."""
 
     def __init__(self, url: str, *, pool_max: int = DATABASE_POOL_MAX) -> None:
-        """`url` is postgresql://…; the driver is psycopg 3 whatever it says."""
+        """Create the pool for a `url` postgresql://…; the driver is always psycopg 3."""
         self.engine: AsyncEngine = create_async_engine(
             make_url(url).set(drivername="postgresql+psycopg"),
             pool_size=pool_max,
@@ -57,7 +57,7 @@ class Database:
 
     @asynccontextmanager
     async def begin(self, deadline_s: float = TRANSACTION_TIMEOUT_S) -> AsyncIterator[AsyncConnection]:
-        """One transaction. Raises LedgerUnavailableError when the server is away or has not finished in time."""
+        """Run a transaction. Raises LedgerUnavailableError when the server is away or does not finish in time."""
         try:
             # A server that has stalled answers nothing, not even a statement's own time-out.
             async with asyncio.timeout(deadline_s), self.engine.begin() as connection:
@@ -71,7 +71,7 @@ class Database:
 
     @asynccontextmanager
     async def snapshot(self) -> AsyncIterator[AsyncConnection]:
-        """A read-only transaction in which everything is of one moment."""
+        """Run a read-only transaction that sees one moment throughout."""
         async with self.begin(SNAPSHOT_TIMEOUT_S) as connection:
             await connection.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY"))
             yield connection
@@ -90,6 +90,6 @@ class Database:
 
 
 def plain(error: BaseException) -> str:
-    """An error in the driver's own first line: no statement, no parameters, which might be somebody's data."""
+    """Return the first line of the driver's message, without statement and parameters, which may be personal data."""
     cause = error.orig if isinstance(error, DBAPIError) and error.orig else error
     return (str(cause).strip().splitlines() or [type(cause).__name__])[0]

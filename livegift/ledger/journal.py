@@ -1,4 +1,4 @@
-"""Booking: entries of the journals become rows, exactly once, because the checkpoint moves in the same transaction."""
+"""Booking: the journals' entries become rows, exactly once, because the checkpoint moves in the same transaction."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -25,23 +25,23 @@ from livegift.ledger.wallet_balances import move_wallet_balances
 
 
 class CheckpointMovedError(LivegiftError):
-    """Another aggregator has booked for these partitions: nothing was booked, load their checkpoints again."""
+    """Another aggregator has booked for these partitions. Nothing was booked: load their checkpoints again."""
 
     def __init__(self, partitions: Sequence[int]) -> None:
-        """`partitions` are those whose checkpoint is not where the batch begins."""
+        """Name the partitions whose checkpoint is not where the batch begins."""
         self.partitions = tuple(partitions)
         super().__init__(f"the checkpoints of partitions {list(partitions)} have moved")
 
 
 class UnbookableError(LivegiftError):
-    """The ledger refuses an entry of the batch, nobody knows which; nothing was booked."""
+    """The ledger refuses an unknown entry of the batch; nothing was booked."""
 
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """How far a partition is booked, under the epoch it was armed last, and why it was stopped, if it was.
+    """The position up to which a partition is booked, under its last armed epoch, and why it was stopped, if it was.
 
-    `gifts` and `coins` are what was booked in all.
+    `gifts` and `coins` are the totals booked.
     """
 
     partition: int
@@ -53,7 +53,7 @@ class Checkpoint:
 
 @dataclass(frozen=True, slots=True)
 class Credit:
-    """What a creator got by a batch: `diamonds` more, `balance` after it; `matched_diamonds` of them others pay for."""
+    """A creator's diamonds from a batch, and the balance after it. Others pay for `matched_diamonds` of them."""
 
     creator: str
     diamonds: int
@@ -63,7 +63,7 @@ class Credit:
 
 @dataclass(frozen=True, slots=True)
 class Booked:
-    """The result of one committed batch. `news` is what participants have left for afterwards, by their names."""
+    """The result of a committed batch. `news`, by participant, is for the work after the commit."""
 
     batch_id: int
     gifts: int
@@ -86,7 +86,7 @@ _MOVE_CHECKPOINTS = text(
 
 
 async def read_checkpoints(database: Database, partitions: Iterable[int] | None = None) -> dict[int, Checkpoint]:
-    """The checkpoints of `partitions` (default: all)."""
+    """Return the checkpoints of `partitions` (default: all)."""
     query = select(tables.checkpoints)
     if partitions is not None:
         query = query.where(tables.checkpoints.c.partition.in_(list(partitions)))
@@ -96,16 +96,16 @@ async def read_checkpoints(database: Database, partitions: Iterable[int] | None 
 
 
 def checkpoint_of(row: Row[tuple[object, ...]]) -> Checkpoint:
-    """From a row of `checkpoints`."""
+    """Convert a row of `checkpoints`."""
     return Checkpoint(row.partition, Position(row.epoch, row.n), row.stopped, row.gifts, row.coins)
 
 
 async def book(database: Database, plan: BookingPlan, slices: Sequence[JournalSlice]) -> Booked:
     """Book the slices (of different partitions) in one transaction.
 
-    Raises CheckpointMovedError (nothing booked, somebody else did), PartitionStoppedError (nothing booked, one journal
-    does not fit the ledger), UnbookableError (nothing booked, an entry is refused) or LedgerUnavailableError (unknown:
-    the checkpoints tell).
+    Raises CheckpointMovedError (nothing booked, another process did), PartitionStoppedError (nothing booked, one
+    journal does not fit the ledger), UnbookableError (nothing booked, an entry is refused) or LedgerUnavailableError
+    (unknown: the checkpoints show it).
     """
     try:
         return await _book(database, plan, slices)
@@ -127,7 +127,7 @@ async def _book(database: Database, plan: BookingPlan, slices: Sequence[JournalS
 async def _book_rows(
     connection: AsyncConnection, plan: BookingPlan, slices: Sequence[JournalSlice], more: Sequence[Transfer]
 ) -> Booked:
-    """The rows of all entries and what they do to the accounts, with `more` transfers whose rows are elsewhere."""
+    """Write the rows of all entries and change the accounts, also by `more` transfers whose rows are elsewhere."""
     gifts = [(s.partition, p, e) for s in slices for p, e in s.entries if isinstance(e, GiftSent)]
     changes = [(s.partition, p, e) for s in slices for p, e in s.entries if isinstance(e, WalletChanged)]
     ends = [(s.partition, p, e) for s in slices for p, e in s.entries if isinstance(e, StreakEnded)]
@@ -164,10 +164,10 @@ def _credits(batch: Batch, balances: Mapping[str, int]) -> tuple[Credit, ...]:
 
 
 async def book_quarantined(connection: AsyncConnection, plan: BookingPlan, found: Quarantined, entry: Entry) -> Booked:
-    """Book an entry that can be booked by now: what was in suspense goes where it belongs, and so do diamonds.
+    """Book an entry that was in quarantine: its coins move from suspense to their account, and diamonds are credited.
 
     `found` is locked and open. Raises PartitionStoppedError when the wallet's chain does not fit, UnbookableError when
-    it is refused again.
+    the entry is refused again.
     """
     piece = JournalSlice(found.partition, found.position, ((found.position, entry),))
     try:
@@ -197,7 +197,7 @@ async def _check_checkpoints(connection: AsyncConnection, slices: Sequence[Journ
 
 
 def _check_chain(piece: JournalSlice) -> list[dict[str, int]]:
-    """No hole and no step back. Returns the epochs that begin in the slice, with their bases.
+    """Check that positions have no gap and do not go back; returns the epochs that begin in the slice, with bases.
 
     Each epoch is committed before Redis hears of it, so only a ledger that was set back can meet a new one.
     """

@@ -1,4 +1,4 @@
-"""The table of wallets' limits, as the queries see it: part of the one schema of `tables`."""
+"""The table of wallets' limits, part of the schema in `tables`."""
 
 from sqlalchemy import BigInteger, Boolean, Column, Integer, Table, Text, UniqueConstraint
 

@@ -1,4 +1,4 @@
-"""What features add to the booking of a batch: reasons with their accounts, and participants in its transaction."""
+"""The features' part in the booking of a batch: reasons with their accounts, and participants in its transaction."""
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,7 +16,7 @@ Changes = Sequence[tuple[int, Position, WalletChanged]]
 
 
 class Revocation(NamedTuple):
-    """A gift that a change of this batch takes back; `id` is the one of the change's reason."""
+    """A gift that a change in this batch revokes; `id` is that of the correction."""
 
     id: str
     gift_event_id: str
@@ -25,12 +25,12 @@ class Revocation(NamedTuple):
 
 @dataclass(slots=True)
 class Batch:
-    """The entries that one transaction books, and what its participants have found out about them so far.
+    """The entries that one transaction books, and what its participants add to them.
 
     `gifts` and `changes` are (partition, position, entry). Participants append to the rest: `transfers` for the
     accounts, whose rows they have written themselves; `revoked` gifts; `taken_back`, by revocation, what others had
-    added to its gift; `added_diamonds` by creator, which others pay for; `news`, by participant, for the time after
-    the commit.
+    added to its gift; `added_diamonds` by creator, which others pay for; `news`, by participant, for the time after the
+    commit.
     """
 
     gifts: Gifts
@@ -42,18 +42,18 @@ class Batch:
     news: dict[str, object] = field(default_factory=dict)
 
     def changes_for(self, reasons: Iterable[str]) -> Changes:
-        """The changes that were made for one of `reasons`."""
+        """Return the changes made for one of `reasons`."""
         wanted = frozenset(reasons)
         return [change for change in self.changes if change[2].reason in wanted]
 
 
 @dataclass(frozen=True, slots=True)
 class Participant:
-    """One step of every booking.
+    """A step of every booking.
 
     Steps run by `rank`, which is the order in which a booking takes locks: after checkpoints and wallet balances and
-    before accounts, so that no two bookings wait for each other. No two participants have the same rank. `book` raises
-    ValueError or KeyError for an entry that can't be booked; then nothing is, and the entry goes to quarantine.
+    before accounts, so that bookings can't deadlock. No two participants have the same rank. `book` raises ValueError
+    or KeyError for an entry that can't be booked; then nothing is, and the entry goes to quarantine.
     """
 
     name: str
@@ -63,14 +63,17 @@ class Participant:
 
 @dataclass(frozen=True, slots=True)
 class BookingPlan:
-    """How batches are booked. `reasons` has for each reason of a wallet's change the account of its other leg."""
+    """The configuration of bookings.
+
+    `reasons` maps the reason of a wallet's change to the account on the other side.
+    """
 
     reasons: Mapping[str, str]
     participants: tuple[Participant, ...]
 
     @classmethod
     def of(cls, reasons: Iterable[Mapping[str, str]], participants: Iterable[Participant]) -> "BookingPlan":
-        """Combine what features offer. Raises ValueError for a reason or a rank that two of them claim."""
+        """Combine the features' offers. Raises ValueError for a reason or a rank that two of them claim."""
         combined = dict(CORE_REASONS)
         for offered in reasons:
             if twice := combined.keys() & offered.keys():

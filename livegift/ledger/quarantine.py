@@ -1,7 +1,7 @@
-"""Quarantine: journal entries that can't be booked, with their bytes, so that everything behind them goes on.
+"""Quarantine: journal entries that can't be booked, with their bytes, so that all entries behind them can be.
 
-Where an entry tells whose wallet it changed, or that wallet's next entry does, the amount is with `coins:suspense`: the
-books balance, the wallet's chain has no hole, and what is missing is in one place.
+When the entry, or the next entry of its wallet, shows whose wallet it changed, the amount is in `coins:suspense`: the
+books balance, the wallet's chain has no gap, and what is missing is in one place.
 """
 
 from collections.abc import Sequence
@@ -27,7 +27,7 @@ _DECODER = msgspec.json.Decoder(Entry)
 
 @dataclass(frozen=True, slots=True)
 class Quarantined:
-    """One entry in quarantine. `coins` is what the wallet of `user` got (negative: gave), None where nobody knows."""
+    """An entry in quarantine. `coins` is what the wallet of `user` got (negative: gave), None if unknown."""
 
     partition: int
     position: Position
@@ -39,7 +39,7 @@ class Quarantined:
     coins: int | None
 
     def decode(self) -> Entry:
-        """What the bytes say to this version. Raises msgspec.MsgspecError."""
+        """Decode the bytes as this version does. Raises msgspec.MsgspecError."""
         entry: Entry = _DECODER.decode(self.raw)
         return entry
 
@@ -50,7 +50,7 @@ def _quarantined(row: Row[tuple[object, ...]]) -> Quarantined:
 
 
 async def put_aside(connection: AsyncConnection, slices: Sequence[JournalSlice]) -> None:
-    """Write what can't be booked of the slices into quarantine. Raises PartitionStoppedError when it is full."""
+    """Write the poison entries of the slices into quarantine. Raises PartitionStoppedError when it is full."""
     rows = []
     for piece in slices:
         poison = [(position, entry) for position, entry in piece.entries if isinstance(entry, Poison)]
@@ -97,9 +97,9 @@ async def attribute(
     head: Row[tuple[object, ...]],
     delta: int,
 ) -> bool:
-    """Say that the last unread entry before `before_n` was the one that gave `user` `delta` coins, as its chain shows.
+    """Attribute the last unread entry before `before_n` to `user`, whose chain shows that it gave `delta` coins.
 
-    False when there is none that it could have been.
+    Returns False when there is no entry that it could have been.
     """
     unread = (
         select(_TABLE.c.epoch, _TABLE.c.n)
@@ -125,7 +125,7 @@ async def attribute(
 
 
 async def list_quarantined(database: Database, *, everything: bool, limit: int) -> list[Quarantined]:
-    """The open entries (or all), oldest first."""
+    """Return the open entries (or all), oldest first."""
     query = select(_TABLE).order_by(_TABLE.c.at, _TABLE.c.partition, _TABLE.c.n).limit(limit)
     if not everything:
         query = query.where(_TABLE.c.status == "open")
@@ -134,14 +134,14 @@ async def list_quarantined(database: Database, *, everything: bool, limit: int) 
 
 
 async def lock_quarantined(connection: AsyncConnection, partition: int, position: Position) -> Quarantined | None:
-    """One entry, locked until the transaction ends."""
+    """Return an entry, locked until the transaction ends."""
     condition = (_TABLE.c.partition == partition) & (_TABLE.c.epoch == position.epoch) & (_TABLE.c.n == position.n)
     row = (await connection.execute(select(_TABLE).where(condition).with_for_update())).first()
     return None if row is None else _quarantined(row)
 
 
 async def close_quarantined(connection: AsyncConnection, entry: Quarantined, status: str, reason: str | None) -> None:
-    """Note what became of an entry."""
+    """Record what became of an entry."""
     position = entry.position
     await connection.execute(
         update(_TABLE)

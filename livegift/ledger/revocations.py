@@ -1,4 +1,4 @@
-"""Revoked gifts as booked: which gift an entry of the journal has taken back, and what it was. Decision 019."""
+"""Revoked gifts as booked: which gift a journal entry has revoked, and what that gift was. See decision 019."""
 
 from collections.abc import Sequence
 
@@ -34,13 +34,13 @@ gift_revocations = Table(
 
 
 def gift_position(event_id: str) -> tuple[int, Position]:
-    """The partition and position of a gift's event. Raises ValueError for anything that is not such an id."""
+    """Return partition and position of a gift's event. Raises ValueError for anything that is not such an id."""
     partition, _, position = event_id.partition("-")
     return int(partition), Position.parse(position)
 
 
 async def note(connection: AsyncConnection, entries: Sequence[tuple[int, Position, WalletChanged]]) -> None:
-    """Write the rows of those entries that revoke a gift, in the transaction that books them."""
+    """Write the rows of entries that revoke a gift, in the transaction that books them."""
     rows = []
     for partition, at, entry in entries:
         gift = entry.revokes

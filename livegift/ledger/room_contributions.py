@@ -1,4 +1,4 @@
-"""What rooms should have from each partition, according to the ledger."""
+"""The contributions of partitions to rooms, according to the ledger."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -94,19 +94,19 @@ _STOPPED = text("SELECT partition FROM checkpoints WHERE stopped IS NOT NULL")
 
 
 async def checkpoints(connection: AsyncConnection) -> dict[int, Position]:
-    """How far each partition is booked, in this snapshot."""
+    """Return the position up to which each partition is booked, in this snapshot."""
     return {row.partition: Position(row.epoch, row.n) for row in await connection.execute(_CHECKPOINTS)}
 
 
 async def stopped(connection: AsyncConnection) -> set[int]:
-    """The partitions that were stopped, in this snapshot."""
+    """Return the stopped partitions, in this snapshot."""
     return {row.partition for row in await connection.execute(_STOPPED)}
 
 
 async def last_gifts(
     connection: AsyncConnection, rooms: Sequence[str], upto: Mapping[int, int]
 ) -> Mapping[tuple[str, int], int]:
-    """The n of the last gift of each room and partition that have any, up to an n per partition."""
+    """Return the n of the last gift or revocation of each room and partition with any, up to an n per partition."""
     rows = await connection.execute(
         _LASTS, {"rooms": list(rooms), "partitions": list(upto), "upto": list(upto.values())}
     )
@@ -116,7 +116,7 @@ async def last_gifts(
 async def contribution_of(
     connection: AsyncConnection, room: str, partition: int
 ) -> tuple[BookedContribution, list[BookedGifter]]:
-    """What a room should have from one partition, and who gave it."""
+    """Return what a room should have from one partition, and its gifters."""
     at = {"room": room, "partition": partition}
     row = (await connection.execute(_SHARE, at)).one()._mapping  # noqa: SLF001 - SQLAlchemy's public name
     gifters = [_gifter(found) for found in await connection.execute(_GIFTERS, at)]
@@ -128,12 +128,12 @@ def _gifter(row: Row[Any]) -> BookedGifter:
 
 
 async def active_rooms(connection: AsyncConnection, ended_s: float) -> list[str]:
-    """Rooms that are live, or ended less than `ended_s` ago."""
+    """Return the rooms that are live, or ended less than `ended_s` ago."""
     return [row.id for row in await connection.execute(_ROOMS, {"ended_s": ended_s})]
 
 
 async def older_rooms(connection: AsyncConnection, ended_s: float) -> list[str]:
-    """Rooms that an earlier version may have left, live or ended less than `ended_s` ago."""
+    """Return the rooms that may have an older version's form, live or ended less than `ended_s` ago."""
     return [row.id for row in await connection.execute(_OLDER_ROOMS, {"ended_s": ended_s})]
 
 
@@ -144,22 +144,22 @@ def _upto(room: str, upto: Mapping[int, int]) -> dict[str, object]:
 async def booked_contributions(
     connection: AsyncConnection, room: str, upto: Mapping[int, int]
 ) -> dict[int, tuple[int, int, int]]:
-    """Gifts, coins and diamonds of a room from each partition, up to an n per partition."""
+    """Return gifts, coins and diamonds of a room from each partition, up to an n per partition."""
     rows = await connection.execute(_SHARES, _upto(room, upto))
     return {row.partition: (int(row.gifts), int(row.coins), int(row.diamonds)) for row in rows}
 
 
 async def booked_gifters(connection: AsyncConnection, room: str, upto: Mapping[int, int]) -> dict[str, BookedGifter]:
-    """The gifters of a room, up to an n per partition."""
+    """Return the gifters of a room, up to an n per partition."""
     return {row.sender: _gifter(row) for row in await connection.execute(_RANKS, _upto(room, upto))}
 
 
 async def receivers_of(connection: AsyncConnection, room: str, upto: Mapping[int, int]) -> dict[str, int]:
-    """The diamonds that each receiver got by gifts in a room, up to an n per partition."""
+    """Return the diamonds that each receiver got from gifts in a room, up to an n per partition."""
     return {row.receiver: int(row.diamonds) for row in await connection.execute(_RECEIVERS, _upto(room, upto))}
 
 
 async def revocations_in(connection: AsyncConnection, room: str, upto: Mapping[int, int]) -> dict[str, int]:
-    """Gifts of a room that were revoked, up to an n per partition: how many, their coins and diamonds."""
+    """Return how many gifts of a room were revoked, and their coins and diamonds, up to an n per partition."""
     row = (await connection.execute(_REVOKED, _upto(room, upto))).one()
     return {"gifts": row.gifts, "coins": int(row.coins), "diamonds": int(row.diamonds)}

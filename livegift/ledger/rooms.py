@@ -15,7 +15,7 @@ Status = Literal["live", "ended"]
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """A room and whose it is."""
+    """A room and its creator."""
 
     id: str
     creator_id: str
@@ -26,7 +26,7 @@ class Room:
 
     @property
     def is_live(self) -> bool:
-        """Whether gifts can be sent."""
+        """Return whether gifts can be sent."""
         return self.status == "live"
 
 
@@ -40,7 +40,10 @@ def _room(row: Row[Any]) -> Room:
 
 
 async def open_room(database: Database, room: str, creator: str, name: str, title: str, kind: str) -> tuple[Room, bool]:
-    """Make a room, and its creator when there is none yet. Returns it and whether it is new (else as it was)."""
+    """Create a room, and its creator if necessary.
+
+    Returns the room and whether it is new; an existing one is unchanged.
+    """
     async with database.begin() as connection:
         user = insert(tables.users).values(id=creator, name=name)
         await connection.execute(user.on_conflict_do_update(index_elements=["id"], set_={"name": user.excluded.name}))
@@ -56,7 +59,7 @@ async def open_room(database: Database, room: str, creator: str, name: str, titl
 
 
 async def end_room(database: Database, room: str) -> bool:
-    """End a room. False when it had ended before."""
+    """End a room. Returns False when it had ended before."""
     async with database.begin() as connection:
         result = await connection.execute(
             update(tables.rooms)
@@ -68,20 +71,20 @@ async def end_room(database: Database, room: str) -> bool:
 
 
 async def retitle_room(database: Database, room: str, title: str) -> None:
-    """Give a room another title."""
+    """Change a room's title."""
     async with database.begin() as connection:
         await connection.execute(update(tables.rooms).where(tables.rooms.c.id == room).values(title=title))
 
 
 async def read_room(database: Database, room: str) -> Room | None:
-    """One room, or None."""
+    """Return a room, or None."""
     async with database.begin() as connection:
         row = (await connection.execute(_ROOMS.where(tables.rooms.c.id == room))).first()
     return None if row is None else _room(row)
 
 
 async def list_rooms(database: Database, after: str, limit: int) -> list[Room]:
-    """Live rooms in the order of their ids, from behind `after`."""
+    """Return live rooms in the order of their ids, those after `after`."""
     query = (
         _ROOMS.where(tables.rooms.c.status == "live", tables.rooms.c.id > after)
         .order_by(tables.rooms.c.id)
@@ -93,7 +96,7 @@ async def list_rooms(database: Database, after: str, limit: int) -> list[Room]:
 
 
 async def is_creator(database: Database, user: str) -> bool:
-    """Whether `user` has ever opened a room."""
+    """Return whether `user` has ever opened a room."""
     query = select(tables.rooms.c.id).where(tables.rooms.c.creator_id == user).limit(1)
     async with database.begin() as connection:
         return (await connection.execute(query)).first() is not None

@@ -1,4 +1,4 @@
-"""The schema's version: bring it up to date, or refuse to work on another."""
+"""The schema's version: upgrading it, and refusing to work with another."""
 
 from collections.abc import Sequence
 from importlib.resources import as_file, files
@@ -41,7 +41,7 @@ def _version(connection: Connection) -> str | None:
 
 
 async def migrate(database: Database, partitions: int) -> str:
-    """Bring the schema up to date and put in what is missing of the defaults; idempotent. Returns the version.
+    """Bring the schema up to date and add missing defaults; idempotent. Returns the version.
 
     Raises ConfigError when the number of partitions is not the one of the first migration.
     """
@@ -70,7 +70,7 @@ def _check_partitions(fixed: str, partitions: int) -> None:
 
 
 def _seed(connection: Connection, partitions: Sequence[int]) -> None:
-    """Defaults only where there is no row: what an operator has changed stays."""
+    """Add defaults only where there is no row, so that operators' changes stay."""
     gifts = [
         {
             "id": gift.id,
@@ -95,7 +95,7 @@ def _seed(connection: Connection, partitions: Sequence[int]) -> None:
 
 
 def _seed_prices(connection: Connection) -> None:
-    """Add prices in all regions to default packages that no operator has ever changed: a changed one is theirs."""
+    """Add prices in all regions to default packages that no operator has ever changed."""
     packages, acts = tables.coin_packages, tables.operator_acts
     touched = select(acts.c.subject).where(acts.c.act == "package.put", acts.c.subject == "package:" + packages.c.id)
     found = connection.execute(select(packages.c.id, packages.c.coins).where(~touched.exists())).all()
@@ -111,7 +111,7 @@ def _seed_prices(connection: Connection) -> None:
 
 
 async def read_event_id_key(database: Database) -> bytes:
-    """The secret of `event_ids.EventIds`. Raises ConfigError when `livegift migrate` has not made one yet."""
+    """Return the key for `event_ids.EventIds`. Raises ConfigError when `livegift migrate` has not created it yet."""
     async with database.begin() as connection:
         key = await connection.scalar(select(tables.system.c.value).where(tables.system.c.key == _EVENT_ID_KEY))
     if key is None:
@@ -120,7 +120,7 @@ async def read_event_id_key(database: Database) -> bytes:
 
 
 async def check(database: Database, partitions: int) -> None:
-    """Raise ConfigError unless the schema is the one this code was written for."""
+    """Raise ConfigError unless the schema is the one that this code was written for."""
     async with database.begin() as connection:
         current = await connection.run_sync(_version)
         if current != VERSION:

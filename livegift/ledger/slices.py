@@ -1,4 +1,4 @@
-"""What a booking takes: consecutive entries of a partition."""
+"""The input of a booking: consecutive entries of a partition."""
 
 from dataclasses import dataclass
 
@@ -17,10 +17,10 @@ class JournalSlice:
 
     @property
     def end(self) -> Position:
-        """The position of the last entry."""
+        """Return the position of the last entry."""
         return self.entries[-1][0]
 
     def beyond(self, position: Position) -> "JournalSlice":
-        """Return what is left of it when everything up to `position`, which is in it or right before it, is booked."""
+        """Return the rest after `position`, which is in the slice or right before it."""
         rest = tuple(entry for entry in self.entries if entry[0] > position)
         return JournalSlice(self.partition, max(self.after, position), rest)

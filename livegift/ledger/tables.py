@@ -1,4 +1,4 @@
-"""The tables, as the queries see them. `migrations/` makes them; a test compares the two."""
+"""The tables, as the queries see them. `migrations/` creates them; a test compares the two."""
 
 from sqlalchemy import (
     BigInteger,
@@ -34,7 +34,7 @@ NOW = text("now()")
 
 
 def timestamp(name: str, *, nullable: bool = False) -> Column[object]:
-    """Return a column of a moment in time: the transaction's, unless it is nullable."""
+    """Return a column for a moment in time; unless nullable, it defaults to the transaction's."""
     return Column(name, DateTime(timezone=True), nullable=nullable, server_default=None if nullable else NOW)
 
 

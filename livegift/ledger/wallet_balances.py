@@ -1,4 +1,4 @@
-"""Wallets' balances: where each wallet stands in the ledger, moved by compare-and-set, so that a fork shows at once."""
+"""Wallets' balances in the ledger, moved by compare-and-set, so that a fork shows at once."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from livegift.ledger.slices import JournalSlice
 
 @dataclass(slots=True)
 class _Move:
-    """How consecutive entries move one wallet: from (seq, balance) before the first to those of the last."""
+    """The effect of consecutive entries on a wallet: from (seq, balance) before the first to those of the last."""
 
     partition: int
     first: Position
@@ -43,7 +43,7 @@ _MOVE_HEADS = text(
 
 
 def _fold(slices: Sequence[JournalSlice]) -> dict[str, list[_Move]]:
-    """The moves of each wallet: one, unless an entry between two of its own could not be read."""
+    """Return the moves of each wallet: one, unless an entry between two of its own could not be read."""
     moves: dict[str, list[_Move]] = {}
     for piece in slices:
         for position, entry in piece.entries:
@@ -65,7 +65,7 @@ def _fold(slices: Sequence[JournalSlice]) -> dict[str, list[_Move]]:
 async def move_wallet_balances(connection: AsyncConnection, slices: Sequence[JournalSlice]) -> list[Transfer]:
     """Move the balances of all wallets of the slices.
 
-    Returns the transfers of entries in quarantine whose wallet has come to light. Raises PartitionStoppedError when a
+    Returns the transfers of entries in quarantine whose wallet has become known. Raises PartitionStoppedError when a
     wallet is not where the journal says it was.
     """
     moves = dict(sorted(_fold(slices).items()))
@@ -106,7 +106,7 @@ async def _move(connection: AsyncConnection, moves: Mapping[str, _Move]) -> set[
 
 
 async def _bridge(connection: AsyncConnection, user: str, move: _Move) -> list[Transfer]:
-    """Close a gap of one seq by an entry of the partition that could not be read: it must have been this wallet's."""
+    """Close a gap of one seq by an unreadable entry of the partition: it must have been this wallet's."""
     await _add_heads(connection, {user: move})
     balances = tables.wallet_heads
     found = (await connection.execute(select(balances).where(balances.c.user_id == user).with_for_update())).one()
