@@ -1,1 +1,1 @@
-"""One package per feature, with everything that only this feature needs."""
+"""The features, one package each, with everything that only this feature needs."""

@@ -1,4 +1,4 @@
-"""What a feature may offer: named slots, each read by the one part of the system that it is for.
+"""The slots of features: named offers, each read by one part of the system.
 
 Nothing outside a feature's package knows the feature, except the list in `livegift.composition`.
 """
@@ -20,7 +20,7 @@ from livegift.runtime.sweeps import Sweep
 
 @dataclass(frozen=True, slots=True)
 class Background:
-    """What an aggregator does for a feature beside booking; `on_booked` is called after each commit."""
+    """A feature's work in an aggregator beside booking; `on_booked` is called after each commit."""
 
     sweeps: tuple[Sweep, ...] = ()
     on_booked: Callable[[Booked], None] | None = None

@@ -1,1 +1,1 @@
-"""Coins that operators give."""
+"""Grants: coins that operators give."""

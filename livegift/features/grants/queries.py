@@ -1,4 +1,4 @@
-"""Grants: coins that an operator gives away, each once."""
+"""Grants as stored: coins that an operator gives away, each once."""
 
 from dataclasses import dataclass
 
@@ -15,7 +15,7 @@ REASONS = {"grant": "coins:granted"}
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """A grant and how far it is: 'pending' until its credit is booked, then 'credited'."""
+    """A grant and its status: 'pending' until its credit is booked, then 'credited'."""
 
     ref: str
     user: str
@@ -24,7 +24,7 @@ class Grant:
 
 
 async def begin_grant(database: Database, ref: str, user: str, coins: int) -> Grant:
-    """Note the grant before any coin moves; the same ref again returns what was noted first."""
+    """Record a grant before any coin moves. The same ref again returns what was recorded first."""
     async with database.begin() as connection:
         await connection.execute(
             insert(grants).values(ref=ref, user_id=user, coins=coins, status="pending").on_conflict_do_nothing()
@@ -34,9 +34,9 @@ async def begin_grant(database: Database, ref: str, user: str, coins: int) -> Gr
 
 
 async def pending_grants(database: Database, older_than_s: float, younger_than_s: float, limit: int) -> list[Grant]:
-    """Grants whose credit was not booked although some time has passed.
+    """Return grants whose credit is not booked although some time has passed.
 
-    Those older than refs are remembered are left out: repeating them might credit twice, so somebody has to look.
+    Grants older than refs are remembered are left out: repeating them might credit twice, so a person has to look.
     """
     table = grants
     age = text("make_interval(secs => :older)"), text("make_interval(secs => :younger)")
@@ -56,9 +56,9 @@ async def pending_grants(database: Database, older_than_s: float, younger_than_s
 
 
 async def mark_booked(connection: AsyncConnection, batch: Batch) -> None:
-    """Note that grants are credited, in the transaction that books their coins.
+    """Mark grants as credited, in the transaction that books their coins.
 
-    A grant's row is there before its coins, unless the ledger was set back: then it is written again.
+    A grant's row exists before its coins move, unless the ledger was set back: then it is written again.
     """
     by_ref = {entry.ref.removeprefix("grant:"): entry for _, _, entry in batch.changes_for(REASONS)}
     if by_ref:

@@ -1,4 +1,4 @@
-"""Grants of coins: noted in the ledger, credited in Redis, booked by the aggregator. Each step can be repeated."""
+"""Grants of coins: recorded in the ledger, credited in Redis, booked by the aggregator. Each step can be repeated."""
 
 import structlog
 
@@ -14,7 +14,7 @@ log = structlog.get_logger()
 
 
 async def grant_coins(database: Database, wallets: Wallets, ref: str, user: str, coins: int) -> bool:
-    """Credit `coins` to `user` once per `ref`; returns when they can be spent, False when they were credited before.
+    """Credit `coins` to `user`, once per `ref`. When it returns, they can be spent; False if they were credited before.
 
     Raises RequestError('ref_conflict') for a ref that was used for something else, StoreUnavailableError or
     LedgerUnavailableError when the outcome is unknown: then repeat the same ref.
@@ -30,7 +30,7 @@ async def grant_coins(database: Database, wallets: Wallets, ref: str, user: str,
 
 
 async def _credit(wallets: Wallets, grant: Grant) -> bool:
-    """True when the coins were credited by this very call."""
+    """Credit a grant. Returns whether this call has credited it."""
     change = Change(
         grant.user,
         f"grant:{grant.ref}",
@@ -45,7 +45,7 @@ async def _credit(wallets: Wallets, grant: Grant) -> bool:
 
 
 async def repeat_pending_grants(database: Database, wallets: Wallets) -> None:
-    """Repeat the credit of grants that are noted but not booked after a while. Refs make the repetition harmless."""
+    """Repeat the credit of grants that are recorded but not booked after a while. Refs make that harmless."""
     for grant in await pending_grants(database, SWEEP_GRANTS_S, wallets.ref_ttl_s, SWEEP_GRANTS_MAX):
         try:
             if await _credit(wallets, grant):

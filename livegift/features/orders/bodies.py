@@ -1,4 +1,4 @@
-"""What the routes of orders and payments take and answer."""
+"""The requests and responses of the routes of orders and payments."""
 
 from typing import Annotated, Literal
 
@@ -23,7 +23,7 @@ class Shortfall(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class OrderRequest(Struct, frozen=True, forbid_unknown_fields=True):
-    """A package, so many coins, or as many as a gift lacks now: one of the three."""
+    """An order of a package, of a number of coins, or of as many as a gift lacks now: exactly one of the three."""
 
     package_id: Id | None = None
     shortfall_coins: Annotated[int, Meta(ge=1, le=ORDER_COINS_MAX)] | None = None
@@ -33,9 +33,9 @@ class OrderRequest(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class OrderView(Struct, frozen=True):
-    """An order. `…_before`: what it would be without its promotion, which is decided when the money comes.
+    """An order. `…_before` is what it would be without its promotion, which is decided when it is paid.
 
-    `restored_coins` were taken once and given back, because the money came again: a refund failed, a dispute was won.
+    `restored_coins` were taken and given back, because the money came again: a refund failed, or a dispute was won.
     """
 
     id: Id
@@ -58,7 +58,7 @@ class OrderView(Struct, frozen=True):
 
 
 class OrderPage(Page[OrderView], frozen=True):
-    """Orders, the newest first."""
+    """Orders, newest first."""
 
 
 class OrdersOfUserQuery(PageQuery, frozen=True, kw_only=True):
@@ -68,13 +68,13 @@ class OrdersOfUserQuery(PageQuery, frozen=True, kw_only=True):
 
 
 class EventReceived(Struct, frozen=True):
-    """The event is durable, or was none for us."""
+    """The event is durable, or was not about our orders."""
 
     received: Literal[True] = True
 
 
 class OddPaymentView(Struct, frozen=True):
-    """A provider's event that does not fit its order, which is next to it in `order_…`."""
+    """A provider's event that does not fit its order, together with the order in `order_…`."""
 
     provider: str
     event_id: str
@@ -94,4 +94,4 @@ class OddPaymentView(Struct, frozen=True):
 
 
 class OddPaymentPage(Page[OddPaymentView], frozen=True):
-    """Payments that somebody has to decide on, the oldest first."""
+    """Payments that await an operator's decision, oldest first."""

@@ -1,4 +1,4 @@
-"""What the audit checks about orders in the ledger: entries, money, and why either went back."""
+"""The audit's checks of orders in the ledger: entries, money, and the reasons for returns."""
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -101,7 +101,7 @@ _WRONG_OFFERS = text(
 
 
 async def wrong_orders(connection: AsyncConnection, ref_ttl_s: int, examples: int) -> tuple[int, list[str]]:
-    """The number of orders, and those whose entries or money contradict their status or went back without a reason."""
+    """Return the number of orders, and those that contradict their status or whose money went back without a reason."""
     limit = {"examples": examples}
     wrong = [
         f"order {row.id}: {row.entries or 0} entries '{row.what}' of {row.coins or 0} coins in all, "
@@ -164,7 +164,7 @@ def _cause(by_operator: bool, balance: int | None) -> str:  # noqa: FBT001 - a r
 
 
 async def overdrafts(connection: AsyncConnection, examples: int) -> list[str]:
-    """Entries that took coins which the wallet did not have, and that no chargeback or operator's refund explains."""
+    """Return entries that took coins which the wallet did not have, without a chargeback or an operator's refund."""
     return [
         f"wallet {row.user_id}: entry {row.wallet_seq} ({row.what}) left {row.balance} coins"
         for row in await connection.execute(_OVERDRAFTS, {"examples": examples})

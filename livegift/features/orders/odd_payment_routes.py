@@ -1,4 +1,4 @@
-"""What operators decide about payments that do not fit their orders."""
+"""Routes for operators' decisions about payments that do not fit their orders."""
 
 from typing import cast, get_args
 
@@ -38,7 +38,7 @@ def _view(row: OddPayment) -> OddPaymentView:
 
 
 async def list_undecided(request: Request) -> Response:
-    """`GET /v1/admin/odd-payments`: payments with a wrong amount or currency, parts, second payments; oldest first."""
+    """`GET /v1/admin/odd-payments`: payments with a wrong amount or currency, partial or second ones; oldest first."""
     query = query_of(request, PageQuery)
     found = await stored.list_odd(resources_of(request).database, query.cursor or "", query.limit + 1)
     next_cursor = found[query.limit - 1].event_id if len(found) > query.limit else None
@@ -48,8 +48,8 @@ async def list_undecided(request: Request) -> Response:
 async def decide(request: Request) -> Response:
     """`POST /v1/admin/odd-payments/{provider}/{event}/{decision}` `{why}`: refund or dismiss; repeating it is harmless.
 
-    `refund` has the provider give that payment back, which was booked for no order; `dismiss` notes that it was settled
-    by hand. A payment that an order was credited for is given back as that order.
+    `refund` has the provider return that payment, which was booked for no order; `dismiss` records that it was settled
+    by hand. A payment that an order was credited for is returned as that order.
     """
     operator, resources = identity_of(request), resources_of(request)
     provider, event, decision = (str(request.path_params[name]) for name in ("provider", "event", "decision"))

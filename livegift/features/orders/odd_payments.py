@@ -1,4 +1,4 @@
-"""Payments that do not fit their orders: another amount or currency, a part, a second payment; operators decide."""
+"""Payments that do not fit their orders: a wrong amount or currency, a partial or a second one; operators decide."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,9 +21,9 @@ Decision = Literal["refund", "dismiss"]
 
 @dataclass(frozen=True, slots=True)
 class OddPayment:
-    """An event signed by a provider, next to what its order says. Amounts are in minor units.
+    """An event signed by a provider, next to its order. Amounts are in minor units.
 
-    `is_of` is the order, this one or another, that its payment has paid.
+    `is_of` is the order, this one or another, that the payment has paid.
     """
 
     provider: str
@@ -66,7 +66,7 @@ def _odd(row: Row[Any]) -> OddPayment:
 
 
 async def list_odd(database: Database, after: str, limit: int) -> list[OddPayment]:
-    """Undecided ones, the oldest first, after the event `after`."""
+    """Return undecided payments, oldest first, after the event `after`."""
     query = select(*_COLUMNS).join(orders, orders.c.id == table.c.order_id).where(text(f"({UNDECIDED})"))
     if after:
         last = select(table.c.at, table.c.event_id).where(table.c.event_id == after).limit(1)
@@ -81,7 +81,7 @@ def _same(provider: str, event_id: str) -> ColumnElement[bool]:
 
 
 async def read_odd(database: Database, provider: str, event_id: str) -> OddPayment:
-    """One that waits for a decision, or has one. Raises RequestError('not_found')."""
+    """Return a payment that awaits a decision, or has one. Raises RequestError('not_found')."""
     query = select(*_COLUMNS).join(orders, orders.c.id == table.c.order_id).where(_same(provider, event_id))
     async with database.begin() as connection:
         row = (await connection.execute(query)).one_or_none()
@@ -93,7 +93,7 @@ async def read_odd(database: Database, provider: str, event_id: str) -> OddPayme
 async def note_decision(
     database: Database, provider: str, event_id: str, decision: Decision, actor: str, why: str
 ) -> None:
-    """Note what was decided, once. Raises RequestError('conflict') when another decision was noted."""
+    """Record a decision, once. Raises RequestError('conflict') when a different one was recorded."""
     values: Mapping[str, Any] = {"decision": decision, "decided_by": actor, "decided_at": func.now(), "why": why}
     async with database.begin() as connection:
         row = (await connection.execute(select(table).where(_same(provider, event_id)).with_for_update())).one()
@@ -107,6 +107,6 @@ async def note_decision(
 
 
 async def was_given_back(connection: AsyncConnection, order_id: str, payment_ref: str) -> bool:
-    """Whether an operator has had that payment, which was none of the order's own, given back."""
+    """Return whether an operator has had that payment, which was not the order's own, given back."""
     mine = (table.c.order_id == order_id) & (table.c.payment_ref == payment_ref) & (table.c.decision == "refund")
     return bool(await connection.scalar(select(func.count()).where(mine)))

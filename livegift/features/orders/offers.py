@@ -1,7 +1,7 @@
-"""What coins cost a buyer: whose prices apply in a region, and what a promotion adds to a package or takes off.
+"""Prices for buyers: the region whose prices apply, and the effect of a promotion on a package.
 
-A promotion is offered when the price list or an order is made, and decided when the money comes: see
-`granted` and `decided`. See docs/decisions/021.
+A promotion is offered when the price list or an order is made, and decided when the money comes: see `granted` and
+`decided`, and docs/decisions/021.
 """
 
 from collections.abc import Iterable
@@ -17,19 +17,19 @@ _PRICED_AS = {**dict.fromkeys(_EURO.split(), "DE"), **dict.fromkeys(("GG", "IM",
 
 
 def region_name(region: str) -> str:
-    """The name under which prices are kept: countries are written in capitals."""
+    """Return the name under which prices are stored: countries are in capitals."""
     return region.upper() if len(region) == len("DE") else region
 
 
 def priced_regions(region: str) -> tuple[str, ...]:
-    """The region whose prices apply in `region`: the first that has any of itself, its currency's, `DEFAULT_REGION`."""
+    """Return the regions whose prices can apply in `region`, in order: itself, its currency's, `DEFAULT_REGION`."""
     name = region_name(region)
     return tuple(dict.fromkeys((name, _PRICED_AS.get(name, name), DEFAULT_REGION)))
 
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What a promotion gives: coins on top of a package, and a percentage off its price."""
+    """The terms of a promotion: coins on top of a package, and a percentage off its price."""
 
     id: str
     bonus_coins: int
@@ -37,7 +37,7 @@ class Terms:
 
 
 def lowered(amount: int, currency: str, percent_off: int) -> int:
-    """A price with `percent_off`, rounded down to the currency's step, but not below what cards can be charged."""
+    """Return a price less `percent_off`, rounded down to the currency's step, but at least the minimum card payment."""
     try:
         step, least = currency_of(currency).price_step, charge_amount_min(currency)
     except CurrencyError:
@@ -47,7 +47,7 @@ def lowered(amount: int, currency: str, percent_off: int) -> int:
 
 
 def with_terms(package: CoinPackage, terms: Terms) -> CoinPackage:
-    """`package` (at its full price) as it is sold under a promotion."""
+    """Return `package` (at its full price) as it is sold under a promotion."""
     return replace(
         package,
         amount=lowered(package.amount, package.currency, terms.percent_off),
@@ -58,7 +58,7 @@ def with_terms(package: CoinPackage, terms: Terms) -> CoinPackage:
 
 
 def best(package: CoinPackage, running: Iterable[Terms]) -> CoinPackage:
-    """`package` under the promotion that gives the most coins for the money; unchanged when there is none."""
+    """Return `package` under the promotion that gives the most coins for the money; unchanged without one."""
     found = package
     for terms in running:
         other = with_terms(package, terms)
@@ -76,10 +76,10 @@ def _is_better(one: CoinPackage, other: CoinPackage) -> bool:
 
 
 def granted(status: Status, *, used: int, per_user_max: int, runs_now: bool, ran_then: bool) -> bool:
-    """Whether an order that was made under a promotion gets it when its money comes.
+    """Return whether an order that was made under a promotion gets it when its money comes.
 
-    An order at an open checkout gets it even when it ended meanwhile (`ran_then`: it ran when the order was made). An
-    order that was declined or has expired is decided again: only a promotion that `runs_now` counts. Either way at
+    An order at an open checkout gets it even if the promotion has ended meanwhile (`ran_then`: it ran when the order
+    was made). For an order that was declined or has expired, only a promotion that `runs_now` counts. In both cases at
     most `per_user_max` (0: no limit) paid orders of one user get it; `used` of them have it so far.
     """
     in_time = runs_now or (status == "created" and ran_then)
@@ -88,7 +88,7 @@ def granted(status: Status, *, used: int, per_user_max: int, runs_now: bool, ran
 
 @dataclass(frozen=True, slots=True)
 class Offered:
-    """What an order was to give under its promotion, and the package's full price."""
+    """What an order offered under its promotion, and the package's full price."""
 
     coins: int
     bonus_coins: int
@@ -97,10 +97,10 @@ class Offered:
 
 
 def decided(order: Order, offered: Offered, *, has_it: bool) -> Order:
-    """`order` with the coins that it gives: those that were offered, or what its money buys without the promotion.
+    """Return `order` with the coins that it gives: those offered, or what its money buys without the promotion.
 
-    Without it there are no coins on top, and where the price was lowered, as many coins as the money is worth at the
-    full price, rounded down: no money is kept for nothing.
+    Without it there are no extra coins, and if the price was lowered, as many coins as the money buys at the full
+    price, rounded down: no money is kept for nothing.
     """
     if has_it:
         return replace(order, coins=offered.coins, bonus_coins=offered.bonus_coins)

@@ -1,4 +1,4 @@
-"""What the audit checks about payments: each order was paid by a payment of its own."""
+"""The audit's checks of payments: each order was paid by a payment of its own."""
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -36,7 +36,7 @@ _SESSIONS_TWICE = text(
 
 
 async def wrong_payments(connection: AsyncConnection, examples: int) -> list[str]:
-    """Orders that count as paid without a payment of their own, and payments that were taken for two orders."""
+    """Return orders that count as paid without a payment of their own, and payments used for two orders."""
     limit = {"examples": examples}
     wrong = []
     for row in await connection.execute(_UNPAID, limit):

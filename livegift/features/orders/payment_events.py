@@ -28,10 +28,10 @@ _CREDITING: frozenset[EventKind] = frozenset({"paid", *REINSTATING})
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """What a provider says about a payment: `domain.orders.apply_event` with the names that make it once.
+    """A provider's event about a payment: the input of `rules.apply_event`, with the names that make it unique.
 
-    It names an order by the order's id, or by the provider's name of its checkout or payment; what it does not name is
-    None. `reversal_ref` is the provider's name of the dispute or refund that it is about.
+    It names an order by the order's id, or by the provider's name of its checkout or payment; the other names are None.
+    `reversal_ref` is the provider's name of the dispute or refund that it is about.
     """
 
     provider: str
@@ -46,10 +46,10 @@ class Event:
 
 
 async def apply(database: Database, event: Event, terms: RefundTerms) -> tuple[StoredOrder, Outcome | None] | None:
-    """Apply an event in one transaction: it is noted, the order moves, its money is posted.
+    """Apply an event in one transaction: it is recorded, the order moves, its money is posted.
 
-    Returns the order after it, with None as the outcome when the event was known; None when no known order is meant:
-    then nothing changes, but an event about a payment is kept in case that payment becomes known.
+    Returns the order afterwards, with None as the outcome when the event was known. Returns None when no known order is
+    named: then nothing changes, but an event about a payment is kept in case that payment becomes known.
     """
     async with database.begin() as connection:
         if event.kind in _CREDITING:
@@ -66,7 +66,7 @@ async def apply(database: Database, event: Event, terms: RefundTerms) -> tuple[S
 
 
 def named_by(event: Event) -> ColumnElement[bool]:
-    """Which orders an event names. A missing name matches nothing: else it would match all orders without one."""
+    """Return a condition for the orders that an event names. A missing name must not match orders without one."""
     names = (
         (table.c.id, event.order_id),
         (table.c.provider_ref, event.session_ref),
@@ -161,7 +161,7 @@ async def _move(
 
 
 async def _keep(connection: AsyncConnection, event: Event) -> None:
-    """Only an event about a payment that names no foreign order can turn out to be ours."""
+    """Keep an event if it can turn out to be ours: it is about a payment and names no foreign order."""
     if event.kind in _UNPAID_KINDS or event.kind == "paid" or event.order_id or not event.payment_ref:
         return
     values = {
@@ -198,7 +198,7 @@ async def _apply_early(connection: AsyncConnection, order_id: str, event: Event,
 
 
 async def forget_early_events(database: Database, older_than_s: float) -> int:
-    """Drop those whose payment never became known; returns how many."""
+    """Delete kept events whose payment never became known; returns how many."""
     age = func.make_interval(0, 0, 0, 0, 0, 0, older_than_s)
     async with database.begin() as connection:
         return (await connection.execute(delete(early_events).where(early_events.c.at < func.now() - age))).rowcount

@@ -1,4 +1,4 @@
-"""Where providers tell what became of payments, and the sandbox's checkout page."""
+"""Routes for providers' webhooks, and the sandbox's checkout page."""
 
 import time
 from collections.abc import Mapping
@@ -52,16 +52,16 @@ async def _sandbox_payment(request: Request) -> tuple[Sandbox, SandboxPayment]:
 
 
 async def show_checkout(request: Request) -> Response:
-    """The sandbox's page."""
+    """Show the sandbox's checkout page."""
     _, payment = await _sandbox_payment(request)
     return HTMLResponse(page(payment), headers=page_headers())
 
 
 async def decide(request: Request) -> Response:
-    """The sandbox's form: `decision` is pay, decline or (once paid) dispute. It then sends its webhook.
+    """Handle the sandbox's form: `decision` is pay, decline or (once paid) dispute. Then send the webhook.
 
-    The webhook goes the way of any other, signature and all, but not over the network: this server asks no address
-    that a request names.
+    The webhook is handled like any other, signature and all, but does not use the network: this server connects to no
+    address that a request names.
     """
     sandbox, payment = await _sandbox_payment(request)
     try:

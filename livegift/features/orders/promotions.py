@@ -1,4 +1,4 @@
-"""Promotions as orders use them: decided under the promotion's lock when the money comes."""
+"""Promotions of orders, decided under the promotion's lock when the money comes."""
 
 from typing import Any
 
@@ -15,16 +15,16 @@ log = structlog.get_logger()
 
 
 async def lock_promotions(connection: AsyncConnection, of_orders: ColumnElement[bool]) -> None:
-    """Serialize payments under the same promotions; call it before the orders' own rows are locked."""
+    """Serialize payments under the same promotions. Call it before the orders' own rows are locked."""
     used = select(orders.c.promotion_id).where(of_orders, orders.c.promotion_id.is_not(None))
     query = select(promotions.c.id).where(promotions.c.id.in_(used)).order_by(promotions.c.id)
     await connection.execute(query.with_for_update(key_share=True))
 
 
 async def decide(connection: AsyncConnection, row: Row[Any]) -> tuple[Order, dict[str, Any]]:
-    """The order of a locked row as its money is taken, with what was decided of its promotion.
+    """Decide the promotion of a locked order that is being paid. Returns the order and the columns to write.
 
-    The promotion is locked. Other open orders of the same user that can no longer have it say so from now on.
+    The promotion is locked. Other open orders of the same user that can no longer get it lose their offer.
     """
     order = order_of(row)
     if row.promotion_id is None or row.promotion_granted is not None:
@@ -54,7 +54,7 @@ async def decide(connection: AsyncConnection, row: Row[Any]) -> tuple[Order, dic
 
 
 async def uses(connection: AsyncConnection, promotion_id: str, user: str) -> int:
-    """How many paid orders of `user` have the promotion."""
+    """Return how many paid orders of `user` have the promotion."""
     query = select(func.count()).where(
         orders.c.promotion_id == promotion_id, orders.c.user_id == user, orders.c.promotion_granted
     )

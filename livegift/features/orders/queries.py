@@ -1,4 +1,4 @@
-"""Orders as stored: made once per Idempotency-Key, moved by `payment_events`, finished as their entries are booked."""
+"""Orders as stored: created once per Idempotency-Key, moved by `payment_events`, finished as entries are booked."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -39,7 +39,7 @@ class OrderPromotion:
 
 @dataclass(frozen=True, slots=True)
 class StoredOrder:
-    """An order with what only the store knows. Ages are by PostgreSQL's clock, None: it has not happened."""
+    """An order with the fields that only the store has. Ages are by PostgreSQL's clock; None: it has not happened."""
 
     order: Order
     region: str
@@ -57,7 +57,7 @@ class StoredOrder:
 
 @dataclass(frozen=True, slots=True)
 class NewOrder:
-    """What `create_order` writes."""
+    """The input of `create_order`."""
 
     order: Order
     region: str
@@ -77,7 +77,7 @@ COLUMNS = (
 
 
 def stored_order(row: Row[Any]) -> StoredOrder:
-    """From a row of COLUMNS."""
+    """Convert a row of COLUMNS."""
     return StoredOrder(
         order_of(row),
         row.region,
@@ -95,12 +95,12 @@ def stored_order(row: Row[Any]) -> StoredOrder:
 
 
 def offered_of(row: Row[Any]) -> Offered:
-    """What an order with a promotion was made for."""
+    """Return what an order with a promotion was made for."""
     return Offered(row.offered_coins, row.offered_bonus_coins, row.promotion_coins, row.full_amount)
 
 
 def promotion_values(offered: Offered) -> dict[str, Any]:
-    """The same, to be written."""
+    """Return the columns for `offered`."""
     return {
         "offered_coins": offered.coins,
         "offered_bonus_coins": offered.bonus_coins,
@@ -110,7 +110,7 @@ def promotion_values(offered: Offered) -> dict[str, Any]:
 
 
 def order_of(row: Row[Any]) -> Order:
-    """From a row of the table."""
+    """Convert a row of the table."""
     return Order(
         row.id,
         row.user_id,
@@ -129,7 +129,7 @@ def order_of(row: Row[Any]) -> Order:
 
 
 async def create_order(database: Database, new: NewOrder) -> StoredOrder:
-    """Write the order; the same user's same key again returns what was written first, whatever it was for."""
+    """Write an order. The same user's same key again returns what was written first, whatever is asked for now."""
     order = new.order
     values: dict[str, Any] = {
         "id": order.id,
@@ -156,28 +156,28 @@ async def create_order(database: Database, new: NewOrder) -> StoredOrder:
 
 
 async def note_checkout(database: Database, order_id: str, provider_ref: str, checkout_url: str) -> None:
-    """Where the order can be paid."""
+    """Store where the order can be paid."""
     change = update(table).where(table.c.id == order_id)
     async with database.begin() as connection:
         await connection.execute(change.values(provider_ref=provider_ref, checkout_url=checkout_url))
 
 
 async def close_unpayable(database: Database, order_id: str) -> None:
-    """No checkout can be made for the order."""
+    """Close an order for which no checkout can be made."""
     mine = (table.c.id == order_id) & (table.c.status == "created") & table.c.checkout_url.is_(None)
     async with database.begin() as connection:
         await connection.execute(update(table).where(mine).values(status="declined"))
 
 
 async def read_order(database: Database, order_id: str) -> StoredOrder | None:
-    """The order, None when there is none."""
+    """Return an order, or None."""
     async with database.begin() as connection:
         row = (await connection.execute(select(*COLUMNS).where(table.c.id == order_id))).one_or_none()
     return stored_order(row) if row else None
 
 
 async def list_orders(database: Database, user: str, after: str, limit: int) -> list[StoredOrder]:
-    """The user's orders, the newest first, those that came before the order `after`."""
+    """Return the user's orders, newest first, those made before the order `after`."""
     query = select(*COLUMNS).where(table.c.user_id == user).order_by(table.c.created_at.desc(), table.c.id.desc())
     if after:
         last = select(table.c.created_at, table.c.id).where(table.c.id == after, table.c.user_id == user)
@@ -210,7 +210,10 @@ async def write_order(
 
 
 async def mark_booked(connection: AsyncConnection, batch: Batch) -> None:
-    """Note in the transaction that books them what wallets got and gave for orders: so 'credited' means booked."""
+    """Record the coins of orders that wallets got and gave, in the transaction that books them.
+
+    So 'credited' means booked.
+    """
     by_order: dict[str, list[WalletChanged]] = {}
     for _, _, entry in batch.changes_for(REASONS):
         by_order.setdefault(order_id_of(entry.ref), []).append(entry)
@@ -227,10 +230,10 @@ async def mark_booked(connection: AsyncConnection, batch: Batch) -> None:
 async def unfinished_orders(
     database: Database, older_than_s: float, younger_than_s: float, limit: int
 ) -> list[StoredOrder]:
-    """Orders whose wallet's changes are not booked although some time has passed, oldest first.
+    """Return orders whose wallet's changes are not booked although some time has passed, oldest first.
 
-    Those of which the last act is older than refs are remembered are left out: see `pending_grants`. Withdrawals are
-    apart: `livegift.ledger.withdrawals`.
+    Orders whose last change is older than refs are remembered are left out (see `pending_grants`), and so are
+    withdrawals (see `withdrawals`).
     """
     last = func.coalesce(table.c.reversed_at, table.c.paid_at)
     query = (
@@ -249,7 +252,7 @@ async def unfinished_orders(
 
 
 async def open_withdrawals(database: Database, older_than_s: float, limit: int) -> list[StoredOrder]:
-    """Withdrawals that are not finished some time after they were asked for, the longest waiting first."""
+    """Return withdrawals that are not finished some time after they were requested, the longest waiting first."""
     query = (
         select(*COLUMNS)
         .where(
@@ -265,7 +268,7 @@ async def open_withdrawals(database: Database, older_than_s: float, limit: int) 
 
 
 async def move_order(database: Database, order_id: str, step: Callable[[Order], Order]) -> StoredOrder | None:
-    """Lock an order and move it by a pure function, which may raise; None when there is no such order."""
+    """Lock an order and move it by a pure function, which may raise. Returns None when there is no such order."""
     query = select(*COLUMNS).where(table.c.id == order_id)
     async with database.begin() as connection:
         row = (await connection.execute(query.with_for_update(of=table))).one_or_none()
@@ -290,7 +293,7 @@ async def expire_orders(database: Database, older_than_s: float) -> int:
 async def orders_to_reconcile(
     database: Database, provider: str, since_s: float, ids: Sequence[str]
 ) -> dict[str, Order]:
-    """The provider's orders that were made since then, and those with these ids."""
+    """Return the provider's orders made since `since_s`, and those with these ids."""
     recent = table.c.created_at >= func.to_timestamp(since_s)
     query = select(table).where(table.c.provider == provider, or_(recent, table.c.id.in_(ids)))
     async with database.begin() as connection:

@@ -1,4 +1,4 @@
-"""`livegift reconcile`: what a provider says it was paid, against the orders."""
+"""`livegift reconcile`: compare a provider's payments with the orders."""
 
 import time
 
@@ -12,7 +12,7 @@ from livegift.runtime.settings import Settings
 
 
 async def reconcile(settings: Settings, provider_name: str, since_s: float) -> tuple[int, list[str]]:
-    """How many payments were compared, and what differs, one sentence each.
+    """Return how many payments were compared, and the differences, one sentence each.
 
     Raises ConfigError, ProviderError or LedgerUnavailableError.
     """
@@ -31,5 +31,5 @@ async def reconcile(settings: Settings, provider_name: str, since_s: float) -> t
 
 
 def days_ago(days: float) -> float:
-    """That moment, in seconds since the epoch."""
+    """Return the time `days` ago, in seconds since the epoch."""
     return time.time() - days * 86_400

@@ -1,4 +1,4 @@
-"""Money that went back and came again: disputes that are won, refunds that fail after they were made.
+"""Money that was returned and came again: disputes that are won, refunds that fail after they were made.
 
 A dispute or refund has a name at the provider, which ties its beginning to its end, in whatever order the two arrive.
 Its end gives back what it took: the money in the books, and the coins (the order is `restoring`).
@@ -16,7 +16,7 @@ REINSTATING: dict[EventKind, Status] = {"dispute_won": "charged_back", "refund_f
 
 
 class Heard(NamedTuple):
-    """An event of the same order that was noted before."""
+    """An event of the same order that was recorded before."""
 
     kind: EventKind
     ref: str | None
@@ -24,14 +24,14 @@ class Heard(NamedTuple):
 
 
 def rounds_of(before: Iterable[Heard]) -> int:
-    """How often the order's money has come again."""
+    """Return how often the order's money has come again."""
     return sum(heard.kind in REINSTATING and heard.outcome == "applied" for heard in before)
 
 
 def apply_reversal(
     order: Order, kind: EventKind, amount: int, currency: str, ref: str | None, before: Iterable[Heard]
 ) -> Step:
-    """Like `apply_event`, for events that belong to a dispute or refund with the name `ref`."""
+    """Apply an event that belongs to the dispute or refund named `ref`, as `apply_event` does for others."""
     noted = list(before)
     if kind in REINSTATING:
         return _reinstate(order, kind, amount, currency, ref, noted)
@@ -67,7 +67,7 @@ def _reinstate(order: Order, kind: EventKind, amount: int, currency: str, ref: s
 
 
 def _is_refunded(noted: list[Heard]) -> bool:
-    """Whether the money was given back (even while a dispute had it), and that has not failed since."""
+    """Return whether the money was refunded (even while a dispute had it) and the refund has not failed since."""
     failed = [n for n, heard in enumerate(noted) if heard.kind == "refund_failed" and heard.outcome == "applied"]
     since = noted[failed[-1] + 1 if failed else 0 :]
     return any(heard.kind == "refunded" and heard.outcome in ("applied", "stale") for heard in since)

@@ -1,4 +1,4 @@
-"""Buying coins, and giving the money back."""
+"""Routes for buying coins, and for refunds and withdrawals."""
 
 import time
 from dataclasses import replace
@@ -56,7 +56,7 @@ def _view(found: StoredOrder) -> OrderView:
 
 
 def _region_of(identity: Identity, asked: str | None) -> str:
-    """Prices differ: who has a region in the token buys there and nowhere else."""
+    """Return the buyer's region. Prices differ, so a user with a region in the token buys there and nowhere else."""
     if identity.region is None:
         return region_name(asked or DEFAULT_REGION)
     mine = region_name(identity.region)
@@ -66,9 +66,9 @@ def _region_of(identity: Identity, asked: str | None) -> str:
 
 
 def _require_fresh(identity: Identity, order: Order, settings: Settings) -> None:
-    """Raise RequestError('reauthentication_required') for a large purchase without a fresh sign-in.
+    """Raise RequestError('reauthentication_required') for a large purchase without a recent sign-in.
 
-    What counts as large is set in US cents: the operator's rates go first, then the table's approximate ones.
+    "Large" is set in US cents, converted by the operator's rates or else the table's approximate ones.
     """
     try:
         worth_usd_micros = usd_micros_of(order.amount, order.currency, settings.usd_micros_per_unit)
@@ -87,7 +87,10 @@ def _require_fresh(identity: Identity, order: Order, settings: Settings) -> None
 
 
 def _own_address(request: Request) -> str:
-    """The address at which this process listens, never the Host header: its sender would choose where others pay."""
+    """Return the address at which this process listens.
+
+    The Host header would let its sender choose where others pay.
+    """
     host, port = request.scope["server"]
     return f"{request.url.scheme}://{f'[{host}]' if ':' in host else host}:{port}"
 
@@ -105,7 +108,7 @@ async def _lacking(resources: Resources, user: str, shortfall: Shortfall) -> int
 
 
 async def create(request: Request) -> Response:
-    """`POST /v1/orders`: 201; the same Idempotency-Key again answers the same order."""
+    """`POST /v1/orders`: 201; the same Idempotency-Key again returns the same order."""
     identity = identity_of(request)
     body = await body_of(request, OrderRequest)
     key = key_of(request)
@@ -135,18 +138,18 @@ async def _list(request: Request, user: str, query: PageQuery) -> Response:
 
 
 async def list_own(request: Request) -> Response:
-    """`GET /v1/orders`: one's own, the newest first."""
+    """`GET /v1/orders`: the user's own, newest first."""
     return await _list(request, identity_of(request).user, query_of(request, PageQuery))
 
 
 async def list_of_user(request: Request) -> Response:
-    """`GET /v1/admin/orders?user=`: those of one user, for whoever helps them."""
+    """`GET /v1/admin/orders?user=`: those of one user, for support."""
     query = query_of(request, OrdersOfUserQuery)
     return await _list(request, query.user, query)
 
 
 async def read(request: Request) -> Response:
-    """`GET /v1/orders/{order}`: one's own; to others it is not there."""
+    """`GET /v1/orders/{order}`: one of the user's own; not found for others."""
     identity = identity_of(request)
     order_id = str(request.path_params["order"])
     found = await read_order(resources_of(request).database, order_id) if wire.is_id(order_id) else None
@@ -156,7 +159,7 @@ async def read(request: Request) -> Response:
 
 
 async def withdraw_order(request: Request) -> Response:
-    """`POST /v1/orders/{order}/withdraw`: one's own, where the region has a time for that; again is harmless."""
+    """`POST /v1/orders/{order}/withdraw`: one of the user's own, in the region's period; repeating it is harmless."""
     identity = identity_of(request)
     order_id = str(request.path_params["order"])
     if not wire.is_id(order_id):
@@ -170,7 +173,7 @@ async def withdraw_order(request: Request) -> Response:
 
 
 async def refund_order(request: Request) -> Response:
-    """`POST /v1/admin/orders/{order}/refund`: again after a crash or a time-out is harmless."""
+    """`POST /v1/admin/orders/{order}/refund`: repeating it after a crash or a time-out is harmless."""
     operator = identity_of(request)
     order_id = str(request.path_params["order"])
     if not wire.is_id(order_id):

@@ -1,11 +1,11 @@
-"""What becomes of an order, as pure functions: events of a payment in, the new state and what is to be posted out.
+"""The state machine of an order, as pure functions: payment events in, the new state and its postings out.
 
-created -> paid -> credited -> refunded or charged_back. Before money has come an order can also be declined or expired;
+created -> paid -> credited -> refunded or charged_back. Before it is paid, an order can also be declined or expired;
 neither is final, because providers let people try again and deliver late: money that came is always honoured.
 
-A buyer's own withdrawal takes the coins first: credited -> withdrawing -> refunded, or, where the provider refuses to
-give the money back, -> restoring -> credited. What was taken and given again is counted from the entries that the
-ledger has booked, so that whatever is repeated, lost or late, the same coins are due in the end.
+A buyer's own withdrawal takes the coins first: credited -> withdrawing -> refunded, or, if the provider refuses to
+return the money, -> restoring -> credited. What was taken and given back is counted from the entries that the ledger
+has booked, so the same coins are due in the end, whatever is repeated, lost or late.
 """
 
 from collections.abc import Iterable, Mapping
@@ -36,9 +36,9 @@ REVERSED: frozenset[Status] = frozenset({"refunded", "charged_back"})
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """Coins for money. `amount` is in minor units; `*_coins` at the end count what the ledger has booked so far.
+    """An order of coins. `amount` is in minor units; the last `*_coins` count what the ledger has booked so far.
 
-    `credits` is whether coins were or will be credited: not when the first that was heard of the payment was its end.
+    `credits` says whether coins were or will be credited: not when the first event of the payment was its end.
     `withdrawn`: coins are taken under the withdrawal's ref, whatever else happens to the order meanwhile.
     """
 
@@ -58,28 +58,28 @@ class Order:
 
     @property
     def total_coins(self) -> int:
-        """What the wallet gets in all."""
+        """Return the coins that the wallet gets in all."""
         return self.coins + self.bonus_coins
 
     @property
     def taken_coins(self) -> int:
-        """The coins taken back and not given again, as far as that is booked."""
+        """Return the coins that were taken and not given back, as far as that is booked."""
         return self.returned_coins - self.restored_coins
 
     @property
     def round_suffix(self) -> str:
-        """What distinguishes this round of giving the order back from earlier ones, in names that are used once."""
+        """Return a suffix that distinguishes this round of returning the order from earlier ones, in unique names."""
         round_ = self.restored_coins // self.total_coins
         return f"-{round_ + 1}" if round_ else ""
 
     @property
     def coins_are_back(self) -> bool:
-        """Whether the wallet has given back all that the order gave it."""
+        """Return whether the wallet has given back all that the order gave it."""
         return self.credits and self.taken_coins >= self.total_coins
 
 
 class Step(NamedTuple):
-    """The order after an event, and the acts whose transfers are to be posted in the same transaction."""
+    """The order after an event, and the acts whose transfers are posted in the same transaction."""
 
     order: Order
     acts: tuple[Act, ...]
@@ -95,7 +95,7 @@ class WalletStep(NamedTuple):
 
 
 def apply_event(order: Order, kind: EventKind, amount: int, currency: str) -> Step:
-    """`order` after an event of its payment; `amount` is what was paid or has been given back in all.
+    """Return `order` after an event of its payment. `amount` is the total paid or given back.
 
     Any number of events in any order lead to the same money: a payment is counted once, and given back once.
     """
@@ -125,7 +125,7 @@ def apply_event(order: Order, kind: EventKind, amount: int, currency: str) -> St
 
 
 def entry_booked(order: Order, delta: int, reason: str) -> Order:
-    """`order` after the ledger has booked one of its wallet's entries: credited once all of them are there.
+    """Return `order` after one of its wallet's entries was booked; it is credited once all of them are.
 
     What is booked has happened: a withdrawal whose coins were taken after all goes on, even if the buyer was told
     earlier that they were not there.
@@ -151,7 +151,7 @@ def _settled(order: Order) -> Order:
 
 
 def credit_steps(order: Order) -> tuple[WalletStep, ...]:
-    """The credits of an order that are not known to be booked: bonus coins apart, they come from another account."""
+    """Return the credits that are not known to be booked. Bonus coins are separate: they come from another account."""
     if not order.credits or order.credited_coins >= order.total_coins:
         return ()
     bonus = WalletStep(f"bonus:{order.id}", order.bonus_coins, "bonus")
@@ -159,10 +159,10 @@ def credit_steps(order: Order) -> tuple[WalletStep, ...]:
 
 
 def return_steps(order: Order) -> tuple[WalletStep, ...]:
-    """The steps that take the coins back, or give back what was taken in excess.
+    """Return the steps that take the coins back, or give back what was taken in excess.
 
-    They come after all `credit_steps`, so that a credit on its way can't come later. Each round of taking and giving
-    again has refs of its own.
+    They come after all `credit_steps`, so that no credit can come later. Each round of taking and giving back has refs
+    of its own.
     """
     wanted = order.total_coins if order.status in (*REVERSED, "withdrawing") else 0
     if not order.credits or order.taken_coins == wanted:
@@ -181,7 +181,7 @@ def _ref(reason: str, order: Order, round_: int) -> str:
 
 
 def order_id_of(ref: str) -> str:
-    """The id of the order in a wallet step's ref. Ids of orders have no colons."""
+    """Return the id of the order in a wallet step's ref. Ids of orders have no colons."""
     return ref.partition(":")[2].partition(":")[0]
 
 
@@ -189,9 +189,9 @@ def order_id_of(ref: str) -> str:
 
 
 def begin_withdrawal(order: Order) -> Order:
-    """`order` while its coins are taken; repeating it is harmless.
+    """Return `order` with its coins being taken; repeating it is harmless.
 
-    Raises RequestError('order_not_paid', or 'conflict' while the coins of a refused one are on their way back).
+    Raises RequestError('order_not_paid', or 'conflict' while the coins of a refused withdrawal are being returned).
     """
     if order.status in UNPAID:
         raise RequestError("order_not_paid")
@@ -203,7 +203,7 @@ def begin_withdrawal(order: Order) -> Order:
 
 
 def coins_refused(order: Order) -> Order:
-    """`order` as it was, because its coins are no longer in the wallet."""
+    """Return `order` as it was before the withdrawal, because its coins are no longer in the wallet."""
     if order.status != "withdrawing" or order.coins_are_back:
         return order
     complete = order.credited_coins >= order.total_coins
@@ -211,7 +211,7 @@ def coins_refused(order: Order) -> Order:
 
 
 def money_refused(order: Order) -> Order:
-    """`order` after the provider has refused for good to give the money back: the coins are due again."""
+    """Return `order` after the provider has finally refused to return the money: the coins are due again."""
     return replace(order, status="restoring") if order.status == "withdrawing" and order.coins_are_back else order
 
 
@@ -219,7 +219,7 @@ def money_refused(order: Order) -> Order:
 
 
 def transfers_of(act: Act, order: Order) -> tuple[Transfer, ...]:
-    """The transfers of an act. An account has one asset, so its name ends with the currency."""
+    """Return the transfers of an act. An account has one asset, so its name ends with the currency."""
     at_provider = f"money:provider:{order.provider}:{order.currency}"
     sold = f"money:sold:{order.currency}"
     if act in ("sale", "reinstated"):
@@ -231,7 +231,7 @@ def transfers_of(act: Act, order: Order) -> tuple[Transfer, ...]:
 
 
 class Rate(NamedTuple):
-    """`coins` cost `amount` minor units of `currency`."""
+    """A price of `amount` minor units of `currency` for `coins`."""
 
     coins: int
     amount: int
@@ -239,7 +239,7 @@ class Rate(NamedTuple):
 
 
 def base_rate(rates: Iterable[Rate]) -> Rate | None:
-    """The rate without a discount for quantity: the one with the highest price per coin. None when there is none."""
+    """Return the rate without a discount for quantity, which has the highest price per coin; None without rates."""
     best: Rate | None = None
     for rate in rates:
         if best is None or rate.amount * best.coins > best.amount * rate.coins:
@@ -248,9 +248,9 @@ def base_rate(rates: Iterable[Rate]) -> Rate | None:
 
 
 def shortfall_offer(coins: int, rate: Rate, amount_min: int, step: int = 1) -> Rate:
-    """At least `coins` at `rate`, rounded up to a multiple of `step` minor units and to the least that can be paid.
+    """Return an offer of at least `coins` at `rate`, rounded up to `step` minor units and to `amount_min`.
 
-    Where the amount grows, the coins grow with it: nobody pays for what he doesn't get.
+    Where the amount grows, the coins grow with it: nobody pays for coins that they don't get.
     """
     amount = max(round_up(-(-coins * rate.amount // rate.coins), step), round_up(amount_min, step))
     return Rate(max(coins, amount * rate.coins // rate.amount), amount, rate.currency)
@@ -260,7 +260,10 @@ def shortfall_offer(coins: int, rate: Rate, amount_min: int, step: int = 1) -> R
 
 
 def differences(orders: Mapping[str, Order], payments: Iterable[Payment]) -> list[str]:
-    """What the provider's payments and our orders say differently, one sentence each. All that were paid are given."""
+    """Return the differences between the provider's payments and our orders, one sentence each.
+
+    `payments` has all that were paid.
+    """
     found: list[str] = []
     seen: dict[str, Payment] = {}
     for payment in payments:

@@ -1,4 +1,4 @@
-"""The sandbox provider's own memory: `livegift.payments.sandbox.SandboxBook` in a table."""
+"""The sandbox provider's own storage: `livegift.payments.sandbox.SandboxBook` in a table."""
 
 from collections.abc import AsyncIterator, Sequence
 
@@ -11,14 +11,14 @@ from livegift.payments.sandbox import SandboxPayment, State
 
 
 class SandboxPayments:
-    """Payments of the sandbox."""
+    """The payments of the sandbox."""
 
     def __init__(self, database: Database) -> None:
-        """The same database as the ledger's, which a real provider would not have."""
+        """Use the ledger's database, which a real provider would not have."""
         self._database = database
 
     async def open(self, payment: SandboxPayment) -> SandboxPayment:
-        """Note a payment; the one that was noted first for this order."""
+        """Store a payment; returns the first one that was stored for this order."""
         values = {
             "ref": payment.ref,
             "order_id": payment.order_id,
@@ -31,25 +31,25 @@ class SandboxPayments:
         return _payment(row)
 
     async def read(self, ref: str) -> SandboxPayment | None:
-        """The payment of that name."""
+        """Return the payment with that name."""
         async with self._database.begin() as connection:
             row = (await connection.execute(select(table).where(table.c.ref == ref))).one_or_none()
         return _payment(row) if row else None
 
     async def change(self, ref: str, state: State, only_from: Sequence[State]) -> SandboxPayment | None:
-        """Change its state, from those states alone; the payment as it is then."""
+        """Change a payment's state if it is one of `only_from`; returns the payment as it is then."""
         change = update(table).where(table.c.ref == ref, table.c.status.in_(only_from)).values(status=state)
         async with self._database.begin() as connection:
             await connection.execute(change)
         return await self.read(ref)
 
     async def ref_of(self, order_id: str) -> str | None:
-        """The name of an order's payment."""
+        """Return the name of an order's payment."""
         async with self._database.begin() as connection:
             return await connection.scalar(select(table.c.ref).where(table.c.order_id == order_id))
 
     async def since(self, since_s: float) -> AsyncIterator[SandboxPayment]:
-        """All payments that were begun since then."""
+        """Yield all payments begun since `since_s`."""
         query = select(table).where(table.c.created_at >= func.to_timestamp(since_s)).order_by(table.c.created_at)
         async with self._database.begin() as connection:
             rows = (await connection.execute(query)).all()

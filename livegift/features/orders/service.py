@@ -1,4 +1,4 @@
-"""Orders: made in the ledger, paid at a provider, credited in Redis, booked by the aggregator; each step repeatable."""
+"""Orders: created in the ledger, paid at a provider, credited in Redis, booked by the aggregator; all repeatable."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -51,7 +51,7 @@ log = structlog.get_logger()
 
 
 def providers_of(stores: Stores) -> Mapping[str, Provider]:
-    """The process's providers, the one that takes new orders first."""
+    """Return the process's providers, beginning with the one that takes new orders."""
     return stores.once(_providers_of)
 
 
@@ -60,7 +60,7 @@ def _providers_of(stores: Stores) -> Mapping[str, Provider]:
 
 
 def make_providers(settings: Settings, database: Database) -> dict[str, Provider]:
-    """Make the providers that are set up, the one that takes new orders first."""
+    """Create the providers that are configured, beginning with the one that takes new orders."""
     providers: dict[str, Provider] = {}
     if settings.stripe_api_key:
         # Only who uses it waits for it to load.
@@ -74,7 +74,7 @@ def make_providers(settings: Settings, database: Database) -> dict[str, Provider
 
 
 def refund_terms_of(settings: Settings) -> RefundTerms:
-    """What refunds cost creators."""
+    """Return what refunds cost creators."""
     return RefundTerms(settings.refund_policy, settings.hold_h)
 
 
@@ -84,7 +84,7 @@ def refund_terms_of(settings: Settings) -> RefundTerms:
 async def offer_of(
     database: Database, provider: Provider, body: OrderRequest, user: str, region: str, lacking: int | None
 ) -> NewOrder:
-    """What `body` asks for, at today's price; `lacking` is what its gift's price is beyond the wallet.
+    """Return the order that `body` asks for, at today's price; `lacking` are the coins that its gift needs in addition.
 
     Raises RequestError('invalid' or 'package_not_found').
     """
@@ -130,7 +130,7 @@ def _shortfall_order(
 
 
 async def place(database: Database, provider: Provider, new: NewOrder, base_url: str) -> StoredOrder:
-    """Write the order and get its checkout; the same Idempotency-Key again is the same order.
+    """Write an order and create its checkout. The same Idempotency-Key again is the same order.
 
     Raises RequestError('ref_conflict') for a key that was used for something else, ProviderRefusedError for what can't
     be paid; ProviderError: try it again. A crash between the two steps leaves an order without a checkout, which the
@@ -158,7 +158,7 @@ async def place(database: Database, provider: Provider, new: NewOrder, base_url:
 
 
 async def hear(database: Database, wallets: Wallets, provider: str, event: PaymentEvent, terms: RefundTerms) -> None:
-    """Apply a verified event, then move the coins. One that is not about our orders is counted and changes nothing.
+    """Apply a verified event, then move the coins. An event that is not about our orders is counted only.
 
     The event is durable when this returns; coins that could not be moved now are moved by the aggregator's sweep.
     """
@@ -192,7 +192,10 @@ async def hear(database: Database, wallets: Wallets, provider: str, event: Payme
 async def _apply_when_booked(
     database: Database, event: Event, terms: RefundTerms
 ) -> tuple[StoredOrder, Outcome | None] | None:
-    """Money that comes again waits for a moment until the coins that went are booked; then the provider repeats it."""
+    """Apply an event.
+
+    When money comes again, wait briefly until the coins taken are booked; else the provider repeats it.
+    """
     deadline = asyncio.get_running_loop().time() + REINSTATE_WAIT_S
     while True:
         try:
@@ -206,9 +209,9 @@ async def _apply_when_booked(
 async def refund(
     database: Database, wallets: Wallets, providers: Mapping[str, Provider], order_id: str, terms: RefundTerms
 ) -> StoredOrder:
-    """Give the money back and take the coins back, once. Raises RequestError, or ProviderError: then repeat it.
+    """Return the money and take the coins back, once. Raises RequestError, or ProviderError: then repeat it.
 
-    The provider first: after a crash in between its own webhook says what has happened.
+    The provider comes first: after a crash in between, its own webhook says what has happened.
     """
     found = await stored.read_order(database, order_id)
     if found is None:
@@ -231,10 +234,10 @@ async def refund(
 
 
 async def settle(wallets: Wallets, found: StoredOrder) -> bool:
-    """Move the coins that are due and not booked; returns whether any moved by this very call.
+    """Move the coins that are due and not booked; returns whether this call has moved any.
 
-    Raises StoreUnavailableError. What is older than refs are remembered is left alone: it might be moved twice, so
-    somebody has to look (the audit names it).
+    Raises StoreUnavailableError. Changes older than refs are remembered are left alone: they might be made twice, so a
+    person has to look (the audit names them).
     """
     order, moved = found.order, False
     credits_due, returns_due = credit_steps(order), return_steps(order)
@@ -266,7 +269,7 @@ async def _take(wallets: Wallets, order: Order, step: WalletStep) -> bool:
 
 
 async def finish_orders(database: Database, wallets: Wallets) -> None:
-    """What the aggregator does from time to time: finish orders, close those that nobody has paid."""
+    """Finish orders and close those that nobody has paid; the aggregator calls it periodically."""
     for found in await stored.unfinished_orders(database, SWEEP_ORDERS_S, wallets.ref_ttl_s, SWEEP_ORDERS_MAX):
         try:
             if await settle(wallets, found):

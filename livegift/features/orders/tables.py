@@ -1,4 +1,4 @@
-"""The tables of orders and promotions, as the queries see them: part of the one schema of `tables`."""
+"""The tables of orders and promotions, part of the schema in `tables`."""
 
 from sqlalchemy import (
     BigInteger,

@@ -1,8 +1,8 @@
-"""A buyer withdraws an order: the coins are taken first, in Redis and without overdraw, and only then the money goes.
+"""Withdrawals: the coins are taken first, in Redis and without overdraw, and only then the money is returned.
 
 Each step may be repeated by any process. When an order is `withdrawing` and its coins are not booked as taken, they are
-taken; if they are gone, the order becomes what it was before. Once they are booked the provider is asked to return the
-money: what is booked is on disk, so no crash of Redis can give coins back whose money is gone. When the provider
+taken; if they are gone, the order becomes what it was before. Once they are booked, the provider is asked to return the
+money: what is booked is on disk, so no crash of Redis can give back coins whose money is gone. When the provider
 refuses for good, the order is `restoring` and the coins come back. See docs/decisions/021.
 """
 
@@ -41,9 +41,9 @@ async def withdraw(
 ) -> StoredOrder:
     """Withdraw an order for its buyer, within the region's cooling-off period and before its coins are spent.
 
-    Returns the order: refunded, or still withdrawing when that takes longer (the sweep goes on with it), or restoring
-    when the provider has refused. Raises RequestError('not_found', 'order_not_paid', 'too_late', 'wallet_frozen',
-    'conflict' or 'payments_off').
+    Returns the order: refunded, or still withdrawing if it takes longer (the sweep continues it), or restoring when the
+    provider has refused. Raises RequestError('not_found', 'order_not_paid', 'too_late', 'wallet_frozen', 'conflict' or
+    'payments_off').
     """
     found = await stored.read_order(database, order_id)
     if found is None or found.order.user != user:
@@ -69,7 +69,7 @@ async def withdraw(
 
 
 async def _check(wallets: Wallets, providers: Mapping[str, Provider], found: StoredOrder) -> None:
-    """Check what has to hold before anything moves."""
+    """Check the preconditions, before anything moves."""
     cooling_off_h = region_of(found.region).cooling_off_h
     if found.paid_age_s is not None and found.paid_age_s > cooling_off_h * 3_600:
         raise RequestError("too_late", f"Orders of this region can be given back within {cooling_off_h} h.")
@@ -85,7 +85,7 @@ async def _moved(database: Database, found: StoredOrder, *, begin: bool = False)
 
 
 async def _take(database: Database, wallets: Wallets, found: StoredOrder) -> StoredOrder:
-    """Take the coins, unless they are taken; raises RequestError('too_late') when they are not there.
+    """Take the coins, unless they are taken. Raises RequestError('too_late') when they are not there.
 
     Raises StoreUnavailableError: then the booking, or the next try, shows whether they were taken.
     """
@@ -126,7 +126,7 @@ async def _pay(
 async def finish_withdrawals(
     database: Database, wallets: Wallets, providers: Mapping[str, Provider], terms: RefundTerms
 ) -> None:
-    """Go on with withdrawals left by crashes or time-outs; the aggregator calls this from time to time.
+    """Continue withdrawals left by crashes or time-outs; the aggregator calls it periodically.
 
     A provider that does not answer is not asked again in the same round.
     """

@@ -1,4 +1,4 @@
-"""What an aggregator does for sponsor matches beside booking them."""
+"""The aggregator's work for sponsor matches beside booking."""
 
 import time
 from collections.abc import Iterable
@@ -15,10 +15,10 @@ from livegift.runtime.sweeps import Sweep
 
 
 class MatchSweeps:
-    """What an aggregator does for matches: finish what crashes and time have left, tell rooms what has changed."""
+    """The sweeps for matches: finish what crashes and time have left, and tell rooms what has changed."""
 
     def __init__(self, stores: Stores) -> None:
-        """Of one process."""
+        """Use the stores of one process."""
         self._stores = stores
         self._news = MatchNews(stores.rooms)
         self._refreshed_s = 0.0

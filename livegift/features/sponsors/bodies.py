@@ -1,4 +1,4 @@
-"""What the routes of sponsor matches take and answer."""
+"""The requests and responses of the routes of sponsor matches."""
 
 from typing import Annotated
 
@@ -28,7 +28,7 @@ class SponsorMatchBody(Shown, frozen=True, forbid_unknown_fields=True):
 
 
 class MatchView(Struct, frozen=True):
-    """A match as viewers see it: absolute numbers, so that the next news heal what was lost."""
+    """A match as viewers see it. Numbers are absolute, so the next event repairs what was lost."""
 
     match_id: Id
     sponsor: Annotated[str, Meta(description="the name that viewers see; for operators the user whose coins these are")]
@@ -43,7 +43,7 @@ class MatchView(Struct, frozen=True):
 
 
 class MatchPage(Page[MatchView], frozen=True):
-    """The matches of a room that match gifts now, on one page, in the order in which they do."""
+    """The active matches of a room, on one page, in the order in which they are applied."""
 
 
 class FundedMatch(MatchView, frozen=True):
@@ -57,4 +57,4 @@ class FundedMatch(MatchView, frozen=True):
 
 
 class FundedMatchPage(Page[FundedMatch], frozen=True):
-    """All matches that a room ever had, the newest first."""
+    """All matches that a room ever had, newest first."""

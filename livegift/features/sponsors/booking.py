@@ -1,4 +1,4 @@
-"""Matching gifts, and what sponsors' wallets pay and get back, in the transaction that books the journal's entries."""
+"""The booking of matched gifts, and of payments by and to sponsors' wallets, in the journal's transaction."""
 
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
@@ -57,14 +57,14 @@ _ADD = text(
 
 
 async def match_batch(connection: AsyncConnection, batch: Batch) -> None:
-    """Match the gifts of a batch in posted order, after what sponsors have paid and before what they got back.
+    """Match the gifts of a batch in posted order, after payments by sponsors and before those back to them.
 
-    Last, what was added to gifts that the batch revokes is taken back. The batch gets the transfers, the added diamonds
-    and, as news, the matches that have changed.
+    At the end, what was added to gifts that the batch revokes is taken back. The batch gets the transfers, the added
+    diamonds and, as news, the matches that have changed.
 
-    Matches are locked in the order of their numbers, behind checkpoints and wallets and before accounts, so that no two
-    bookings wait for each other; they stay locked, so that two can't spend the same coins. Raises ValueError or
-    KeyError for an entry that can't be a match's.
+    Matches are locked in the order of their numbers, after checkpoints and wallets and before accounts, so that
+    bookings can't deadlock; they stay locked, so that two can't spend the same coins. Raises ValueError or KeyError for
+    an entry that can't be a match's.
     """
     gifts, revoked = batch.gifts, batch.revoked
     mine = batch.changes_for(REASONS)
@@ -112,7 +112,7 @@ def _step(after: dict[str, Match], done: list[Act], entry: WalletChanged, partit
 
 
 async def _added_to(connection: AsyncConnection, revoked: Sequence[Revocation]) -> Sequence[Row[Any]]:
-    """The rows of what was added to the gifts of revocations, in the order in which it is taken back."""
+    """Return the rows of what was added to revoked gifts, in the order in which it is taken back."""
     if not revoked:
         return ()
     at = [gift_position(revocation.gift_event_id) for revocation in revoked]
@@ -127,7 +127,7 @@ async def _added_to(connection: AsyncConnection, revoked: Sequence[Revocation]) 
 def _take_back(
     after: dict[str, Match], done: list[Act], revoked: Sequence[Revocation], rows: Sequence[Row[Any]]
 ) -> dict[str, list[Transfer]]:
-    """Apply revocations to the matches; returns for each the transfers that take back what they had added."""
+    """Apply revocations to the matches; returns, for each, the transfers that take back what the matches had added."""
     by_gift = {revocation.gift_event_id: revocation for revocation in revoked}
     found: dict[str, list[Transfer]] = {}
     for row in rows:
@@ -143,7 +143,7 @@ def _take_back(
 async def _lock(
     connection: AsyncConnection, rooms: Sequence[str], mine: Changes, more: AbstractSet[str]
 ) -> Mapping[str, StoredMatch]:
-    """The active matches of the rooms, those that entries are of and `more`, in the order in which they are applied."""
+    """Lock the active matches of the rooms, those that entries belong to and `more`, in the order of application."""
     paid = {match_id_of(entry.ref) for _, _, entry in mine}
     ids = sorted(paid | more)
     condition = (table.c.status == "active") & (table.c.room == any_(cast(rooms, ARRAY(Text))))

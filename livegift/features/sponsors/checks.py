@@ -1,4 +1,4 @@
-"""Invariant 10: what sponsor matches say, their rows, their accounts and their sponsors' wallets agree."""
+"""Invariant 10: sponsor matches agree with their rows, their accounts and their sponsors' wallets."""
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -68,7 +68,7 @@ _BETWEEN = text(
 
 
 async def wrong_matches(connection: AsyncConnection, seen: Seen) -> tuple[int, list[str]]:
-    """The number of matches and of their rows, and what is wrong with them."""
+    """Return the number of matches and of their rows, and the violations."""
     examples = {"examples": EXAMPLES_MAX}
     wrong = [
         f"match {row.id}: {row.status}, budget {row.budget} (paid {row.paid}, funded {row.funded} of {row.due_paid}), "

@@ -1,4 +1,4 @@
-"""What this feature offers to the rest."""
+"""The feature's offers to the rest of the system."""
 
 from livegift.features.slots import Background, Feature
 from livegift.features.sponsors import booking

@@ -20,9 +20,9 @@ from livegift.ledger.engine import Database, has_inserted
 
 @dataclass(frozen=True, slots=True)
 class StoredMatch:
-    """A match with what only the store knows. `age_s` (since its creation) is by PostgreSQL's clock.
+    """A match with the fields that only the store has. `age_s` (since its creation) is by PostgreSQL's clock.
 
-    `cheapest_coins` is the price of the cheapest gift that it is for, None when there is none any more.
+    `cheapest_coins` is the price of the cheapest gift that it applies to, None when there is no such gift any more.
     """
 
     match: Match
@@ -37,7 +37,7 @@ class StoredMatch:
 
 @dataclass(frozen=True, slots=True)
 class NewMatch:
-    """What `create_match` writes."""
+    """The input of `create_match`."""
 
     match: Match
     request_hash: str
@@ -68,7 +68,7 @@ def _at(ms: int | None) -> datetime | None:
 
 
 def stored_of(row: Row[Any]) -> StoredMatch:
-    """From a row of `COLUMNS`."""
+    """Convert a row of `COLUMNS`."""
     match = Match(
         row.id,
         row.room,
@@ -98,7 +98,7 @@ def stored_of(row: Row[Any]) -> StoredMatch:
 
 
 async def insert_match(connection: AsyncConnection, new: NewMatch) -> bool:
-    """Write a match; False when there is one of this id."""
+    """Write a match. Returns False when one with this id exists."""
     match = new.match
     values = {
         "id": match.id,
@@ -119,9 +119,9 @@ async def insert_match(connection: AsyncConnection, new: NewMatch) -> bool:
 
 
 async def create_match(database: Database, new: NewMatch, actor: str) -> StoredMatch:
-    """Write a match that `actor` wants; the same id again returns what was written first, whatever it was for.
+    """Write a match for `actor`. The same id again returns what was written first, whatever is asked for now.
 
-    Raises RequestError for a room that takes none, or a gift that is none.
+    Raises RequestError when the room takes no match, or the gift does not exist.
     """
     async with database.begin() as connection:
         # The room's lock makes the next one wait, so that two at once can't both be the last.
@@ -167,9 +167,9 @@ async def _check(connection: AsyncConnection, room: Row[Any], match: Match) -> N
 async def change_match(
     database: Database, match_id: str, change: Callable[[StoredMatch], Step], actor: str | None = None
 ) -> StoredMatch | None:
-    """Apply `change` to a match, once it is locked, and post what follows; None when there is no such match.
+    """Apply `change` to a match, once it is locked, and post what follows. Returns None when there is no such match.
 
-    Where `actor` is given, a change is noted as their act.
+    With `actor`, a change is recorded in the audit trail.
     """
     async with database.begin() as connection:
         query = select(*COLUMNS).where(table.c.id == match_id).with_for_update(of=table, key_share=True)
@@ -189,7 +189,7 @@ async def change_match(
 
 
 async def end_match(database: Database, match_id: str, actor: str | None = None) -> StoredMatch | None:
-    """No gift is matched any more, whatever was the reason; once. None when there is no such match."""
+    """End a match: no gift is matched any more. Repeating it is harmless. Returns None when there is no such match."""
     return await change_match(database, match_id, lambda found: end(found.match), actor)
 
 
@@ -209,7 +209,7 @@ _WRITE = text(
 
 
 async def write_matches(connection: AsyncConnection, matches: Iterable[Match]) -> None:
-    """What has become of matches that are locked."""
+    """Write the state of matches that are locked."""
     rows = list(matches)
     if rows:
         await connection.execute(
@@ -227,7 +227,7 @@ async def write_matches(connection: AsyncConnection, matches: Iterable[Match]) -
 
 
 async def write_acts(connection: AsyncConnection, done: Iterable[Act]) -> None:
-    """The postings' rows; the caller adds the moves to the accounts."""
+    """Write the postings' rows; the caller adds their transfers to the accounts."""
     for act in done:
         await accounts.write(connection, act.reason, act.ref, act.moves)
 
@@ -236,21 +236,21 @@ async def write_acts(connection: AsyncConnection, done: Iterable[Act]) -> None:
 
 
 async def read_match(database: Database, match_id: str) -> StoredMatch | None:
-    """One match, None when there is none."""
+    """Return a match, or None."""
     async with database.begin() as connection:
         row = (await connection.execute(select(*COLUMNS).where(table.c.id == match_id))).one_or_none()
     return stored_of(row) if row else None
 
 
 async def active_matches(database: Database, room: str) -> list[StoredMatch]:
-    """Those that match gifts of a room now, in the order in which they are applied."""
+    """Return the active matches of a room, in the order in which they are applied."""
     query = select(*COLUMNS).where(table.c.room == room, table.c.status == "active").order_by(table.c.number)
     async with database.begin() as connection:
         return [stored_of(row) for row in (await connection.execute(query)).all()]
 
 
 async def list_matches(database: Database, room: str, before: int | None, limit: int) -> list[StoredMatch]:
-    """All that a room ever had, the newest first; those older than number `before`."""
+    """Return all matches that a room ever had, newest first; those older than number `before`."""
     query = select(*COLUMNS).where(table.c.room == room).order_by(table.c.number.desc()).limit(limit)
     if before is not None:
         query = query.where(table.c.number < before)
@@ -261,9 +261,9 @@ async def list_matches(database: Database, room: str, before: int | None, limit:
 async def unfinished_matches(
     database: Database, older_than_s: float, younger_than_s: float, after: int, limit: int
 ) -> list[StoredMatch]:
-    """Those that wait for their funding for a while, or are over with coins that are due, from behind number `after`.
+    """Return matches that have waited long for their funding, or are over with coins due, after number `after`.
 
-    What is due for longer than refs are remembered is left out: it might be given back twice.
+    Coins that have been due for longer than refs are remembered are left out: they might be given back twice.
     """
     age = func.make_interval(0, 0, 0, 0, 0, 0, older_than_s)
     memory = func.make_interval(0, 0, 0, 0, 0, 0, younger_than_s)
@@ -285,7 +285,7 @@ async def unfinished_matches(
 
 
 async def matches_to_end(database: Database, grace_s: float, funding_max_s: float, limit: int) -> Sequence[str]:
-    """The ids of open matches whose time or room is over since `grace_s`, or whose funding takes too long."""
+    """Return the ids of open matches whose time or room ended `grace_s` ago, or whose funding takes too long."""
     grace = func.make_interval(0, 0, 0, 0, 0, 0, grace_s)
     patience = func.make_interval(0, 0, 0, 0, 0, 0, funding_max_s)
     rooms = tables.rooms.c
@@ -309,7 +309,7 @@ async def matches_to_end(database: Database, grace_s: float, funding_max_s: floa
 
 
 async def shown_matches(database: Database, ended_s: float, after: int, limit: int) -> list[StoredMatch]:
-    """Those that rooms show, or ended less than `ended_s` ago, by number from behind `after`."""
+    """Return the matches that rooms show or that ended less than `ended_s` ago, by number, after number `after`."""
     recent = table.c.ended_at > func.now() - func.make_interval(0, 0, 0, 0, 0, 0, ended_s)
     query = (
         select(*COLUMNS)

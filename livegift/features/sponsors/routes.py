@@ -1,4 +1,4 @@
-"""Sponsor matches: operators fund and end them, everybody sees those of a room."""
+"""Routes of sponsor matches: operators fund and end them, everybody can see those of a room."""
 
 import time
 from contextlib import suppress
@@ -37,7 +37,7 @@ def _funded(found: StoredMatch) -> FundedMatch:
 
 
 def _id_of(request: Request, actor: str) -> str:
-    """The match's id: the same Idempotency-Key of the same operator is the same match."""
+    """Return the match's id: the same Idempotency-Key of the same operator means the same match."""
     key = key_of(request)
     if key is None:
         return f"match-{token_hex(12)}"
@@ -55,7 +55,7 @@ def _new_match(match_id: str, room: str, body: SponsorMatchBody) -> NewMatch:
 
 
 async def create(request: Request) -> Response:
-    """`POST /v1/admin/rooms/{room}/matches`: 201; the same Idempotency-Key again answers the same match."""
+    """`POST /v1/admin/rooms/{room}/matches`: fund one (201); the same Idempotency-Key again returns the same match."""
     identity = identity_of(request)
     body = await body_of(request, SponsorMatchBody)
     resources = resources_of(request)
@@ -65,7 +65,7 @@ async def create(request: Request) -> Response:
 
 
 async def list_all(request: Request) -> Response:
-    """`GET /v1/admin/rooms/{room}/matches`: all that the room ever had, the newest first."""
+    """`GET /v1/admin/rooms/{room}/matches`: all that the room ever had, newest first."""
     query = query_of(request, NumberPageQuery)
     before = int(query.cursor) if query.cursor else None
     page = await stored.list_matches(resources_of(request).database, room_id_of(request), before, query.limit + 1)
@@ -74,7 +74,7 @@ async def list_all(request: Request) -> Response:
 
 
 async def end(request: Request) -> Response:
-    """`DELETE /v1/admin/rooms/{room}/matches/{match}`: nothing is matched any more; again is harmless."""
+    """`DELETE /v1/admin/rooms/{room}/matches/{match}`: end a match; repeating it is harmless."""
     identity = identity_of(request)
     match_id = str(request.path_params["match"])
     resources = resources_of(request)
@@ -89,7 +89,7 @@ async def end(request: Request) -> Response:
 
 
 async def list_active(request: Request) -> Response:
-    """`GET /v1/rooms/{room}/matches`: those that match gifts now, in the order in which they do."""
+    """`GET /v1/rooms/{room}/matches`: the active ones, in the order in which they are applied."""
     resources = resources_of(request)
     room = await resources.directory.room(room_id_of(request))
     if room is None:

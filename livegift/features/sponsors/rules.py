@@ -1,7 +1,7 @@
-"""Sponsor matches: a brand adds to what viewers give, up to a budget. Pure.
+"""The rules of sponsor matches: a brand adds to what viewers give, up to a budget. Pure.
 
-From the booking of its funding until its end the coins of a match are in an account of their own, `coins:match:<id>`.
-Whatever happens to a match moves coins between that account, the sponsor's and the creators', and is one act each.
+From the booking of its funding until its end, the coins of a match are in an account of its own, `coins:match:<id>`.
+Every event of a match moves coins between that account, the sponsor's and the creators', in one posting each.
 """
 
 from collections.abc import Iterable
@@ -22,11 +22,11 @@ LOSSES = "coins:sponsor_loss"
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """What was agreed on, and what has become of it.
+    """The terms of a match and its state.
 
-    `factor` gifts are added to each (1 doubles). `starts_ms` is None for one that starts when its sponsor pays, until
-    then. `partition` is the one of the sponsor's wallet, None until the payment is booked. `returned_coins` is what the
-    sponsor's wallet got back.
+    `factor` gifts are added to each (1 doubles). `starts_ms` is None for a match that starts when its sponsor pays,
+    until then. `partition` is that of the sponsor's wallet, None until the payment is booked. `returned_coins` is what
+    the sponsor's wallet got back.
     """
 
     id: str
@@ -45,17 +45,17 @@ class Match:
 
     @property
     def is_open(self) -> bool:
-        """Whether it is neither over nor about to be."""
+        """Return whether the match is neither over nor about to be."""
         return self.status in ("funding", "active")
 
     @property
     def remaining_coins(self) -> int:
-        """What no gift has used."""
+        """Return the part of the budget that no gift has used."""
         return self.budget_coins - self.used_coins
 
     @property
     def due_coins(self) -> int:
-        """What the sponsor's wallet is to get back now."""
+        """Return the coins that are now due to the sponsor's wallet."""
         if self.is_open or self.partition is None:
             return 0
         return max(self.remaining_coins - self.returned_coins, 0)
@@ -63,7 +63,7 @@ class Match:
 
 @dataclass(frozen=True, slots=True)
 class Act:
-    """Transfers apart from wallets that are posted once for (reason, ref)."""
+    """Transfers that touch no wallet and are posted once for (reason, ref)."""
 
     reason: str
     ref: str
@@ -72,14 +72,14 @@ class Act:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A match after something has happened to it, and what is to be posted for that."""
+    """A match after an event, and the postings that follow from it."""
 
     match: Match
     acts: tuple[Act, ...] = ()
 
 
 class Matched(NamedTuple):
-    """What a match adds to one gift: `units` more of them, paid by the sponsor."""
+    """A match's addition to one gift: `units` more of them, paid by the sponsor."""
 
     match_id: str
     units: int
@@ -88,7 +88,7 @@ class Matched(NamedTuple):
 
 
 def account_of(match_id: str) -> str:
-    """The account of what a match has left."""
+    """Return the account of the coins that a match has left."""
     return f"coins:match:{match_id}"
 
 
@@ -97,21 +97,21 @@ def _sponsored(partition: int) -> str:
 
 
 def funding_ref(match_id: str) -> str:
-    """Under which the sponsor's wallet pays."""
+    """Return the ref under which the sponsor's wallet pays."""
     return f"{FUNDED}:{match_id}"
 
 
 def return_ref(match: Match) -> str:
-    """Under which the sponsor's wallet gets back what is due.
+    """Return the ref under which the sponsor's wallet gets back what is due.
 
-    More than one only when it has used less afterwards: a gift was revoked, or a ledger that was set back has matched
-    less the second time.
+    There is more than one only when the match has used less afterwards: a gift was revoked, or a ledger that was set
+    back has matched less the second time.
     """
     return f"sponsor-return:{match.id}" + (f":{match.returned_coins}" if match.returned_coins else "")
 
 
 def match_id_of(ref: str) -> str:
-    """The match of a `funding_ref` or `return_ref`. Ids of matches have no colons."""
+    """Return the match of a `funding_ref` or `return_ref`. Ids of matches have no colons."""
     return ref.partition(":")[2].partition(":")[0]
 
 
@@ -119,9 +119,9 @@ def match_id_of(ref: str) -> str:
 
 
 def added_to(match: Match, used_coins: int, gift: GiftSent) -> Matched | None:
-    """What a match that has used so many coins adds to `gift`, None for nothing.
+    """Return what a match that has used `used_coins` adds to `gift`; None for nothing.
 
-    Only gifts that somebody else gives to somebody else count, sent from `starts_ms` to before `ends_ms`.
+    Only gifts between two people other than the sponsor count, sent from `starts_ms` to before `ends_ms`.
     """
     counts = (
         match.status == "active"
@@ -144,7 +144,7 @@ def added_to(match: Match, used_coins: int, gift: GiftSent) -> Matched | None:
 def match_gifts(
     matches: Iterable[Match], gifts: Iterable[GiftSent]
 ) -> tuple[dict[str, Match], list[tuple[int, Matched]]]:
-    """Apply matches to gifts, both in their order. Returns the matches after it, and what each gift's index got."""
+    """Apply matches to gifts, both in order. Returns the matches afterwards, and (index, addition) of the gifts."""
     known = {match.id: match for match in matches}
     of_room: dict[str, list[Match]] = {}
     for match in known.values():
@@ -168,23 +168,23 @@ def match_gifts(
 
 
 def matched_transfers(match_id: str, coins: int, diamonds: int, partition: int, creator: str) -> tuple[Transfer, ...]:
-    """The transfers of what was added to gifts of `partition` to `creator`."""
+    """Return the transfers of what was added to gifts of `partition` to `creator`."""
     paid = Transfer(COIN, account_of(match_id), f"coins:spent:p{partition}", coins)
     earned = Transfer(DIAMOND, f"diamonds:issued:p{partition}", diamonds_of(creator), diamonds)
     return tuple(transfer for transfer in (paid, earned) if transfer.amount)
 
 
 def taken_back_transfers(added: Matched, partition: int, creator: str) -> tuple[Transfer, ...]:
-    """The transfers that take back what was added to a gift of `partition`, which was revoked."""
+    """Return the transfers that take back what was added to a revoked gift of `partition`."""
     legs = matched_transfers(added.match_id, added.coins, added.diamonds, partition, creator)
     return tuple(Transfer(asset, credit, debit, amount) for asset, debit, credit, amount in legs)
 
 
 def take_back(match: Match, added: Matched, revocation: str) -> Step:
-    """Apply that a gift was revoked: what was added to it is in the budget again, or due to the sponsor.
+    """Apply a revocation of a gift: what was added to it returns to the budget, or is due to the sponsor.
 
-    Where the sponsor has got too much back already (see `give_back`), this covers the operator's loss first. The
-    caller makes the transfers of `taken_back_transfers`. Raises ValueError for more than the match has used.
+    If the sponsor has got too much back already (see `give_back`), it first covers the operator's loss. The caller
+    makes the transfers of `taken_back_transfers`. Raises ValueError for more than the match has used.
     """
     if added.coins > match.used_coins or added.diamonds > match.used_diamonds:
         raise ValueError(f"match {match.id}: {added} can't be taken back, only {match.used_coins} coins were used")
@@ -205,7 +205,10 @@ def take_back(match: Match, added: Matched, revocation: str) -> Step:
 
 
 def is_exhausted(match: Match, cheapest_coins: int | None) -> bool:
-    """Whether nothing can be added any more; `cheapest_coins` is the price of the cheapest gift that it is for."""
+    """Return whether nothing can be added any more.
+
+    `cheapest_coins` is the price of the cheapest gift it applies to.
+    """
     return match.remaining_coins < (cheapest_coins or 1)
 
 
@@ -213,9 +216,9 @@ def is_exhausted(match: Match, cheapest_coins: int | None) -> bool:
 
 
 def fund(match: Match, payment: WalletChanged, partition: int) -> Step:
-    """The sponsor's wallet's payment is booked. A match that is over by now gets it only to give it back.
+    """Apply the booked payment of the sponsor's wallet. A match that is over by now gets it only to give it back.
 
-    Raises ValueError for a payment that can't be its: such an entry belongs into quarantine.
+    Raises ValueError for a payment that can't be the match's: such an entry belongs in quarantine.
     """
     if match.partition is not None or (payment.user, payment.delta) != (match.sponsor, -match.budget_coins):
         raise ValueError(
@@ -234,7 +237,7 @@ def fund(match: Match, payment: WalletChanged, partition: int) -> Step:
 
 
 def end(match: Match, status: Literal["exhausted", "ended"] = "ended") -> Step:
-    """No gift is matched any more, and what is left is due to the sponsor. Nothing happens to one that is over."""
+    """End a match: what is left is due to the sponsor. A match that is over is unchanged."""
     if not match.is_open:
         return Step(match)
     over = replace(match, status=status)
@@ -249,11 +252,11 @@ def _release(match: Match) -> list[Act]:
 
 
 def give_back(match: Match, credit: WalletChanged) -> Step:
-    """The credit to the sponsor's wallet is booked.
+    """Apply the booked credit to the sponsor's wallet.
 
-    It may come before the end: then a ledger that was set back has forgotten that, and the match ends now. Should it
-    have matched more the second time than the first, the sponsor has got too much, and the operator bears it. Raises
-    ValueError for a credit that can't be its.
+    It may come before the end: then the ledger was set back and has forgotten the end, and the match ends now. If it
+    has matched more the second time, the sponsor has got too much, and the operator bears the loss. Raises ValueError
+    for a credit that can't be the match's.
     """
     coins = credit.delta
     if match.partition is None or credit.user != match.sponsor or coins <= 0:
@@ -271,5 +274,5 @@ def give_back(match: Match, credit: WalletChanged) -> Step:
 
 
 def forgotten(match_id: str, sponsor: str, coins: int) -> Match:
-    """A match that a ledger that was set back does not know any more: over, so that its coins go back."""
+    """Return a match that a ledger which was set back no longer knows: it is over, so that its coins go back."""
     return Match(match_id, "", sponsor, None, 1, coins, 0, None, "ended")

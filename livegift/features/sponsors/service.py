@@ -38,7 +38,7 @@ _RANKS = {"active": 0, "exhausted": 1, "ended": 2, "returned": 2}
 async def fund_match(database: Database, wallets: Wallets, new: NewMatch, actor: str) -> StoredMatch:
     """Write a match and have its sponsor pay; it is active once that is booked. The same id again is the same match.
 
-    Raises RequestError, or StoreUnavailableError or LedgerUnavailableError: then repeat it.
+    Raises RequestError; or StoreUnavailableError or LedgerUnavailableError: then repeat it.
     """
     known = await stored.read_match(database, new.match.id)
     if known is None and (await wallets.read(new.match.sponsor)).frozen:
@@ -53,9 +53,9 @@ async def fund_match(database: Database, wallets: Wallets, new: NewMatch, actor:
 
 
 async def _pay(database: Database, wallets: Wallets, found: StoredMatch) -> bool:
-    """Take the budget from the sponsor's wallet, unless it was taken. True when it was taken by this very call.
+    """Take the budget from the sponsor's wallet, once. Returns whether this call has taken it.
 
-    Where there is not enough, the match is over: raises RequestError. Nothing is tried after refs are forgotten.
+    With too few coins, the match is over: raises RequestError. Nothing is tried once the ref may be forgotten.
     """
     match = found.match
     if match.status != "funding" or found.age_s >= wallets.ref_ttl_s:
@@ -77,9 +77,9 @@ async def _pay(database: Database, wallets: Wallets, found: StoredMatch) -> bool
 
 
 async def give_back(wallets: Wallets, found: StoredMatch) -> bool:
-    """Give the sponsor's wallet what is due, once. True when it was given by this very call.
+    """Give the sponsor's wallet the coins due, once. Returns whether this call has given them.
 
-    Raises StoreUnavailableError, or RequestError for what somebody has to look at.
+    Raises StoreUnavailableError, or RequestError for what a person has to look at.
     """
     match, due = found.match, found.match.due_coins
     if not due or found.ended_age_s is None or found.ended_age_s >= wallets.ref_ttl_s:
@@ -92,7 +92,7 @@ async def give_back(wallets: Wallets, found: StoredMatch) -> bool:
 
 
 async def end_match(database: Database, wallets: Wallets, match_id: str, actor: str) -> StoredMatch | None:
-    """End a match, and give back what is left. None when there is no such match.
+    """End a match and give back what is left. Returns None when there is no such match.
 
     The end is durable when this returns; coins that could not be moved now are moved by the aggregator's sweep.
     """
@@ -106,7 +106,7 @@ async def end_match(database: Database, wallets: Wallets, match_id: str, actor: 
 
 
 async def finish_matches(database: Database, wallets: Wallets) -> list[StoredMatch]:
-    """What the aggregator does from time to time: payments, ends and returns that a crash or time have left.
+    """Finish payments, ends and returns that crashes or time have left; the aggregator calls it periodically.
 
     Returns the matches that it has ended.
     """
@@ -127,7 +127,7 @@ async def finish_matches(database: Database, wallets: Wallets) -> list[StoredMat
 
 
 async def _finish(database: Database, wallets: Wallets, found: StoredMatch) -> None:
-    """One that can't be finished now holds no other up: its partition may be stopped for long."""
+    """Finish a match, or log why not: others must not wait for it, as its partition may be stopped for long."""
     match = found.match
     try:
         if match.status == "funding":
@@ -145,7 +145,7 @@ async def _finish(database: Database, wallets: Wallets, found: StoredMatch) -> N
 
 
 def view(found: StoredMatch) -> MatchView:
-    """A match as viewers see it."""
+    """Return a match as viewers see it."""
     match = found.match
     return MatchView(
         match_id=match.id,
@@ -162,7 +162,7 @@ def view(found: StoredMatch) -> MatchView:
 
 
 async def announce_match(rooms: Rooms, found: StoredMatch) -> bool:
-    """Have the room show its current state; False when the room knew it. Raises StoreUnavailableError."""
+    """Have the room show the match's state. Returns False when it did already. Raises StoreUnavailableError."""
     match = found.match
     if match.status not in _RANKS or not match.room:
         return False
@@ -173,10 +173,10 @@ async def announce_match(rooms: Rooms, found: StoredMatch) -> bool:
 
 
 async def refresh_matches(database: Database, rooms: Rooms) -> int:
-    """Tell all rooms of their matches as they are now; returns what was news to them.
+    """Tell all rooms the present state of their matches; returns how many were new to them.
 
-    A room that refuses (it has lost its state) holds no other up. Raises StoreUnavailableError when Redis does not
-    answer, LedgerUnavailableError.
+    A room that refuses (it has lost its state) does not hold up others. Raises StoreUnavailableError when Redis does
+    not answer, LedgerUnavailableError.
     """
     after, news = 0, 0
     while True:
@@ -192,16 +192,16 @@ async def refresh_matches(database: Database, rooms: Rooms) -> int:
 
 
 class MatchNews:
-    """The latest of each match that has changed, on its way to the rooms: booking does not wait for them."""
+    """The latest state of each match that has changed, on its way to the rooms: booking does not wait for them."""
 
     def __init__(self, rooms: Rooms) -> None:
-        """Nothing is told before `tell`."""
+        """Tell `rooms`, from the first call of `tell` on."""
         self._rooms = rooms
         self._latest: dict[str, StoredMatch] = {}
         self._there = asyncio.Event()
 
     def add(self, changed: Iterable[StoredMatch]) -> None:
-        """These have changed; what was not told of them yet is out of date."""
+        """Add matches that have changed; earlier states that are still waiting are replaced."""
         for found in changed:
             self._latest[found.match.id] = found
             self._there.set()
@@ -211,7 +211,7 @@ class MatchNews:
                 log.error("match.returned_too_much", match=match.id, excess_coins=excess)
 
     async def tell(self) -> None:
-        """Wait for news, and tell the rooms. What can't be told now the next refresh tells."""
+        """Wait for changes and tell the rooms. What fails now is told by the next refresh."""
         await self._there.wait()
         self._there.clear()
         latest, self._latest = self._latest, {}

@@ -1,1 +1,1 @@
-"""What a viewer has."""
+"""Viewers' wallets."""

@@ -1,10 +1,10 @@
-"""What the wallet's routes answer."""
+"""The responses of the wallet's routes."""
 
 from msgspec import UNSET, Struct, UnsetType
 
 
 class WalletView(Struct, frozen=True):
-    """A wallet after its change `seq`. `frozen_reason` is there when it is frozen, null while it is not known."""
+    """A wallet after its change `seq`. A frozen one has `frozen_reason`, null while that is unknown."""
 
     balance: int
     seq: int

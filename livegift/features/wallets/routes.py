@@ -1,4 +1,4 @@
-"""What viewers and creators have."""
+"""The routes of wallets."""
 
 from msgspec import UNSET
 from starlette.requests import Request
@@ -12,7 +12,7 @@ from livegift.runtime.access import WALLET, Rate
 
 
 async def wallet(request: Request) -> Response:
-    """`GET /v1/wallet`: what can be spent now."""
+    """`GET /v1/wallet`: the coins that can be spent now."""
     user = identity_of(request).user
     found = await resources_of(request).wallets.read(user)
     reason = await frozen_reason(resources_of(request), user) if found.frozen else UNSET
