@@ -1,4 +1,4 @@
-"""The composition root: the one list of features. Removing a line and its package removes the feature."""
+"""The composition root: the only list of features. Removing a line and its package removes the feature."""
 
 from livegift.features.audit_trail import feature as audit_trail
 from livegift.features.catalogue import feature as catalogue

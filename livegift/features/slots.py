@@ -28,12 +28,12 @@ class Background:
 
 @dataclass(frozen=True, slots=True)
 class Feature:
-    """A feature's offers; an empty slot offers nothing.
+    """A feature's offers. An empty slot offers nothing.
 
-    `routes` (ROUTES): what it answers over HTTP, each with who may ask.
-    `commands` (COMMANDS): what it takes over WebSockets, each with who may send it.
-    `on_start`: called when a web process starts, so that no request waits for what it keeps with `Stores.once`.
-    `reasons` (JOURNAL): the reasons of wallets' changes that are this feature's, with the account of the other leg.
+    `routes` (ROUTES): its HTTP routes, each with its access rule.
+    `commands` (COMMANDS): its WebSocket commands, each with its access rule.
+    `on_start`: called when a web process starts, so that no request waits for what is kept with `Stores.once`.
+    `reasons` (JOURNAL): its reasons of wallets' changes, each with the account on the other side.
     `booking` (BOOKING): its steps in the aggregator's transaction.
     `background` (SWEEPS): made once per aggregator.
     `invariants` (CHECKS): what `livegift audit` proves about it.

@@ -1,1 +1,1 @@
-"""What operators did by hand."""
+"""The audit trail: operators' acts."""

@@ -1,4 +1,4 @@
-"""What the audit trail's routes take and answer."""
+"""The requests and responses of the audit trail's routes."""
 
 from typing import Annotated, Any
 
@@ -20,7 +20,7 @@ Subject = Annotated[
 
 
 class ActsQuery(NumberPageQuery, frozen=True):
-    """Which page of the acts, of one `subject` or of all."""
+    """A page of the acts, on one `subject` or on all."""
 
     subject: Subject | None = None
 
@@ -37,4 +37,4 @@ class ActView(Struct, frozen=True):
 
 
 class ActPage(Page[ActView], frozen=True):
-    """What operators did, the newest first."""
+    """Operators' acts, newest first."""

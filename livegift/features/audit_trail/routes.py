@@ -1,4 +1,4 @@
-"""What operators did by hand, the newest first."""
+"""Routes of the audit trail."""
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -19,7 +19,7 @@ def _view(act: Act, ids: EventIds) -> ActView:
 
 
 async def list_acts(request: Request) -> Response:
-    """`GET /v1/admin/acts?subject=user:ann`: what operators did, the newest first."""
+    """`GET /v1/admin/acts?subject=user:ann`: operators' acts, newest first."""
     query = query_of(request, ActsQuery)
     resources = resources_of(request)
     before = int(query.cursor) if query.cursor else None

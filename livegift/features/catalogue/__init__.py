@@ -1,1 +1,1 @@
-"""Gifts, coin packages, prices and promotions: what can be bought and sent."""
+"""The catalogue: gifts, coin packages, prices and promotions."""

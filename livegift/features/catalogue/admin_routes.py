@@ -1,4 +1,4 @@
-"""What operators sell: gifts, coin packages with their prices, promotions."""
+"""Operators' routes of the catalogue: gifts, coin packages with their prices, promotions."""
 
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -37,7 +37,7 @@ def _id_of(request: Request, name: str) -> str:
 
 
 async def put_gift(request: Request) -> Response:
-    """`PUT /v1/admin/gifts/{gift}`: from now on; what was sent stays what it was."""
+    """`PUT /v1/admin/gifts/{gift}`: add or change a gift from now on; gifts already sent are unaffected."""
     operator = identity_of(request)
     body = await body_of(request, GiftRequest)
     kind = GiftKind(
@@ -59,13 +59,13 @@ def _package(package: Package) -> StoredPackage:
 
 
 async def list_packages(request: Request) -> Response:
-    """`GET /v1/admin/coin-packages`: all of them, sold or not."""
+    """`GET /v1/admin/coin-packages`: all of them, on sale or not."""
     found = await stored.read_offers(resources_of(request).database)
     return answer(request, StoredPackagePage([_package(package) for package in found], None))
 
 
 async def put_package(request: Request) -> Response:
-    """`PUT /v1/admin/coin-packages/{package}`: with all of its prices; orders that were made keep theirs."""
+    """`PUT /v1/admin/coin-packages/{package}`: add or change one, with all its prices; existing orders keep theirs."""
     operator = identity_of(request)
     body = await body_of(request, PackageRequest)
     prices = {price.region: Price(price.amount, price.currency) for price in body.prices}
@@ -99,7 +99,7 @@ def _promotion(promotion: Promotion) -> PromotionView:
 
 
 async def list_promotions(request: Request) -> Response:
-    """`GET /v1/admin/promotions`: past, running and to come."""
+    """`GET /v1/admin/promotions`: past, running and future ones."""
     query = query_of(request, PageQuery)
     found = await stored.read_promotions(resources_of(request).database, query.cursor or "", query.limit + 1)
     next_cursor = found[query.limit - 1].id if len(found) > query.limit else None
@@ -107,7 +107,7 @@ async def list_promotions(request: Request) -> Response:
 
 
 async def put_promotion(request: Request) -> Response:
-    """`PUT /v1/admin/promotions/{promotion}`: `ends_ms` in the past ends it."""
+    """`PUT /v1/admin/promotions/{promotion}`: add or change one; an `ends_ms` in the past ends it."""
     operator = identity_of(request)
     body = await body_of(request, PromotionRequest)
     if body.starts_ms >= body.ends_ms:

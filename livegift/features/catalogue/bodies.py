@@ -1,4 +1,4 @@
-"""What the routes of gifts, coin packages and promotions take and answer."""
+"""The requests and responses of the routes of gifts, coin packages and promotions."""
 
 from typing import Annotated
 
@@ -25,7 +25,7 @@ BonusCoins = Annotated[int, Meta(ge=0, le=ORDER_COINS_MAX)]
 
 
 class GiftView(Struct, frozen=True):
-    """A gift. Its price in money, `amount` for one piece, is there where coins are sold."""
+    """A gift. Where coins are sold it has a price in money, `amount` for one piece."""
 
     id: Id
     name: str
@@ -45,7 +45,7 @@ class GiftsView(Struct, frozen=True):
 
 
 class PackageOffer(Struct, frozen=True):
-    """A coin package as it is sold now, and, in `…_before`, as it would be without its promotion."""
+    """A coin package as it is sold now and, in `…_before`, as it would be without its promotion."""
 
     id: Id
     coins: Coins
@@ -58,7 +58,7 @@ class PackageOffer(Struct, frozen=True):
 
 
 class PackagesView(Struct, frozen=True):
-    """The coin packages of a region; `priced_region` is the one whose prices apply, null where nothing is sold."""
+    """The coin packages of a region. `priced_region` is the one whose prices apply, null where nothing is sold."""
 
     packages: list[PackageOffer]
     region: str
@@ -67,7 +67,7 @@ class PackagesView(Struct, frozen=True):
 
 
 class PackageRates(Struct, frozen=True):
-    """What a package's coins earn creators, in dollars and as a share of its price in parts per million."""
+    """What creators earn from a package's coins, in dollars and as a share of its price in parts per million."""
 
     id: Id
     region: str
@@ -80,7 +80,7 @@ class PackageRates(Struct, frozen=True):
 
 
 class RatesView(Struct, frozen=True):
-    """From money to coins to diamonds to money. Diamonds can be paid out after `hold_h` hours."""
+    """The rates from money to coins to diamonds to money. Diamonds can be paid out after `hold_h` hours."""
 
     diamonds_per_coin: int
     usd_micros_per_diamond: int
@@ -93,7 +93,7 @@ class RatesView(Struct, frozen=True):
 
 
 class GiftRequest(Shown, frozen=True, forbid_unknown_fields=True):
-    """A gift: price and earnings of one piece; `active` false takes it off the list."""
+    """A gift: price and earnings are for one piece; with `active` false it is not on the list."""
 
     name: Name
     coins: Price
@@ -126,7 +126,7 @@ class PackagePrice(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class PackageRequest(Struct, frozen=True, forbid_unknown_fields=True):
-    """A coin package: sold in the regions that have a price, and nowhere else."""
+    """A coin package, sold only in the regions that have a price."""
 
     coins: Annotated[int, Meta(ge=1, le=ORDER_COINS_MAX)]
     prices: Annotated[list[PackagePrice], Meta(max_length=CATALOGUE_PRICES_MAX)]
@@ -157,7 +157,7 @@ class StoredPackagePage(Page[StoredPackage], frozen=True):
 
 
 class PromotionRequest(Struct, frozen=True, forbid_unknown_fields=True):
-    """For some time, bonus coins on a package, a percentage off, or both.
+    """Bonus coins on a package, a percentage off, or both, for some time.
 
     `per_user_max` 0: no limit.
     """
@@ -185,4 +185,4 @@ class PromotionView(Struct, frozen=True):
 
 
 class PromotionPage(Page[PromotionView], frozen=True):
-    """Promotions that are over, running and to come, by id."""
+    """Past, running and future promotions, by id."""

@@ -1,4 +1,4 @@
-"""Files of gifts, as `livegift gifts load` takes them."""
+"""Files of gifts for `livegift gifts load`."""
 
 from collections import Counter
 from typing import Annotated

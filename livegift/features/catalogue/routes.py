@@ -1,4 +1,4 @@
-"""What can be sent and bought, and what it is worth."""
+"""Routes of gifts, coin packages and rates."""
 
 from contextlib import suppress
 
@@ -36,7 +36,7 @@ from livegift.runtime.identity import Identity
 
 
 async def gifts(request: Request) -> Response:
-    """`GET /v1/gifts?region=`: prices in coins and, at the region's price per coin without a discount, in money."""
+    """`GET /v1/gifts?region=`: prices in coins and, at the region's undiscounted price per coin, in money."""
     kinds = resources_of(request).directory.gifts.values()
     rate = None
     with suppress(LedgerUnavailableError):  # gifts are known all the same
@@ -61,7 +61,7 @@ def _gift(gift: GiftKind, rate: Rate | None) -> GiftView:
 
 
 async def _prices_of(request: Request, identity: Identity | None = None) -> PriceList:
-    """The prices of the requested region; a region in the token goes first, as that is where its user buys."""
+    """Return the prices of the requested region. A region in the token takes precedence, as its user buys there."""
     asked = query_of(request, RegionQuery).region
     region = DEFAULT_REGION if asked is None else asked
     if identity is not None and identity.region is not None:
@@ -72,7 +72,7 @@ async def _prices_of(request: Request, identity: Identity | None = None) -> Pric
 
 
 async def packages(request: Request) -> Response:
-    """`GET /v1/coin-packages?region=`: with a viewer's token, what this very viewer would get."""
+    """`GET /v1/coin-packages?region=`: packages; with a viewer's token, as this viewer would get them."""
     prices = await _prices_of(request, identity_if_any(request))
     offers = [
         PackageOffer(
@@ -92,7 +92,7 @@ async def packages(request: Request) -> Response:
 
 
 async def rates(request: Request) -> Response:
-    """`GET /v1/rates`: from money to coins to diamonds to money, and what reaches creators, in all regions or one."""
+    """`GET /v1/rates`: from money to coins to diamonds to money, and creators' share, in all regions or one."""
     resources, region = resources_of(request), query_of(request, RegionQuery).region
     found = await read_all_prices(resources.database) if region is None else [await _prices_of(request)]
     worth = resources.settings.usd_micros_per_unit

@@ -1,4 +1,4 @@
-"""What the routes of corrections and undoing take and answer."""
+"""The requests and responses of the routes of corrections and undoing."""
 
 from typing import Annotated, Literal
 
@@ -13,7 +13,7 @@ Decision = Literal["approve", "reject"]
 
 
 class CorrectionRequest(Struct, frozen=True, forbid_unknown_fields=True):
-    """Coins that the wallet of `user` gets or, below zero, gives; or the gift that is undone.
+    """A correction to request: coins that the wallet of `user` gets (below zero: gives), or a gift to revoke.
 
     The same `id` again is the same correction.
     """
@@ -26,13 +26,13 @@ class CorrectionRequest(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class CorrectionsQuery(PageQuery, frozen=True):
-    """Which page of the corrections, of one `status` or of all."""
+    """A page of the corrections, of one `status` or of all."""
 
     status: Status | None = None
 
 
 class CorrectionView(Struct, frozen=True):
-    """A correction; a revoked gift takes `coins` back to its sender and `diamonds` from its receiver."""
+    """A correction. A revoked gift returns `coins` to its sender and takes `diamonds` from its receiver."""
 
     id: Id
     status: Status

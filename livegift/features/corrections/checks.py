@@ -1,4 +1,4 @@
-"""Invariant 7: corrections, the entries that move their coins, and all that a revoked gift takes back with it."""
+"""Invariant 7: corrections, the entries that move their coins, and everything that a revoked gift takes back."""
 
 from sqlalchemy import func, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -51,7 +51,7 @@ _LATE = text(
 
 
 async def wrong_corrections(connection: AsyncConnection, seen: Seen) -> tuple[int, list[str]]:
-    """The number of corrections, and where each differs from what its status says."""
+    """Return the number of corrections, and those that differ from what their status says."""
     examples = {"examples": EXAMPLES_MAX}
     wrong = [
         f"correction {row.id}: {row.entries or 0} entries of {row.coins or 0} coins in all, "

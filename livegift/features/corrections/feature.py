@@ -1,4 +1,4 @@
-"""What this feature offers to the rest."""
+"""The feature's offers to the rest of the system."""
 
 from functools import partial
 

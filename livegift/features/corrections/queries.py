@@ -1,4 +1,4 @@
-"""Corrections as stored: asked for, decided, and applied with all that they move when the coins are booked."""
+"""Corrections as stored: requested, decided, and applied with everything that they move when the coins are booked."""
 
 from dataclasses import replace
 from typing import Any
@@ -46,7 +46,7 @@ def _gift_query(event_id: str) -> Select[Any]:
 
 
 async def revocation_of(database: Database, correction_id: str, event_id: str, why: str, by: str) -> Correction:
-    """Return the correction that undoes a booked gift. Raises RequestError('not_found')."""
+    """Return the correction that revokes a booked gift. Raises RequestError('not_found')."""
     query = _gift_query(event_id)
     async with database.begin() as connection:
         row = (await connection.execute(query)).one_or_none()
@@ -58,7 +58,7 @@ async def revocation_of(database: Database, correction_id: str, event_id: str, w
 
 
 async def is_younger(database: Database, event_id: str, age_s: int) -> bool:
-    """Whether the gift was sent within the last `age_s`, by PostgreSQL's clock."""
+    """Return whether the gift was sent within the last `age_s` seconds, by PostgreSQL's clock."""
     now_ms = func.extract("epoch", func.clock_timestamp()) * 1000
     query = _gift_query(event_id).where(tables.gifts.c.ts_ms >= now_ms - age_s * 1000)
     async with database.begin() as connection:
@@ -66,9 +66,9 @@ async def is_younger(database: Database, event_id: str, age_s: int) -> bool:
 
 
 async def request(database: Database, wanted: Correction) -> Correction:
-    """Note the requested correction; repeating the same request changes nothing.
+    """Record a requested correction; repeating the same request changes nothing.
 
-    Raises RequestError('conflict') when its id or its gift has another one.
+    Raises RequestError('conflict') when its id or its gift already has a different one.
     """
     async with database.begin() as connection:
         if wanted.gift is not None:
@@ -78,7 +78,10 @@ async def request(database: Database, wanted: Correction) -> Correction:
 
 
 async def _less_held_back(connection: AsyncConnection, gift: RevokedGift) -> RevokedGift:
-    """The gift with the diamonds that its creator still has from it. Once it is to be revoked, none is held back."""
+    """Return the gift with the diamonds that its creator still has from it.
+
+    From the request on, none of them are clawed back.
+    """
     partition, at = gift_position(gift.id)
     return gift._replace(diamonds=gift.diamonds - await held_back_of(connection, partition, at.epoch, at.n))
 
@@ -112,7 +115,7 @@ async def _request(connection: AsyncConnection, wanted: Correction) -> Correctio
 
 
 async def settle_decision(database: Database, correction_id: str, by: str, *, approve: bool) -> Correction:
-    """Decide, once. Raises RequestError: see `domain.corrections.decide`."""
+    """Decide a correction, once. Raises RequestError: see `rules.decide`."""
     async with database.begin() as connection:
         query = select(table).where(table.c.id == correction_id)
         row = (await connection.execute(query)).one_or_none()
@@ -135,7 +138,7 @@ async def settle_decision(database: Database, correction_id: str, by: str, *, ap
 
 
 async def mark_refused(database: Database, correction: Correction) -> Correction:
-    """The wallet did not have the coins; unless another try has found them meanwhile."""
+    """Mark a correction as refused because the wallet lacks the coins, unless another try has found them meanwhile."""
     change = update(table).where(table.c.id == correction.id, table.c.status == "approved")
     async with database.begin() as connection:
         await connection.execute(change.values(status="refused"))
@@ -143,7 +146,7 @@ async def mark_refused(database: Database, correction: Correction) -> Correction
 
 
 async def revoked_gift(database: Database, revocation: Correction) -> GiftRevoked | None:
-    """The gift of a revocation as the journal has to name it; None where the room keeps it (see the table)."""
+    """Return the gift of a revocation as the journal has to name it; None if the room keeps it (see the table)."""
     if revocation.gift is None:
         return None
     whole = select(table.c.id).where(table.c.id == revocation.id, table.c.is_whole)
@@ -160,8 +163,8 @@ async def revoked_gift(database: Database, revocation: Correction) -> GiftRevoke
 async def mark_booked(connection: AsyncConnection, batch: Batch) -> None:
     """Mark corrections as applied, each once, in the transaction that books them.
 
-    The revocations among them are `batch.revoked` from here on; `post` posts their other legs. One that a ledger which
-    was set back does not know any more is written again, as the journal has it.
+    The revocations among them are added to `batch.revoked`; `post` posts the rest of their transfers. A correction that
+    a ledger which was set back no longer knows is written again from the journal.
     """
     entries = batch.changes_for(REASONS)
     ids = {entry.ref.partition(":")[2] for _, _, entry in entries}
@@ -196,7 +199,7 @@ async def _write_again(connection: AsyncConnection, entry: WalletChanged, gift: 
 
 
 async def post(connection: AsyncConnection, batch: Batch) -> None:
-    """Post all that the batch's revocations take back: of the gift itself, and of what others had added to it."""
+    """Post everything that the batch's revocations take back: of the gift itself, and what others had added to it."""
     ids = [revoked.id for revoked in batch.revoked]
     if not ids:
         return
@@ -212,7 +215,7 @@ def _moves(revocation: Correction, batch: Batch) -> list[Transfer]:
 
 
 async def unapplied(database: Database, older_than_s: float, younger_than_s: float, limit: int) -> list[Correction]:
-    """Approved corrections whose coins are not booked although some time has passed, oldest first.
+    """Return approved corrections whose coins are not booked although some time has passed, oldest first.
 
     Those older than refs are remembered are left out: see `pending_grants`.
     """
@@ -231,7 +234,7 @@ async def unapplied(database: Database, older_than_s: float, younger_than_s: flo
 
 
 async def read_corrections(database: Database, status: Status | None, after: str, limit: int) -> list[Correction]:
-    """Corrections in the order of their ids, from behind `after`; of one status or of all."""
+    """Return corrections in the order of their ids, after `after`; of one status or of all."""
     query = select(table).where(table.c.id > after).order_by(table.c.id).limit(limit)
     if status is not None:
         query = query.where(table.c.status == status)

@@ -1,4 +1,4 @@
-"""Corrections and revocations: one operator asks for them, another approves."""
+"""Routes of corrections and revocations: one operator requests them, another approves."""
 
 from secrets import token_hex
 from typing import get_args
@@ -39,7 +39,7 @@ def _view(correction: Correction, ids: EventIds) -> CorrectionView:
 
 
 async def list_corrections(request: Request) -> Response:
-    """`GET /v1/admin/corrections?status=requested`."""
+    """`GET /v1/admin/corrections?status=requested`: corrections, of one status or of all."""
     query = query_of(request, CorrectionsQuery)
     resources = resources_of(request)
     found = await stored.read_corrections(resources.database, query.status, query.cursor or "", query.limit + 1)
@@ -49,7 +49,7 @@ async def list_corrections(request: Request) -> Response:
 
 
 async def request_correction(request: Request) -> Response:
-    """`POST /v1/admin/corrections`: asks for one; the same id again is the same. Somebody else approves it."""
+    """`POST /v1/admin/corrections`: request one, for another operator to approve; the same id again is the same one."""
     operator = identity_of(request)
     body = await body_of(request, CorrectionRequest)
     resources = resources_of(request)
@@ -69,7 +69,7 @@ async def request_correction(request: Request) -> Response:
 
 
 async def decide_correction(request: Request) -> Response:
-    """`POST /v1/admin/corrections/{id}/approve` or `/reject`."""
+    """`POST /v1/admin/corrections/{id}/approve` or `/reject`: decide a correction."""
     operator = identity_of(request)
     correction_id, decision = str(request.path_params["id"]), str(request.path_params["decision"])
     if not wire.is_id(correction_id) or decision not in get_args(Decision):

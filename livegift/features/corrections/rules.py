@@ -1,8 +1,8 @@
-"""Corrections: what an operator puts right, with a second one's consent. Compensating transfers, never edits.
+"""The rules of corrections, which an operator requests and a second one approves. Compensating transfers, never edits.
 
 requested -> approved -> applied, or requested -> rejected. An approved one whose coins the wallet does not have is
-refused: nothing moved. Applied is what the journal's entry says, when that is booked: with it, in one transaction, goes
-whatever else a gift has moved.
+refused: nothing moves. It is applied when the journal's entry is booked; everything else that a gift has moved goes
+back in the same transaction.
 """
 
 from dataclasses import dataclass, replace
@@ -17,7 +17,7 @@ Status = Literal["requested", "approved", "applied", "rejected", "refused"]
 class RevokedGift(NamedTuple):
     """The gift that a revocation undoes. `id` is its event's, `partition` the one that booked it.
 
-    `diamonds` are those that the creator still has from it: less what was held back for a refund.
+    `diamonds` are those that the creator still has from it: less what was clawed back for a refund.
     """
 
     id: str
@@ -29,7 +29,10 @@ class RevokedGift(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Correction:
-    """`coins` are what the wallet of `user` gets (negative: gives). With `gift` it undoes that gift of the user."""
+    """A correction: the wallet of `user` gets `coins` (negative: gives).
+
+    With `gift`, it revokes that gift of the user.
+    """
 
     id: str
     user: str
@@ -42,16 +45,16 @@ class Correction:
 
     @property
     def reason(self) -> str:
-        """The reason that its entry in the journal has."""
+        """Return the reason in its journal entry."""
         return "correction" if self.gift is None else "revocation"
 
     @property
     def ref(self) -> str:
-        """The ref of that entry."""
+        """Return the ref of its journal entry."""
         return f"{self.reason}:{self.id}"
 
     def same_as(self, other: "Correction") -> bool:
-        """Whether both ask for the same, whoever asks and however far they are."""
+        """Return whether both request the same, whoever requested them and whatever their status."""
         return (self.id, self.user, self.coins, self.why, self.gift) == (
             other.id,
             other.user,
@@ -62,10 +65,10 @@ class Correction:
 
 
 def decide(correction: Correction, by: str, *, approve: bool) -> Correction:
-    """The correction after `by` has decided; deciding the same again changes nothing.
+    """Return the correction after the decision of `by`; deciding the same again changes nothing.
 
-    Raises RequestError('second_person_required') for who has asked for it, or who gets something by it, and
-    RequestError('conflict') when it was decided otherwise. Who has asked may reject it: that is taking it back.
+    Raises RequestError('second_person_required') for the one who requested it or who gets something from it, and
+    RequestError('conflict') when it was decided otherwise. The requester may reject it: that takes it back.
     """
     if approve and by in (correction.requested_by, correction.user):
         raise RequestError("second_person_required")
@@ -77,10 +80,10 @@ def decide(correction: Correction, by: str, *, approve: bool) -> Correction:
 
 
 def transfers_of(correction: Correction) -> tuple[Transfer, ...]:
-    """What the ledger posts of the gift's own when it is applied; the wallet's coins move by its journal.
+    """Return the transfers of the gift itself that the ledger posts on applying it; the journal moves the coins.
 
-    What sponsors have added goes back as well: `sponsors.taken_back_transfers`. The creator's diamonds go back where
-    they came from, whatever is left of them: what was paid out already is owed, and the next gifts pay for it.
+    What sponsors have added goes back as well: `sponsors.taken_back_transfers`. The creator's diamonds go back to where
+    they came from, whatever is left of them: diamonds that were paid out are owed, and the next gifts pay for them.
     """
     gift = correction.gift
     if gift is None or not gift.diamonds:

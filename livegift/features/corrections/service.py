@@ -1,4 +1,4 @@
-"""Corrections and revocations: decided in the ledger, moved in Redis, applied where that is booked; all repeatable."""
+"""Corrections and revocations: decided in the ledger, moved in Redis, applied when that is booked; all repeatable."""
 
 import structlog
 
@@ -24,9 +24,9 @@ async def _event_ids(database: Database) -> EventIds:
 
 
 async def decide(database: Database, wallets: Wallets, correction_id: str, by: str, *, approve: bool) -> Correction:
-    """Approve or reject a correction. Raises RequestError: see `domain.corrections.decide`.
+    """Approve or reject a correction. Raises RequestError: see `rules.decide`.
 
-    The decision is durable when this returns; what could not be moved now the aggregator's sweep moves.
+    The decision is durable when this returns; coins that could not be moved now are moved by the aggregator's sweep.
     """
     decided = await stored.settle_decision(database, correction_id, by, approve=approve)
     # Without the user: the id of somebody who undid an anonymous gift would reveal who sent it.
@@ -43,9 +43,9 @@ async def decide(database: Database, wallets: Wallets, correction_id: str, by: s
 async def undo(
     database: Database, wallets: Wallets, event_id: str, by: Identity, coins_min: int, window_s: int
 ) -> Correction:
-    """Revoke a gift at its sender's own wish: once, and only an expensive one that was sent just now.
+    """Revoke a gift at its sender's request: once, and only an expensive one that was sent a moment ago.
 
-    `event_id` is its place in the journal; the correction, which its creator sees too, has the public id. Raises
+    `event_id` is its position in the journals; the correction, which its creator sees too, has the public id. Raises
     RequestError('not_found', 'forbidden' or 'too_late').
     """
     correction_id = f"undo:{(await _event_ids(database)).of(event_id)}"
@@ -64,10 +64,10 @@ async def undo(
 
 
 async def settle(database: Database, wallets: Wallets, approved: Correction) -> Correction:
-    """Move the coins, once.
+    """Move the coins of an approved correction, once.
 
-    The journal's entry carries all the rest: the relay brings a revoked gift to its room, and where the entry is booked
-    its diamonds and what sponsors have added go back.
+    The journal's entry carries everything else: the relay brings a revoked gift to its room, and when the entry is
+    booked, its diamonds and what sponsors have added go back.
 
     Raises StoreUnavailableError or LedgerUnavailableError.
     """
@@ -88,7 +88,7 @@ async def settle(database: Database, wallets: Wallets, approved: Correction) -> 
 
 
 async def finish_corrections(database: Database, wallets: Wallets) -> None:
-    """What the aggregator does from time to time."""
+    """Move the coins of approved corrections that are not booked; the aggregator calls it periodically."""
     found = await stored.unapplied(database, SWEEP_CORRECTIONS_S, wallets.ref_ttl_s, SWEEP_CORRECTIONS_MAX)
     for correction in found:
         try:

@@ -1,4 +1,4 @@
-"""Undoing an expensive gift, where the viewer's region allows some time for that."""
+"""The route for undoing an expensive gift, where the viewer's region allows some time for that."""
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -12,7 +12,7 @@ from livegift.runtime.access import OWN_GIFT, Rate
 
 
 async def undo_gift(request: Request) -> Response:
-    """`POST /v1/gifts/{gift_event_id}/undo`: the coins come back, and the gift no longer counts anywhere."""
+    """`POST /v1/gifts/{gift_event_id}/undo`: return the coins; the gift no longer counts anywhere."""
     identity = identity_of(request)
     event_id, place = gift_event_of(request)
     resources = resources_of(request)

@@ -1,1 +1,1 @@
-"""Tokens and free test coins for the demo pages; only `livegift dev` mounts it."""
+"""The demo: pages, tokens and free test coins. Only `livegift dev` mounts it."""

@@ -1,4 +1,4 @@
-"""What the demo's routes take and answer; only `livegift dev` has them."""
+"""The requests and responses of the demo's routes, which only `livegift dev` has."""
 
 from typing import Annotated, Literal
 
@@ -9,7 +9,7 @@ from livegift.contract.wire import Id, UserId
 
 
 class TokenRequest(Struct, frozen=True):
-    """Whose token is wanted; with `room` it is good for that room alone."""
+    """The user of a token; with `room` it is valid for that room only."""
 
     user: UserId
     role: Literal["viewer", "creator"] = "viewer"
@@ -24,7 +24,7 @@ class TokenView(Struct, frozen=True):
 
 
 class CoinsRequest(Struct, frozen=True):
-    """How many coins a user wants."""
+    """Free test coins for a user."""
 
     user: UserId
     coins: Annotated[int, Meta(ge=1, le=100_000)] = 1000

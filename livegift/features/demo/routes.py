@@ -1,4 +1,4 @@
-"""The demo pages and what they need. Only `livegift dev` mounts this: it gives tokens and coins to anybody."""
+"""Routes of the demo pages. Only `livegift dev` mounts them: they give tokens and coins to anybody."""
 
 from importlib.resources import files
 from pathlib import Path
@@ -29,7 +29,7 @@ PAGES = ("viewer", "creator")
 
 
 def pages_folder() -> Path:
-    """The static pages: beside the package in a checkout, inside it in an installed wheel."""
+    """Return the folder of the static pages: beside the package in a checkout, inside it in an installed wheel."""
     installed = Path(str(files("livegift"))) / "client_demo"
     for folder in (installed, installed.parent.parent / "client_demo"):
         if (folder / "index.html").is_file():
@@ -38,10 +38,10 @@ def pages_folder() -> Path:
 
 
 class SecureHeaders:
-    """Adds SECURITY_HEADERS to every response of an application."""
+    """Middleware that adds SECURITY_HEADERS to every response."""
 
     def __init__(self, app: ASGIApp) -> None:
-        """`app` serves the pages."""
+        """Wrap `app`, which serves the pages."""
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -58,7 +58,7 @@ class SecureHeaders:
 
 
 async def token(request: Request) -> Response:
-    """`POST /demo/token`: a token for anyone who asks."""
+    """`POST /demo/token`: a token for anyone."""
     body = await body_of(request, TokenRequest)
     rooms = [body.room] if body.room else None
     signed = resources_of(request).tokens.sign(body.user, body.role, name=body.name, rooms=rooms, age_verified=True)
@@ -66,7 +66,7 @@ async def token(request: Request) -> Response:
 
 
 async def coins(request: Request) -> Response:
-    """`POST /demo/coins`: coins for anyone who asks."""
+    """`POST /demo/coins`: free test coins for anyone."""
     body = await body_of(request, CoinsRequest)
     resources = resources_of(request)
     if not await grant_coins(resources.database, resources.wallets, f"demo-{token_hex(12)}", body.user, body.coins):
@@ -78,12 +78,12 @@ class Pages(StaticFiles):
     """Static files in which `/viewer` is `/viewer.html`."""
 
     async def get_response(self, path: str, scope: Scope) -> Response:
-        """A file, or the page of that name."""
+        """Return a file, or the page of that name."""
         return await super().get_response(f"{path}.html" if path in PAGES else path, scope)
 
 
 async def root(_: Request) -> Response:
-    """`GET /`: the way to the pages."""
+    """`GET /`: redirect to the pages."""
     return RedirectResponse("/demo/")
 
 

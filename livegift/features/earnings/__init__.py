@@ -1,1 +1,1 @@
-"""What creators have earned, what is held and what is taken back."""
+"""Creators' earnings: earned, pending and clawed back."""

@@ -1,4 +1,4 @@
-"""What the routes of earnings take and answer."""
+"""The requests and responses of the routes of earnings."""
 
 from typing import Annotated, Literal
 
@@ -12,7 +12,7 @@ Day = Annotated[str, Meta(description="a day (UTC) such as 2026-01-31", extra_js
 
 
 class EarningsView(Struct, frozen=True):
-    """What a creator has earned. `diamonds_total` = pending + available + in payout; paid ones are out of it."""
+    """What a creator has earned. `diamonds_total` = pending + available + in payout; paid ones are not in it."""
 
     diamonds_total: int
     diamonds_pending: int
@@ -59,7 +59,7 @@ class GroupView(Struct, frozen=True):
 
 
 class Statement(Struct, frozen=True):
-    """What every statement says. When it is `closed`, nothing can be added to it any more."""
+    """The part that all statements share. To a `closed` one nothing can be added any more."""
 
     from_: str = field(name="from")
     to: str

@@ -1,4 +1,4 @@
-"""Diamonds that are held back because the money behind their gifts was given back: decision 016."""
+"""Clawbacks of diamonds whose gifts were paid with money that went back: decision 016."""
 
 from dataclasses import dataclass
 
@@ -65,16 +65,16 @@ _WRONG = text(
 
 @dataclass(frozen=True, slots=True)
 class RefundTerms:
-    """Whether creators lose pending diamonds with the money, and how long diamonds are pending."""
+    """Whether creators lose pending diamonds with the money, and how many hours diamonds are pending."""
 
     policy: RefundPolicy
     hold_h: int
 
 
 async def claw_back(connection: AsyncConnection, order: Order, terms: RefundTerms) -> None:
-    """Post what the reversal of `order` costs creators, in the transaction that reverses it.
+    """Post the clawbacks for the reversal of `order`, in the transaction that reverses it.
 
-    Only for coins that the wallet can't give back any more, as it is booked.
+    Only for coins that the wallet can't give back any more, according to the ledger.
     """
     if terms.policy == "creator_keeps" or not terms.hold_h or not order.credits:
         return
@@ -111,12 +111,12 @@ def _row(order_id: str, part: Clawback) -> dict[str, object]:
 
 
 async def held_back_of(connection: AsyncConnection, partition: int, epoch: int, n: int) -> int:
-    """The diamonds of one gift that are held back."""
+    """Return the diamonds of one gift that were clawed back."""
     return int(await connection.scalar(_OF_GIFT, {"partition": partition, "epoch": epoch, "n": n}) or 0)
 
 
 async def wrong_clawbacks(connection: AsyncConnection, examples: int) -> list[str]:
-    """For the audit: orders whose transfers are not what is noted of their gifts."""
+    """Return orders whose transfers differ from what is recorded for their gifts, for the audit."""
     return [
         f"order {row.order_id}: {row.posted or 0} diamonds of {row.creator} are held back, noted are {row.noted or 0}"
         for row in await connection.execute(_WRONG, {"examples": examples})

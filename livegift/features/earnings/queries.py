@@ -1,4 +1,4 @@
-"""What creators have earned, and how much of it can be paid out now."""
+"""Creators' earnings, and how much of them can be paid out now."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -72,9 +72,9 @@ _EARNINGS = text(f"SELECT * FROM ({_ACCOUNTS}) accounts, ({_PENDING}) young, ({_
 
 @dataclass(frozen=True, slots=True)
 class Earnings:
-    """All in diamonds. `total` is what is neither paid out nor asked for: pending and available, less what is owed.
+    """A creator's earnings in diamonds. `total` is neither paid out nor requested: pending and available, less debts.
 
-    `in_payout` was asked for. `next_at` is when the oldest pending hour becomes available.
+    `in_payout` was requested. `next_at` is when the oldest pending hour becomes available.
     """
 
     total: int
@@ -85,12 +85,12 @@ class Earnings:
 
     @property
     def available(self) -> int:
-        """What can be asked for now."""
+        """Return the diamonds that can be requested now."""
         return max(self.total - self.pending, 0)
 
 
 async def note(connection: AsyncConnection, batch: Batch) -> None:
-    """Add booked gifts, and what others have added to them, to creators' hour, in the transaction that books them."""
+    """Add booked gifts, and what others have added to them, to creators' hours, in the transaction that books them."""
     sums: dict[str, list[int]] = {}
     for _, _, gift in batch.gifts:
         row = sums.setdefault(gift.to, [0, 0, 0])
@@ -108,13 +108,13 @@ async def note(connection: AsyncConnection, batch: Batch) -> None:
 async def lock_creator(connection: AsyncConnection, creator: str) -> None:
     """Serialize everything that may lower what `creator` has available.
 
-    Bookings only raise it: what they take back for a revocation has not been available since that was approved.
+    Bookings only raise it: what they take back for a revocation has been unavailable since the approval.
     """
     await connection.execute(_LOCK, {"creator": creator})
 
 
 async def earnings_of(connection: AsyncConnection, creator: str, hold_h: int) -> Earnings:
-    """What `creator` has, under a holding period of `hold_h` hours."""
+    """Return the earnings of `creator` under a holding period of `hold_h` hours."""
     where = {"creator": creator, "hold_h": hold_h}
     names = {"own": diamonds_of(creator), "held": held_of(creator), "creator": creator}
     found = (await connection.execute(_EARNINGS, {**where, **names})).one()

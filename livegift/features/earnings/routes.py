@@ -1,4 +1,4 @@
-"""What creators earn: balance and statement."""
+"""Routes of creators' earnings: balance and statement."""
 
 from collections.abc import AsyncIterator
 from dataclasses import asdict
@@ -35,7 +35,7 @@ LINE_COLUMNS = (
 
 
 async def balance(request: Request) -> Response:
-    """`GET /v1/creator/balance`, in diamonds."""
+    """`GET /v1/creator/balance`: earnings in diamonds."""
     identity = identity_of(request)
     resources = resources_of(request)
     async with resources.database.snapshot() as connection:
@@ -57,7 +57,7 @@ async def balance(request: Request) -> Response:
 
 
 def _period_of(query: StatementQuery) -> Period:
-    """`from` and `to` (days, UTC; `to` is not in it any more)."""
+    """Return the period from `from` to `to` (days, UTC; `to` is not included)."""
     days = []
     for name, given in (("from", query.from_), ("to", query.to)):
         try:
@@ -87,13 +87,13 @@ def _line(line: Line, ids: EventIds) -> LineView:
 
 
 def _public_key(key: str, ids: EventIds) -> str:
-    """The key of a line without the place of a gift in it."""
+    """Return the key of a line with public ids instead of a gift's position."""
     at, _, entry = key.rpartition(".")
     return f"{at}.{ids.of(entry)}" if "-" in entry else key
 
 
 def _key_of(cursor: str, ids: EventIds) -> str:
-    """The inverse. Raises ValueError for anything that can't be a key."""
+    """Return the key of a public one. Raises ValueError for anything else."""
     at, _, entry = cursor.rpartition(".")
     if not entry or entry.isdecimal():
         return cursor
@@ -106,7 +106,7 @@ def _key_of(cursor: str, ids: EventIds) -> str:
 async def statement(request: Request) -> Response:
     """`GET /v1/creator/statement?from=2026-01-01&to=2026-02-01&group=line|day|room`, as JSON or CSV.
 
-    `closed`: nothing can be added to it any more. Lines come in pages in JSON, all at once as CSV.
+    To a `closed` one nothing can be added any more. Lines come in pages in JSON, all at once as CSV.
     """
     identity, query = identity_of(request), query_of(request, StatementQuery)
     period = _period_of(query)
@@ -142,7 +142,7 @@ async def statement(request: Request) -> Response:
 
 
 async def _csv_lines(database: Database, ids: EventIds, creator: str, period: Period) -> AsyncIterator[bytes]:
-    """All lines, read page after page: a closed period does not change in between."""
+    """Yield all lines, read page by page: a closed period does not change in between."""
     yield tabular.write_rows(LINE_COLUMNS, [])
     after = ""
     while True:

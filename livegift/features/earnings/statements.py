@@ -1,7 +1,7 @@
 """A creator's statement: every transfer of the account, in the order in which it was posted.
 
 A line belongs to the day (UTC) in which its transaction began. Transactions end within TRANSACTION_TIMEOUT_S, so a day
-that ended STATEMENT_SETTLES_S ago can't get another line: it is closed, and its statement is the same for ever.
+that ended STATEMENT_SETTLES_S ago can't get another line: it is closed, and its statement never changes.
 """
 
 import re
@@ -21,7 +21,7 @@ assert STATEMENT_SETTLES_S > TRANSACTION_TIMEOUT_S  # noqa: S101 - constants rel
 
 @dataclass(frozen=True, slots=True)
 class Period:
-    """From `start` up to, not including, `end`: both at the beginning of a day (UTC)."""
+    """The time from `start` to before `end`, both at the beginning of a day (UTC)."""
 
     start: datetime
     end: datetime
@@ -29,13 +29,13 @@ class Period:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One transfer. `key` names it and tells where it stands among the others; `diamonds` is signed.
+    """A transfer. `key` names it and gives its place among the others; `diamonds` is signed.
 
-    For a gift: its event's place `<partition>-<epoch>-<n>`, room, kind, coins and, unless it was anonymous, its sender
-    and its batch: several aggregators book different partitions, so a batch tells whose gift it may be. For other
-    transfers `what` is their reason and `ref` what they belong to (such as a payout).
+    For a gift: its event's position `<partition>-<epoch>-<n>`, room, kind, coins and, unless it was anonymous, its
+    sender and its batch: several aggregators book different partitions, so a batch can reveal whose gift it is. For
+    other transfers, `what` is their reason and `ref` what they belong to (such as a payout).
 
-    Lines of the same second stand in an order that says nothing of partitions and batches either.
+    The order of lines of the same second reveals nothing about partitions and batches either.
     """
 
     key: str
@@ -114,18 +114,21 @@ _CLOSED = text("SELECT :at < now() - make_interval(secs => :settles_s)")
 
 
 async def is_closed(connection: AsyncConnection, period: Period) -> bool:
-    """Whether no line can be added to `period` any more."""
+    """Return whether no line can be added to `period` any more."""
     return bool(await connection.scalar(_CLOSED, {"at": period.end, "settles_s": STATEMENT_SETTLES_S}))
 
 
 async def balance_at(connection: AsyncConnection, creator: str, at: datetime) -> int:
-    """The account of `creator` at the beginning of a day."""
+    """Return the balance of `creator` at the beginning of a day."""
     where = {"creator": creator, "account": diamonds_of(creator), "at": at}
     return int(await connection.scalar(_BALANCE, where) or 0)
 
 
 async def read_lines(connection: AsyncConnection, creator: str, period: Period, after: str, limit: int) -> list[Line]:
-    """The lines behind the line `after` ('' for the first). Raises ValueError for anything that is not a line's key."""
+    """Return the lines after the line `after` ('' for the first ones).
+
+    Raises ValueError if that is not a line's key.
+    """
     where: dict[str, Any] = {
         "creator": creator,
         "account": diamonds_of(creator),
@@ -138,7 +141,7 @@ async def read_lines(connection: AsyncConnection, creator: str, period: Period, 
 
 
 async def read_groups(connection: AsyncConnection, creator: str, period: Period, *, by_room: bool) -> Sequence[Group]:
-    """The lines added up per day and reason, gifts also per room if so wished."""
+    """Return the sums of lines per day and reason, of gifts also per room on request."""
     where = {
         "creator": creator,
         "account": diamonds_of(creator),

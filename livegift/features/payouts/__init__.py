@@ -1,1 +1,1 @@
-"""Diamonds for money: creators' payouts and the bank's files."""
+"""Payouts: diamonds for money, and the bank's files."""

@@ -1,4 +1,4 @@
-"""Paying out: what livegift needs of a bank, and the bank that people talk to with files."""
+"""The interface of banks, and a bank that an operator exchanges files with."""
 
 import csv
 import io
@@ -15,15 +15,15 @@ from livegift.runtime.bounds import PAYOUT_BATCH_MAX
 
 
 class Bank(Protocol):
-    """One way to pay out."""
+    """A way to pay out."""
 
     name: str
 
     def instructions(self, orders: Iterable[Order]) -> bytes:
-        """What is handed to the bank; the same orders, the same bytes."""
+        """Return the file for the bank; the same orders give the same bytes."""
 
     def results(self, data: bytes) -> Sequence[BankLine]:
-        """What the bank says became of them. Raises RequestError('invalid') naming the line."""
+        """Parse the bank's results. Raises RequestError('invalid') naming the line."""
 
 
 class ManualBank:

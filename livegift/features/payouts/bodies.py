@@ -1,4 +1,4 @@
-"""What the routes of payouts take and answer."""
+"""The requests and responses of the routes of payouts."""
 
 from typing import Annotated
 
@@ -14,19 +14,19 @@ MaskedIban = Annotated[str, Meta(description="an IBAN of which only the ends are
 
 
 class PayoutRequest(Struct, frozen=True, forbid_unknown_fields=True):
-    """How much of what was earned is to be paid out."""
+    """The diamonds to be paid out."""
 
     diamonds: Annotated[int, Meta(ge=1, le=AMOUNT_MAX)]
 
 
 class PayoutsQuery(PageQuery, frozen=True):
-    """Which page of the payouts, of one `status` or of all."""
+    """A page of the payouts, of one `status` or of all."""
 
     status: Status | None = None
 
 
 class PayoutView(Struct, frozen=True):
-    """A payout. `why` is why it was rejected or has failed."""
+    """A payout. `why` says why it was rejected or has failed."""
 
     id: Id
     status: Status
@@ -47,7 +47,7 @@ class PayoutPage(Page[PayoutView], frozen=True):
 
 
 class AccountRequest(Shown, frozen=True, forbid_unknown_fields=True):
-    """The bank account for payouts. A holder begins with a letter, as no formula of a spreadsheet does."""
+    """The bank account for payouts. The holder begins with a letter, so spreadsheets don't take it for a formula."""
 
     holder: Annotated[str, Meta(min_length=1, max_length=HOLDER_LENGTH_MAX, pattern=HOLDER_PATTERN)]
     iban: Annotated[str, Meta(min_length=15, max_length=IBAN_TEXT_LENGTH_MAX)]
@@ -75,7 +75,7 @@ class BatchView(Struct, frozen=True):
 
 
 class SettledBatch(Struct, frozen=True):
-    """How many payouts the bank's file has settled, and those of the batch that are still open."""
+    """How many payouts the bank's file has settled, and which of the batch are still open."""
 
     id: Id
     settled: int
@@ -83,7 +83,7 @@ class SettledBatch(Struct, frozen=True):
 
 
 class HoldView(Struct, frozen=True):
-    """Whether what a sender's gifts have earned is held back."""
+    """Whether the diamonds from a sender's gifts are held."""
 
     user: UserId
     held: bool

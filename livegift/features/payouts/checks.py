@@ -1,4 +1,4 @@
-"""Invariant 8: earnings by the hour are those of the gifts, and payouts have the transfers that their status says."""
+"""Invariant 8: earnings by the hour equal those of the gifts, and payouts have the transfers that their status says."""
 
 from sqlalchemy import func, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -43,7 +43,7 @@ _SIGNS = text(
 
 
 async def wrong_payouts(connection: AsyncConnection, _: Seen) -> tuple[int, list[str]]:
-    """For the audit: how many payouts there are, and what of earnings and payouts does not add up."""
+    """Return the number of payouts, and what in earnings and payouts does not add up."""
     limit = {"examples": EXAMPLES_MAX}
     wrong = [
         f"creator {row.creator}: {row.gifts or 0} gifts of {row.diamonds or 0} diamonds by the hour, "

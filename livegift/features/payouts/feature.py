@@ -1,4 +1,4 @@
-"""What this feature offers to the rest."""
+"""The feature's offers to the rest of the system."""
 
 from livegift.features.payouts.checks import wrong_payouts
 from livegift.features.payouts.routes import ROUTES

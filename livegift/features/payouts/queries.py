@@ -1,4 +1,4 @@
-"""Payouts as stored: each move in one transaction with its transfers, a creator's one after the other."""
+"""Payouts as stored: each step in one transaction with its transfers, and a creator's one after the other."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ from livegift.ledger.engine import Database, has_inserted
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What can be asked for: diamonds at least, and at most per day (UTC); the rate and the holding period."""
+    """The terms of payouts: the least diamonds, the most per day (UTC), the rate and the holding period."""
 
     diamonds_min: int
     diamonds_day_max: int
@@ -30,7 +30,7 @@ class Terms:
 
 @dataclass(frozen=True, slots=True)
 class StoredPayout:
-    """A payout with what only the store knows."""
+    """A payout with the fields that only the store has."""
 
     payout: Payout
     currency: str
@@ -44,7 +44,7 @@ class StoredPayout:
 
 @dataclass(frozen=True, slots=True)
 class BankAccount:
-    """Where a creator's money goes."""
+    """A creator's bank account."""
 
     holder: str
     iban: str
@@ -61,7 +61,7 @@ def _stored(row: Row[Any]) -> StoredPayout:
 
 
 async def request_payout(database: Database, payout_id: str, creator: str, diamonds: int, terms: Terms) -> StoredPayout:
-    """Hold `diamonds` (as many as make whole cents) and note what is asked for; the same id again is the same.
+    """Hold `diamonds` (as many as make whole cents) and record the request; the same id again is the same payout.
 
     Raises RequestError('conflict' or 'payout_not_possible'), which says what would be possible.
     """
@@ -133,7 +133,7 @@ async def move_payout(
     why: str | None = None,
     creator: str | None = None,
 ) -> StoredPayout:
-    """Move a payout and post what goes with it, once. `creator`: only if it is this one's.
+    """Move a payout to its next status and post the transfers, once. With `creator`, only that creator's payout.
 
     Raises RequestError('not_found', 'conflict' or 'second_person_required').
     """
@@ -198,7 +198,7 @@ async def make_batch(database: Database, batch_id: str, by: str, limit: int) -> 
 
 
 async def read_batch(database: Database, batch_id: str) -> list[StoredPayout]:
-    """The payouts of a batch, in the order of their ids. Raises RequestError('not_found')."""
+    """Return the payouts of a batch, in the order of their ids. Raises RequestError('not_found')."""
     async with database.begin() as connection:
         if (await connection.execute(select(payout_batches).where(payout_batches.c.id == batch_id))).first() is None:
             raise RequestError("not_found", f"There is no payout batch {batch_id}.")
@@ -211,9 +211,9 @@ async def _batch(connection: AsyncConnection, batch_id: str) -> list[StoredPayou
 
 
 async def settle_batch(database: Database, batch_id: str, lines: Sequence[BankLine], by: str) -> list[str]:
-    """Apply what the bank says, all of it or nothing; again is harmless. Returns the ids that it says nothing of.
+    """Apply the bank's results, all or none; repeating it is harmless. Returns the ids that have no result yet.
 
-    Raises RequestError('conflict') for a line that does not fit the batch, or that says something else than before.
+    Raises RequestError('conflict') for a line that does not fit the batch, or that contradicts an earlier one.
     """
     async with database.begin() as connection:
         known = {found.payout.id for found in await _batch(connection, batch_id)}
@@ -232,7 +232,7 @@ async def settle_batch(database: Database, batch_id: str, lines: Sequence[BankLi
 async def list_payouts(
     database: Database, creator: str | None, status: str | None, after: str, limit: int
 ) -> list[StoredPayout]:
-    """Payouts in the order of their ids, from behind `after`."""
+    """Return payouts in the order of their ids, after `after`."""
     query = select(table).where(table.c.id > after).order_by(table.c.id).limit(limit)
     if creator is not None:
         query = query.where(table.c.creator == creator)
@@ -243,14 +243,14 @@ async def list_payouts(
 
 
 async def read_payout(database: Database, payout_id: str) -> StoredPayout | None:
-    """One payout, None when there is none."""
+    """Return a payout, or None."""
     async with database.begin() as connection:
         row = (await connection.execute(select(table).where(table.c.id == payout_id))).one_or_none()
     return _stored(row) if row else None
 
 
 async def write_account(database: Database, creator: str, account: BankAccount) -> None:
-    """Where the money of `creator` goes from now on."""
+    """Set the bank account of `creator` for future payouts."""
     values = {"holder": account.holder, "iban": account.iban}
     statement = insert(payout_accounts).values(creator=creator, **values)
     change = {**values, "changed_at": func.now()}
@@ -259,7 +259,7 @@ async def write_account(database: Database, creator: str, account: BankAccount) 
 
 
 async def read_account(database: Database, creator: str) -> BankAccount | None:
-    """Where the money of `creator` goes."""
+    """Return the bank account of `creator`."""
     query = select(payout_accounts).where(payout_accounts.c.creator == creator)
     async with database.begin() as connection:
         row = (await connection.execute(query)).one_or_none()
@@ -267,7 +267,7 @@ async def read_account(database: Database, creator: str) -> BankAccount | None:
 
 
 async def hold_sender(database: Database, sender: str, why: str | None, by: str) -> None:
-    """Hold what `sender` has earned for creators, with a reason; None lets it go."""
+    """Hold the diamonds that creators have from `sender`, with a reason; None releases them."""
     async with database.begin() as connection:
         if why is None:
             await connection.execute(sender_holds.delete().where(sender_holds.c.sender == sender))

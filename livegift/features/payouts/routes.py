@@ -1,4 +1,4 @@
-"""Payouts: asked for by creators, decided by operators, sent to and settled with the bank in batches."""
+"""Routes of payouts: requested by creators, decided by operators, sent to and settled with the bank in batches."""
 
 from secrets import token_hex
 
@@ -83,7 +83,7 @@ async def list_own(request: Request) -> Response:
 
 
 async def request_payout(request: Request) -> Response:
-    """`POST /v1/payouts`: 201; the same Idempotency-Key again is the same payout."""
+    """`POST /v1/payouts`: request one (201); the same Idempotency-Key again returns the same payout."""
     identity = identity_of(request)
     body = await body_of(request, PayoutRequest)
     key = key_of(request)
@@ -97,7 +97,7 @@ async def request_payout(request: Request) -> Response:
 
 
 async def read_payout(request: Request) -> Response:
-    """`GET /v1/payouts/{payout}`: one's own; to others it is not there."""
+    """`GET /v1/payouts/{payout}`: one of the creator's own; not found for others."""
     identity = identity_of(request)
     found = await stored.read_payout(resources_of(request).database, _id_of(request))
     if found is None or found.payout.creator != identity.user:
@@ -106,7 +106,7 @@ async def read_payout(request: Request) -> Response:
 
 
 async def cancel_payout(request: Request) -> Response:
-    """`DELETE /v1/payouts/{payout}`: cancel it while nobody has decided."""
+    """`DELETE /v1/payouts/{payout}`: cancel it before it is decided."""
     identity = identity_of(request)
     found = await stored.move_payout(
         resources_of(request).database, _id_of(request), "cancel", identity.user, creator=identity.user
@@ -115,7 +115,7 @@ async def cancel_payout(request: Request) -> Response:
 
 
 async def read_account(request: Request) -> Response:
-    """`GET /v1/creator/payout-account`: where the money goes. Only its ends are ever shown."""
+    """`GET /v1/creator/payout-account`: the bank account, of which only the ends are ever shown."""
     identity = identity_of(request)
     found = await stored.read_account(resources_of(request).database, identity.user)
     if found is None:
@@ -124,7 +124,7 @@ async def read_account(request: Request) -> Response:
 
 
 async def put_account(request: Request) -> Response:
-    """`PUT /v1/creator/payout-account`: another one from now on; payouts that were asked for keep theirs."""
+    """`PUT /v1/creator/payout-account`: set the bank account; payouts that were requested keep theirs."""
     identity = identity_of(request)
     body = await body_of(request, AccountRequest)
     iban = compact_iban(body.iban)
@@ -138,19 +138,19 @@ async def put_account(request: Request) -> Response:
 
 
 async def list_all(request: Request) -> Response:
-    """`GET /v1/admin/payouts?status=requested`."""
+    """`GET /v1/admin/payouts?status=requested`: payouts, of one status or of all."""
     return await _list(request, None)
 
 
 async def approve(request: Request) -> Response:
-    """`POST /v1/admin/payouts/{payout}/approve`."""
+    """`POST /v1/admin/payouts/{payout}/approve`: approve a payout."""
     operator = identity_of(request)
     found = await stored.move_payout(resources_of(request).database, _id_of(request), "approve", operator.user)
     return answer(request, _view(found))
 
 
 async def reject(request: Request) -> Response:
-    """`POST /v1/admin/payouts/{payout}/reject`, with `why`: the diamonds go back."""
+    """`POST /v1/admin/payouts/{payout}/reject`, with `why`: reject it; the diamonds go back."""
     operator = identity_of(request)
     body = await body_of(request, WhyRequest)
     database = resources_of(request).database
@@ -159,7 +159,7 @@ async def reject(request: Request) -> Response:
 
 
 async def make_batch(request: Request) -> Response:
-    """`POST /v1/admin/payout-batches`: what is approved becomes a batch; the same id again is the same batch."""
+    """`POST /v1/admin/payout-batches`: put approved payouts into a batch; the same id again is the same batch."""
     operator = identity_of(request)
     body = await body_of(request, BatchRequest)
     batch_id = body.id or f"batch-{token_hex(8)}"
@@ -169,7 +169,7 @@ async def make_batch(request: Request) -> Response:
 
 
 def instructions(found: list[StoredPayout]) -> bytes:
-    """A batch as the bank takes it."""
+    """Return the bank's file for a batch."""
     return BANK.instructions(
         Order(item.payout.id, item.holder, item.iban, item.payout.amount, item.currency) for item in found
     )
@@ -186,7 +186,7 @@ async def read_batch(request: Request) -> Response:
 
 
 async def settle_batch(request: Request) -> Response:
-    """`POST /v1/admin/payout-batches/{batch}/result`: the bank's file; all of it is applied, or nothing."""
+    """`POST /v1/admin/payout-batches/{batch}/result`: apply the bank's file, all of it or nothing."""
     operator = identity_of(request)
     lines = BANK.results(await raw_body_of(request, PAYOUT_RESULT_BYTES_MAX))
     batch_id = _id_of(request, "batch")
@@ -195,7 +195,7 @@ async def settle_batch(request: Request) -> Response:
 
 
 async def hold_sender(request: Request) -> Response:
-    """`PUT /v1/admin/sender-holds/{user}`, with `why`: what their gifts have earned can't be paid out now."""
+    """`PUT /v1/admin/sender-holds/{user}`, with `why`: hold diamonds from the user's gifts back from payouts."""
     operator = identity_of(request)
     body = await body_of(request, WhyRequest)
     await stored.hold_sender(resources_of(request).database, _id_of(request, "user"), body.why, operator.user)
@@ -203,7 +203,7 @@ async def hold_sender(request: Request) -> Response:
 
 
 async def release_sender(request: Request) -> Response:
-    """`DELETE /v1/admin/sender-holds/{user}`: it can be paid out again."""
+    """`DELETE /v1/admin/sender-holds/{user}`: let them be paid out again."""
     operator = identity_of(request)
     await stored.hold_sender(resources_of(request).database, _id_of(request, "user"), None, operator.user)
     return answer(request, HoldView(_id_of(request, "user"), held=False))

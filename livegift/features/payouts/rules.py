@@ -1,7 +1,7 @@
-"""Diamonds for money: what becomes of a payout, and what is posted on the way.
+"""The rules of payouts: the states of a payout, and the transfers on the way.
 
 requested -> approved -> sent -> paid, or -> failed, which gives the diamonds back. Before it is sent it can be rejected
-by an operator, or cancelled by the creator while nobody has decided. Diamonds that are asked for are held at once.
+by an operator, or cancelled by the creator while nobody has decided. Requested diamonds are held at once.
 """
 
 import unicodedata
@@ -32,7 +32,7 @@ RETURNED: frozenset[Status] = frozenset({"rejected", "cancelled", "failed"})
 
 @dataclass(frozen=True, slots=True)
 class Payout:
-    """`amount` is in cents."""
+    """A payout. `amount` is in cents."""
 
     id: str
     creator: str
@@ -42,16 +42,16 @@ class Payout:
 
 
 def payable(diamonds: int, usd_micros_per_diamond: int) -> tuple[int, int]:
-    """How many of `diamonds` make whole cents, and how many cents: the rest stays with the creator."""
+    """Return how many of `diamonds` make whole cents, and the cents: the rest stays with the creator."""
     step = MICROS_PER_CENT // gcd(MICROS_PER_CENT, usd_micros_per_diamond)
     whole = diamonds - diamonds % step
     return whole, whole * usd_micros_per_diamond // MICROS_PER_CENT
 
 
 def move(payout: Payout, by_move: Move) -> Payout:
-    """The payout after a move; a move that was made already changes nothing.
+    """Return the payout after a move; a move that was made already changes nothing.
 
-    Raises RequestError('conflict') for one that is not possible any more, or not yet.
+    Raises RequestError('conflict') for one that is no longer or not yet possible.
     """
     allowed, after = MOVES[by_move]
     if payout.status == after:
@@ -64,12 +64,12 @@ def move(payout: Payout, by_move: Move) -> Payout:
 
 
 def held_of(creator: str) -> str:
-    """The account of the diamonds that a creator has asked to be paid for."""
+    """Return the account of the diamonds that a creator has requested to be paid for."""
     return f"diamonds:held:{creator}"
 
 
 def transfers_of(payout: Payout) -> tuple[str, tuple[Transfer, ...]]:
-    """The reason and the transfers of the state that a payout has just reached; none for approved and sent."""
+    """Return the reason and the transfers of the status that a payout has just reached; none for approved and sent."""
     held, own = held_of(payout.creator), diamonds_of(payout.creator)
     if payout.status == "requested":
         return "payout.hold", (Transfer(DIAMOND, own, held, payout.diamonds),)
@@ -85,7 +85,7 @@ def transfers_of(payout: Payout) -> tuple[str, tuple[Transfer, ...]]:
 
 @dataclass(frozen=True, slots=True)
 class BankLine:
-    """What the bank says of one payout."""
+    """The bank's result for a payout."""
 
     payout_id: str
     paid: bool
@@ -94,7 +94,7 @@ class BankLine:
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What the bank is to pay: `amount` in minor units of `currency`."""
+    """An instruction to the bank: `amount` in minor units of `currency`."""
 
     payout_id: str
     holder: str
@@ -115,7 +115,7 @@ def compact_iban(text: str) -> str:
 
 
 def is_iban(text: str) -> bool:
-    """Whether `text` (without spaces, in capitals) is an IBAN whose check digits are right (ISO 13616)."""
+    """Return whether `text` (without spaces, in capitals) is an IBAN with correct check digits (ISO 13616)."""
     if not (text.isascii() and text.isalnum() and len(text) in _IBAN_LENGTHS and text[:2].isalpha()):
         return False
     digits = "".join(str(int(character, 36)) for character in text[4:] + text[:4])
@@ -123,5 +123,5 @@ def is_iban(text: str) -> bool:
 
 
 def masked(account: str) -> str:
-    """As it may be shown: the first and the last four."""
+    """Return an account number as it may be shown: the first and the last four characters."""
     return f"{account[:4]}…{account[-4:]}"

@@ -1,4 +1,4 @@
-"""The tables of earnings and payouts, as the queries see them: part of the one schema of `tables`."""
+"""The tables of earnings and payouts, part of the schema in `tables`."""
 
 from sqlalchemy import BigInteger, CheckConstraint, Column, DateTime, ForeignKey, Index, Table, Text, text
 

@@ -1,1 +1,1 @@
-"""Receipts of gifts."""
+"""Receipts of gifts, histories of wallets, and spending to date."""

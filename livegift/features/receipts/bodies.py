@@ -1,4 +1,4 @@
-"""What the routes of receipts, histories and spend take and answer."""
+"""The responses of the routes of receipts, histories and spending."""
 
 from msgspec import UNSET, Struct, UnsetType, field
 
@@ -7,7 +7,7 @@ from livegift.contract.wire import Coins, Id, TimeMs, UserId
 
 
 class PaidPart(Struct, frozen=True):
-    """Coins of a gift that came into the wallet at once: for money, or for nothing."""
+    """Coins of a gift that came into the wallet together: for money, or free."""
 
     coins: Coins
     from_: str = field(name="from")
@@ -25,10 +25,10 @@ class PaidOut(Struct, frozen=True):
 
 
 class ReceiptView(Struct, frozen=True):
-    """What became of a gift.
+    """A gift and what became of it.
 
     `paid_with` is for its sender and operators, `payout` for its receiver and operators; `sender` is there for those
-    who may know who that is.
+    who may know it.
     """
 
     gift_event_id: Id
@@ -50,7 +50,7 @@ class ReceiptView(Struct, frozen=True):
 
 
 class WalletChange(Struct, frozen=True):
-    """A change of a wallet: `what` is `gift`, or the reason of another. `coins` is signed."""
+    """A change of a wallet: `what` is `gift`, or the reason of the change. `coins` is signed."""
 
     wallet_seq: int
     ts_ms: TimeMs
@@ -68,11 +68,11 @@ class WalletChange(Struct, frozen=True):
 
 
 class WalletHistory(Page[WalletChange], frozen=True):
-    """The changes of a wallet, the newest first."""
+    """The changes of a wallet, newest first."""
 
 
 class SpentCoins(Struct, frozen=True):
-    """Coins given in gifts: today, this month, this year (UTC) and in all."""
+    """Coins spent on gifts: today, this month, this year (UTC) and in total."""
 
     day: int
     month: int
@@ -81,7 +81,7 @@ class SpentCoins(Struct, frozen=True):
 
 
 class SpentMoney(Struct, frozen=True):
-    """Money paid for coins, in minor units: today, this month, this year (UTC) and in all."""
+    """Money paid for coins, in minor units: today, this month, this year (UTC) and in total."""
 
     currency: Currency
     day: MinorUnits
@@ -91,7 +91,7 @@ class SpentMoney(Struct, frozen=True):
 
 
 class SpendView(Struct, frozen=True):
-    """What was spent."""
+    """A user's spending."""
 
     coins: SpentCoins
     money: list[SpentMoney]

@@ -1,4 +1,4 @@
-"""What a gift, a wallet and a creator's diamonds have been through, as people want to see it."""
+"""Queries for the history of a gift, of a wallet and of a creator's diamonds."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -68,7 +68,7 @@ _MONEY = text(
 
 @dataclass(frozen=True, slots=True)
 class BookedGift:
-    """A gift with what is known of it before and after. Diamonds are counted in the order of bookings."""
+    """A gift with its history before and after. Diamonds are counted in the order of bookings."""
 
     event_id: str
     sender: str
@@ -89,7 +89,7 @@ class BookedGift:
 
 
 async def booked_gift(connection: AsyncConnection, event_id: str) -> BookedGift | None:
-    """The gift of an event, None when none is booked."""
+    """Return the gift of an event, None when none is booked."""
     partition, _, position = event_id.partition("-")
     try:
         at, number = Position.parse(position), int(partition)
@@ -114,7 +114,7 @@ async def booked_gift(connection: AsyncConnection, event_id: str) -> BookedGift 
 
 
 async def payout_of(connection: AsyncConnection, creator: str, earned: int) -> tuple[str, str, datetime | None] | None:
-    """The payout (id, status, when paid) that holds the `earned`-th diamond, first earned first paid; None: not yet."""
+    """Return the payout (id, status, when paid) of the `earned`-th diamond, first in, first out; None: not yet."""
     total = 0
     for row in await connection.execute(_PAYOUTS, {"creator": creator}):
         total += row.diamonds
@@ -124,13 +124,16 @@ async def payout_of(connection: AsyncConnection, creator: str, earned: int) -> t
 
 
 async def wallet_history(connection: AsyncConnection, user: str, before: int, limit: int) -> list[dict[str, Any]]:
-    """The changes of a wallet, the newest first, those before its `seq`; money where an order tells."""
+    """Return the changes of a wallet before `seq`, newest first, with money where an order has it."""
     rows = await connection.execute(_HISTORY, {"user": user, "before": before, "limit": limit})
     return [{name: value for name, value in row._mapping.items() if value is not None} for row in rows]  # noqa: SLF001
 
 
 async def spend_of(connection: AsyncConnection, user: str, since_ms: Mapping[str, int]) -> SpendView:
-    """Coins given in gifts and money paid for coins: this day, month and year (their beginnings in ms), and in all."""
+    """Return coins spent on gifts and money paid for coins: in total, and since the times in `since_ms`.
+
+    These are the beginnings of this day, month and year.
+    """
     coins = (await connection.execute(_SPEND, {"user": user, **since_ms})).one()
     money = [SpentMoney(row.currency, *_sums(row)) for row in await connection.execute(_MONEY, {"user": user})]
     return SpendView(SpentCoins(*_sums(coins)), money)

@@ -1,4 +1,4 @@
-"""What became of money, coins and diamonds: receipts, histories, spend to date."""
+"""Routes of receipts, histories and spending to date."""
 
 from datetime import UTC, datetime
 
@@ -29,7 +29,7 @@ def _may_see(identity: Identity, gift: BookedGift) -> bool:
 async def receipt(request: Request) -> Response:
     """`GET /v1/gifts/{gift_event_id}/receipt`, for sender, receiver and operators.
 
-    Money is the sender's and the operator's to see, payouts are the receiver's and the operator's.
+    Only the sender and operators see money; only the receiver and operators see payouts.
     """
     identity = identity_of(request)
     event_id, place = gift_event_of(request)
@@ -82,7 +82,7 @@ def _paid_out(payout: tuple[str, str, datetime | None] | None) -> PaidOut | None
 
 
 async def wallet_history(request: Request) -> Response:
-    """`GET /v1/wallet/history`: every change of the wallet, the newest first."""
+    """`GET /v1/wallet/history`: every change of the wallet, newest first."""
     identity = identity_of(request)
     query = query_of(request, NumberPageQuery)
     before = int(query.cursor) if query.cursor else SEQ_MAX
@@ -98,7 +98,7 @@ async def wallet_history(request: Request) -> Response:
 
 
 async def wallet_spend(request: Request) -> Response:
-    """`GET /v1/wallet/spend`: coins in gifts and money for coins, today, this month, this year (UTC) and in all."""
+    """`GET /v1/wallet/spend`: coins for gifts and money for coins, today, this month, this year (UTC) and in total."""
     identity = identity_of(request)
     now = datetime.now(UTC)
     day = now.replace(hour=0, minute=0, second=0, microsecond=0)

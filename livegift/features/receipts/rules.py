@@ -1,4 +1,4 @@
-"""Where the coins of a gift came from: first in, first out, so that each coin has one price."""
+"""The origin of a gift's coins: first in, first out, so that each coin has one price."""
 
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -7,7 +7,7 @@ from livegift.domain.currencies import micros_of
 
 
 class CoinLot(NamedTuple):
-    """Coins that came in at once: for money (`amount` minor units of `currency` for all of them), or for nothing."""
+    """Coins that came in together: for money (`amount` minor units of `currency` for all of them), or free."""
 
     coins: int
     reason: str
@@ -19,7 +19,7 @@ class CoinLot(NamedTuple):
 class Part(NamedTuple):
     """The coins of a gift that came from one lot.
 
-    They cost `amount_micros` millionths of a unit of `currency`: of a dollar, not of a cent.
+    They cost `amount_micros`, in millionths of a unit of `currency` (of a dollar, not of a cent).
     """
 
     coins: int
@@ -30,7 +30,7 @@ class Part(NamedTuple):
 
 
 def parts_of(lots: Iterable[CoinLot], spent_before: int, coins: int) -> list[Part]:
-    """The lots that `coins` were taken from, when `spent_before` had been taken already.
+    """Return the parts of the lots that `coins` are taken from, after `spent_before` were taken.
 
     Amounts of all parts of a lot add up to no more than the lot's: each is the difference of two rounded-down sums.
     """

@@ -1,1 +1,1 @@
-"""Opening, changing, listing and auditing rooms."""
+"""Rooms: opening, changing, listing and auditing them."""

@@ -1,4 +1,4 @@
-"""The proof of one room: what its viewers saw, what is booked, who was credited. Exact under traffic."""
+"""The audit of one room: what its viewers saw, what is booked, who was credited. Exact even under traffic."""
 
 import asyncio
 from collections.abc import Mapping
@@ -14,10 +14,10 @@ from livegift.store.rooms import Gifter, RoomContribution, Rooms
 
 
 async def audit_room(database: Database, rooms: Rooms, room_id: str) -> RoomProof:
-    """Compare a room's totals, contributions and ranks with its booked gifts; the answer for `GET …/audit`.
+    """Compare a room's totals, contributions and ranks with its booked gifts; returns the response of `GET …/audit`.
 
-    Redis is read first, then the ledger is waited for and read at exactly those places. Ranks and contributions are of
-    one moment only if nothing was published meanwhile, so a busy room is read again.
+    Redis is read first; then the audit waits for the ledger and reads it at exactly those positions. Ranks and
+    contributions are of the same moment only if nothing was published in between, so a busy room is read again.
 
     Raises RequestError('room_not_found'), StoreUnavailableError or LedgerUnavailableError.
     """
@@ -72,7 +72,7 @@ def _told(gifter: Gifter | BookedGifter | None) -> str:
 
 
 async def _seen(rooms: Rooms, room_id: str) -> tuple[dict[int, RoomContribution], dict[str, Gifter] | None]:
-    """Contributions and ranks of one moment; no ranks for a room that never stands still."""
+    """Return contributions and ranks of one moment; no ranks for a room that changes all the time."""
     contributions = (await rooms.contributions([room_id]))[room_id]
     for _ in range(ROOM_AUDIT_TRIES_MAX):
         ranks = await rooms.gifters(room_id)
@@ -84,7 +84,7 @@ async def _seen(rooms: Rooms, room_id: str) -> tuple[dict[int, RoomContribution]
 
 
 async def _wait_for_ledger(database: Database, upto: Mapping[int, int]) -> dict[int, int]:
-    """Wait until everything that was seen is booked; the partitions that are late, with how far they are."""
+    """Wait until everything that was seen is booked; returns the partitions that are late, with their positions."""
     deadline = asyncio.get_running_loop().time() + ROOM_AUDIT_WAIT_S
     while True:
         async with database.snapshot() as connection:

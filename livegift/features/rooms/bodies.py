@@ -1,4 +1,4 @@
-"""What rooms' routes take and answer."""
+"""The requests and responses of rooms' routes."""
 
 from typing import Annotated, Literal
 
@@ -19,14 +19,14 @@ class RoomRequest(Shown, frozen=True, forbid_unknown_fields=True):
 
 
 class RoomPatch(Shown, frozen=True, forbid_unknown_fields=True):
-    """What changes; `ended` is for good."""
+    """The changes to a room; `ended` is final."""
 
     status: Literal["ended"] | None = None
     title: Title | None = None
 
 
 class CreatorView(Struct, frozen=True):
-    """Whose room it is."""
+    """The creator of a room."""
 
     id: UserId
     name: str
@@ -71,7 +71,7 @@ class BookedTotals(Struct, frozen=True):
 
 
 class RoomProof(Struct, frozen=True):
-    """What viewers of a room saw, compared with what is booked: `passed` without any `violations`."""
+    """What a room's viewers saw, compared with what is booked. It has `passed` if there are no `violations`."""
 
     room: Id
     creator: UserId

@@ -1,4 +1,4 @@
-"""What this feature offers to the rest."""
+"""The feature's offers to the rest of the system."""
 
 from livegift.features.rooms.routes import ROUTES
 from livegift.features.slots import Feature

@@ -1,4 +1,4 @@
-"""Rooms: open, look, end."""
+"""Routes of rooms."""
 
 from secrets import token_hex
 
@@ -43,7 +43,7 @@ async def list_rooms(request: Request) -> Response:
 
 
 async def open_room(request: Request) -> Response:
-    """`POST /v1/rooms`: the same id by the same creator again is the same room."""
+    """`POST /v1/rooms`: open a room; the same id from the same creator again returns the same room."""
     identity = identity_of(request)
     body = await body_of(request, RoomRequest)
     room_id = body.id or f"room-{token_hex(8)}"
@@ -60,7 +60,7 @@ async def open_room(request: Request) -> Response:
 
 
 async def read_room(request: Request) -> Response:
-    """`GET /v1/rooms/{room}`, with the totals as they stand."""
+    """`GET /v1/rooms/{room}`: a room with its current totals."""
     resources = resources_of(request)
     room = await resources.directory.room(room_id_of(request))
     if room is None:
@@ -71,7 +71,7 @@ async def read_room(request: Request) -> Response:
 
 
 async def change_room(request: Request) -> Response:
-    """`PATCH /v1/rooms/{room}`: another title, or its end."""
+    """`PATCH /v1/rooms/{room}`: change the title, or end the room."""
     identity = identity_of(request)
     body = await body_of(request, RoomPatch)
     resources = resources_of(request)
@@ -93,7 +93,7 @@ async def change_room(request: Request) -> Response:
 
 
 async def prove_room(request: Request) -> Response:
-    """`GET /v1/admin/rooms/{room}/audit`: what viewers saw against what is booked, gift by gift."""
+    """`GET /v1/admin/rooms/{room}/audit`: compare what viewers saw with what is booked, gift by gift."""
     resources = resources_of(request)
     return answer(request, await audit_room(resources.database, resources.rooms, room_id_of(request)))
 

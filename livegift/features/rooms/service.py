@@ -1,4 +1,4 @@
-"""A room's opening and end, as those who watch it learn of them. Each can be repeated."""
+"""Announcements to a room's viewers: its opening and its end. Each can be repeated."""
 
 import time
 
@@ -14,13 +14,13 @@ def _now_ms() -> int:
 
 
 async def announce_opening(rooms: Rooms, room: Room) -> None:
-    """Say once that the room is live."""
+    """Announce once that the room is live."""
     body = wire.room_event(f"room-{room.id}-opened", _now_ms(), room.status, room.title)
     await rooms.announce(room.id, body, "opened")
 
 
 async def announce_end(rooms: Rooms, outbox: Outbox, room: Room) -> None:
-    """End the room's open streaks, say once that it has ended, and let its keys expire some day."""
+    """End the room's open streaks, announce once that it has ended, and let its keys expire later."""
     body = wire.room_event(f"room-{room.id}-ended", _now_ms(), "ended", room.title)
     await rooms.announce(room.id, body, "ended", ended=True)
     await outbox.sweep_streaks(outbox.roots, COMBO_SWEEP_MAX, room.id)

@@ -1,4 +1,4 @@
-"""What the routes of limits, freezes and regions take and answer."""
+"""The requests and responses of the routes of limits, freezes and regions."""
 
 from msgspec import Struct
 
@@ -8,7 +8,7 @@ from livegift.domain.allowances import Caps, Whose
 
 
 class LimitsRequest(Struct, frozen=True, forbid_unknown_fields=True):
-    """Limits in coins. They replace all three; what is left out or null has no limit."""
+    """Limits in coins, which replace all three. A missing or null one means no limit."""
 
     per_gift: Coins | None = None
     day: Coins | None = None
@@ -16,14 +16,14 @@ class LimitsRequest(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class LimitView(Struct, frozen=True):
-    """A limit that counts, and whose it is."""
+    """A limit in force, and whose it is."""
 
     allowed: Coins
     whose: Whose
 
 
 class EffectiveView(Struct, frozen=True):
-    """The limits that count; null: no limit."""
+    """The limits in force; null means no limit."""
 
     per_gift: LimitView | None
     day: LimitView | None
@@ -45,7 +45,7 @@ class ResetsView(Struct, frozen=True):
 
 
 class LimitsView(Struct, frozen=True):
-    """A wallet's limits: its own, the operator's, what counts of them, and what replaces its own at `effective_ms`."""
+    """A wallet's limits: its own, the operator's, those in force, and what replaces its own at `effective_ms`."""
 
     region: Id
     version: int
@@ -87,5 +87,5 @@ class RegionPage(Page[RegionView], frozen=True):
 
 
 def caps_view(caps: Caps) -> CapsView:
-    """The caps as answers show them."""
+    """Return the caps as responses show them."""
     return CapsView(caps.per_gift, caps.day, caps.month)

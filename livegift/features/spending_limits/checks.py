@@ -1,4 +1,4 @@
-"""Invariant 9: the limits in Redis are the ledger's, and no gift was above them."""
+"""Invariant 9: the limits in Redis equal the ledger's, and no gift was above them."""
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -25,7 +25,7 @@ _ABOVE = text(
 
 
 async def wrong_limits(connection: AsyncConnection, seen: Seen) -> tuple[int, list[str]]:
-    """Return how many wallets have limits, and what of them is not what the ledger knows."""
+    """Return how many wallets have limits, and where they differ from the ledger."""
     limited = {wallet.user: wallet.limits for wallet in seen.wallets if wallet.limits.version}
     where = {"users": list(limited), "versions": [limits.version for limits in limited.values()]}
     known = {row.user_id: limits_of(row) for row in await connection.execute(_AT_VERSION, where)}

@@ -1,4 +1,4 @@
-"""What this feature offers to the rest. The debit itself checks the limits, so their table is the core's."""
+"""The feature's offers to the rest of the system. The debit itself checks the limits, so their table is the core's."""
 
 from livegift.features.slots import Feature
 from livegift.features.spending_limits.checks import wrong_limits

@@ -1,4 +1,4 @@
-"""Spending limits and freezes, and what the regions say."""
+"""Routes of spending limits, freezes and the regions' rules."""
 
 import time
 from contextlib import suppress
@@ -41,7 +41,7 @@ KINDS: tuple[Kind, ...] = ("per_gift", "day", "month")
 
 
 def _effective(own: Caps, policy: Policy, used: Usage, kind: Kind) -> LimitView | None:
-    """The limit that counts. What is asked for is a gift of more than there is: it names that limit."""
+    """Return the limit in force, found by asking for a gift larger than any limit: the refusal names it."""
     limit = exceeded(
         Caps(**{kind: getattr(own, kind)}),
         policy._replace(caps=Caps(**{kind: getattr(policy.caps, kind)})),
@@ -71,7 +71,7 @@ def _view(found: Balance, identity: Identity, now_ms: int) -> LimitsView:
 
 
 async def _set(resources: Resources, asked: SetLimits) -> None:
-    """Change at the version that there is; another change in between is looked at first."""
+    """Change limits at the current version; after a concurrent change, look at the new version and try again."""
     wallets = resources.wallets
     for _ in range(LIMITS_ATTEMPTS_MAX):
         known = await wallets.read(asked.user)
@@ -84,7 +84,7 @@ async def _set(resources: Resources, asked: SetLimits) -> None:
 
 
 async def read_limits(request: Request) -> Response:
-    """`GET /v1/wallet/limits`: own, operator's, what counts of them, what waits, what is used."""
+    """`GET /v1/wallet/limits`: own, the operator's, those in force, pending ones, and usage."""
     identity = identity_of(request)
     found = await resources_of(request).wallets.read(identity.user)
     return answer(request, _view(found, identity, int(time.time() * 1000)))
@@ -107,17 +107,17 @@ async def put_limits(request: Request) -> Response:
 
 
 def _is_there(limits: Limits, wanted: Caps) -> bool:
-    """Whether that is what was asked for last: asking again must not restart the wait."""
+    """Return whether `wanted` was already requested last: repeating the request must not restart the wait."""
     return limits.version > 0 and wanted == (limits.pending if limits.pending_ms else limits.own)
 
 
 async def freeze(request: Request) -> Response:
-    """`PUT /v1/admin/users/{user}/freeze`: nothing can be spent from the wallet; with `why`, which the user is told."""
+    """`PUT /v1/admin/users/{user}/freeze`: let nothing be spent from the wallet, with `why`, which the user sees."""
     return await _freeze(request, (await body_of(request, WhyRequest)).why, frozen=True)
 
 
 async def thaw(request: Request) -> Response:
-    """`DELETE /v1/admin/users/{user}/freeze`."""
+    """`DELETE /v1/admin/users/{user}/freeze`: let the wallet be used again."""
     return await _freeze(request, "", frozen=False)
 
 
@@ -133,7 +133,7 @@ async def _freeze(request: Request, why: str, *, frozen: bool) -> Response:
 
 
 async def frozen_reason(resources: Resources, user: str) -> str | None:
-    """Why a frozen wallet is frozen; None while the ledger has not booked it yet, or is away."""
+    """Return why a frozen wallet is frozen; None while the ledger has not booked it yet, or is away."""
     with suppress(LedgerUnavailableError):
         return await frozen_why(resources.database, user)
     return None
@@ -159,12 +159,12 @@ def _region(region: Region) -> RegionView:
 
 
 async def regions(request: Request) -> Response:
-    """`GET /v1/regions`."""
+    """`GET /v1/regions`: the rules of all regions."""
     return answer(request, RegionPage([_region(region) for region in REGIONS.values()], None))
 
 
 async def one_region(request: Request) -> Response:
-    """`GET /v1/regions/{region}`, by its id."""
+    """`GET /v1/regions/{region}`: the rules of a region, by its id."""
     found = REGIONS.get(str(request.path_params["region"]))
     if found is None:
         raise RequestError("not_found", f"Expected one of {', '.join(REGIONS)}.")
