@@ -1,1 +1,1 @@
-"""Seeded faults against the real system, and what must be true after them."""
+"""Seeded faults against the real system, and checks of what must be true after them."""

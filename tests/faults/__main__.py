@@ -1,4 +1,4 @@
-"""`python -m tests.faults --seeds 1-20 --operations 5000 --faults 50`: random faults, and what came of them."""
+"""`python -m tests.faults --seeds 1-20 --operations 5000 --faults 50`: random faults, and a report of the results."""
 
 import argparse
 import asyncio
@@ -19,7 +19,7 @@ NOT_JUDGED = 2
 
 
 def parse_seeds(text: str) -> list[int]:
-    """`3`, `1-20` or `1,5,7-9`."""
+    """Parse `3`, `1-20` or `1,5,7-9`."""
     seeds: list[int] = []
     for part in text.split(","):
         first, _, last = part.partition("-")
@@ -28,7 +28,7 @@ def parse_seeds(text: str) -> list[int]:
 
 
 def parse_kinds(text: str) -> tuple[str, ...]:
-    """Names of kinds or of groups; with a minus in front: all but these."""
+    """Parse names of kinds or of groups; after a minus sign, all but these."""
     names: set[str] = set()
     parts = text.split(",") if text else []
     if not parts or all(part.startswith("-") for part in parts):
@@ -94,7 +94,7 @@ def tell_totals(results: list[Result], seconds: float) -> None:
 
 
 def main() -> int:
-    """0: everything is right. 1: something is wrong. 2: nothing is known to be wrong, but not every seed was judged."""
+    """Return 0 when everything is right, 1 when something is wrong, 2 when not every seed could be judged."""
     parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
     parser.add_argument("--seeds", "--seed", default=os.environ.get("FAULT_SEED", "1"), help="3, 1-20 or 1,5,7-9")
     parser.add_argument("--operations", type=int, default=5_000, help="per seed")

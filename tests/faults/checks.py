@@ -1,4 +1,4 @@
-"""What both stores say in the end, read by the harness itself, and whether it is what the model expects."""
+"""The final comparison: both stores, read by the harness itself, with what the model expects."""
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Sequence
@@ -21,11 +21,11 @@ _GIFTS = (
 )
 
 _OTHERS = [f"SELECT partition, n FROM {table}" for table in ("transfers", "streak_ends", "quarantine", "wallet_limits")]  # noqa: S608
-VIEW = "view: "  # begins what is wrong with what viewers see; everything else is about money
+VIEW = "view: "  # prefix of errors in what viewers see; all others are about money
 
 
 async def check(run: "Run") -> Verdict:
-    """Everything, after the system has come to rest and every unknown outcome was asked for."""
+    """Check everything, after the system has come to rest and every unknown outcome was asked for."""
     world = run.world
     rows = [
         LedgerGift(*map(str, row[:5]), *map(int, row[5:8]), Event(*row[8:11]), int(row[11]))  # type: ignore[call-arg]  # two stars
@@ -53,7 +53,7 @@ async def check(run: "Run") -> Verdict:
 
 
 async def _check_grants(world: World) -> list[str]:
-    """Each grant is one transfer."""
+    """Check that each grant is one transfer."""
     rows = await world.query("SELECT user_id, ref, amount FROM transfers WHERE reason = 'grant'")
     booked: defaultdict[str, list[tuple[str, int]]] = defaultdict(list)
     for user, ref, amount in rows:
@@ -67,7 +67,7 @@ async def _check_grants(world: World) -> list[str]:
 
 
 async def _check_balances(run: "Run", rows: Sequence[LedgerGift]) -> list[str]:
-    """Wallets in Redis, their heads and accounts in the ledger: all are what was granted less what was given."""
+    """Check that wallets in Redis, and balances and accounts in the ledger, are what was granted less gifts."""
     wrong, world = [], run.world
     expected, entries = world.model.granted(), Counter(grant.user for grant in world.model.grants.values())
     diamonds: Counter[str] = Counter()
@@ -120,7 +120,7 @@ async def _check_balances(run: "Run", rows: Sequence[LedgerGift]) -> list[str]:
 
 
 async def _check_matches(world: World, rows: Sequence[LedgerGift], undone: Collection[Event]) -> list[str]:
-    """Each match is one that was asked for, or whose terms are forgotten; it paid for what its gifts were worth.
+    """Check that each match was requested, or its terms are forgotten, and has paid exactly for its gifts.
 
     It has not paid for gifts that were taken back.
     """
@@ -162,7 +162,7 @@ async def _check_matches(world: World, rows: Sequence[LedgerGift], undone: Colle
 
 
 async def _check_journal(world: World, rows: Sequence[LedgerGift]) -> list[str]:
-    """Each n of each partition is booked once, in whatever table, and everything in Redis is booked."""
+    """Check that each n of each partition is booked once, in any table, and that everything in Redis is booked."""
     wrong = []
     checkpoints, said = await world.checkpoints(), await world.said(world.redis)
     ns = Counter((row.event.partition, row.event.n) for row in rows)
@@ -179,7 +179,7 @@ async def _check_journal(world: World, rows: Sequence[LedgerGift]) -> list[str]:
 
 
 async def _check_rooms(world: World, rows: Sequence[LedgerGift]) -> list[str]:
-    """Totals in Redis, and the receiver."""
+    """Check the totals in Redis, and the receiver."""
     sums: defaultdict[str, list[int]] = defaultdict(lambda: [0, 0, 0])
     wrong = []
     for row in rows:
@@ -197,7 +197,7 @@ async def _check_rooms(world: World, rows: Sequence[LedgerGift]) -> list[str]:
 
 
 def _check_view(watcher: Watcher, rows: Sequence[LedgerGift], undone: Collection[Event]) -> list[str]:
-    """What a viewer saw in the room's present life is booked or was revoked, and the totals are right."""
+    """Check that what a viewer saw in the room's present incarnation is booked or was revoked, and the totals."""
     booked = {row.event for row in rows}
     undone = set(undone) & booked
     wrong = []

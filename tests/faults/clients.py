@@ -1,4 +1,4 @@
-"""Clients that stay: one connection each, made again whenever it breaks, with many gifts on their way."""
+"""Long-lived clients: one connection each, re-established whenever it breaks, with many gifts in flight."""
 
 import asyncio
 import time
@@ -27,7 +27,7 @@ def now_ms() -> int:
 
 
 def answer_of(frame: dict[str, Any], model: Model) -> Answer:
-    """What a `gift.result` or an `error` says."""
+    """Return the answer in a `gift.result` or an `error`."""
     if frame["type"] == "error":
         return UNKNOWN if frame.get("outcome") == "unknown" else Answer("rejected", code=frame["code"])
     if frame["status"] == "rejected":
@@ -36,7 +36,7 @@ def answer_of(frame: dict[str, Any], model: Model) -> Answer:
 
 
 class Line:
-    """One connection of one user to one web process, for as long as the test lasts."""
+    """A connection of one user to one web process, for as long as the test lasts."""
 
     def __init__(self, address: str, token: str) -> None:
         self._url = f"ws://{address}/v1/ws"
@@ -48,7 +48,7 @@ class Line:
 
     @property
     def failure(self) -> BaseException | None:
-        """What has ended the line: it is to go on whatever the server does."""
+        """Return the exception that has ended the line, which should go on whatever the server does."""
         return self._task.exception() if self._task.done() and not self._task.cancelled() else None
 
     async def aclose(self) -> None:
@@ -90,7 +90,7 @@ class Line:
                 self.on_frame(frame)
 
     async def connected(self, patience_s: float) -> bool:
-        """Whether there is a connection, within some time."""
+        """Wait for a connection. Returns whether there is one within `patience_s`."""
         try:
             async with asyncio.timeout(patience_s):
                 await self._connected.wait()
@@ -99,7 +99,7 @@ class Line:
         return True
 
     async def send(self, **command: object) -> bool:
-        """Whether it was written; it may be lost all the same."""
+        """Send a command. Returns whether it was written; it may be lost all the same."""
         if self._socket is None:
             return False
         try:
@@ -109,17 +109,17 @@ class Line:
         return True
 
     async def on_connected(self) -> None:
-        """Called after each welcome."""
+        """Handle a welcome."""
 
     def on_frame(self, frame: dict[str, Any]) -> None:
-        """Called for every other frame."""
+        """Handle any other frame."""
 
     def on_broken(self) -> None:
-        """Called when the connection is gone."""
+        """Handle the loss of the connection."""
 
 
 class Sender(Line):
-    """Sends gifts of one user. A ref may be on its way many times at once: each send has an `id` of its own."""
+    """Sends gifts of one user. A ref may be in flight many times at once: each send has an `id` of its own."""
 
     def __init__(self, address: str, user: str, token: str, model: Model) -> None:
         self.user = user
@@ -141,7 +141,7 @@ class Sender(Line):
         self._waiting.clear()
 
     async def gift(self, ref: str, payload: Payload, copies: int = 1) -> list[Answer]:
-        """Send a gift (several times in one pipeline) and wait for what comes of it; nothing when not connected."""
+        """Send a gift (several times in one pipeline) and return its answers; none when not connected."""
         if not await self.connected(CONNECT_PATIENCE_S):
             return []
         sent_ms = now_ms()
@@ -163,7 +163,7 @@ class Sender(Line):
 
 
 class RoomView:
-    """What one viewer knows of one room."""
+    """A viewer's view of a room."""
 
     def __init__(self) -> None:
         self.epoch: int | None = None
@@ -174,17 +174,17 @@ class RoomView:
 
 
 class Watcher(Line):
-    """Looks at rooms and notes everything that is wrong with their numbering."""
+    """Watches rooms and records every error in their numbering."""
 
     def __init__(self, address: str, token: str, model: Model) -> None:
         self._model = model
         self.rooms: dict[str, RoomView] = {}
         self.problems: list[str] = []
-        self.explained = 0  # gaps and new beginnings that the server has told of
+        self.explained = 0  # gaps and new beginnings that the server has announced
         self.events = 0
         self.stepped_back = 0  # a Redis that is older than the one before has older rooms, until they change
         self._joining: set[asyncio.Task[None]] = set()
-        # What each join under way said it has, (since_epoch, since), if anything.
+        # What each join in progress said it has, (since_epoch, since), if anything.
         self._waiting_for: defaultdict[str, list[tuple[int, int] | None]] = defaultdict(list)
         super().__init__(address, token)
 
@@ -226,7 +226,7 @@ class Watcher(Line):
             task.add_done_callback(self._joining.discard)
 
     async def _join_later(self, room: str, retry_after_s: float) -> None:
-        """A join has failed: try again, as any client does."""
+        """Try a failed join again, as any client does."""
         await asyncio.sleep(max(JOIN_RETRY_S, retry_after_s))
         if room in self.rooms:
             await self.join(room, with_since=False)
@@ -234,7 +234,7 @@ class Watcher(Line):
     def _on_snapshot(self, view: RoomView, frame: dict[str, Any], said: list[tuple[int, int] | None]) -> None:
         seqs = [event["seq"] for event in frame["events"]]
         if frame["complete"]:
-            # Frames that were on their way when this viewer joined again may have brought some of them already.
+            # Frames in flight when this viewer joined again may have brought some of them already.
             fitting = [
                 index
                 for index, known in enumerate(said)

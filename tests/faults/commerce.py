@@ -1,4 +1,4 @@
-"""Buying, giving back, own limits and paying out among the faults: what is tried, and who tries it when."""
+"""Commerce among the faults: purchases, withdrawals, own limits and payouts, and the plan of who tries them when."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ PROMOTED = "coins-550"
 RETURNABLE = "cn-100"
 RETURNABLE_REGION, RETURNABLE_COINS, RETURNABLE_PRICE = "CN", 100, ("CNY", 1_400)
 PACKAGES = ("coins-100", "coins-550", PROMOTED, RETURNABLE, RETURNABLE, "coins-1250", "coins-5450")
-# Good deliveries bring the payment's event, bad ones must never do anything; foreign ones are of another product.
+# Good deliveries bring the payment's event, bad ones must never have an effect; foreign ones are of another product.
 # 'declined' is good, and may be overtaken.
 GOOD = {"page": 5, "webhook": 3, "both webs": 2, "old secret": 2, "declined": 1}
 BAD = {
@@ -25,7 +25,7 @@ BAD = {
     "foreign": 3,
 }
 REVERSALS = {"admin": 3, "admin twice": 2, "refunded": 2, "disputed": 2, "all at once": 1, "won": 2, "failed": 2}
-# What ends a reversal, so that the money is there again -> what began it.
+# The event that ends a reversal, so that the money is there again -> the event that began it.
 ENDS: dict[str, State] = {"dispute_won": "disputed", "refund_failed": "refunded"}
 WITHDRAWALS = {"once": 3, "both webs": 2, "all of a user": 1}
 UNDOINGS = {"sender": 4, "both webs": 3, "operators": 2, "stranger": 1}
@@ -36,7 +36,7 @@ PAYOUT_ACTS = {"ask": 5, "cancel": 1, "approve": 5, "reject": 1, "batch": 3, "pa
 
 @dataclass(frozen=True, slots=True)
 class Buy:
-    """Ask for an order under a key, once or through both processes at once."""
+    """Request an order under a key, once or through both processes at once."""
 
     key: str
     user: str
@@ -46,7 +46,7 @@ class Buy:
 
 @dataclass(frozen=True, slots=True)
 class Deliver:
-    """Something comes to the webhook. `pick` chooses among the orders that there are then."""
+    """Deliver something to the webhook. `pick` chooses among the orders that exist then."""
 
     how: str
     pick: int
@@ -55,7 +55,7 @@ class Deliver:
 
 @dataclass(frozen=True, slots=True)
 class Reverse:
-    """Money goes back, by an operator or at the provider."""
+    """Return the money, by an operator or at the provider."""
 
     how: str
     pick: int
@@ -64,7 +64,7 @@ class Reverse:
 
 @dataclass(frozen=True, slots=True)
 class Withdraw:
-    """A buyer gives an order back."""
+    """Withdraw an order as its buyer."""
 
     how: str
     pick: int
@@ -73,7 +73,7 @@ class Withdraw:
 
 @dataclass(frozen=True, slots=True)
 class Spree:
-    """A poor user buys, and at once spends the coins and gives the order back, several times."""
+    """Have a poor user buy, and at once spend the coins and withdraw the order, several times."""
 
     key: str
     user: str
@@ -85,7 +85,7 @@ class Spree:
 
 @dataclass(frozen=True, slots=True)
 class Undo:
-    """A gift is taken back. `pick` chooses among those that were accepted lately."""
+    """Take a gift back. `pick` chooses among those that were accepted lately."""
 
     how: str
     pick: int
@@ -94,7 +94,7 @@ class Undo:
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """The limited user sets a lower limit."""
+    """Set a lower limit as the limited user."""
 
     coins: int
     web: int
@@ -102,7 +102,7 @@ class Limit:
 
 @dataclass(frozen=True, slots=True)
 class PayoutAct:
-    """Ask for a payout under a key, or do something with one that there is then."""
+    """Request a payout under a key, or do something with one that exists then."""
 
     act: str
     key: str
@@ -117,7 +117,7 @@ SPREE_GIFT, SPREE_COUNTS = "coffee", (1, 2, 5, 10)
 
 
 def make_deals(seed: int, count: int, users: Sequence[str], poor: Sequence[str], creators: Sequence[str]) -> list[Deal]:
-    """As many as go with `count` other operations; from a source of their own, so that those stay the same."""
+    """Return the deals for `count` other operations, from a random source of their own, so that those do not change."""
     rng = Random(f"livegift deals {seed}")  # noqa: S311 - repeatable on purpose
     return [_deal(rng, number, users, poor, creators) for number in range(count // EVERY)]
 
@@ -129,7 +129,7 @@ def _chosen(rng: Random, weights: dict[str, int]) -> str:
 
 def _deal(rng: Random, number: int, users: Sequence[str], poor: Sequence[str], creators: Sequence[str]) -> Deal:
     choice, web, pick = rng.random(), rng.randrange(WEBS), rng.randrange(10**6)
-    if choice < 0.25 or number < 5:  # the first ones, so that there are some
+    if choice < 0.25 or number < 5:  # the first ones, so that some exist
         key = f"o{rng.randrange(number)}" if number and rng.random() < 0.1 else f"o{number}"
         webs = (0, 1) if rng.random() < 0.3 else (web,)
         return Buy(key, users[hash_of(key) % len(users)], PACKAGES[hash_of(key) % len(PACKAGES)], webs)
@@ -156,5 +156,5 @@ def _deal(rng: Random, number: int, users: Sequence[str], poor: Sequence[str], c
 
 
 def hash_of(key: str) -> int:
-    """The same key is the same wish."""
+    """Return a request hash: the same key means the same request."""
     return int.from_bytes(key.encode()) * 2654435761 % 2**32

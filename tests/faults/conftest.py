@@ -21,7 +21,7 @@ def own_redis(tmp_path: Path) -> Iterator[OwnRedis]:
 
 @pytest.fixture
 async def small(own_redis: OwnRedis, database_url: str) -> AsyncIterator[InProcess]:
-    """A room, and alice with coins."""
+    """Provide a room, and alice with coins."""
     settings = Settings(redis_url=own_redis.server.url, database_url=database_url, **COMMON)
     await migrate(settings)
     async with InProcess(settings) as system:

@@ -1,4 +1,4 @@
-"""Redis' append-only file on disk: its parts, and how large it was when."""
+"""Redis' append-only file on disk: its parts, and its size over time."""
 
 import asyncio
 import re
@@ -17,19 +17,19 @@ def folder_of(data_dir: Path) -> Path:
 
 
 def last_part(data_dir: Path) -> Path:
-    """The file that Redis appends to."""
+    """Return the file that Redis appends to."""
     parts = folder_of(data_dir).glob("*.incr.aof")
     return max(parts, key=lambda path: int(re.findall(r"\.(\d+)\.incr", path.name)[-1]))
 
 
 def empty(data_dir: Path) -> None:
-    """As if the disk had been replaced."""
+    """Empty the folder, as if the disk had been replaced."""
     shutil.rmtree(data_dir / "redis")
     (data_dir / "redis").mkdir(mode=0o700)
 
 
 def commands(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """Each whole command of an append-only file: where it ends, and its name."""
+    """Yield each whole command of an append-only file: where it ends, and its name."""
     at = 0
     while at < len(data):
         if data[at : at + 1] != b"*":
@@ -51,7 +51,7 @@ def commands(data: bytes) -> Iterator[tuple[int, bytes]]:
 
 
 def whole_end(data: bytes) -> int:
-    """Where the last whole transaction (or command outside of one) ends, as `redis-check-aof --fix` would cut."""
+    """Return the end of the last whole transaction or command, where `redis-check-aof --fix` would cut."""
     end, is_open = 0, False
     for at, name in commands(data):
         is_open = name == b"MULTI" or (is_open and name != b"EXEC")
@@ -61,7 +61,7 @@ def whole_end(data: bytes) -> int:
 
 
 class Sizes:
-    """How large a growing file was in the last seconds."""
+    """The sizes of a growing file in the last seconds."""
 
     def __init__(self) -> None:
         self._seen: list[tuple[float, Path, int]] = []
@@ -73,7 +73,7 @@ class Sizes:
             self._seen.pop(0)
 
     def at(self, path: Path, ago_s: float) -> int:
-        """The size `ago_s` before the last look, or the smallest that is known."""
+        """Return the size `ago_s` before the last look, or the smallest that is known."""
         mine = [(at, size) for at, seen, size in self._seen if seen == path]
         if not mine:
             return path.stat().st_size
@@ -81,7 +81,7 @@ class Sizes:
         return max([size for at, size in mine if at <= then], default=mine[0][1])
 
     async def follow(self, data_dir_of: "CurrentFolder") -> None:
-        """Look again and again, for ever."""
+        """Keep recording the size."""
         while True:
             with suppress(OSError, ValueError):  # killed, moved or emptied at this moment
                 self.look(last_part(data_dir_of()))
@@ -89,7 +89,7 @@ class Sizes:
 
 
 class CurrentFolder:
-    """The data folder of the Redis that is the primary now."""
+    """The data folder of the present primary."""
 
     def __init__(self, path: Path) -> None:
         self.path = path

@@ -1,4 +1,4 @@
-"""Plans: what is sent, and which faults strike when. All of a plan comes from one seed."""
+"""Plans: what is sent, and which faults strike when. A plan follows from one seed."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -8,7 +8,7 @@ from tests.faults.kinds import REGISTRY, Kind
 from tests.faults.model import Payload
 
 USERS = tuple(f"u{i}" for i in range(8))
-POOR = ("poor-0", "poor-1", "poor-2")  # have only what they buy, so each of their coins can be wanted twice
+POOR = ("poor-0", "poor-1", "poor-2")  # have only what they buy, so two can compete for each of their coins
 BRANDS = ("brand-0", "brand-1", "brand-2")
 WEBS = 2
 ROOMS_LIVE = 4
@@ -16,12 +16,12 @@ COINS_AT_START = 150_000
 BUDGETS = (501, 1_500, 5_000, 30_000)  # most are used up while a test lasts
 DEAR = Payload("", "universe", 999)  # more than anybody has
 GIFT_WEIGHTS = {"rose": 30, "heart": 20, "coffee": 10, "confetti": 5, "balloon": 8, "fireworks": 2, "lion": 1}
-COMPANY_SHARE = 0.3  # of faults of a store have a process or a connection fail at the same time
+COMPANY_SHARE = 0.3  # of faults of a store, with a process or a connection failing at the same time
 
 
 @dataclass(frozen=True, slots=True)
 class Send:
-    """One ref through each of `webs` at once; the same number twice is one connection, twice in its pipeline."""
+    """Send one ref through each of `webs` at once; the same number twice is one connection, twice in its pipeline."""
 
     user: str
     ref: str
@@ -31,7 +31,7 @@ class Send:
 
 @dataclass(frozen=True, slots=True)
 class Settle:
-    """Repeat some ref whose outcome is unknown. `pick` chooses among those that there are then."""
+    """Repeat a ref whose outcome is unknown. `pick` chooses among those that exist then."""
 
     pick: int
     web: int
@@ -66,14 +66,14 @@ class FundMatch:
 
 @dataclass(frozen=True, slots=True)
 class EndMatch:
-    """End some match. `pick` chooses among those that there are then."""
+    """End a match. `pick` chooses among those that exist then."""
 
     pick: int
 
 
 @dataclass(frozen=True, slots=True)
 class Watch:
-    """A viewer joins a room (again)."""
+    """Have a viewer join a room (again)."""
 
     viewer: int
     room: str
@@ -82,7 +82,7 @@ class Watch:
 
 @dataclass(frozen=True, slots=True)
 class Strike:
-    """Faults that strike together. `seed` decides on all of their details."""
+    """Faults that strike together. `seed` decides all of their details."""
 
     kinds: tuple[str, ...]
     seed: int
@@ -93,7 +93,7 @@ Operation = Send | Settle | GrantCoins | OpenRoom | EndRoom | FundMatch | EndMat
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """A fault (the first segment has none), and the operations that are in flight around it."""
+    """A fault (none in the first segment), and the operations in flight around it."""
 
     strike: Strike | None
     operations: tuple[Operation, ...]
@@ -105,7 +105,7 @@ def creator_of(room: str) -> str:
 
 @dataclass(slots=True)
 class Generator:
-    """Remembers what it has planned, so that later operations can refer to it."""
+    """A generator of operations, which remembers what it has planned, so that later operations can refer to it."""
 
     rng: Random
     live: list[str] = field(default_factory=list)
@@ -146,7 +146,7 @@ class Generator:
         return send
 
     def _again(self, earlier: Sequence[Send], payload: Payload | None = None) -> Send:
-        # Mostly the last ones: they are what a fault concerns.
+        # Mostly the last ones: they are the ones that a fault affects.
         at = max(0, len(earlier) - 1 - int(self.rng.expovariate(1 / 50)))
         send = earlier[at]
         return Send(send.user, send.ref, payload or send.payload, (self.rng.randrange(WEBS),))
@@ -158,7 +158,7 @@ class Generator:
         return EndRoom(room)
 
     def operation(self) -> Operation:
-        """The next operation."""
+        """Return the next operation."""
         if len(self.live) < ROOMS_LIVE:
             return self.open_room()
         choice = self.rng.random() * 100
@@ -192,7 +192,7 @@ class Generator:
 
 
 def _deck(rng: Random, kinds: Sequence[Kind], count: int) -> list[str]:
-    """`count` kinds of fault: every kind comes up before one comes up much more often than its weight says."""
+    """Return `count` kinds of fault, with no kind much more frequent than its weight before every kind has come up."""
     cards: list[str] = []
     while len(cards) < count:
         deck = [kind.name for kind in kinds for _ in range(kind.weight)]
@@ -216,7 +216,7 @@ def _strikes(rng: Random, names: Sequence[str], faults: int) -> list[Strike]:
 
 
 def make_plan(seed: int, operations: int, faults: int, names: Sequence[str]) -> tuple[list[Operation], list[Segment]]:
-    """What to do before anything fails, then the segments."""
+    """Return the operations before anything fails, then the segments."""
     rng = Random(f"livegift faults {seed}")  # noqa: S311 - repeatable on purpose
     generator = Generator(rng)
     before: list[Operation] = [generator.open_room() for _ in range(ROOMS_LIVE)]

@@ -1,4 +1,4 @@
-"""PostgreSQL as the harness gets hold of it: not through any proxy."""
+"""The harness's own access to PostgreSQL, without a proxy."""
 
 import asyncio
 from contextlib import suppress
@@ -8,7 +8,7 @@ import psycopg
 
 from livegift.dev.embedded import PostgresServer, start_postgres
 
-# A killed server loses nothing of what the kernel has, so there is no need to wait for the disk.
+# A killed server loses nothing that the kernel has, so there is no need to wait for the disk.
 POSTGRES_SETTINGS = {"fsync": "off", "max_connections": "100"}
 SESSIONS = (
     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'livegift' AND pid <> pg_backend_pid()"
@@ -16,12 +16,12 @@ SESSIONS = (
 
 
 class LedgerServer:
-    """The half of the world that is about PostgreSQL."""
+    """The part of the world that is about PostgreSQL."""
 
     postgres: PostgresServer
 
     async def _sql(self, *statements: str, database: str = "postgres") -> list[tuple[Any, ...]]:
-        """Run statements as the server's owner, not through any proxy; rows of the last."""
+        """Run statements as the server's owner, without a proxy; returns the rows of the last one."""
         base = self.postgres.url.rpartition("/")[0]
         async with await psycopg.AsyncConnection.connect(f"{base}/{database}", autocommit=True) as connection:
             cursor = connection.cursor()
@@ -30,14 +30,14 @@ class LedgerServer:
             return list(await cursor.fetchall()) if cursor.description else []
 
     async def query(self, statement: str) -> list[tuple[Any, ...]]:
-        """Rows of the ledger."""
+        """Return rows of the ledger."""
         return await self._sql(statement, database="livegift")
 
     async def checkpoints(self) -> dict[int, tuple[int, int]]:
         return {p: (epoch, n) for p, epoch, n in await self.query("SELECT partition, epoch, n FROM checkpoints")}
 
     async def stopped(self) -> dict[int, str]:
-        """Why partitions are stopped."""
+        """Return why partitions are stopped."""
         return dict(await self.query("SELECT partition, stopped FROM checkpoints WHERE stopped IS NOT NULL"))
 
     async def start_postgres_again(self) -> None:
@@ -51,7 +51,7 @@ class LedgerServer:
             await self._sql(f"{SESSIONS} AND xact_start IS NOT NULL" if in_transaction else SESSIONS)
 
     async def save_ledger(self) -> None:
-        """Set a copy of the database aside."""
+        """Make a copy of the database."""
         await self._sql("ALTER DATABASE livegift ALLOW_CONNECTIONS false")
         await self.terminate_backends()
         await self._sql(
@@ -60,7 +60,7 @@ class LedgerServer:
         )
 
     async def put_back_ledger(self) -> None:
-        """The database becomes what it was."""
+        """Restore the copy of the database."""
         await self._sql("ALTER DATABASE livegift ALLOW_CONNECTIONS false")
         await self.terminate_backends()
         await self._sql(

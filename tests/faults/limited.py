@@ -1,4 +1,4 @@
-"""One user with own limits among the faults: what is lower counts at once, and what is used is never forgotten."""
+"""A user with own limits among the faults: a lower limit counts at once, and usage is never forgotten."""
 
 import asyncio
 from collections import Counter
@@ -15,7 +15,7 @@ READ_TIMEOUT_S = 15.0
 
 
 class Limited:
-    """The limit of a month, in coins, is set at the beginning and then only lowered."""
+    """The user's limit for a month, in coins, which is set at the beginning and then only lowered."""
 
     def __init__(self, world: "World", user: str, coins: int) -> None:
         self.world = world
@@ -24,7 +24,7 @@ class Limited:
         self.answers: Counter[str] = Counter()
 
     async def lower(self, coins: int, web: int) -> bool:
-        """Whether it was answered. A higher one than before would wait for a day, so it is left out."""
+        """Lower the limit; returns whether that was answered. A higher one would wait for a day, so it is left out."""
         if coins > self.lowest:
             return True
         self.lowest = coins
@@ -40,7 +40,7 @@ class Limited:
         return status, answer
 
     async def settle(self, patience: Patience) -> list[str]:
-        """Set the lowest once more, until that is answered; returns what was not in time."""
+        """Set the lowest limit once more, until that is answered; returns what was not in time."""
         web = 0
         while not await self.lower(self.lowest, web):
             if patience.is_over:
@@ -50,12 +50,15 @@ class Limited:
         return []
 
     async def booked(self) -> bool:
-        """Whether the ledger knows of a limit."""
+        """Return whether the ledger has a limit."""
         rows = await self.world.query("SELECT user_id FROM wallet_limits")
         return (self.user,) in rows
 
     async def check(self, rows: Sequence[LedgerGift]) -> list[str]:
-        """Not more than was allowed is spent, and what is said to be used is what is booked. Raises NotInTimeError."""
+        """Check that no more than the limit was spent, and that reported usage equals booked usage.
+
+        Raises NotInTimeError.
+        """
         spent = sum(row.coins for row in rows if row.user == self.user)
 
         async def read() -> Any:

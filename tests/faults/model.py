@@ -1,8 +1,8 @@
-"""What is known for certain about the economy, what is not, and whether a ledger agrees with it. Pure.
+"""A model of what is certain about the economy, and the comparison of a ledger with it. Pure.
 
 A gift's `ref` may have been sent several times, with several payloads, through several processes. Each attempt got an
-answer, or nobody knows. A gift that was answered `accepted` stays, unless a fault has lost the end of Redis' journal
-and the ledger had not booked it yet: then it is gone as a whole, and its coins are back.
+answer, or its outcome is unknown. A gift that was answered `accepted` stays, unless a fault has lost the end of Redis'
+journal before the ledger had booked it: then it is gone as a whole, and its coins are back.
 """
 
 from collections import Counter
@@ -17,7 +17,7 @@ KINDS = {kind.id: kind for kind in DEFAULT_GIFTS}
 
 @dataclass(frozen=True, slots=True, order=True)
 class Event:
-    """Where an accepted gift stands in the journals: `<partition>-<epoch>-<n>`."""
+    """The position of an accepted gift in the journals: `<partition>-<epoch>-<n>`."""
 
     partition: int
     epoch: int
@@ -33,7 +33,7 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Payload:
-    """What a client sends under a ref."""
+    """The payload that a client sends under a ref."""
 
     room: str
     gift_id: str
@@ -50,7 +50,7 @@ class Payload:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """`kind` is accepted, duplicate, rejected or unknown."""
+    """An answer. `kind` is accepted, duplicate, rejected or unknown."""
 
     kind: str
     event: Event | None = None
@@ -63,7 +63,7 @@ UNKNOWN = Answer("unknown")
 
 @dataclass(slots=True)
 class Attempt:
-    """One send of a ref. `answer` is None while nothing came."""
+    """A send of a ref. `answer` is None while there is none."""
 
     payload: Payload
     sent_ms: int
@@ -72,7 +72,7 @@ class Attempt:
 
 @dataclass(slots=True)
 class Ref:
-    """All attempts of one user's ref, in the order of sending."""
+    """All attempts of a user's ref, in the order of sending."""
 
     user: str
     ref: str
@@ -81,12 +81,12 @@ class Ref:
 
     @property
     def needs_settling(self) -> bool:
-        """Whether some attempt may have done something that nobody was told of."""
+        """Return whether some attempt may have had an effect that nobody was told of."""
         return not self.is_settled and any(a.answer is None or a.answer.kind == "unknown" for a in self.attempts)
 
     @property
     def events(self) -> dict[Event, Attempt]:
-        """The events it was answered with, each with the first attempt that was."""
+        """Return the events of its answers, each with the first attempt that got it."""
         found: dict[Event, Attempt] = {}
         for attempt in self.attempts:
             if attempt.answer is not None and attempt.answer.event is not None:
@@ -96,7 +96,7 @@ class Ref:
 
 @dataclass(frozen=True, slots=True)
 class Loss:
-    """Redis has lost the end of its journals: per partition (the last epoch that is concerned, the n that is left)."""
+    """A loss of the end of Redis' journals: per partition (the last epoch affected, the n that is left)."""
 
     kind: str
     bounds: Mapping[int, tuple[int, int]]
@@ -117,7 +117,7 @@ class Grant:
 
 @dataclass(slots=True)
 class Sponsored:
-    """A match that an operator asked for under a key. `match_id` once that was answered, '' when it was refused."""
+    """A match that an operator requested under a key. `match_id` is known once answered, '' when it was refused."""
 
     room: str
     brand: str
@@ -149,7 +149,7 @@ class LedgerGift:
 
 @dataclass(slots=True)
 class Verdict:
-    """What a comparison has found. When something was `late` all of it is `unjudged`: that may be the reason for it."""
+    """The result of a comparison. With anything `late`, all errors are `unjudged`, as that may be their reason."""
 
     violations: list[str] = field(default_factory=list)
     late: list[str] = field(default_factory=list)
@@ -162,7 +162,7 @@ class Model:
     """Everything that was sent, answered, granted and lost."""
 
     def __init__(self) -> None:
-        self.ids = EventIds(bytes(KEY_BYTES))  # the world puts its system's own here
+        self.ids = EventIds(bytes(KEY_BYTES))  # replaced by the world with its system's own
         self.refs: dict[tuple[str, str], Ref] = {}
         self.grants: dict[str, Grant] = {}
         self.matches: dict[str, Sponsored] = {}
@@ -171,28 +171,28 @@ class Model:
         self.answers: Counter[str] = Counter()
 
     def event_of(self, event_id: str) -> Event:
-        """The place of what clients know by this id: the only one who knows how ids are made."""
+        """Return the position of a public id; only this object knows how ids are made."""
         return Event.parse(self.ids.place(event_id) or event_id)
 
     def id_of(self, event: Event) -> str:
-        """The other way round."""
+        """Return the public id of an event."""
         return self.ids.of(str(event))
 
     def begin(self, user: str, ref: str, payload: Payload, sent_ms: int) -> Attempt:
-        """Note a send, before it happens."""
+        """Record a send, before it happens."""
         attempt = Attempt(payload, sent_ms)
         self.refs.setdefault((user, ref), Ref(user, ref)).attempts.append(attempt)
         return attempt
 
     def answered(self, attempt: Attempt, answer: Answer, user: str = "") -> None:
-        """Note what came of a send."""
+        """Record the answer to a send."""
         attempt.answer = answer
         if answer.kind == "accepted" and answer.event is not None:
             self.accepted.append((user, answer.event))
         self.answers[answer.code or answer.kind] += 1
 
     def may_be_lost(self, event: Event) -> bool:
-        """Whether some fault has lost the journal from before this event on."""
+        """Return whether a fault has lost the journal from before this event on."""
         return any(loss.covers(event) for loss in self.losses)
 
     def unsettled(self) -> list[Ref]:
@@ -265,7 +265,7 @@ class Model:
                 verdict.violations.append(f"{row}: was rejected afterwards: {attempt}")
 
     def granted(self) -> Counter[str]:
-        """Coins by user, once every grant has been repeated until it was certain."""
+        """Return coins by user, once every grant has been repeated until it was certain."""
         sums: Counter[str] = Counter()
         for grant in self.grants.values():
             sums[grant.user] += grant.coins

@@ -1,8 +1,8 @@
-"""How long the harness waits for the system on a machine that has other things to do, too.
+"""Time-outs of the harness, on a machine that has other work too.
 
-A wait that is over says that the system was not in time, never that something is wrong: on a machine that is short of
-CPU that may be the machine's doing. So time in which tasks have waited for a CPU (Linux tells it as "pressure") counts
-less, up to a limit, and what was not in time is reported apart from what is wrong.
+A wait that is over shows that the system was not in time, never that something is wrong: on a machine that is short of
+CPU, that may be the machine's doing. So time in which tasks have waited for a CPU (Linux reports it as "pressure")
+counts less, up to a limit, and what was late is reported apart from what is wrong.
 """
 
 import asyncio
@@ -12,15 +12,15 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 PRESSURE = Path("/proc/pressure/cpu")
-LONGER_MAX = 4.0  # so many times as long as on a machine that does nothing else
+LONGER_MAX = 4.0  # times the wait on an idle machine
 
 
 class NotInTimeError(Exception):
-    """Something was waited for in vain; the message says for what, and how short of CPU the machine was."""
+    """A wait that has timed out. The message says for what, and how short of CPU the machine was."""
 
 
 def starved_s() -> float:
-    """The seconds, since the machine's start, in which some task has waited for a CPU; 0 where nobody counts them."""
+    """Return the seconds since boot in which some task has waited for a CPU; 0 where they are not counted."""
     try:
         some = PRESSURE.read_text().splitlines()[0]
     except OSError:
@@ -41,7 +41,7 @@ class Patience:
 
     @property
     def share(self) -> float:
-        """How much of the time since then the machine was short of CPU."""
+        """Return the share of the time since the start in which the machine was short of CPU."""
         return min((starved_s() - self._starved) / max(self.waited_s, 0.001), 1.0)
 
     @property

@@ -1,4 +1,4 @@
-"""Payouts among the faults: what was answered for certain must be in the ledger in the end, or what comes after it."""
+"""Payouts among the faults: what was answered must be in the ledger in the end, or a later status of it."""
 
 import asyncio
 from collections import Counter
@@ -17,7 +17,7 @@ ACCOUNT = {"holder": "Bob", "iban": "DE89370400440532013000"}
 
 
 def later(status: str) -> set[str]:
-    """What a payout of that status can still be, the status itself included."""
+    """Return the statuses that a payout can still have, including the present one."""
     found = {status}
     for allowed, after in MOVES.values():
         if status in allowed:
@@ -27,7 +27,7 @@ def later(status: str) -> set[str]:
 
 @dataclass(slots=True)
 class Asked:
-    """One creator's key."""
+    """A key of one creator."""
 
     creator: str
     diamonds: int
@@ -100,7 +100,7 @@ class Payouts:
     # --- In the end ---------------------------------------------------------------------------------------------------
 
     async def check(self) -> list[str]:
-        """What was told is there, or has gone on from there; nothing was to be asked for again: the ledger tells."""
+        """Check that answered payouts are there, at that status or a later one; the ledger tells, without repeating."""
         rows = {
             row[0]: row[1:]
             for row in await self.world.query("SELECT id, creator, diamonds, amount, status FROM payouts")
@@ -124,7 +124,7 @@ class Payouts:
         return wrong
 
     async def diamonds(self) -> Counter[str]:
-        """What has left the creators' accounts."""
+        """Return the diamonds that have left the creators' accounts."""
         left: Counter[str] = Counter()
         for creator, diamonds, status in await self.world.query("SELECT creator, diamonds, status FROM payouts"):
             left[creator] += 0 if status in RETURNED else diamonds

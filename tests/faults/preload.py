@@ -1,4 +1,4 @@
-"""A clock for each process that a test can shift: a library that is loaded before all others."""
+"""A clock for each process that a test can shift, by a library that is loaded before all others."""
 
 import shutil
 import struct
@@ -58,14 +58,14 @@ time_t time(time_t *at) {
 
 
 class Clocks:
-    """One clock per name; none is shifted at first."""
+    """One clock per name, which is not shifted at first."""
 
     def __init__(self, library: Path) -> None:
         self._library = library
 
     @classmethod
     def make(cls, folder: Path) -> "Clocks | None":
-        """Compile the library; None where there is no compiler."""
+        """Compile the library. Returns None where there is no compiler."""
         compiler = shutil.which("cc")
         if compiler is None:
             return None
@@ -84,6 +84,6 @@ class Clocks:
             file.write(struct.pack("q", int(seconds * 1_000_000)))
 
     def environ(self, name: str) -> dict[str, str]:
-        """What a process has to be started with; its clock begins right."""
+        """Return the environment to start a process with; its clock begins right."""
         self._file(name).write_bytes(struct.pack("q", 0))
         return {"LD_PRELOAD": str(self._library), "FAULT_CLOCK": str(self._file(name))}

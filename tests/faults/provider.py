@@ -1,4 +1,4 @@
-"""The provider of payments as the harness plays it: what it knows of an order, and its webhooks, good and bad."""
+"""The harness as payment provider: what it knows of an order, and its webhooks, good and bad."""
 
 import asyncio
 import hashlib
@@ -19,7 +19,7 @@ SECRETS = ("the newest secret of the sandbox provider", "the secret that was the
 GONE = ("a secret that was taken out long ago",)
 FOREIGN = ("a secret that only somebody else knows",)
 TOO_OLD_S = 3_600
-# What an event of another product says, and of what; it may have no name that we could know.
+# Events of another product, and what they name, if it is a name that we could know.
 FOREIGN_NAMES: tuple[dict[str, str], ...] = (
     {"order_id": "shirt-1", "ref": "sbx-shirt-1"},
     {"order_id": "ord-000000000000000000000000", "ref": "sbx-shirt-2"},
@@ -31,7 +31,7 @@ FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 
 @dataclass(slots=True)
 class Purchase:
-    """One key. What the provider knows: whether it was paid, and how it was given back."""
+    """A key, and what the provider knows: whether it was paid, and how it was given back."""
 
     buy: Buy
     order: dict[str, Any] | None = None
@@ -41,8 +41,8 @@ class Purchase:
     is_refund_unknown: bool = False
     has_promotion: bool = False
     is_credited: bool = False
-    is_touched: bool = False  # somebody has tried to have its money given back
-    came_back: str = ""  # the kind of event that ends a reversal: then the money is there again, and the coins
+    is_touched: bool = False  # a return of its money was tried
+    came_back: str = ""  # the event that ends a reversal: then money and coins are there again
     # The buyer has asked for the money, the only certain answer is that it was given. Otherwise the coins may be there
     # or the money, but never both.
     is_withdrawal_tried: bool = False
@@ -50,7 +50,7 @@ class Purchase:
 
     @property
     def is_overdraft_right(self) -> bool:
-        """Whether somebody other than the buyer has reversed it: that may take coins that are not there any more."""
+        """Return whether somebody other than the buyer has reversed it, which may take coins that are not there."""
         return bool(self.reversals or self.came_back) or self.is_refund_unknown
 
     @property
@@ -61,14 +61,14 @@ class Purchase:
 
     @property
     def net_coins(self) -> int:
-        """What the wallet has in the end."""
+        """Return what the wallet has in the end."""
         assert self.order is not None
         stays = self.paid and not self.reversals and not self.is_withdrawn
         return int(self.order["coins"] + self.order["bonus_coins"]) if stays else 0
 
 
 class Webhooks:
-    """What comes to the webhook."""
+    """The deliveries to the webhook."""
 
     def __init__(self, world: "World") -> None:
         self.world = world
@@ -94,7 +94,7 @@ class Webhooks:
             self.wrong.append(f"a webhook with {deal.how} was taken: {body!r}")
 
     async def deliver_foreign(self, purchase: Purchase, deal: Deliver) -> None:
-        """Who sells other things on the same account hears of those, too: a refusal would be repeated for days."""
+        """Deliver an event of another product on the same account: a refusal would be repeated for days."""
         what = FOREIGN_NAMES[deal.pick % len(FOREIGN_NAMES)]
         kind = FOREIGN_KINDS[deal.pick % len(FOREIGN_KINDS)]
         payment = purchase.payment
@@ -111,7 +111,7 @@ class Webhooks:
         return await self._webhook({"livegift-signature": f"t={at_s},v1={signature}"}, body, web)
 
     async def end(self, purchase: Purchase, web: int) -> bool:
-        """The dispute is won, or the refund has failed: the money is there again."""
+        """Win the dispute, or fail the refund: the money is there again."""
         payment, kind = purchase.payment, purchase.came_back
         event = {"id": f"evt-{payment.ref}-{kind}", "type": kind, "order_id": payment.order_id, "ref": payment.ref}
         status = await self._event(event | {"amount": payment.amount, "currency": payment.currency}, web)

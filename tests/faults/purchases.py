@@ -1,4 +1,4 @@
-"""Orders among the faults: what the provider knows, which webhooks deliver in the end, and what became of it."""
+"""Orders among the faults: what the provider knows, which webhooks are delivered in the end, and the final checks."""
 
 import asyncio
 from collections import Counter
@@ -28,14 +28,14 @@ SELL_TIMEOUT_S = 30.0
 
 
 class Purchases(Webhooks):
-    """All keys. Unknown answers are asked for again in the end, and all webhooks are delivered until they are taken."""
+    """All keys. Unknown answers are asked for again in the end, and all webhooks delivered until they are accepted."""
 
     def __init__(self, world: "World") -> None:
         super().__init__(world)
         self.of_key: dict[str, Purchase] = {}
 
     async def sell(self) -> None:
-        """The package that buyers can give back. Raises NotInTimeError."""
+        """Add the package that can be withdrawn. Raises NotInTimeError."""
         currency, amount = RETURNABLE_PRICE
         price = {"region": RETURNABLE_REGION, "currency": currency, "amount": amount}
         system, web = self.world.system, 0
@@ -130,7 +130,7 @@ class Purchases(Webhooks):
         await asyncio.gather(*acts[deal.how])
 
     async def _reverse_for_a_while(self, purchase: Purchase, deal: Reverse) -> None:
-        """The sandbox has no names for disputes, so their events come in their order, but twice."""
+        """Reverse for a while. The sandbox has no names for disputes, so their events come in order, but twice."""
         if purchase.is_touched or purchase.is_withdrawal_tried:
             return
         purchase.paid = True  # as in `_reversed`
@@ -139,7 +139,7 @@ class Purchases(Webhooks):
             await asyncio.gather(*(self.end(purchase, web) for web in range(WEBS)))
 
     async def _reversed(self, purchase: Purchase, state: State, web: int) -> bool:
-        # No provider says that of a payment that never was; its own word may overtake the one that it was paid.
+        # No provider sends that for a payment that never was; it may overtake the event of the payment.
         purchase.paid = True
         purchase.reversals.add(state)
         return await self.say(purchase, state, web)
@@ -173,7 +173,7 @@ class Purchases(Webhooks):
             await asyncio.gather(*(self.give_back(purchase, web) for web in webs))
 
     async def buy_and_pay(self, buy: Buy) -> Purchase | None:
-        """An order whose coins are there, or on their way; None when it got no answer."""
+        """Return an order whose coins are there or on their way; None when it got no answer."""
         await self.buy(buy)
         purchase = self.of_key[buy.key]
         if purchase.order is None:
@@ -183,7 +183,7 @@ class Purchases(Webhooks):
         return purchase
 
     async def give_back(self, purchase: Purchase, web: int) -> None:
-        """Ask as the buyer for the money."""
+        """Withdraw an order as its buyer."""
         assert purchase.order is not None
         if purchase.came_back:
             return
@@ -199,7 +199,7 @@ class Purchases(Webhooks):
     # --- In the end ---------------------------------------------------------------------------------------------------
 
     async def settle(self, patience: Patience) -> list[str]:
-        """Repeat all that was asked for; then whatever the provider knows, as it does until it is taken."""
+        """Repeat all requests; then deliver whatever the provider knows, until it is accepted."""
         web = 0
         while (left := [p for p in self.of_key.values() if p.order is None]) and not patience.is_over:
             await asyncio.gather(*(self._order(p, web) for p in left))
@@ -225,7 +225,7 @@ class Purchases(Webhooks):
         return not purchase.is_refund_unknown or await self._refund(purchase, web)
 
     async def unfinished(self) -> list[str]:
-        """Orders that are not yet what they are to be; the sweep has a few seconds."""
+        """Return orders that are not in their final state yet; the sweep has a few seconds."""
         rows = {
             row[0]: row[1:]
             for row in await self.world.query(
@@ -242,7 +242,7 @@ class Purchases(Webhooks):
         return [line for p in self.of_key.values() if p.order for line in unfinished(p, rows.get(p.order["id"]))]
 
     async def check(self) -> list[str]:
-        """Money and coins are what the provider's truth says, once."""
+        """Check that money and coins are what the provider's truth says, once."""
         wrong = list(self.wrong)
         moved = await self.world.query(
             "SELECT ref, count(*), sum(amount), min(balance) FROM transfers WHERE reason IN "
@@ -274,7 +274,7 @@ class Purchases(Webhooks):
         return wrong + list(self._promotions(known.values()))
 
     def _promotions(self, purchases: Iterable[Purchase]) -> Iterable[str]:
-        """Once for each user, whatever was declined and paid later; and nothing on top without it."""
+        """Yield what is wrong: a promotion that a user got more than once, or extra coins without one."""
         uses: Counter[str] = Counter()
         for purchase in purchases:
             uses[purchase.buy.user] += purchase.has_promotion
@@ -285,7 +285,7 @@ class Purchases(Webhooks):
                 yield f"user {user} has had the promotion {count} times"
 
     def coins(self) -> Counter[str]:
-        """What wallets have of it in the end."""
+        """Return the coins that wallets have from purchases in the end."""
         sums: Counter[str] = Counter()
         for purchase in self.of_key.values():
             if purchase.order:

@@ -1,4 +1,4 @@
-"""What a run is asked for, and what came of it."""
+"""The options and results of a run."""
 
 from collections import Counter
 from dataclasses import dataclass, field, fields
@@ -15,7 +15,7 @@ class Options:
 
 @dataclass(slots=True)
 class Result:
-    """What one seed came to."""
+    """The result of a seed."""
 
     seed: int
     operations: int = 0
@@ -33,8 +33,8 @@ class Result:
     viewed: int = 0
     restarts: int = 0
     violations: list[str] = field(default_factory=list)
-    late: list[str] = field(default_factory=list)  # what did not come to rest in time; then nothing is judged
-    unjudged: list[str] = field(default_factory=list)  # what would be violations had it come to rest
+    late: list[str] = field(default_factory=list)  # what was not at rest in time; then nothing is judged
+    unjudged: list[str] = field(default_factory=list)  # what would be violations if it had been at rest
     starved: float = 0.0  # the share of the time in which the machine was short of CPU
     notes: list[str] = field(default_factory=list)
     skipped: dict[str, str] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""Runs a plan against the real system: operations are in flight while faults strike."""
+"""The runner of plans against the real system: operations are in flight while faults strike."""
 
 import asyncio
 import logging
@@ -73,18 +73,18 @@ from tests.faults.results import Options, Result
 from tests.faults.undoing import Undoing
 from tests.faults.world import World
 
-BURST = 30  # operations that are on their way when a fault strikes
+BURST = 30  # operations in flight when a fault strikes
 PACE_S = 0.01
 IN_FLIGHT_MAX = 400
 DEALS_AT_ONCE = 4
 REST_SHARE = 0.6  # of faults strike a system that takes money; the others may strike while it recovers
-# What the harness gets where servers and processes don't start, answer or end in time.
+# Exceptions in the harness when servers and processes don't start, answer or end in time.
 IN_VAIN = (NotInTimeError, AssertionError, OSError, LivegiftError, RedisError, psycopg.Error)
 STRIKE_TIMEOUT_S = 90.0 * LONGER_MAX
 
 
 class Run:
-    """One seed."""
+    """A run of one seed."""
 
     def __init__(self, world: World, result: Result) -> None:
         self.world = world
@@ -103,7 +103,7 @@ class Run:
         self._deals_at_once = asyncio.Semaphore(DEALS_AT_ONCE)
 
     async def open(self, stack: AsyncExitStack) -> None:
-        """Connect everybody."""
+        """Connect all clients."""
         system = self.world.system
         for web in range(WEBS):
             address = system.address(f"web {web + 1}")
@@ -150,7 +150,7 @@ class Run:
             await self._begin(operation)
 
     async def _strike_during(self, strike: Strike, operations: list[Operation]) -> list[Operation]:
-        """Operations go on, at a slower pace, for as long as the fault takes; returns those that are left."""
+        """Run operations, at a slower pace, for as long as the fault takes; returns those that are left."""
         fault = asyncio.create_task(self._strike(strike), name=f"{strike}")
         rest = iter(operations)
         while not fault.done():
@@ -187,13 +187,13 @@ class Run:
             self.result.skipped[name] = str(error)
             return
         except (NotInTimeError, TimeoutError) as error:
-            # What it was to lose nobody has noted, so nobody can say any more what is to be there.
+            # What it should have lost was not recorded, so it is unknown what should be there.
             self.result.late.append(f"the fault {name} did not get through: {error!r}")
             return
         self.result.faults[name] += 1
 
     async def _begin(self, operation: Operation) -> None:
-        """Start an operation; waits only while very many have no answer yet."""
+        """Start an operation. Waits only while very many have no answer yet."""
         while len(self._tasks) >= IN_FLIGHT_MAX:
             await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
         task = asyncio.create_task(self.do(operation))
@@ -258,7 +258,7 @@ class Run:
         grant.is_certain = True
 
     async def fund_match(self, key: str) -> None:
-        """Once; the answer is noted when there is one."""
+        """Fund a match once, and record the answer if there is one."""
         match = self.model.matches[key]
         body = {"sponsor": match.brand, "sponsor_name": match.brand, "title": key, "gift_id": match.gift_id}
         body |= {"factor": match.factor, "budget_coins": match.budget}
@@ -269,7 +269,7 @@ class Run:
             match.match_id = ""
 
     async def end_match(self, room: str, match_id: str) -> bool:
-        """Whether it is ended for certain."""
+        """End a match. Returns whether it is certain to have ended."""
         status, _ = await self._admin("DELETE", f"/v1/admin/rooms/{room}/matches/{match_id}")
         return 200 <= status < 500  # 404: a ledger that was set back does not know it
 
@@ -279,7 +279,7 @@ class Run:
         return await asyncio.to_thread(system.http, method, path, body, token=token, web=web, key=key)
 
     async def deal(self, deal: Deal) -> None:
-        """A few at once: what is done to an order is to find some that were answered, not only such on their way."""
+        """Run a deal, a few at a time, so that deals on orders also find some that were answered."""
         async with self._deals_at_once, self.world.ledger_stays.together():
             match deal:
                 case Buy():
@@ -300,7 +300,7 @@ class Run:
                     await self.payouts.do(deal)
 
     async def _spree(self, deal: Spree) -> None:
-        """Coins that were just bought are spent and given back at the same time."""
+        """Spend coins that were just bought, and withdraw the order at the same time."""
         purchase = await self.purchases.buy_and_pay(Buy(deal.key, deal.user, RETURNABLE, (deal.web,)))
         if purchase is None or not self.rooms:
             return
@@ -317,7 +317,7 @@ class Run:
             self.world.notes.append(f"the promotion: {status} {answer}")
 
     async def _room(self, method: str, path: str, body: object, room: str) -> None:
-        """Again until it is done: without rooms there is nothing to test."""
+        """Repeat a room's request until it is done: without rooms there is nothing to test."""
         token = self.world.system.token(creator_of(room), "creator")
         async with self.world.ledger_stays.together():
             for attempt in range(100):
@@ -332,7 +332,7 @@ class Run:
 
 
 async def _with_template(folder: Path) -> Path:
-    """The data of a PostgreSQL with the schema, to be copied."""
+    """Create the data of a PostgreSQL with the schema, to be copied."""
     server = await asyncio.to_thread(start_postgres, folder)
     try:
         database = Database(server.url)
@@ -345,7 +345,7 @@ async def _with_template(folder: Path) -> Path:
 
 async def run_seeds(seeds: list[int], options: Options, on_result: object = None) -> list[Result]:
     """Run each seed on servers of its own, one after the other."""
-    # The harness restores and migrates in its own process; what that says belongs into no report.
+    # The harness restores and migrates in its own process; the output belongs in no report.
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     results = []
     with TemporaryDirectory(prefix="livegift-faults-") as name:
@@ -361,7 +361,7 @@ async def run_seeds(seeds: list[int], options: Options, on_result: object = None
 
 
 async def run_seed(seed: int, options: Options, folder: Path, template: Path) -> Result:
-    """One plan from start to verdict."""
+    """Run one plan from start to verdict."""
     result, patience = Result(seed), Patience(0)
     try:
         async with AsyncExitStack() as stack:

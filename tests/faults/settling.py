@@ -1,6 +1,6 @@
-"""After the faults: the system comes to rest, unknown outcomes are asked for, then everything is compared.
+"""Settling after the faults: the system comes to rest, unknown outcomes are asked for, then everything is compared.
 
-What does not come to rest in time is told apart from what is wrong: nobody can judge a system amid its work.
+What is not at rest in time is reported apart from what is wrong: a system can't be judged amid its work.
 """
 
 import asyncio
@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 
 ARMED_TIMEOUT_S = 60.0
 RESTED_TIMEOUT_S = 15.0
-ASK_AGAIN_MAX = 400  # accepted refs that are repeated in the end, to see that they are remembered
-SETTLE_TIMEOUT_S = 60.0  # for each kind of thing that is asked for until it is answered
+ASK_AGAIN_MAX = 400  # accepted refs to repeat in the end, to see that they are remembered
+SETTLE_TIMEOUT_S = 60.0  # for each kind of request that is repeated until it is answered
 BOOKED_TIMEOUT_S = 15.0
 VIEWERS_TIMEOUT_S = 15.0
 LOOKS_MAX = 4
-# Matches that will move their sponsor's wallet: not paid yet, in a room that is over, or over with coins left.
+# Matches that will move their sponsor's wallet: unpaid, in a room that is over, or over with coins left.
 MATCHES_DUE = (
     "SELECT m.id FROM sponsor_matches m LEFT JOIN rooms r ON r.id = m.room WHERE m.status = 'funding' "
     "OR m.status = 'active' AND (r.id IS NULL OR r.status <> 'live') "
@@ -39,7 +39,7 @@ MATCHES_DUE = (
 
 
 async def settle_and_check(run: "Run") -> Verdict:
-    """The verdict on a run whose operations have all been begun and answered."""
+    """Return the verdict on a run whose operations have all been begun and answered."""
     world = run.world
     await world.heal()
     late = await _wait_armed(world)
@@ -62,7 +62,7 @@ async def settle_and_check(run: "Run") -> Verdict:
 
 
 async def _look(run: "Run") -> Verdict:
-    """Compare everything at one moment: what has moved while it was looked at is looked at again."""
+    """Compare everything at one moment; look again at what has moved meanwhile."""
     world = run.world
     for _ in range(LOOKS_MAX):
         late = await _wait_quiet(world)
@@ -81,7 +81,7 @@ async def _look(run: "Run") -> Verdict:
 
 
 async def rested(world: World) -> bool:
-    """Whether the system takes money again, within some time."""
+    """Wait until the system accepts money again. Returns whether it does within some time."""
 
     async def armed() -> bool:
         try:
@@ -93,7 +93,7 @@ async def rested(world: World) -> bool:
 
 
 async def _in_time(predicate: Callable[[], object], what: str, calm_s: float) -> list[str]:
-    """What to tell when `predicate` did not become true in time."""
+    """Wait for `predicate`. Returns what to report when it did not become true in time."""
     try:
         await wait_patiently(predicate, what, calm_s)
     except NotInTimeError as error:
@@ -122,9 +122,9 @@ async def _why_not(world: World) -> list[str]:
 
 
 async def _settle(run: "Run") -> list[str]:
-    """Repeat every ref of which some attempt's outcome is unknown, with each of its payloads, until all are known.
+    """Repeat every ref with an attempt of unknown outcome, with each of its payloads, until all are known.
 
-    With each: the first may have been refused because another one was accepted, and nobody was told of that one.
+    With each, because the first may have been refused for another one that was accepted without an answer.
     """
     refs = run.model.unsettled()
     run.result.unknown = len(refs)
@@ -151,10 +151,10 @@ async def _settle(run: "Run") -> list[str]:
 
 
 async def settle_grants(run: "Run") -> list[str]:
-    """All of them again: a ledger that was set back may not know some. The ref makes it harmless."""
+    """Repeat all grants: a ledger that was set back may not know some. The ref makes that harmless."""
     for grant in run.model.grants.values():
         grant.is_certain = False
-    # What was noted as short of memory takes nothing new until somebody has its lease again and looks.
+    # A partition marked as short of memory accepts nothing new until its next owner looks.
     patience = Patience(SETTLE_TIMEOUT_S)
     while not patience.is_over:
         left = [ref for ref, grant in run.model.grants.items() if not grant.is_certain]
@@ -168,7 +168,7 @@ async def settle_grants(run: "Run") -> list[str]:
 
 
 async def settle_limits(run: "Run") -> list[str]:
-    """Before anything fails: the limit is booked, so whatever is lost, it is not."""
+    """Wait, before anything fails, until the limit is booked, so that it can't be lost."""
     late = await run.limited.settle(Patience(SETTLE_TIMEOUT_S))
     return late + await _in_time(run.limited.booked, "the limit is booked", BOOKED_TIMEOUT_S)
 
@@ -188,7 +188,7 @@ async def _finish_purchases(run: "Run") -> list[str]:
 
 
 async def _settle_matches(run: "Run") -> list[str]:
-    """All of them again, until each was answered; then every other one ends, and what is due is given back."""
+    """Repeat all matches until each was answered; then end every other one, so that what is due is given back."""
     for match in run.model.matches.values():
         match.match_id = None
     patience = Patience(SETTLE_TIMEOUT_S)
@@ -213,7 +213,7 @@ async def _settle_matches(run: "Run") -> list[str]:
 
 
 async def _ask_again(run: "Run") -> tuple[list[str], list[str]]:
-    """Accepted refs are remembered, also those that Redis had lost and got back from the ledger.
+    """Check that accepted refs are remembered, including those that Redis got back from the ledger.
 
     Returns what is wrong, and what had no answer in time.
     """
@@ -242,7 +242,7 @@ async def _ask_again(run: "Run") -> tuple[list[str], list[str]]:
 
 
 async def _wait_quiet(world: World) -> list[str]:
-    """Streaks have ended, both readers have everything, and nothing is due that would move a wallet by itself."""
+    """Wait until streaks have ended, both readers have everything, and nothing due would move a wallet by itself."""
 
     async def quiet() -> bool:
         if await world.query(MATCHES_DUE):
@@ -258,7 +258,7 @@ async def _wait_quiet(world: World) -> list[str]:
 
 
 async def _wait_watchers(run: "Run") -> list[str]:
-    """Viewers have what the rooms have."""
+    """Wait until viewers have what the rooms have."""
 
     late: dict[str, str] = {}
 

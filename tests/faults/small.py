@@ -1,4 +1,4 @@
-"""What the targeted tests share."""
+"""Helpers of the targeted tests."""
 
 from contextlib import closing
 from pathlib import Path
@@ -31,20 +31,20 @@ class OwnRedis:
         self.server = start_redis(self.server.data_dir, port=self.server.port, extra=REDIS_SETTINGS)
 
     def start_with(self, data: bytes) -> None:
-        """Killed, and started with another append-only file."""
+        """Kill Redis and start it with another append-only file."""
         self.kill()
         self.file.write_bytes(data)
         self.start()
 
     def wallet(self, root: str, user: str) -> tuple[int, int, int]:
-        """Balance, seq, and how many entries of the journal there are."""
+        """Return balance, seq, and the number of entries in the journal."""
         with closing(self.server.client()) as client:
             balance, seq = client.hmget(keys.wallet(root, user), "b", "s")
             return int(balance or 0), int(seq or 0), int(client.xlen(keys.outbox(root)))
 
 
 async def hearts(system: InProcess, first: int, count: int) -> None:
-    """Gifts of alice with the refs `k<number>`, each accepted as new."""
+    """Send gifts of alice with the refs `k<number>`; each must be accepted as new."""
     for number in range(first, first + count):
         accepted = await system.gift("alice", ROOM, "bob", "heart", f"k{number}")
         assert not accepted.duplicate

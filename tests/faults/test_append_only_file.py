@@ -15,7 +15,7 @@ CUTS_MAX = int(os.environ.get("FAULT_CUTS", "160"))
 
 
 def cuts(data: bytes, first: int) -> list[int]:
-    """Every place around the ends of commands, and so many within them that it stays fast."""
+    """Return every place around the ends of commands, and a few within them."""
     ends = [at for at, _ in files.commands(data) if at >= first]
     near = {end + off for end in ends for off in (-1, 0, 1) if first <= end + off <= len(data)}
     spread = range(first, len(data), max((len(data) - first) * 2 // CUTS_MAX, 1))
@@ -24,13 +24,13 @@ def cuts(data: bytes, first: int) -> list[int]:
 
 
 async def written(own: OwnRedis) -> int:
-    """The size of the file, once everything is in it."""
+    """Return the size of the file, once everything is in it."""
     return len(own.file.read_bytes())
 
 
 @pytest.mark.slow
 async def test_no_cut_leaves_half_a_gift(small: InProcess, own_redis: OwnRedis) -> None:
-    """Nobody books: the wallet and its journal are cut at the same place."""
+    """Without bookings, the wallet and its journal are cut at the same place."""
     root = small.wallets.root_of("alice")
     await hearts(small, 0, 2)
     await passes(small)
@@ -71,7 +71,7 @@ async def test_what_was_booked_is_put_back_whatever_was_cut(small: InProcess, ow
 @pytest.mark.slow
 @pytest.mark.parametrize("back", [1, 40, 80, 120])
 async def test_half_a_transaction_does_not_come_back_later(small: InProcess, own_redis: OwnRedis, back: int) -> None:
-    """The file is torn within a gift; Redis starts, goes on, and is started once more."""
+    """Tear the file within a gift; Redis starts, continues, and is started once more."""
     await hearts(small, 0, 2)
     await passes(small)
     await small.stop("aggregator")

@@ -1,4 +1,4 @@
-"""The judgement of orders and payouts, and the plans of what is dealt: fast, without servers."""
+"""Tests of the checks of orders and payouts, and of the plans of deals: fast, without servers."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Two owners: a process sleeps longer than its leases, another takes over, and the first goes on."""
+"""Two owners: a process sleeps longer than its leases, another takes over, and the first continues."""
 
 import asyncio
 import signal
@@ -16,7 +16,7 @@ USERS = 8
 
 
 def owners(system: System, role: str) -> set[str]:
-    """Who holds any lease of a role."""
+    """Return the holders of leases of a role."""
     with closing(redis.Redis.from_url(system.settings.redis_url, decode_responses=True)) as client:
         roots = partition_roots(system.settings.partitions)
         return {str(client.hget(f"{root}:lease:{role}", "owner")) for root in roots}

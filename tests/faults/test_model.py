@@ -1,4 +1,4 @@
-"""The model itself, and the plans: fast, without servers."""
+"""Tests of the model and the plans: fast, without servers."""
 
 from tests.faults import files
 from tests.faults.generator import Send, make_plan

@@ -1,4 +1,4 @@
-"""Amounts around the ceiling of 10^13 and around 2^53, where doubles and text part."""
+"""Amounts around the ceiling of 10^13 and around 2^53, where doubles and text differ."""
 
 import time
 
@@ -18,7 +18,7 @@ EXACT = 2**53
 
 
 async def priced(system: InProcess, ref: str, price: int, diamonds: int, user: str = "rich", count: int = 1) -> Outcome:
-    """A gift of any price, as a hub with such a catalogue would send it."""
+    """Send a gift of any price, as a hub with such a catalogue would."""
     send = GiftSend(user, ref, "ab", ROOM, "bob", "yacht", price, count, diamonds, streakable=False)
     root = system.outbox.roots[partition_of(user, system.settings.partitions)]
     display = Display(b'{"id":"rich"}', b'{"gift":{}}')
@@ -80,7 +80,7 @@ async def test_a_gift_above_the_ceiling_is_refused(small: InProcess, price: int,
 
 
 async def test_large_amounts_add_up_without_losing_one(small: InProcess) -> None:
-    """The room's and the partition's sums pass the ceiling of a single amount."""
+    """Let the room's and the partition's sums pass the ceiling of a single amount."""
     for turn in range(20):
         assert await grant_coins(small.database, small.wallets, f"turn-{turn}", "rich", AMOUNT_MAX - 1)
         assert isinstance(await priced(small, f"turn-{turn}", AMOUNT_MAX - 1, AMOUNT_MAX - 1), Accepted)

@@ -1,4 +1,4 @@
-"""What a starved machine does to the fault suite's judgement: fast, without servers."""
+"""The fault suite's judgement on a starved machine: fast, without servers."""
 
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,7 +12,7 @@ from tests.faults.results import Result
 
 
 class Machine:
-    """A clock that moves by a second each time somebody looks, and how much of it tasks have waited for a CPU."""
+    """A clock that moves by a second at each look, and the share of it that tasks have waited for a CPU."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, share: float) -> None:
         self.now_s, self._share = 0.0, share

@@ -25,13 +25,13 @@ pytestmark = pytest.mark.slow
 
 
 class Pair:
-    """A primary, a replica of it, and the one way that leads to either."""
+    """A primary, a replica of it, and a proxy that leads to either."""
 
     def __init__(self, primary: RedisServer, replica: RedisServer, between: Proxy, way: Way, system: InProcess) -> None:
         self.primary, self.replica, self.between, self.way, self.system = primary, replica, between, way, system
 
     def promote(self) -> None:
-        """The primary dies with what the replica has not heard."""
+        """Promote the replica: the primary dies with what the replica has not received."""
         self.primary.kill()
         self.between.refuse()
         with closing(self.replica.client()) as client:
@@ -39,7 +39,7 @@ class Pair:
         self.way.lead_to(self.replica.port)
 
     def lead_back(self) -> None:
-        """The old primary serves again, with its own memory of what happened."""
+        """Let the old primary serve again, with its own memory of what happened."""
         self.replica.kill()
         self.primary = start_redis(self.primary.data_dir, port=self.primary.port, extra=REDIS_SETTINGS)
         self.way.lead_to(self.primary.port)
@@ -80,7 +80,7 @@ async def pair(own_redis: OwnRedis, database_url: str, tmp_path: Path) -> AsyncI
 
 
 async def first_debit(system: InProcess, ref: str) -> object:
-    """A gift that may arrive before anybody has looked at the new primary."""
+    """Send a gift that may arrive before the new primary was compared."""
     try:
         return await system.try_gift("alice", ROOM, "bob", "heart", ref)
     except StoreUnavailableError as error:
@@ -120,7 +120,7 @@ async def test_what_nobody_has_booked_is_gone_with_its_coins(pair: Pair) -> None
     system.start_aggregator()
     await armed_again(system)
     assert (await system.wallets.read("alice")).balance == COINS - 2 * HEART
-    await hearts(system, 2, 3)  # their refs are as good as new
+    await hearts(system, 2, 3)  # their refs can be used again
     await passes(system)
 
 

@@ -9,9 +9,9 @@ from tests.faults.kinds import REGISTRY
 from tests.faults.results import Options
 from tests.faults.runner import run_seeds
 
-# Kinds that are known to break something that is not livegift's own, see test_append_only_file.py.
+# Kinds that are known to break something outside livegift, see test_append_only_file.py.
 LEFT_OUT = {"tear-transaction"}
-# What lasts long: the command line runs it.
+# Kinds that take long, for the command line only.
 SLOW = {"pause-relay", "pause-aggregator"}
 QUICK = tuple(name for name in REGISTRY if name not in LEFT_OUT | SLOW)
 
@@ -27,7 +27,7 @@ class Seed:
 
 
 REGRESSIONS: tuple[Seed, ...] = (
-    # Viewers got frames of a room's next life before its snapshot.
+    # Viewers got frames of a room's next incarnation before its snapshot.
     Seed(4, 300, 4, ("promote-replica", "demoted-returns", "two-primaries")),
     # After FLUSHALL the relays' cursors began at generation 0 again, and rooms refused everything as read too early.
     Seed(2, 400, 5, ("flushall", "function-flush")),

@@ -1,4 +1,4 @@
-"""The same ref many times over: one gift, whatever happens around it."""
+"""The same ref many times: one gift, whatever happens around it."""
 
 import asyncio
 from contextlib import AsyncExitStack
@@ -14,7 +14,7 @@ CONNECTIONS = 50
 
 @pytest.fixture
 async def room(shared_system: System, request: pytest.FixtureRequest) -> str:
-    """A room and a user with coins, both of this test alone."""
+    """Provide a room and a user with coins, both for this test only."""
     name = request.node.name.replace("_", "-")[5:40]
     shared_system.open_room(f"room-{name}", f"creator-{name}")
     await shared_system.grant({f"user-{name}": 10_000}, ref=name)
@@ -71,7 +71,7 @@ async def test_with_another_payload(shared_system: System, room: str) -> None:
 
 
 async def test_with_other_payloads_at_once(shared_system: System, room: str) -> None:
-    """Whichever is first wins; the others are refused, and only that one is charged."""
+    """The first one wins and alone is charged; the others are refused."""
     gifts = ("rose", "heart", "coffee", "donut", "confetti")
     async with AsyncExitStack() as stack:
         viewers = [await stack.enter_async_context(viewer(shared_system, room)) for _ in gifts * 4]

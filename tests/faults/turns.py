@@ -1,4 +1,4 @@
-"""Who may do something together, and who needs to be alone."""
+"""A lock for many shared holders, or one exclusive one."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 
 
 class Turns:
-    """Any number at the same time, or one alone, who waits for the others to end and keeps new ones waiting."""
+    """Any number of holders at the same time, or one alone, who waits for the others and keeps new ones waiting."""
 
     def __init__(self) -> None:
         self._inside = 0

@@ -1,4 +1,4 @@
-"""Gifts that are taken back among the faults, by their senders and by operators: every leg of each, once."""
+"""Revocations among the faults, by senders and by operators: every transfer of each, once."""
 
 import asyncio
 from collections import Counter
@@ -12,7 +12,7 @@ from tests.faults.model import Event, LedgerGift
 if TYPE_CHECKING:
     from tests.faults.world import World
 
-RECENT = 40  # gifts among which one is chosen
+RECENT = 40  # gifts to choose from
 REGION = "DE"  # gives senders half a minute
 BOOKED_ATTEMPTS, BOOKED_PAUSE_S = 5, 0.4  # a gift can be undone once it is booked
 OPERATORS = ("root", "root-2")
@@ -20,7 +20,7 @@ OPERATORS = ("root", "root-2")
 
 @dataclass(slots=True)
 class Taken:
-    """A gift that somebody wanted to take back. `refs` are those that its wallet's entry may have."""
+    """A gift to be revoked. `refs` are those that its wallet's entry may have."""
 
     user: str
     refs: set[str] = field(default_factory=set)
@@ -28,10 +28,13 @@ class Taken:
 
 
 class Undoing:
-    """What was tried, and answered for certain. What was not, the wallet's entries tell; then all legs go with them."""
+    """The attempts and their certain answers.
+
+    For the others, the wallets' entries tell, and all transfers follow them.
+    """
 
     def __init__(self, world: "World", spared: str) -> None:
-        """`spared`: nothing of this user is taken back."""
+        """Revoke gifts of all users but `spared`."""
         self.world = world
         self.spared = spared
         self.tried: dict[Event, Taken] = {}
@@ -70,7 +73,7 @@ class Undoing:
         return status
 
     async def _revoke(self, correction_id: str, public: str, web: int) -> bool:
-        """Whether it was approved, for which it takes two people."""
+        """Request and approve a revocation, for which it takes two people. Returns whether it was approved."""
         first, second = (self.world.system.token(operator, "admin") for operator in OPERATORS)
         body = {"id": correction_id, "gift_event_id": public, "why": "of a stolen card"}
         status, _ = await self._call("ask", "/v1/admin/corrections", body, first, web)
@@ -88,12 +91,12 @@ class Undoing:
     # --- In the end ---------------------------------------------------------------------------------------------------
 
     async def open(self) -> list[str]:
-        """What is decided and has not happened yet."""
+        """Return what is decided and has not happened yet."""
         rows = await self.world.query("SELECT id FROM corrections WHERE status = 'approved'")
         return [f"correction {row[0]} is approved, and its coins have not moved" for row in rows]
 
     async def read(self) -> None:
-        """Learn from the wallets' entries which gifts were taken back."""
+        """Read from the wallets' entries which gifts were revoked."""
         self.done = {event for event, _, _ in await self._entries()}
 
     async def _entries(self) -> list[tuple[Event | str, str, int]]:
@@ -102,7 +105,7 @@ class Undoing:
         return [(of_ref.get(ref, ref), user, int(coins)) for ref, user, coins in rows]
 
     async def check(self, rows: Sequence[LedgerGift]) -> list[str]:
-        """Each gift is taken back at most once, with all of its coins, to whoever sent it; and what was answered is."""
+        """Check that each gift is revoked at most once, with all of its coins, to its sender; and that answers hold."""
         gifts = {row.event: row for row in rows}
         entries = await self._entries()
         wrong = list(self.wrong)
@@ -120,7 +123,7 @@ class Undoing:
         return wrong
 
     def coins(self, rows: Sequence[LedgerGift]) -> Counter[str]:
-        """What came back to wallets, by user."""
+        """Return the coins that came back to wallets, by user."""
         sums: Counter[str] = Counter()
         for row in rows:
             sums[row.user] += row.coins * (row.event in self.done)

@@ -1,10 +1,10 @@
-"""The way of one process to one store: a proxy that can be led to another server, and closed for several reasons."""
+"""The connection of one process to one store: a proxy that can lead elsewhere, and be closed for several reasons."""
 
 from tests.proxy import HOST, Proxy
 
 
 class Way(Proxy):
-    """Refuses as long as anybody wants it to."""
+    """A proxy that refuses connections as long as anybody wants it to."""
 
     def __init__(self, port: int) -> None:
         super().__init__(port)
@@ -20,6 +20,6 @@ class Way(Proxy):
             await self.accept()
 
     def lead_to(self, port: int) -> None:
-        """Another server is there from now on."""
+        """Lead to another server from now on."""
         self._server = (HOST, port)
         self.cut()

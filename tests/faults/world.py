@@ -1,4 +1,4 @@
-"""The real system with servers of its own: everything that a fault can get hold of."""
+"""The real system with servers of its own: everything that a fault can affect."""
 
 import asyncio
 import os
@@ -39,14 +39,14 @@ ROLES = {"web": 2, "relay": 2, "aggregator": 2}
 PROCESSES = tuple(f"{role} {i + 1}" for role, count in ROLES.items() for i in range(count))
 HARNESS = "harness"
 STORE_FAULT = "a fault of the store"
-# Nothing is appended to but the part that is looked at, and nobody rewrites it meanwhile.
+# Only the part that is looked at is appended to, and it is not rewritten meanwhile.
 REDIS_SETTINGS = {"auto-aof-rewrite-percentage": "0"}
 OF_FAULTS: dict[str, object] = {"sandbox_secrets": ",".join(SECRETS), "payout_diamonds_min": 100, "undo_coins_min": 1}
 Positions = Mapping[int, tuple[int, int]]
 
 
 class FaultySystem(System):
-    """Each process has its own way to each store."""
+    """A system in which each process has its own way to each store."""
 
     def __init__(self, settings: Settings, logs: Path, of_process: Mapping[str, Settings]) -> None:
         super().__init__(settings, logs)
@@ -81,10 +81,10 @@ class FaultySystem(System):
 
 
 class World(LedgerServer):
-    """Use as `async with World(folder, template) as world`."""
+    """The world of a run. Use it as `async with World(folder, template) as world`."""
 
     def __init__(self, folder: Path, postgres_template: Path) -> None:
-        """`postgres_template`: the data folder of a stopped PostgreSQL with the schema."""
+        """Copy `postgres_template`, the data folder of a stopped PostgreSQL with the schema."""
         self._folder = folder
         self._template = postgres_template
         self._stack = AsyncExitStack()
@@ -93,9 +93,11 @@ class World(LedgerServer):
         self._tasks: list[asyncio.Task[None]] = []
         self.model = Model()
         self.sizes = Sizes()
-        # What only the ledger knows (rooms, orders, payouts) is not written while the ledger is about to be set back.
+        # Data that only the ledger has (rooms, orders, payouts) is not written while the ledger is about to be set
+        # back.
         self.ledger_stays = Turns()
-        # What Redis trims early for want of memory can't bring a ledger up to date that is set back at the same time:
+        # its partitions stop A ledger that is set back can't be brought up to date with what Redis has trimmed early
+        # for want of memory: its partitions stop loudly, as they should, and nothing more would be learned.
         # its partitions stop loudly, as they should, and nothing more would be learned.
         self.outboxes_stay = asyncio.Lock()
         self.redis_proxies: dict[str, Way] = {}
@@ -163,7 +165,7 @@ class World(LedgerServer):
         ]
 
     def _end_processes(self) -> None:
-        """Nobody has anything to finish any more, and some may be stopped."""
+        """End all processes: none has anything to finish any more, and some may be stopped."""
         for process in self.system.processes.values():
             if process.poll() is None:
                 process.kill()
@@ -176,7 +178,7 @@ class World(LedgerServer):
             self.postgres.kill()
 
     async def web_ready(self, name: str, timeout_s: float = 60) -> None:
-        """Gifts can be sent through this web process."""
+        """Wait until gifts can be sent through this web process."""
 
         async def ready() -> bool:
             status, _ = await asyncio.to_thread(self.system.http, "GET", "/readyz", web=name)
@@ -191,7 +193,7 @@ class World(LedgerServer):
         return [f"{role} {i + 1}" for i in range(ROLES[role])]
 
     def one_of(self, rng: Random, role: str) -> str:
-        """A process of a role that no other fault has in its hands, where there is one."""
+        """Return a process of a role, if possible one that no other fault affects."""
         names = self.names(role)
         return rng.choice([name for name in names if name not in self.paused | self.held] or names)
 
@@ -200,7 +202,7 @@ class World(LedgerServer):
         return rng.choice(PROCESSES)
 
     def kill(self, name: str) -> None:
-        """kill -9; nobody starts it again before `start`."""
+        """Kill a process by SIGKILL; it is not restarted before `start`."""
         self.held.add(name)
         self.system.kill(name)
 
@@ -210,7 +212,7 @@ class World(LedgerServer):
         self.held.discard(name)
 
     async def _keep_running(self) -> None:
-        """Start again what has ended, as any supervisor would."""
+        """Restart processes that have ended, as any supervisor would."""
         while True:
             await asyncio.sleep(0.3)
             for name, process in list(self.system.processes.items()):
@@ -221,7 +223,7 @@ class World(LedgerServer):
     # --- Redis --------------------------------------------------------------------------------------------------------
 
     def keep_out(self, but: Collection[str] = ()) -> None:
-        """Nobody reaches Redis until `let_in`."""
+        """Keep all processes from Redis until `let_in`."""
         for name, way in self.redis_proxies.items():
             if name not in but:
                 way.close_for(STORE_FAULT)
@@ -234,12 +236,12 @@ class World(LedgerServer):
             await way.open_for(STORE_FAULT)
 
     async def kill_redis(self) -> None:
-        """kill -9; keeps everybody out."""
+        """Kill Redis by SIGKILL, and keep all processes from it."""
         await asyncio.to_thread(self.redis.kill)
         self.keep_out()
 
     async def start_redis_again(self) -> None:
-        """On its data, at its port; `let_in` comes later."""
+        """Start Redis on its data, at its port; `let_in` comes later."""
         data_dir, port = self.redis.data_dir, self.redis.port
         self.redis = await asyncio.to_thread(start_redis, data_dir, port=port, extra=REDIS_SETTINGS)
         self.servers = [server for server in self.servers if server.port != port] + [self.redis]
@@ -252,11 +254,11 @@ class World(LedgerServer):
             os.kill(server.pid, signal.SIGCONT)
 
     def floor_of(self, path: Path) -> int:
-        """The size below which the file has nothing but the beginning of the system."""
+        """Return the size below which the file has nothing but the system's beginning."""
         return self._floors.get(path, 0)
 
     async def start_replica(self, primary_port: int) -> RedisServer:
-        """A replica of what listens at `primary_port`, once it has all that there is. It knows the same password."""
+        """Start a replica of the server at `primary_port`, with its password; returns when it has all data."""
         self._replicas += 1
         folder = self._folder / f"redis-{self._replicas}"
         folder.mkdir(mode=0o700)
@@ -274,7 +276,7 @@ class World(LedgerServer):
         return replica
 
     def move_to(self, server: RedisServer, but: Collection[str] = ()) -> None:
-        """This Redis is the one from now on."""
+        """Use this Redis from now on."""
         self.redis = server
         self._folder_now.path = server.data_dir
         self.settings = msgspec.structs.replace(self.settings, redis_url=server.url)
@@ -283,21 +285,21 @@ class World(LedgerServer):
                 way.lead_to(server.port)
 
     async def said(self, server: RedisServer) -> dict[int, tuple[int, int]]:
-        """Epoch and n that each partition of a Redis says of itself."""
+        """Return epoch and n of each partition in a Redis."""
         roots = partition_roots(self.settings.partitions)
         with closing(server.client()) as client:
             rows = [client.hmget(meta(root), "epoch", "n") for root in roots]
         return {p: (int(epoch or 0), int(n or 0)) for p, (epoch, n) in enumerate(rows)}
 
     async def go_on_after_loss(self) -> None:
-        """What was lost may be the functions, or everything: an operator migrates, and restores."""
+        """Migrate and restore, as an operator would: the functions, or everything, may be lost."""
         await self.let_in()
         await self.migrate()
         if self.is_empty:
             await self.restore()
 
     async def note_loss(self, kind: str, server: RedisServer) -> None:
-        """Redis may have lost its end. While nobody is let in, look at what is left."""
+        """Record what Redis has lost, by looking at what is left while no process is let in."""
         self.note_loss_of(kind, await self.said(server), await self.checkpoints())
 
     def note_loss_of(self, kind: str, said: Positions, checkpoints: Positions) -> None:
@@ -314,7 +316,7 @@ class World(LedgerServer):
         await self._patiently(lambda: migrate(self.settings), "livegift migrate")
 
     async def unarmed(self) -> list[str]:
-        """Partitions that do not take money under the epoch that the ledger knows."""
+        """Return the partitions that are not armed under the epoch that the ledger has."""
         checkpoints, lines = await self.checkpoints(), []
         with closing(self.redis.client()) as client:
             try:
@@ -331,7 +333,7 @@ class World(LedgerServer):
         return lines
 
     async def restore(self) -> None:
-        """As an operator would, again until it is done."""
+        """Restore as an operator would, repeating it until it is done."""
 
         async def once() -> None:
             lines = await restore(self.settings)
@@ -360,7 +362,7 @@ class World(LedgerServer):
     # --- After the faults ---------------------------------------------------------------------------------------------
 
     async def heal(self) -> None:
-        """Everything runs and reaches everything."""
+        """Bring everything up and connect everything."""
         for way in (*self.redis_proxies.values(), *self.postgres_proxies.values()):
             way.resume()
             way.delay(0)

@@ -1,4 +1,4 @@
-"""`python -m tests.simulation`: the long run. Ends with status 1 when a schedule breaks an invariant."""
+"""`python -m tests.simulation`: the long run. Exits with status 1 when a schedule breaks an invariant."""
 
 import argparse
 import sys

@@ -1,4 +1,4 @@
-"""Everything that can happen in a world, as a list of atomic steps."""
+"""All that can happen in a world, as a list of atomic steps."""
 
 from collections.abc import Callable, Iterator
 from enum import Enum
@@ -12,7 +12,7 @@ Run = Callable[[World], World | None]
 
 
 class Kind(Enum):
-    """WORK goes on by itself until the system rests; the rest need not happen."""
+    """The kind of a step. WORK continues by itself until the system rests; other steps need not happen."""
 
     WORK = "work"
     CLIENT = "client"
@@ -21,7 +21,7 @@ class Kind(Enum):
 
 
 class Action(NamedTuple):
-    """`run` returns the world after the step, or None when it can't happen or changes nothing."""
+    """A step. `run` returns the world after it, or None when it can't happen or changes nothing."""
 
     label: str
     kind: Kind
@@ -29,7 +29,7 @@ class Action(NamedTuple):
 
 
 def actions(config: Config) -> tuple[Action, ...]:
-    """All steps, in a fixed order."""
+    """Return all steps, in a fixed order."""
     return (*_work(config), *_clients(config), *_chances(config), *_faults(config))
 
 
@@ -80,7 +80,7 @@ def _chances(config: Config) -> Iterator[Action]:
 
 
 def _stale(config: Config) -> Iterator[tuple[str, Action]]:
-    """What those do who take an old primary for the one that counts."""
+    """Yield the steps of workers and clients that take an old primary for the present one."""
     for ref in range(len(config.users)):
         run = partial(traffic.send, config, ref, is_old=True)
         yield "client", Action(f"a client sends ref {ref} to the old primary", Kind.CLIENT, run)

@@ -1,4 +1,4 @@
-"""Arming, step by step (livegift/recovery/partitions.py): between any two steps anything else may happen."""
+"""Arming, step by step (livegift/recovery/partitions.py): anything else may happen between two steps."""
 
 from collections.abc import Callable
 
@@ -12,7 +12,7 @@ IDLE_PHASES = ("idle", "noticed")
 
 
 def process_of(world: World, *, is_old: bool) -> Process | None:
-    """The Redis that a worker speaks to; the old primary may be gone."""
+    """Return the Redis that a worker talks to; the old primary may be gone."""
     return world.old if is_old else world.live
 
 
@@ -25,20 +25,20 @@ def _set(world: World, index: int, armer: Armer) -> World:
 
 
 def give_up(world: World, index: int) -> World:
-    """Roll back, let the row go, and begin again some time."""
+    """Roll back, unlock the row, and begin again later."""
     if world.ledger.lock == index + 1:
         world = world._replace(ledger=world.ledger._replace(lock=0))
     return _set(world, index, IDLE_ARMER)
 
 
 def keep_accepted(world: World, refs: tuple[Position | None, ...]) -> World:
-    """What neither these refs nor the ledger have is lost, and nobody is to blame."""
+    """Count what neither these refs nor the ledger have as lost, without anybody's fault."""
     known = {row.at for row in world.ledger.rows}.union(at for at in refs if at)
     return world._replace(accepted=tuple(at if at in known else None for at in world.accepted))
 
 
 def notice(config: Config, index: int, world: World) -> World | None:
-    """See that the partition is not armed. Whoever notices it late begins in vain, which must do no harm."""
+    """Notice that the partition is not armed. Noticing it late means beginning in vain, which must do no harm."""
     if world.armers[index].phase != "idle" or world.live.armed == world.ledger.at.epoch or world.ledger.stopped:
         return None
     if config.armers == 1:
@@ -47,7 +47,7 @@ def notice(config: Config, index: int, world: World) -> World | None:
 
 
 def notice_old(config: Config, index: int, world: World) -> World | None:
-    """The same by an aggregator that takes an old primary for the one that counts."""
+    """Notice it in an old primary that the aggregator takes for the present one."""
     if world.armers[index].phase != "idle" or world.old is None or world.ledger.stopped:
         return None
     if world.old.armed == world.ledger.at.epoch or world.ledger.at.epoch > config.faults + 1:
@@ -61,7 +61,7 @@ def begin(config: Config, index: int, world: World, *, is_old: bool) -> World | 
     if process is None or (config.design.lock and world.ledger.lock):
         return None
     if world.ledger.at.epoch > config.faults + 1:
-        # Two that disarm each other for ever are none of our business: the real ones wait between.
+        # Two that disarm each other for ever are not modelled: the real ones wait in between.
         others = (armer.phase for at, armer in enumerate(world.armers) if at != index)
         if any(phase not in IDLE_PHASES for phase in others):
             return None
@@ -106,7 +106,7 @@ def _plan(config: Config, index: int, world: World, found: Comparison, stored: P
 
 
 def step(config: Config, index: int, world: World) -> World | None:
-    """The next step of the arming under way."""
+    """Take the next step of an arming."""
     armer = world.armers[index]
     if armer.phase == "idle":
         return None
@@ -116,14 +116,14 @@ def step(config: Config, index: int, world: World) -> World | None:
 
 
 def _stop(config: Config, index: int, world: World, process: Process) -> World:
-    """Entries are missing, unless this is not the Redis that was disarmed."""
+    """Stop the partition because entries are missing, unless this is not the Redis that was disarmed."""
     if not config.design.stop_claim or partition.is_claimed(process, index + 1, config.design):
         world = world._replace(ledger=world.ledger._replace(stopped=True))
     return give_up(world, index)
 
 
 def _read_undrained(config: Config, index: int, world: World, armer: Armer) -> World:
-    """Look whether what is to be booked first is all there."""
+    """Check that the entries to be booked first are all there."""
     process = process_of(world, is_old=armer.is_old)
     if process is None:
         return give_up(world, index)
@@ -145,7 +145,7 @@ def _read_diverged(config: Config, index: int, world: World, armer: Armer) -> Wo
 
 
 def _repair(config: Config, index: int, world: World, armer: Armer) -> World:
-    """One of the calls that write to the disarmed partition."""
+    """Make one of the calls that write to the disarmed partition."""
     process = process_of(world, is_old=armer.is_old)
     if process is None or not partition.is_claimed(process, index + 1, config.design):
         return give_up(world, index)
@@ -171,14 +171,14 @@ def _begin_epoch(config: Config, index: int, world: World, armer: Armer) -> Worl
     if config.design.lock and world.ledger.lock != index + 1:
         return give_up(world, index)  # the connection was lost, and with it the lock: the commit fails
     if armer.is_old:
-        # Whoever takes the old primary for the one that counts makes it so: what the new one has accepted is lost.
+        # Taking the old primary for the present one makes it so: what the new one has accepted is lost.
         world = keep_accepted(world, world.old.image.refs if world.old else ())
     world = world._replace(ledger=ledger.begin_epoch(world.ledger, armer.at))
     return _set(world, index, armer._replace(phase="fence", diverged=()))
 
 
 def _fence(config: Config, index: int, world: World, armer: Armer) -> World:
-    """Tell a room where the epoch begins, and look whether its contribution is right."""
+    """Tell a room where the epoch begins, and check its contribution."""
     if armer.room == config.room_count:
         return _set(world, index, armer._replace(phase="arm"))
     if _is_set_back(config, world, armer):
@@ -196,7 +196,7 @@ def _fence(config: Config, index: int, world: World, armer: Armer) -> World:
 
 
 def _is_set_back(config: Config, world: World, armer: Armer) -> bool:
-    """The ledger does not know any more of the epoch that this arming has committed."""
+    """Return whether the ledger no longer knows the epoch that this arming has committed."""
     return config.design.set_back and world.ledger.at < armer.at
 
 
@@ -205,7 +205,7 @@ def _bases(world: World, armer: Armer) -> dict[int, int]:
 
 
 def _lacks(config: Config, world: World, armer: Armer, contribution: RoomContribution) -> bool:
-    """Whether the room lacks gifts that no relay will publish."""
+    """Return whether the room lacks gifts that no relay will publish."""
     ns = [row.at.n for row in ledger.contribution_of(world.ledger, armer.room, config)]
     return any(contribution.mark.n < n <= armer.relayed_n for n in ns)
 

@@ -1,4 +1,4 @@
-"""Rooms whose Redis has started anew, compared with the ledger before they publish (livegift/recovery/rooms.py)."""
+"""The comparison of rooms whose Redis has restarted, before they publish (livegift/recovery/rooms.py)."""
 
 from collections.abc import Callable
 
@@ -23,7 +23,7 @@ def _token(config: Config, world: World) -> tuple[World, int]:
 
 
 def begin(config: Config, index: int, world: World) -> World | None:
-    """See a closed gate, claim it, and read how far the ledger is."""
+    """Notice a closed gate, claim it, and read the ledger's checkpoint."""
     if world.node.gate or world.checkers[index].phase != "idle":
         return None
     design = config.design
@@ -31,7 +31,7 @@ def begin(config: Config, index: int, world: World) -> World | None:
         return None  # it is armed first
     others = (checker.phase for at, checker in enumerate(world.checkers) if at != index)
     if _has_tried_enough(config, world) and any(phase != "idle" for phase in others):
-        return None  # two that claim the gate in turn for ever are none of our business: the real ones wait
+        return None  # two that claim the gate in turn for ever are not modelled: the real ones wait
     token = 0
     if design.gate_claim:
         world, token = _token(config, world)
@@ -41,7 +41,7 @@ def begin(config: Config, index: int, world: World) -> World | None:
 
 
 def step(config: Config, index: int, world: World) -> World | None:
-    """The next step of the comparison under way."""
+    """Take the next step of a comparison."""
     checker = world.checkers[index]
     if checker.phase in ("idle", "rewind"):
         return None
@@ -87,10 +87,10 @@ def _correct(config: Config, index: int, world: World, checker: Checker) -> Worl
 
 
 def _read_oldest(config: Config, index: int, world: World, checker: Checker) -> World:
-    """Look how far back the outbox reaches."""
+    """Read how far back the outbox reaches."""
     oldest = partition.reach(world.live.image, config.design)
     if oldest > checker.at.n and config.design.check_trim:
-        # What the ledger did not have yet at the comparison is gone already, or it was set back and nobody can tell.
+        # Entries that the ledger lacked at the comparison are gone already, or it was set back unnoticeably.
         incarnation = (world.live.image.epoch + 1, 0)
         return _set(
             world,
@@ -103,7 +103,7 @@ def _read_oldest(config: Config, index: int, world: World, checker: Checker) -> 
 
 
 def _fill(config: Config, index: int, world: World, checker: Checker) -> World:
-    """Put right a room that lacks what the outbox does not have any more."""
+    """Correct a room that lacks entries which the outbox no longer has."""
     if not checker.behind:
         return _set(world, index, checker._replace(phase="rewind"))
     room, n = checker.behind[0]
@@ -128,7 +128,7 @@ def rewind(config: Config, index: int, world: World, *, is_old: bool) -> World |
     if config.design.rewind_live and process.image.epoch != checker.at.epoch:
         if not world.ledger.stopped:
             return _set(world, index, IDLE_CHECKER)
-        # Nothing of it counts before it is armed anew, and then the rooms are looked at.
+        # None of its entries count before it is armed again, and then the rooms are compared.
         return _set(world, index, checker._replace(phase="open", incarnation=(process.image.epoch + 1, 0)))
     if config.design.check_trim and partition.reach(process.image, config.design) > checker.back_to:
         return _set(world, index, IDLE_CHECKER)

@@ -1,4 +1,4 @@
-"""What goes wrong. Each costs one of the world's `faults`; the disk's and the replica's progress is free."""
+"""The faults. Each costs one of the world's `faults`; the progress of disks and the replica is free."""
 
 from tests.simulation import arming
 from tests.simulation.partition import put
@@ -7,62 +7,62 @@ from tests.simulation.traffic import loaded
 
 
 def flush_disk(_config: Config, world: World) -> World | None:
-    """The wallets' disk catches up."""
+    """Let the wallets' disk catch up."""
     return world._replace(disk=world.live.image) if world.faults and world.disk != world.live.image else None
 
 
 def flush_rooms(_config: Config, world: World) -> World | None:
-    """The rooms' disk catches up."""
+    """Let the rooms' disk catch up."""
     node = world.node
     return world._replace(node=node._replace(disk=node.rooms)) if world.faults and node.disk != node.rooms else None
 
 
 def replicate(_config: Config, world: World) -> World | None:
-    """The replica catches up."""
+    """Let the replica catch up."""
     if not world.faults or world.replica is None or world.replica == world.live.image:
         return None
     return world._replace(replica=world.live.image)
 
 
 def back_up(_config: Config, world: World) -> World | None:
-    """The state to which the ledger may be set back becomes this one."""
+    """Make the present state the one to which the ledger may be set back."""
     now = world.ledger._replace(lock=0)
     return world._replace(backup=now) if world.backup is not None and world.backup != now else None
 
 
 def old_ends(_config: Config, world: World) -> World | None:
-    """An old primary learns that it is one."""
+    """Let an old primary learn that it is one."""
     return world._replace(old=None) if world.old is not None else None
 
 
 def _begun(world: World, image: Image, old: Process | None) -> World:
-    """Another process serves the partition, with this image. What neither it nor the ledger has is lost."""
+    """Begin another process with this image. What neither it nor the ledger has is lost."""
     return arming.keep_accepted(world, image.refs)._replace(live=Process(image), disk=image, old=old)
 
 
 def crash(_config: Config, world: World) -> World | None:
-    """The wallets' Redis starts anew from its disk."""
+    """Restart the wallets' Redis from its disk."""
     return _begun(world, world.disk, world.old)
 
 
 def promote(_config: Config, world: World) -> World | None:
-    """The replica takes over; the old primary does not know yet."""
+    """Promote the replica; the old primary does not know yet."""
     return _begun(world, world.replica, world.live)._replace(replica=None) if world.replica is not None else None
 
 
 def fail_back(_config: Config, world: World) -> World | None:
-    """The old primary, restarted, takes over again."""
+    """Let the old primary, restarted, take over again."""
     return _begun(world, world.old.image, None) if world.old is not None else None
 
 
 def flush(config: Config, world: World) -> World | None:
-    """The wallets' Redis comes back empty."""
+    """Bring the wallets' Redis back empty."""
     none = Image(0, 0, tuple(w._replace(balance=config.coins, seq=0) for w in world.disk.wallets), (), ())
     return _begun(world, none._replace(refs=(None,) * len(config.users)), None)
 
 
 def crash_rooms(config: Config, world: World) -> World | None:
-    """The rooms' Redis starts anew from its disk, with its gate closed."""
+    """Restart the rooms' Redis from its disk, with its gate closed."""
     node = world.node
     gate = 0 if config.design.gate else node.gate
     return world._replace(
@@ -71,7 +71,7 @@ def crash_rooms(config: Config, world: World) -> World | None:
 
 
 def restore_ledger(_config: Config, world: World) -> World | None:
-    """The ledger is set back, and whatever was under way in it ends. Tokens go on: they are above the clock's time."""
+    """Set the ledger back; whatever was in progress in it ends. Tokens continue: they are above the clock's time."""
     if world.backup is None:
         return None
     then = world.backup._replace(tokens=world.ledger.tokens)
@@ -79,37 +79,37 @@ def restore_ledger(_config: Config, world: World) -> World | None:
 
 
 def end_relay(_config: Config, index: int, world: World) -> World | None:
-    """A relay ends, and another one begins."""
+    """End a relay and begin another one."""
     relay = loaded(world)
     return world._replace(relays=put(world.relays, index, relay)) if relay != world.relays[index] else None
 
 
 def end_booker(_config: Config, index: int, world: World) -> World | None:
-    """An aggregator ends while it books, or does not learn whether it has."""
+    """End an aggregator while it books, or before it learns whether it has."""
     if world.bookers[index] == IDLE_BOOKER:
         return None
     return world._replace(bookers=put(world.bookers, index, IDLE_BOOKER))
 
 
 def end_armer(_config: Config, index: int, world: World) -> World | None:
-    """An aggregator ends while it arms."""
+    """End an aggregator while it arms."""
     return arming.give_up(world, index) if world.armers[index].phase not in arming.IDLE_PHASES else None
 
 
 def lose_connection(_config: Config, index: int, world: World) -> World | None:
-    """An armer's connection to the ledger breaks, and it does not know yet."""
+    """Break an armer's connection to the ledger, without its noticing yet."""
     return world._replace(ledger=world.ledger._replace(lock=0)) if world.ledger.lock == index + 1 else None
 
 
 def end_checker(_config: Config, index: int, world: World) -> World | None:
-    """An aggregator ends while it compares rooms."""
+    """End an aggregator while it compares rooms."""
     if world.checkers[index].phase == "idle":
         return None
     return world._replace(checkers=put(world.checkers, index, IDLE_CHECKER))
 
 
 def forget_disks(world: World, config: Config) -> World:
-    """After the last fault nobody asks what the disks have: fewer states to tell apart."""
+    """Drop the disks after the last fault, when they no longer matter: fewer states to distinguish."""
     first = start(config)
     node = world.node._replace(disk=first.node.disk)
     return world._replace(disk=first.disk, replica=None, node=node)

@@ -1,4 +1,4 @@
-"""What must hold in every state, and what must hold whenever the system has come to rest."""
+"""Invariants: of every state, and of states in which the system is at rest."""
 
 from functools import lru_cache
 
@@ -9,7 +9,7 @@ Found = str | None
 
 
 def check_always(world: World, config: Config) -> Found:
-    """What is wrong with a state, None when nothing is."""
+    """Return what is wrong with a state, None when nothing is."""
     if world.alarm:
         return world.alarm
     found = _check_wallets(world.live) or (_check_wallets(world.old) if world.old else None)
@@ -57,7 +57,7 @@ def _check_room(room: Room, index: int) -> Found:
 
 
 def check_rest(world: World, config: Config) -> Found:
-    """What is wrong with a state in which no worker has anything left to do."""
+    """Return what is wrong with a state in which no worker has anything left to do."""
     image, books = world.live.image, world.ledger
     if books.stopped:
         return None if "restore" in config.kinds else "the partition was stopped"
@@ -74,7 +74,7 @@ def check_rest(world: World, config: Config) -> Found:
 
 
 def _check_refs(world: World) -> Found:
-    """A repeat of a ref is answered from memory, so the memory must be what the ledger has."""
+    """Check that remembered refs equal the ledger's, since they answer repeated ones."""
     booked = {row.ref: row.at for row in world.ledger.rows}
     known = {ref: at for ref, at in enumerate(world.live.image.refs) if at is not None}
     if known != booked:

@@ -7,7 +7,7 @@ from tests.simulation.state import PRICE, Config, Entry, Ledger, RoomContributio
 
 
 def book(ledger: Ledger, after: Position, entries: tuple[Entry, ...], config: Config) -> Ledger | None:
-    """Book entries; None when the checkpoint has moved. What does not fit stops the partition."""
+    """Book entries. Returns None when the checkpoint has moved. Entries that do not fit stop the partition."""
     design = config.design
     if (design.cas_epoch and ledger.at.epoch != after.epoch) or (design.cas_n and ledger.at.n != after.n):
         return None
@@ -33,26 +33,26 @@ def begin_epoch(ledger: Ledger, at: Position) -> Ledger:
 
 
 def contribution_of(ledger: Ledger, room: int, config: Config) -> tuple[Entry, ...]:
-    """What a room should have by now."""
+    """Return what a room should have by now."""
     return tuple(row for row in ledger.rows if config.rooms[row.ref] == room)
 
 
 def last_n(ledger: Ledger, room: int, config: Config) -> int:
-    """The n of the last gift of a room."""
+    """Return the n of the last gift of a room."""
     return max((row.at.n for row in contribution_of(ledger, room, config)), default=0)
 
 
 def right_share(ledger: Ledger, room: int, to: Position, config: Config) -> tuple[Entry, ...]:
-    """What a room should have up to `to`."""
+    """Return what a room should have up to `to`."""
     return tuple(row for row in contribution_of(ledger, room, config) if row.at.n <= to.n)
 
 
 def bases_before(ledger: Ledger, epoch: int) -> dict[int, int]:
-    """The bases of all epochs up to `epoch`."""
+    """Return the bases of all epochs up to `epoch`."""
     return {base.epoch: base.n for base in ledger.bases if base.epoch <= epoch}
 
 
 def revoked_above(contribution: RoomContribution, bases: dict[int, int]) -> int | None:
-    """The n beyond which a contribution does not count, None when all of it does (livegift/recovery/rooms.py)."""
+    """Return the n beyond which a contribution does not count, or None when all of it does (recovery/rooms.py)."""
     end = common_end(contribution.mark.epoch, bases)
     return end if end is not None and contribution.mark.n > end else None

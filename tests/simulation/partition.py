@@ -1,4 +1,4 @@
-"""The functions of a partition's Redis: each is atomic, and None where Redis refuses or nothing would change."""
+"""The functions of a partition's Redis: each is atomic, and returns None where Redis refuses or nothing changes."""
 
 from typing import TypeVar
 
@@ -9,7 +9,7 @@ T = TypeVar("T")
 
 
 def is_open(process: Process) -> bool:
-    """Whether money moves."""
+    """Return whether money moves."""
     return process.armed == process.image.epoch and process.armed > 0
 
 
@@ -34,12 +34,12 @@ def send(process: Process, ref: int, config: Config) -> Process | None:
 
 
 def after(image: Image, cursor: Position) -> tuple[Entry, ...]:
-    """XREAD: the entries after a cursor."""
+    """XREAD: return the entries after a cursor."""
     return tuple(entry for entry in image.outbox if entry.at > cursor)
 
 
 def reach(image: Image, design: Design) -> int:
-    """The n after which the outbox has every entry."""
+    """Return the n after which the outbox has every entry."""
     oldest = image.outbox[0].at.n - 1 if image.outbox else image.n
     return max(oldest, image.whole_after) if design.whole else oldest
 
@@ -63,7 +63,7 @@ def arm(process: Process, at: Position, token: int, design: Design) -> Process |
 
 
 def is_claimed(process: Process, token: int, design: Design) -> bool:
-    """Whether the one with `token` may repair."""
+    """Return whether `token` allows repairing."""
     return not design.repair_claim or (process.claim == token and not process.armed)
 
 
@@ -136,7 +136,7 @@ def cut(image: Image, above: int) -> Image:
 
 
 def put_position(image: Image, common_n: int, at: Position, design: Design) -> Image:
-    """`partition_put`: cuts the outbox and says where the partition is. No relay will publish what comes before."""
+    """`partition_put`: cut the outbox and store the partition's position. No relay will publish entries before it."""
     if design.cut and design.cut_with_n:
         image = cut(image, common_n)
     epoch = at.epoch if design.put_epoch else image.epoch
@@ -144,5 +144,5 @@ def put_position(image: Image, common_n: int, at: Position, design: Design) -> I
 
 
 def put(items: tuple[T, ...], index: int, item: T) -> tuple[T, ...]:
-    """`items` with another one at `index`."""
+    """Return `items` with another one at `index`."""
     return (*items[:index], item, *items[index + 1 :])

@@ -5,7 +5,7 @@ from tests.simulation.state import World
 
 
 def describe(world: World) -> str:
-    """A state on one line."""
+    """Return a state on one line."""
     image, node = world.live.image, world.node
     outbox = " ".join(f"{entry.at}:{entry.ref}" for entry in image.outbox)
     parts = [f"Redis {image.epoch}-{image.n} [{outbox}]"]
@@ -26,7 +26,7 @@ def describe(world: World) -> str:
 
 
 def _name(label: str, before: World) -> str:
-    """A step's label; what the next step of an arming or a comparison is depends on the world."""
+    """Return a step's label; the world decides which step of an arming or a comparison is next."""
     worker, _, what = label.partition(": ")
     if what != "next step":
         return label
@@ -36,7 +36,7 @@ def _name(label: str, before: World) -> str:
 
 
 def tell(violation: Violation) -> str:
-    """The schedule that led to a violation, one step per line."""
+    """Return the schedule that led to a violation, one step per line."""
     seed = "" if violation.seed is None else f" (seed {violation.seed})"
     lines = [f"{violation.message}{seed}, after {len(violation.labels)} steps:"]
     for at, label in enumerate(violation.labels):
@@ -46,7 +46,7 @@ def tell(violation: Violation) -> str:
 
 
 def row(name: str, result: Result) -> str:
-    """What one search has covered, on one line."""
+    """Return what one search has covered, on one line."""
     faults = " ".join(f"{kind}:{count}" for kind, count in sorted(result.faults.items()))
     states = f"{result.states:,} states" if result.states else ""
     unfinished = "" if result.is_complete else " UNFINISHED"
@@ -55,7 +55,7 @@ def row(name: str, result: Result) -> str:
 
 
 def total(exhaustive: Result, drawn: Result, seconds: float) -> str:
-    """What all searches have covered."""
+    """Return what all searches have covered."""
     lines = []
     if exhaustive.states:
         per_minute = number(exhaustive.schedules / exhaustive.seconds * 60)
@@ -79,5 +79,5 @@ def total(exhaustive: Result, drawn: Result, seconds: float) -> str:
 
 
 def number(value: float) -> str:
-    """A number as people read it, also a very large one."""
+    """Format a number for people, also a very large one."""
     return f"{value:,.0f}" if value < 10_000_000 else f"{value:.2e}"

@@ -1,4 +1,4 @@
-"""The functions of the rooms' Redis: each is atomic, and None where Redis refuses or nothing would change."""
+"""The functions of the rooms' Redis: each is atomic, and returns None where Redis refuses or nothing changes."""
 
 from typing import NamedTuple
 
@@ -9,9 +9,9 @@ from tests.simulation.state import Design, Entry, Incarnation, Room, RoomContrib
 
 
 class Correction(NamedTuple):
-    """The contribution was `before` and becomes `right`, what the ledger has up to `to`.
+    """A correction of a contribution from `before` to `right`, which the ledger has up to `to`.
 
-    Events revoke what lies above `revoke_above`. `is_lost`: the room may have told more than it knows.
+    Events revoke what lies above `revoke_above`. `is_lost`: the room may have published more than it knows.
     """
 
     before: RoomContribution
@@ -22,7 +22,7 @@ class Correction(NamedTuple):
 
 
 def accepts(node: RoomNode, incarnation: Incarnation, design: Design) -> bool:
-    """Whether the node takes publications at all, from a relay that has begun in this incarnation."""
+    """Return whether the node accepts publications from a relay that has begun in this incarnation."""
     if design.gate and not node.gate:
         return False
     if design.guard == "generation":
@@ -31,7 +31,7 @@ def accepts(node: RoomNode, incarnation: Incarnation, design: Design) -> bool:
 
 
 def publish(node: RoomNode, index: int, entry: Entry, design: Design) -> RoomNode:
-    """`room_publish` of one entry; the same node when the room passes over it."""
+    """`room_publish` of one entry; returns the same node when the room skips it."""
     room = node.rooms[index]
     if design.watermark and entry.at <= room.mark:
         return node
@@ -81,7 +81,7 @@ def _changed(node: RoomNode, index: int, room: Room) -> RoomNode:
 
 
 def open_gate(node: RoomNode, token: int, incarnation: Incarnation, design: Design) -> RoomNode:
-    """`rooms_open`; the same node when it is open, or claimed by somebody else."""
+    """`rooms_open`; returns the same node when it is open, or claimed by somebody else."""
     since = max(node.since, incarnation)
     if node.gate or (design.gate_claim and node.claim != token):
         return node if design.gate_claim else node._replace(since=since)

@@ -1,4 +1,4 @@
-"""The worlds that are explored, and what has to go wrong in which of them when a mechanism is left out."""
+"""The worlds to explore, and which of them shows an error when a mechanism is left out."""
 
 from dataclasses import replace
 from typing import Any
@@ -91,7 +91,7 @@ LARGE: dict[str, Config] = {
     "wallets come back empty": replace(_LARGE, kinds=_kinds("flush", "crash", "room", *_WORKERS)),
 }
 
-# What is left out -> the scenario in which that is noticed.
+# The mechanism left out -> the scenario in which that is noticed.
 MUTANTS: dict[str, tuple[dict[str, Any], str]] = {
     "no lock on the checkpoint": ({"lock": False}, "one gift, a replica takes over"),
     "bookings compare n alone": ({"cas_epoch": False}, "one gift, a replica takes over"),
@@ -141,7 +141,7 @@ MUTANTS: dict[str, tuple[dict[str, Any], str]] = {
     "cursors know generations without epochs": ({"save": "generation"}, "one gift, both crash thrice"),
 }
 
-# Left out, these are not noticed: others do the same work. They catch errors that the model can't make.
+# Leaving out one of these is not noticed: others do the same work. They catch errors that the model can't make.
 REDUNDANT: dict[str, dict[str, Any]] = {
     "bookings don't compare the wallets' heads": {"heads": False},
     "arming doesn't compare n": {"arm_n": False},
@@ -151,6 +151,6 @@ REDUNDANT: dict[str, dict[str, Any]] = {
 
 
 def mutant(name: str) -> Config:
-    """The scenario of a mutant, without the mechanism."""
+    """Return the scenario of a mutant, without the mechanism."""
     changes, scenario = MUTANTS[name]
     return replace(SCENARIOS[scenario], design=replace(Design(), **changes))

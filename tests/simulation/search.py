@@ -1,4 +1,4 @@
-"""Searching: exhaustively, with each state visited once, and at random."""
+"""Search: exhaustive, visiting each state once, and at random."""
 
 import random
 import time
@@ -9,7 +9,7 @@ from tests.simulation.actions import Action, Kind, actions
 from tests.simulation.invariants import Found, check_always, check_rest
 from tests.simulation.state import Config, World, start
 
-# In a schedule drawn at random some actions are slow, and those and faults are passed over more often than not.
+# In a schedule drawn at random some actions are slow: these, and faults, are skipped more often than not.
 SLOW_SHARE = 0.25
 RARE_CHANCE = 0.2
 UNREST_STEPS_MAX = 2_000
@@ -17,7 +17,7 @@ UNREST_STEPS_MAX = 2_000
 
 @dataclass(frozen=True, slots=True)
 class Violation:
-    """What was found, and the steps that lead there, with the world before the first and after each."""
+    """A violation, and the steps that lead to it, with the world before the first and after each."""
 
     message: str
     labels: list[str]
@@ -27,7 +27,7 @@ class Violation:
 
 @dataclass(slots=True)
 class Result:
-    """What a search has covered. `explore` says how schedules are counted; `is_complete` that no state is left."""
+    """The result of a search. `explore` says how schedules are counted; `is_complete`: no state is left."""
 
     states: int = 0
     steps: int = 0
@@ -39,7 +39,7 @@ class Result:
     is_complete: bool = True
 
     def add(self, other: "Result") -> None:
-        """Add up what two searches have covered."""
+        """Add the counts of another search."""
         self.states += other.states
         self.steps += other.steps
         self.schedules += other.schedules
@@ -51,7 +51,7 @@ class Result:
 
 
 class _Graph:
-    """The states that were found, numbered in that order, and the steps between them."""
+    """The states found, numbered in that order, and the steps between them."""
 
     def __init__(self, config: Config) -> None:
         first = start(config)
@@ -62,7 +62,7 @@ class _Graph:
         self._parents = [(-1, "")]
 
     def expand(self, at: int, steps: tuple[Action, ...], faults: Counter[str]) -> bool:
-        """Find the states one step after state `at`. Returns whether it is one of rest."""
+        """Find the states one step after state `at`. Returns whether the system is at rest in it."""
         world, after, is_resting = self.worlds[at], [], True
         for action in steps:
             then = action.run(world)
@@ -83,7 +83,7 @@ class _Graph:
         return is_resting
 
     def trace(self, message: str, at: int) -> Violation:
-        """The shortest schedule that leads to a state."""
+        """Return the shortest schedule that leads to a state."""
         labels, passed = [], [self.worlds[at]]
         while at:
             at, label = self._parents[at]
@@ -92,7 +92,7 @@ class _Graph:
         return Violation(message, labels[::-1], passed[::-1])
 
     def count(self) -> int:
-        """The paths from the first state to those of rest. Raises ValueError when there is a cycle."""
+        """Return the number of paths from the first state to those of rest. Raises ValueError when there is a cycle."""
         before = [0] * len(self.edges)
         for after in self.edges:
             for state in after:
@@ -113,12 +113,12 @@ class _Graph:
 
 
 def explore(config: Config, states_max: int = 2_000_000) -> Result:
-    """Visit every state that any schedule can reach, the nearest first, up to the first violation.
+    """Visit every state that any schedule can reach, nearest first, up to the first violation.
 
     A schedule is a sequence of steps from the start to a state of rest, one in which only clients, chance or faults
-    could go on. Two schedules differ when their steps or the order of their steps do. They are not run one by one: each
-    state that any of them passes is visited and checked once. No step leads back to an earlier state, so the states are
-    a graph without cycles, and the number of paths to a state is the sum of those to the states before it.
+    could continue. Two schedules differ when their steps or the order of their steps do. They are not run one by one:
+    each state that any of them passes is visited and checked once. No step leads back to an earlier state, so the
+    states are a graph without cycles, and the number of paths to a state is the sum of those to the states before it.
     """
     begun, result, steps, graph = time.perf_counter(), Result(), actions(config), _Graph(config)
     at = 0
@@ -139,9 +139,10 @@ def explore(config: Config, states_max: int = 2_000_000) -> Result:
 
 
 def walk(config: Config, steps: tuple[Action, ...], seed: int, length: int = 80) -> Result:
-    """Run one schedule: `length` of the `steps` at random, then work until the system rests; every state is checked.
+    """Run one schedule: `length` of the `steps` at random, then work until the system rests. Every state is checked.
 
-    Some actions are slow, others for each seed: a step drawn evenly every time would hardly ever leave a worker behind.
+    Some actions are slow, different ones for each seed: drawn evenly every time, a worker would hardly ever fall
+    behind.
     """
     rng = random.Random(seed)  # noqa: S311 - reproducible on purpose
     slow = {action.label for action in steps if rng.random() < SLOW_SHARE}

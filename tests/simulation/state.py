@@ -1,8 +1,8 @@
-"""The model's states: small immutable values, so that a search can recognise one that it has seen.
+"""The model's states: small immutable values, so that a search can recognise a state that it has seen.
 
-One partition of wallets in one Redis process, some rooms in another, one ledger, and the workers between them. A crash
-takes a Redis back to its `disk`, an image of some earlier moment: because the disk may catch up at any step, every
-prefix of the writes that no barrier has promised is a possible outcome.
+There is one partition of wallets in one Redis process, some rooms in another, one ledger, and the workers between them.
+A crash takes a Redis back to its `disk`, an image of some earlier moment: because the disk may catch up at any step,
+every prefix of the writes that no barrier has promised is a possible outcome.
 """
 
 from dataclasses import dataclass
@@ -42,7 +42,7 @@ class Image(NamedTuple):
 
 
 class Process(NamedTuple):
-    """A Redis process: what it stores, and what is gone when it ends. `claim` is the token of the last disarm, or 0."""
+    """A Redis process: its image, and its memory, which ends with it. `claim` is the token of the last disarm, or 0."""
 
     image: Image
     armed: int = 0
@@ -50,7 +50,7 @@ class Process(NamedTuple):
 
 
 class Room(NamedTuple):
-    """`mark` is the watermark. `counted` stands for the contribution's sums; the workers see only its length."""
+    """A room. `mark` is the watermark. `counted` stands for the contribution's sums; workers see only its length."""
 
     mark: Position = START
     counted: tuple[Entry, ...] = ()
@@ -73,8 +73,7 @@ class RoomContribution(NamedTuple):
 class RoomNode(NamedTuple):
     """The rooms' Redis. All but `rooms` and `disk` is memory of the process; a `gate` of 0 is closed.
 
-    `since` is the incarnation (see Relay) of the partition in which a relay must have begun for its publications
-    to be taken.
+    `since` is the first incarnation (see Relay) of the partition whose relays are accepted.
     """
 
     rooms: tuple[Room, ...]
@@ -86,7 +85,10 @@ class RoomNode(NamedTuple):
 
 
 class Ledger(NamedTuple):
-    """`lock` is the armer that holds the checkpoint's row, counted from 1; `bases` are (epoch, n at its begin)."""
+    """The ledger.
+
+    `lock` is the armer that holds the checkpoint's row, counted from 1; `bases` are (epoch, n at its begin).
+    """
 
     at: Position
     bases: tuple[Position, ...]
@@ -101,7 +103,7 @@ Incarnation = tuple[int, int]  # a partition's epoch and the generation of its r
 
 
 class Relay(NamedTuple):
-    """`queue` was read and is not yet published; `incarnation` is the one in which the relay has loaded its cursor."""
+    """A relay. `queue` was read and is not published yet; `incarnation` is the one in which it loaded its cursor."""
 
     cursor: Position
     queue: tuple[Entry, ...] = ()
@@ -109,7 +111,10 @@ class Relay(NamedTuple):
 
 
 class Booker(NamedTuple):
-    """`entries` were read after `after` and are as durable as wanted; `booked` is committed, Redis is to hear of it."""
+    """A booking aggregator.
+
+    `entries` were read after `after` and are durable; `booked` is committed, but not in Redis yet.
+    """
 
     after: Position = START
     entries: tuple[Entry, ...] = ()
@@ -117,10 +122,10 @@ class Booker(NamedTuple):
 
 
 class Armer(NamedTuple):
-    """One arming under way: its next step, whether it speaks to an old primary, and what it remembers.
+    """An arming in progress: its next step, whether it talks to an old primary, and what it remembers.
 
-    `stored` is what Redis said, `booked` the checkpoint, `at` the epoch that begins. What a room lacks up to
-    `relayed_n` no relay will publish. `contribution` and `to` are what a room is corrected from and to.
+    `stored` is Redis' position, `booked` the checkpoint, `at` the epoch that begins. No relay will publish what a room
+    lacks up to `relayed_n`. `contribution` and `to` are what a room is corrected from and to.
     """
 
     phase: str = "idle"
@@ -137,9 +142,9 @@ class Armer(NamedTuple):
 
 
 class Checker(NamedTuple):
-    """One comparison of the rooms with the ledger under way. `at` is the checkpoint that it goes by.
+    """A comparison of the rooms with the ledger in progress. `at` is the checkpoint that it uses.
 
-    `behind` are rooms with the n up to which they are complete, `back_to` is where the relays have to begin again.
+    `behind` are rooms with the n up to which they are complete; `back_to` is where the relays have to begin again.
     """
 
     phase: str = "idle"
@@ -157,11 +162,11 @@ IDLE_BOOKER, IDLE_ARMER, IDLE_CHECKER = Booker(), Armer(), Checker()
 
 
 class World(NamedTuple):
-    """Everything. The last six fields are no part of the system: budgets of the search, and what it remembers.
+    """The whole world. The last six fields are not part of the system: budgets of the search, and what it remembers.
 
     `accepted` has the position of each ref that was accepted by a Redis which has not lost it since, `sent` a bit per
-    ref that was ever accepted. `told` is the last (epoch, seq) that each room's viewers got. `alarm` says what a step
-    has found to be wrong.
+    ref that was ever accepted. `told` is the last (epoch, seq) that each room's viewers got. `alarm` is an error found
+    by a step.
     """
 
     live: Process
@@ -194,10 +199,12 @@ class Design:
     heads: bool = True  # a booking compares the wallets' heads
     barrier: bool = True  # a booking waits until what it read is durable
     new_epoch: bool = True  # arming begins an epoch
-    arm_claim: bool = True  # only who disarmed last arms
-    arm_n: bool = True  # and only at the n that it found right
-    repair_claim: bool = True  # only who disarmed last repairs
-    stop_claim: bool = True  # only who disarmed last says that entries are missing: else Redis may be another one
+    arm_claim: bool = True  # only the last one to disarm may arm
+    arm_n: bool = True  # and only at the n that it has compared
+    repair_claim: bool = True  # only the last one to disarm may repair
+    stop_claim: bool = (
+        True  # only the last one to disarm may say that entries are missing: else Redis may be another one
+    )
     disarm: bool = True
     drain: bool = True  # what Redis has is booked before it is armed
     cut: bool = True  # diverged entries are removed
@@ -208,8 +215,8 @@ class Design:
     cut_with_n: bool = True  # entries are cut in the step that sets n, not before
     keep_booked: bool = True  # trimming stops at what is booked
     keep_relayed: bool = True  # trimming stops at what is published
-    cursor_own: bool = True  # a reader is never beyond what the partition says of itself
-    whole: bool = True  # an outbox knows from where on it has no hole
+    cursor_own: bool = True  # a reader's cursor is never beyond the partition's position
+    whole: bool = True  # an outbox knows from where on it has no gap
     # Rooms.
     watermark: bool = True
     fence: bool = True
@@ -218,10 +225,10 @@ class Design:
     revoke: bool = True  # a room that has published diverged entries is corrected
     fill: bool = True  # a room that lacks what no relay will publish is corrected, when a partition is armed
     set_back: bool = True  # no room is corrected by a ledger that was set back meanwhile
-    fill_always: bool = True  # also when nothing had to be repaired: somebody else may have done it
+    fill_always: bool = True  # even when nothing had to be repaired: somebody else may have done it
     share_cas: bool = True  # a correction applies to the contribution that was read
     gate: bool = True
-    gate_claim: bool = True  # only who has claimed the closed gate, of this very process, opens it
+    gate_claim: bool = True  # only the last one to claim the closed gate of this process opens it
     check: bool = True  # rooms are compared with the ledger before the gate opens
     rewind: bool = True  # and the relays set back
     rewind_live: bool = True  # only in the Redis whose epoch the ledger knows as the last; else they wait for the next
@@ -233,7 +240,7 @@ class Design:
         "incarnation"  # a node takes what was read in this "incarnation" or a later one; or "generation", or "none"
     )
     refresh: bool = True  # a relay notices that its cursor was set back and begins again
-    save_armed: bool = True  # and only in an armed partition: while it is compared its cursor stands still
+    save_armed: bool = True  # and only in an armed partition: while it is compared its cursor does not move
     save: str = "incarnation"  # a cursor is stored only by who began in this "incarnation"; or "generation", or "any"
 
 
@@ -253,7 +260,7 @@ class Config:
     checkers: int = 1
     durability: str = "fsync"
     trims: bool = False
-    stale: frozenset[str] = frozenset({"client", "relay", "booker", "armer"})  # who may speak to an old primary
+    stale: frozenset[str] = frozenset({"client", "relay", "booker", "armer"})  # who may talk to an old primary
     design: Design = Design()
 
     @property
@@ -262,7 +269,7 @@ class Config:
 
 
 def start(config: Config) -> World:
-    """A system in which nothing has happened: armed under epoch 1, gate open with token 1."""
+    """Return a system in which nothing has happened: armed under epoch 1, gate open with token 1."""
     wallets = (Wallet(config.coins, 0),) * (max(config.users) + 1)
     image = Image(1, 0, wallets, (None,) * len(config.users), ())
     rooms = (Room(epoch=1),) * config.room_count

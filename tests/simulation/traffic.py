@@ -1,4 +1,4 @@
-"""What happens all day: clients send, relays publish, aggregators book and trim."""
+"""Normal traffic: clients send, relays publish, aggregators book and trim."""
 
 from livegift.domain.partitions import START, Position
 from tests.simulation import ledger, partition, rooms
@@ -8,7 +8,7 @@ from tests.simulation.state import IDLE_BOOKER, Booker, Config, Process, Relay, 
 
 
 def send(config: Config, ref: int, world: World, *, is_old: bool) -> World | None:
-    """A client sends a ref, the first time or again: whether the answer arrives makes no difference to the system."""
+    """Send a ref, for the first time or again; the system does not depend on whether the answer arrives."""
     process = process_of(world, is_old=is_old)
     if process is None or world.sends == 0:
         return None
@@ -19,7 +19,7 @@ def send(config: Config, ref: int, world: World, *, is_old: bool) -> World | Non
         return None
     world = with_process(world, process, is_old=is_old)
     world = world._replace(sends=world.sends - 1, sent=world.sent | 1 << ref)
-    # Of two primaries at once the ledger may have begun the epoch of the other one: then this one's gifts are lost.
+    # With two primaries, the ledger may have begun the other one's epoch: then this one's gifts are lost.
     is_cut_off = "promote" in config.kinds and world.live.armed < world.ledger.at.epoch
     if is_old or is_cut_off:
         return world
@@ -46,7 +46,7 @@ def relay_read(_config: Config, index: int, world: World, *, is_old: bool) -> Wo
 
 
 def relay_publish(config: Config, index: int, world: World) -> World | None:
-    """Publish the first that waits."""
+    """Publish the first entry in the queue."""
     relay, design = world.relays[index], config.design
     if not relay.queue or not rooms.accepts(world.node, relay.incarnation, design):
         return None
@@ -62,7 +62,7 @@ def relay_publish(config: Config, index: int, world: World) -> World | None:
 
 
 def relay_save(config: Config, index: int, world: World) -> World | None:
-    """Note the last entry before the first that is not published."""
+    """Store the last entry before the first that is not published."""
     relay = world.relays[index]
     if config.design.save_armed and not partition.is_open(world.live):
         return None
@@ -75,13 +75,13 @@ def relay_save(config: Config, index: int, world: World) -> World | None:
 
 
 def loaded(world: World) -> Relay:
-    """A relay that begins."""
+    """Return a relay that begins."""
     image = world.live.image
     return Relay(image.relayed, (), (image.epoch, image.generation))
 
 
 def relay_refresh(config: Config, index: int, world: World) -> World | None:
-    """See that the partition lives another incarnation, drop what is queued, and begin at the stored cursor."""
+    """Notice another incarnation of the partition, drop the queue, and begin at the stored cursor."""
     image = world.live.image
     if not config.design.refresh or world.relays[index].incarnation == (image.epoch, image.generation):
         return None
@@ -98,7 +98,7 @@ def _set_booker(world: World, index: int, booker: Booker) -> World:
 def booker_read(config: Config, index: int, world: World, *, is_old: bool) -> World | None:
     """Load the checkpoint, read what comes after it, and wait until that is durable, on one connection.
 
-    One step: a crash of Redis in the middle ends the connection, and the batch is dropped.
+    It is one step: a crash of Redis in the middle ends the connection, and the batch is dropped.
     """
     process = process_of(world, is_old=is_old)
     if world.bookers[index] != IDLE_BOOKER or process is None or world.ledger.stopped:
@@ -133,7 +133,7 @@ def booker_commit(config: Config, index: int, world: World) -> World | None:
 
 
 def booker_save(config: Config, index: int, world: World) -> World | None:
-    """Note in Redis what is booked, so that it may be trimmed."""
+    """Store in Redis what is booked, so that it may be trimmed."""
     booker = world.bookers[index]
     if booker.booked is None:
         return None
@@ -144,7 +144,7 @@ def booker_save(config: Config, index: int, world: World) -> World | None:
 
 
 def trim(config: Config, world: World) -> World | None:
-    """Any aggregator trims what is booked, at any time; a ledger that may be set back is not left behind."""
+    """Trim what is booked, as any aggregator may at any time, but not beyond a ledger that may be set back."""
     upto = world.ledger.at if world.backup is None else world.backup.at
     if not config.design.keep_booked:
         upto = Position(world.live.image.epoch, world.live.image.n)

@@ -1,4 +1,4 @@
-"""The kinds of fault. Each is a function that strikes and heals again; the registry knows them by name."""
+"""The kinds of fault. Each is a function that strikes and heals again; the registry has their names."""
 
 from tests.faults.kinds import clocks, network, poison, postgres, processes, redis, replicas
 from tests.faults.kinds.registry import REGISTRY, Kind

@@ -9,7 +9,7 @@ from tests.faults.world import World
 
 @fault("clock-jump", "clock", weight=1)
 async def clock_jump(world: World, rng: Random) -> None:
-    """The clock of one process jumps, by less or by more than debits tolerate (a minute), and back again."""
+    """Let the clock of one process jump, by less or more than debits tolerate (a minute), and back again."""
     if world.clocks is None:
         raise SkippedError("there is no C compiler to make a library that shifts a process's clock")
     name = world.any_process(rng)

@@ -6,7 +6,7 @@ from random import Random
 from tests.faults.kinds.registry import fault
 from tests.faults.world import World
 
-# What the processes say to the stores: the reply to the next one of these is lost.
+# Commands of the processes to the stores: the reply to the next one of these is lost.
 REDIS_MARKERS = {
     "web": [b"gift_send_1"],
     "relay": [b"room_publish_1", b"cursor_advance_1", b"lease_take_1"],
@@ -16,7 +16,7 @@ REDIS_MARKERS = {
 
 @fault("cut-redis", "network", weight=3)
 async def cut_redis(world: World, rng: Random) -> None:
-    """All connections of one process to Redis end."""
+    """End all connections of one process to Redis."""
     for _ in range(rng.randint(1, 3)):
         world.redis_proxies[world.any_process(rng)].cut()
         await asyncio.sleep(rng.uniform(0, 0.2))
@@ -31,7 +31,7 @@ async def cut_postgres(world: World, rng: Random) -> None:
 
 @fault("lose-redis-reply", "network", weight=6)
 async def lose_redis_reply(world: World, rng: Random) -> None:
-    """Redis acts, the reply is lost, all of it or from some byte on."""
+    """Let Redis act and lose its reply, all of it or from some byte on."""
     role = rng.choice(("web", "web", "relay", "aggregator"))
     name = world.one_of(rng, role)
     world.redis_proxies[name].cut_reply(after=rng.choice(REDIS_MARKERS[role]), bytes_max=rng.choice((0, 0, 1, 20, 200)))
@@ -40,7 +40,7 @@ async def lose_redis_reply(world: World, rng: Random) -> None:
 
 @fault("lose-commit-reply", "network", weight=6)
 async def lose_commit_reply(world: World, rng: Random) -> None:
-    """PostgreSQL commits, and the aggregator never learns of it."""
+    """Let PostgreSQL commit without the aggregator learning of it."""
     for name in world.names("aggregator"):
         world.postgres_proxies[name].cut_reply(after=b"COMMIT")
     await asyncio.sleep(rng.uniform(0.1, 0.5))
@@ -48,7 +48,7 @@ async def lose_commit_reply(world: World, rng: Random) -> None:
 
 @fault("stall-redis", "network", weight=2)
 async def stall_redis(world: World, rng: Random) -> None:
-    """Nothing moves between one process and Redis, in both directions or one; then it all arrives late."""
+    """Stop all data between one process and Redis, in both directions or one; then let it all arrive late."""
     proxy = world.redis_proxies[world.any_process(rng)]
     both = rng.random() < 0.4
     to_server = both or rng.random() < 0.5
@@ -67,7 +67,7 @@ async def stall_postgres(world: World, rng: Random) -> None:
 
 @fault("refuse-redis", "network", weight=2)
 async def refuse_redis(world: World, rng: Random) -> None:
-    """One process can't reach Redis for a while, the others can."""
+    """Keep one process from reaching Redis for a while."""
     proxy = world.redis_proxies[world.any_process(rng)]
     proxy.close_for("refuse-redis")
     await asyncio.sleep(rng.uniform(0.1, 1.5))

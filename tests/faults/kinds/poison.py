@@ -1,4 +1,4 @@
-"""Entries in the journals that nobody can read."""
+"""Unreadable entries in the journals."""
 
 from collections.abc import Sequence
 from contextlib import closing
@@ -11,7 +11,7 @@ from livegift.store.keys import partition_roots
 from tests.faults.kinds.registry import fault
 from tests.faults.world import World
 
-# As a function of a later version might: with the next id, and the counter moved.
+# As a function of a later version might do it: with the next id, and moving the counter.
 APPEND = """
 local meta, root = KEYS[1] .. ':meta', KEYS[1]
 local n, epoch = redis.call('HINCRBY', meta, 'n', 1), redis.call('HGET', meta, 'epoch')
@@ -31,7 +31,7 @@ BODIES = (
 
 @fault("poison-entry", "poison", weight=3)
 async def poison_entry(world: World, rng: Random) -> None:
-    """Some go to quarantine, the rest of the journal goes on."""
+    """Append unreadable entries, which go to quarantine while the rest of the journal is booked."""
     roots = partition_roots(world.settings.partitions)
     with closing(world.redis.client()) as client:
         for _ in range(rng.randint(1, 3)):

@@ -29,7 +29,7 @@ async def restart_postgres(world: World, rng: Random) -> None:
 
 @fault("terminate-backends", "postgres", weight=6)
 async def terminate_backends(world: World, rng: Random) -> None:
-    """Sessions end wherever they are, mostly within a transaction."""
+    """End sessions at any point, mostly within a transaction."""
     for _ in range(rng.randint(1, 5)):
         await world.terminate_backends(in_transaction=rng.random() < 0.7)
         await asyncio.sleep(rng.uniform(0, 0.15))
@@ -37,11 +37,11 @@ async def terminate_backends(world: World, rng: Random) -> None:
 
 @fault("set-back-postgres", "postgres", weight=2)
 async def set_back_postgres(world: World, rng: Random) -> None:
-    """The ledger becomes what it was some time ago; the outboxes still have everything."""
+    """Set the ledger back to what it was some time ago; the outboxes still have everything."""
     async with world.outboxes_stay:
         async with world.ledger_stays.alone():
             await world.save_ledger()
-            await asyncio.sleep(rng.uniform(0.3, 1.5))  # so much is booked, and then is not
+            await asyncio.sleep(rng.uniform(0.3, 1.5))  # the bookings of this time are lost
             before = await world.checkpoints()
             await world.put_back_ledger()
 
@@ -52,6 +52,6 @@ async def set_back_postgres(world: World, rng: Random) -> None:
                 return False
             return all(now[p] >= at for p, at in before.items())
 
-        # Until somebody has noticed, what was booked is trimmed as soon as memory is short, and would be missing.
+        # Until this is noticed, entries once booked would be trimmed as soon as memory is short, and would be missing.
         with suppress(NotInTimeError):
             await wait_patiently(caught_up, "the ledger has caught up", CAUGHT_UP_S)

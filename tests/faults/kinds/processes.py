@@ -34,7 +34,7 @@ async def kill_aggregator(world: World, rng: Random) -> None:
 
 
 async def _pause(world: World, name: str, seconds: float) -> None:
-    """SIGSTOP for a while: the process does not know that time has passed."""
+    """Stop a process by SIGSTOP for a while: it does not know that time has passed."""
     process = world.system.processes[name]
     world.paused.add(name)
     try:

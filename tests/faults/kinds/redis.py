@@ -1,4 +1,4 @@
-"""Faults of Redis: killed, older, empty, full, without its functions."""
+"""Faults of Redis: killed, set back, emptied, full, without its functions."""
 
 import asyncio
 from contextlib import closing
@@ -11,13 +11,13 @@ from tests.faults.world import World
 
 
 async def _restart(world: World) -> None:
-    """Start the killed server on its data; nobody reaches it before the harness has noted what it has left."""
+    """Start the killed server on its data; no process reaches it before the harness has recorded what is left."""
     await world.start_redis_again()
 
 
 @fault("kill-redis", "redis", weight=3)
 async def kill_redis(world: World, rng: Random) -> None:
-    """kill -9. What Redis has answered it has written: nothing may be lost."""
+    """Kill Redis by SIGKILL. It has written what it has answered, so nothing may be lost."""
     await world.kill_redis()
     await asyncio.sleep(rng.choice((0, 0, 0.5, 1.5)))
     await _restart(world)
@@ -25,7 +25,7 @@ async def kill_redis(world: World, rng: Random) -> None:
 
 
 async def _cut_file(world: World, size: int, *, inside: bool = False) -> None:
-    """Cut the append-only file; but for `inside` no transaction stays half there, as `redis-check-aof --fix` cuts."""
+    """Cut the append-only file. Except with `inside`, no half transaction stays, as with `redis-check-aof --fix`."""
     path = files.last_part(world.redis.data_dir)
     data = path.read_bytes()[: max(size, world.floor_of(path))]
     with path.open("r+b") as file:
@@ -34,7 +34,7 @@ async def _cut_file(world: World, size: int, *, inside: bool = False) -> None:
 
 @fault("truncate-entries", "redis", weight=3)
 async def truncate_entries(world: World, rng: Random) -> None:
-    """The append-only file ends somewhere among its last entries."""
+    """End the append-only file somewhere among its last entries."""
     await world.kill_redis()
     await _cut_file(world, files.last_part(world.redis.data_dir).stat().st_size - rng.randint(1, 6_000))
     await _restart(world)
@@ -44,7 +44,7 @@ async def truncate_entries(world: World, rng: Random) -> None:
 
 @fault("truncate-second", "redis", weight=3)
 async def truncate_second(world: World, rng: Random) -> None:
-    """The append-only file is what it was about a second ago."""
+    """Set the append-only file back by about a second."""
     await world.kill_redis()
     path = files.last_part(world.redis.data_dir)
     await _cut_file(world, world.sizes.at(path, rng.uniform(0.2, 2.5)))
@@ -55,23 +55,23 @@ async def truncate_second(world: World, rng: Random) -> None:
 
 @fault("tear-transaction", "redis", weight=1)
 async def tear_transaction(world: World, rng: Random) -> None:
-    """The append-only file ends within a command of a transaction, and nobody but Redis repairs it.
+    """End the append-only file within a command of a transaction, and let only Redis repair it.
 
-    Redis 8.2 cuts the torn command away but leaves the transaction open; at the next start it executes the half of it
-    (see test_append_only_file.py). So it is killed once more.
+    Redis 8.2 cuts off the torn command but leaves the transaction open; at the next start it executes that half of it
+    (see test_append_only_file.py). So Redis is killed once more.
     """
     await world.kill_redis()
     await _cut_file(world, files.last_part(world.redis.data_dir).stat().st_size - rng.randint(1, 3_000), inside=True)
     await _restart(world)
     await world.note_loss("tear-transaction", world.redis)
     await world.go_on_after_loss()
-    await asyncio.sleep(rng.uniform(0.5, 3.0))  # so long it goes on, with an open transaction in its file
+    await asyncio.sleep(rng.uniform(0.5, 3.0))  # it runs with an open transaction in its file
     await kill_redis(world, rng)
 
 
 @fault("flushall", "redis", weight=1)
 async def flushall(world: World, rng: Random) -> None:
-    """Everything is gone; a person says `livegift restore`."""
+    """Delete everything; an operator runs `livegift restore`."""
     checkpoints = await world.checkpoints()
     with closing(world.redis.client()) as client:
         client.flushall()
@@ -82,7 +82,7 @@ async def flushall(world: World, rng: Random) -> None:
 
 @fault("empty-redis", "redis", weight=1)
 async def empty_redis(world: World, _: Random) -> None:
-    """Killed, and comes back on an empty disk: `livegift migrate`, then `livegift restore`."""
+    """Kill Redis and bring it back on an empty disk: `livegift migrate`, then `livegift restore`."""
     await world.kill_redis()
     await asyncio.to_thread(files.empty, world.redis.data_dir)
     await _restart(world)
@@ -92,7 +92,7 @@ async def empty_redis(world: World, _: Random) -> None:
 
 @fault("out-of-memory", "redis", weight=2)
 async def out_of_memory(world: World, rng: Random) -> None:
-    """maxmemory falls below what is used, and rises again."""
+    """Lower maxmemory below what is used, and raise it again."""
     async with world.outboxes_stay:
         with closing(world.redis.client()) as client:
             used = int(client.info("memory")["used_memory"])
@@ -104,7 +104,7 @@ async def out_of_memory(world: World, rng: Random) -> None:
 
 @fault("function-flush", "redis", weight=2)
 async def function_flush(world: World, rng: Random) -> None:
-    """The functions are gone, or one library is; `livegift migrate` loads them again."""
+    """Delete the functions, or one library; `livegift migrate` loads them again."""
     with closing(world.redis.client()) as client:
         if rng.random() < 0.5:
             client.function_flush()
@@ -116,6 +116,6 @@ async def function_flush(world: World, rng: Random) -> None:
 
 @fault("pause-redis", "redis", weight=2)
 async def pause_redis(world: World, rng: Random) -> None:
-    """Redis answers nobody for a while, then everybody late."""
+    """Pause Redis: it answers nobody for a while, then everybody late."""
     server: RedisServer = world.redis
     await world.paused_server(server, rng.uniform(0.2, 3.0))

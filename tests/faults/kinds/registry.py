@@ -1,4 +1,4 @@
-"""Names of the faults."""
+"""The registry of kinds of fault."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ Strike = Callable[[Any, Random], Awaitable[None]]  # takes the World
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """One kind of fault. A fault in the background goes on while others strike."""
+    """A kind of fault. A fault in the background continues while others strike."""
 
     name: str
     strike: Strike
@@ -20,7 +20,7 @@ class Kind:
 
     @property
     def goes_with_others(self) -> bool:
-        """Whether it may strike while a store fails: it touches no store itself, and is short."""
+        """Return whether it may strike while a store fails: it touches no store itself, and is short."""
         return self.group in ("process", "network") and not self.in_background
 
 
