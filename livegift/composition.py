@@ -1,5 +1,8 @@
 """The composition root: the only list of features. Removing a line and its package removes the feature."""
 
+from collections.abc import Mapping
+from pathlib import Path
+
 from livegift.features.audit_trail import feature as audit_trail
 from livegift.features.catalogue import feature as catalogue
 from livegift.features.corrections import feature as corrections
@@ -15,6 +18,9 @@ from livegift.features.spending_limits import feature as spending_limits
 from livegift.features.sponsors import feature as sponsors
 from livegift.features.wallets import feature as wallets
 from livegift.ledger.participants import BookingPlan
+from livegift.operations.audit import AuditPlan
+from livegift.runtime import settings as runtime_settings
+from livegift.runtime.settings import Settings
 
 FEATURES: tuple[Feature, ...] = (
     catalogue.FEATURE,
@@ -36,4 +42,19 @@ DEV_FEATURES: tuple[Feature, ...] = (demo.FEATURE,)
 BOOKING_PLAN = BookingPlan.of(
     (feature.reasons for feature in FEATURES), (step for feature in FEATURES for step in feature.booking)
 )
-INVARIANTS = tuple(invariant for feature in FEATURES for invariant in feature.invariants)
+AUDIT_PLAN = AuditPlan(
+    invariants=tuple(invariant for feature in FEATURES for invariant in feature.invariants),
+    legs=tuple(query for feature in FEATURES for query in feature.legs),
+    overdrawing=frozenset(reason for feature in FEATURES for reason in feature.overdrawing),
+)
+SETTINGS = tuple(feature.settings for feature in FEATURES + DEV_FEATURES if feature.settings is not None)
+
+
+def load_settings(data_dir: Path | None = None, environ: Mapping[str, str] | None = None) -> Settings:
+    """All settings, of the core and the features: see `livegift.runtime.settings.load_settings`."""
+    return runtime_settings.load_settings(SETTINGS, data_dir, environ)
+
+
+def make_settings(**values: object) -> Settings:
+    """All settings, those that are not given with their defaults. Raises ConfigError."""
+    return runtime_settings.make_settings(SETTINGS, values)

@@ -25,7 +25,7 @@ import orjson
 import psycopg
 from websockets.asyncio.client import ClientConnection, connect
 
-from livegift.composition import INVARIANTS
+from livegift.composition import AUDIT_PLAN
 from livegift.domain.catalogue import GiftKind
 from livegift.features.catalogue.gift_files import parse_catalogue
 from livegift.ledger.catalogue import put_gifts, read_gifts
@@ -170,7 +170,7 @@ async def _play(stack: Stack, kinds: dict[str, GiftKind], sends: Sequence[Send],
             for combo, count in seen.streaks.items()
             if seen.ends[combo] != [count]
         ]
-    report = await audit(stack.settings, INVARIANTS)
+    report = await audit(stack.settings, AUDIT_PLAN)
     booked = await asyncio.to_thread(_booked, stack)
     if booked != expected:
         wrong.append(f"{expected} coins sent, {booked} booked")

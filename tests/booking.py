@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Sequence
 
-from livegift.composition import BOOKING_PLAN, INVARIANTS
+from livegift.composition import AUDIT_PLAN, BOOKING_PLAN
 from livegift.ledger import journal
 from livegift.ledger.engine import Database
 from livegift.ledger.journal import Booked
@@ -28,4 +28,4 @@ def book_all(
 
 
 async def audit(settings: Settings, wait_s: float = AUDIT_WAIT_S) -> Report:
-    return await operations.audit(settings, INVARIANTS, wait_s)
+    return await operations.audit(settings, AUDIT_PLAN, wait_s)

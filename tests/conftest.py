@@ -11,6 +11,7 @@ import hypothesis
 import psycopg
 import pytest
 
+from livegift.composition import make_settings
 from livegift.dev.embedded import PostgresServer, RedisServer, start_postgres, start_redis, start_redis_cluster
 from livegift.ledger import schema
 from livegift.ledger.engine import Database
@@ -110,7 +111,7 @@ def new_database(template_url: str) -> Iterator[str]:
 @pytest.fixture
 def settings(redis_url: str, database_url: str) -> Settings:
     """Both stores migrated."""
-    return migrated(Settings(redis_url=redis_url, database_url=database_url, **COMMON))
+    return migrated(make_settings(redis_url=redis_url, database_url=database_url, **COMMON))
 
 
 COMMON: dict[str, object] = {
@@ -177,7 +178,9 @@ def shared_system(
     """
     direct = getattr(request, "param", True)
     with new_database(template_database) as url:
-        settings = migrated(Settings(redis_url=emptied(redis_server), database_url=url, fast_path=direct, **COMMON))
+        settings = migrated(
+            make_settings(redis_url=emptied(redis_server), database_url=url, fast_path=direct, **COMMON)
+        )
         with System(settings, tmp_path_factory.mktemp("shared") / "logs") as running:
             yield running.start()
 
@@ -185,7 +188,7 @@ def shared_system(
 @pytest.fixture
 def cluster_system(cluster_url: str, database_url: str, tmp_path: Path) -> Iterator[System]:
     """The same on a cluster of three primaries."""
-    settings = migrated(Settings(redis_url=cluster_url, database_url=database_url, **COMMON))
+    settings = migrated(make_settings(redis_url=cluster_url, database_url=database_url, **COMMON))
     with System(settings, tmp_path / "logs") as running:
         yield running
 

@@ -1,10 +1,11 @@
 """Buying in the test's own process: orders that are paid at the sandbox, with relay and aggregator as tasks."""
 
-from livegift.features.earnings.clawbacks import RefundTerms
+from livegift.features.earnings.public import RefundTerms
 from livegift.features.orders.bodies import OrderRequest
 from livegift.features.orders.queries import StoredOrder, read_order
 from livegift.features.orders.sandbox import SandboxPayments
 from livegift.features.orders.service import hear, offer_of, place
+from livegift.features.orders.settings import OrderSettings
 from livegift.payments.provider import PaymentEvent
 from livegift.payments.sandbox import Sandbox
 from tests.inprocess import InProcess
@@ -18,7 +19,7 @@ class Shop:
 
     def __init__(self, system: InProcess) -> None:
         self.system = system
-        self.provider = Sandbox([system.settings.sandbox_secrets], SandboxPayments(system.database))
+        self.provider = Sandbox([system.settings.of(OrderSettings).sandbox_secrets], SandboxPayments(system.database))
 
     async def order(self, user: str, package: str = "coins-100", region: str = "CN") -> StoredOrder:
         body = OrderRequest(package_id=package)

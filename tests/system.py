@@ -14,14 +14,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-import msgspec
-
 from livegift.features.grants.service import grant_coins
 from livegift.ledger.engine import Database
 from livegift.operations.audit import Report
 from livegift.runtime.identity import tokens_of
 from livegift.runtime.net import listen
-from livegift.runtime.settings import Settings
+from livegift.runtime.settings import Settings, variables_of
 from livegift.store.client import Store
 from livegift.store.wallets import Wallets
 from tests.booking import audit
@@ -194,10 +192,4 @@ def command(*args: str) -> list[str]:
 
 def environ(settings: Settings) -> dict[str, str]:
     """The environment in which commands work with these settings."""
-    values = msgspec.structs.asdict(settings)
-    mine = {
-        f"LIVEGIFT_{name.upper()}": str(value).lower() if isinstance(value, bool) else str(value)
-        for name, value in values.items()
-        if value != ""
-    }
-    return {**os.environ, **mine}
+    return {**os.environ, **variables_of(settings)}

@@ -7,20 +7,20 @@ import pytest
 from starlette.requests import Request
 from starlette.responses import Response
 
+from livegift.composition import make_settings
 from livegift.http.guard import guarded
 from livegift.http.rates import RequestRates
 from livegift.http.routing import Route
 from livegift.runtime import access
 from livegift.runtime.access import Rate
 from livegift.runtime.identity import Role
-from livegift.runtime.settings import Settings
 from tests.access_table import COMMANDS, FILE, ROUTES, table
 from tests.hostile import unharmed
 from tests.system import System
 from tests.viewer import Viewer
 from tests.waiting import wait_until
 
-NOWHERE = Settings(redis_url="redis://127.0.0.1:1", database_url="postgresql://127.0.0.1:1/none")
+NOWHERE = make_settings(redis_url="redis://127.0.0.1:1", database_url="postgresql://127.0.0.1:1/none")
 ROLES: tuple[Role, ...] = get_args(Role)
 
 

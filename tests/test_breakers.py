@@ -13,6 +13,7 @@ import pytest
 from prometheus_client import REGISTRY
 from structlog.testing import capture_logs
 
+from livegift.composition import make_settings
 from livegift.contract.errors import StoreUnavailableError
 from livegift.dev.embedded import RedisServer, start_redis_cluster
 from livegift.domain.spending import Accepted, GiftSend
@@ -304,7 +305,7 @@ def cluster_nodes(tmp_path: Path) -> Iterator[list[RedisServer]]:
 
 @pytest.fixture
 def cluster_settings(cluster_nodes: list[RedisServer], database_url: str) -> Settings:
-    return migrated(Settings(redis_url=cluster_nodes[0].url, database_url=database_url, **COMMON))  # type: ignore[arg-type]
+    return migrated(make_settings(redis_url=cluster_nodes[0].url, database_url=database_url, **COMMON))  # type: ignore[arg-type]
 
 
 async def test_a_stopped_node_stalls_no_wallet_elsewhere(
@@ -335,7 +336,7 @@ async def test_a_stopped_node_stalls_no_wallet_elsewhere(
 @pytest.mark.slow
 async def test_the_lane_of_a_primary_that_was_replaced_ends(tmp_path: Path, database_url: str) -> None:
     with cluster(tmp_path / "cluster", replicas=1) as nodes:
-        made = Settings(redis_url=nodes[0].url, database_url=database_url, **COMMON)  # type: ignore[arg-type]
+        made = make_settings(redis_url=nodes[0].url, database_url=database_url, **COMMON)  # type: ignore[arg-type]
         settings = await asyncio.to_thread(migrated, made)
         await make_spendable(settings)
         async with sending(settings) as sender:

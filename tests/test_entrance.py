@@ -16,11 +16,12 @@ from websockets.exceptions import InvalidStatus
 from websockets.typing import Origin
 
 from livegift.cli.main import cli
+from livegift.composition import load_settings, make_settings
 from livegift.contract.errors import ConfigError
 from livegift.http.entrance import Door
 from livegift.runtime import metrics_server
 from livegift.runtime.bounds import METRICS_REQUEST_S, METRICS_REQUESTS_MAX
-from livegift.runtime.settings import Settings, load_settings
+from livegift.runtime.settings import Settings
 from tests.system import System
 from tests.waiting import wait_until
 
@@ -177,7 +178,7 @@ def test_dev_on_an_address_that_others_reach_wants_a_word(host: str, tmp_path: P
 
 
 async def test_metrics_are_for_this_machine_and_silent_readers_cannot_fill_them_up() -> None:
-    assert Settings(redis_url="", database_url="").metrics_host == "127.0.0.1"
+    assert make_settings(redis_url="", database_url="").metrics_host == "127.0.0.1"
     port = metrics_server.start(0, "127.0.0.1")
 
     def read() -> int:

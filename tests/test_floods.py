@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from livegift.composition import make_settings
 from livegift.dev.embedded import RedisServer
 from livegift.runtime.bounds import (
     FRAGMENTS_PER_MESSAGE_MAX,
@@ -16,7 +17,6 @@ from livegift.runtime.bounds import (
     JOINS_BURST_MAX,
     ODD_FRAMES_BURST_MAX,
 )
-from livegift.runtime.settings import Settings
 from tests.conftest import COMMON, emptied, migrated, new_database
 from tests.hostile import unharmed
 from tests.raw import RawFrame, RawSocket, command, frame
@@ -36,7 +36,7 @@ def shared_system(
 ) -> Iterator[System]:
     """With the rates that operators get when they set nothing."""
     with new_database(template_database) as url:
-        settings = Settings(redis_url=emptied(redis_server), database_url=url, **COMMON)
+        settings = make_settings(redis_url=emptied(redis_server), database_url=url, **COMMON)
         settings = migrated(msgspec.structs.replace(settings, commands_per_s_max=COMMANDS_PER_S_MAX))
         with System(settings, tmp_path_factory.mktemp("limited") / "logs") as running:
             yield running.start()

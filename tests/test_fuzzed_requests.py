@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
+from livegift.composition import make_settings
 from livegift.dev.embedded import RedisServer
-from livegift.runtime.settings import Settings
 from tests.access_table import ROUTES
 from tests.conftest import COMMON, emptied, migrated, new_database
 from tests.fuzzing.fuzzer import JSON, Answer, Fuzzer, Request, Tally
@@ -42,7 +42,7 @@ def shared_system(
     """As `livegift dev` has it, payouts of a few diamonds included."""
     with new_database(template_database) as url:
         own = {**COMMON, "payout_diamonds_min": 10, "reauth_amount": 0, "limit_raise_delay_s": 0}
-        settings = migrated(Settings(redis_url=emptied(redis_server), database_url=url, **own))
+        settings = migrated(make_settings(redis_url=emptied(redis_server), database_url=url, **own))
         with System(settings, tmp_path_factory.mktemp("fuzzed") / "logs") as running:
             running.with_demo = True
             yield running.start()

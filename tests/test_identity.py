@@ -11,11 +11,11 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from livegift.composition import load_settings
 from livegift.contract import wire
 from livegift.contract.errors import ConfigError, RequestError
 from livegift.domain.regions import may_give, region_of
 from livegift.runtime.identity import Identity, Tokens, tokens_of
-from livegift.runtime.settings import load_settings
 from tests.conftest import JWT_SECRET
 
 FORMER = "the secret that was in use before: 32+ bytes"

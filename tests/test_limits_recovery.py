@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 from sqlalchemy import text
 
@@ -22,7 +21,7 @@ from tests.waiting import wait_until
 
 
 async def test_a_raise_waits_and_then_counts(settings: Settings, tmp_path: Path) -> None:
-    changed = msgspec.structs.replace(settings, limit_raise_delay_s=2, gifts_per_minute_max=5)
+    changed = settings.replaced(limit_raise_delay_s=2, gifts_per_minute_max=5)
     with System(changed, tmp_path / "logs") as system:
         system.start()
         system.open_room("r1", "bob")

@@ -8,6 +8,7 @@ from uuid import uuid4
 import pytest
 import redis as redis_py
 
+from livegift.composition import make_settings
 from livegift.contract.errors import ConfigError
 from livegift.dev.embedded import RedisServer, start_redis
 from livegift.domain.partitions import partition_of
@@ -38,7 +39,7 @@ def client(own_redis: RedisServer) -> Iterator[redis_py.Redis]:
 
 @pytest.fixture
 async def running(own_redis: RedisServer, database_url: str) -> AsyncIterator[InProcess]:
-    settings = Settings(redis_url=own_redis.url, database_url=database_url, **COMMON)
+    settings = make_settings(redis_url=own_redis.url, database_url=database_url, **COMMON)
     await migrate(settings)
     async with InProcess(settings) as system:
         await system.open_room("r1", "bob")

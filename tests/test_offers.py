@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from livegift.features.orders.settings import OrderSettings
 from livegift.payments.sandbox import SIGNATURE_HEADER
 from tests.hostile import unharmed
 from tests.system import System, command, environ
@@ -280,7 +281,9 @@ def say(system: System, made: dict[str, Any], kind: str) -> int:
     ref, at_s = made["checkout_url"].rpartition("/")[2], int(time.time())
     event = {"id": f"evt-{ref}-{kind}", "type": kind, "order_id": made["id"], "ref": ref}
     body = json.dumps(event | {"amount": made["amount"], "currency": made["currency"]}).encode()
-    signature = hmac.new(system.settings.sandbox_secrets.encode(), b"%d." % at_s + body, hashlib.sha256).hexdigest()
+    signature = hmac.new(
+        system.settings.of(OrderSettings).sandbox_secrets.encode(), b"%d." % at_s + body, hashlib.sha256
+    ).hexdigest()
     status, _ = system.post("/v1/payments/sandbox/webhook", body, {SIGNATURE_HEADER: f"t={at_s},v1={signature}"})
     return status
 

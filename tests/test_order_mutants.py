@@ -9,10 +9,10 @@ import pytest
 
 from livegift.features.orders import payment_events, promotions, withdrawals
 from livegift.features.orders import service as orders
+from livegift.features.orders.public import Promotion, put_promotion
 from livegift.features.orders.queries import order_of
 from livegift.features.orders.rules import Order
 from livegift.features.orders.service import refund
-from livegift.ledger.catalogue import Promotion, put_promotion
 from livegift.runtime.settings import Settings
 from tests.inprocess import InProcess, passes
 from tests.purchasing import KEEPS, Shop

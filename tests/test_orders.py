@@ -8,6 +8,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from livegift.features.orders.settings import OrderSettings
 from livegift.payments.sandbox import SIGNATURE_HEADER, Sandbox, SandboxPayment
 from tests.hostile import unharmed
 from tests.system import System
@@ -150,7 +151,7 @@ def test_webhooks_need_one_of_our_signatures(system: System) -> None:
     order = buy(system, "hal", package_id="coins-100")
     payment = SandboxPayment("sbx-1", order["id"], 199, "USD", "paid")
     path, now = "/v1/payments/sandbox/webhook", time.time()
-    mine, other = (Sandbox([s], None) for s in (system.settings.sandbox_secrets, "x" * 32))  # type: ignore[arg-type]
+    mine, other = (Sandbox([s], None) for s in (system.settings.of(OrderSettings).sandbox_secrets, "x" * 32))  # type: ignore[arg-type]
     headers, body = mine.webhook(payment, now)
     wrong = [
         ({}, body),
@@ -223,7 +224,7 @@ async def test_an_order_can_be_given_back_for_a_while_where_the_region_says_so(s
 def test_payments_that_do_not_fit_wait_for_an_operator(system: System) -> None:
     order = buy(system, "pia", package_id="coins-100")
     admin = system.token("root", "admin")
-    sandbox = Sandbox([system.settings.sandbox_secrets], None)  # type: ignore[arg-type]
+    sandbox = Sandbox([system.settings.of(OrderSettings).sandbox_secrets], None)  # type: ignore[arg-type]
     for ref, amount in (("sbx-odd-1", 198), ("sbx-odd-2", 400)):
         headers, body = sandbox.webhook(SandboxPayment(ref, order["id"], amount, "USD", "paid"), time.time())
         assert system.post("/v1/payments/sandbox/webhook", body, headers)[0] == 200
@@ -255,11 +256,11 @@ async def test_the_payment_of_another_order_is_given_back_as_that_order(system: 
     paid, order = buy(system, "ria", package_id="coins-100"), buy(system, "sol", package_id="coins-100")
     decide(system, paid, "pay")
     await becomes(system, "ria", paid, "credited")
-    sandbox = Sandbox([system.settings.sandbox_secrets], None)  # type: ignore[arg-type]
+    sandbox = Sandbox([system.settings.of(OrderSettings).sandbox_secrets], None)  # type: ignore[arg-type]
     payment_ref = paid["checkout_url"].rpartition("/")[2]
     event = sandbox.webhook(SandboxPayment(payment_ref, order["id"], 199, "USD", "paid"), time.time())
     body = event[1].replace(b'"evt-', b'"evt-other-')
-    signature = sandbox._signature(system.settings.sandbox_secrets.encode(), int(time.time()), body)
+    signature = sandbox._signature(system.settings.of(OrderSettings).sandbox_secrets.encode(), int(time.time()), body)
     headers = {SIGNATURE_HEADER: f"t={int(time.time())},v1={signature}"}
     assert system.post("/v1/payments/sandbox/webhook", body, headers)[0] == 200
     admin = system.token("root", "admin")

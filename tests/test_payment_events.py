@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 from sqlalchemy import ColumnElement, and_
 
-from livegift.features.earnings.clawbacks import RefundTerms
+from livegift.features.earnings.public import RefundTerms
 from livegift.features.orders import odd_payments, payment_events, reversals
 from livegift.features.orders import service as orders
 from livegift.features.orders.payment_events import Event, apply
+from livegift.features.orders.public import Promotion, put_promotion
 from livegift.features.orders.queries import NewOrder, StoredOrder, create_order, note_checkout, read_order
 from livegift.features.orders.rules import Order
 from livegift.features.orders.tables import orders as table
-from livegift.ledger.catalogue import Promotion, put_promotion
 from livegift.payments.provider import PaymentEvent
 from livegift.runtime.settings import Settings
 from tests.inprocess import InProcess, passes

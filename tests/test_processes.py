@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 import websockets
 
+from livegift.composition import load_settings
 from livegift.contract.errors import ConfigError
 from livegift.runtime.net import listen
-from livegift.runtime.settings import Settings, load_settings
+from livegift.runtime.settings import Settings
 from tests.system import command, environ
 from tests.waiting import wait_until
 

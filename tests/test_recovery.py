@@ -8,6 +8,7 @@ from pathlib import Path
 import orjson
 import pytest
 
+from livegift.composition import make_settings
 from livegift.contract.errors import StoreUnavailableError
 from livegift.dev.embedded import RedisServer, start_redis
 from livegift.domain.partitions import partition_of
@@ -17,7 +18,6 @@ from livegift.ledger.journal import read_checkpoints
 from livegift.operations.migrate import migrate
 from livegift.recovery.restore import recovery_of, restore
 from livegift.recovery.rooms import RoomRecovery
-from livegift.runtime.settings import Settings
 from livegift.store.client import Node
 from livegift.store.outbox import Incarnation
 from livegift.store.rooms import Rooms
@@ -68,7 +68,7 @@ def own_redis(tmp_path: Path) -> Iterator[OwnRedis]:
 @pytest.fixture
 async def running(own_redis: OwnRedis, database_url: str) -> AsyncIterator[InProcess]:
     """Relay and aggregator on a Redis of their own, a room, and four users with coins."""
-    settings = Settings(redis_url=own_redis.server.url, database_url=database_url, **COMMON)
+    settings = make_settings(redis_url=own_redis.server.url, database_url=database_url, **COMMON)
     await migrate(settings)
     async with InProcess(settings) as system:
         await system.open_room("r1", "bob")
@@ -232,7 +232,7 @@ async def test_wallets_and_rooms_on_different_nodes(tmp_path: Path, database_url
 
     nodes = start_redis_cluster(tmp_path)
     try:
-        settings = Settings(redis_url=nodes[0].url, database_url=database_url, **COMMON)
+        settings = make_settings(redis_url=nodes[0].url, database_url=database_url, **COMMON)
         await migrate(settings)
         async with InProcess(settings) as system:
             await system.open_room("r1", "bob")

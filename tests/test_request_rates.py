@@ -12,6 +12,7 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
+from livegift.composition import make_settings
 from livegift.contract.errors import RateLimitedError
 from livegift.dev.embedded import RedisServer
 from livegift.http.rates import UNITS, RequestRates
@@ -19,7 +20,6 @@ from livegift.hub.rates import Admission, Buckets
 from livegift.runtime.access import Rate
 from livegift.runtime.bounds import COSTLY_REQUEST_UNITS, PROBES_PER_S_MAX, REQUEST_BURST_S, WEBHOOKS_PER_S_MAX
 from livegift.runtime.net import customer_of
-from livegift.runtime.settings import Settings
 from tests.access_table import ROUTES
 from tests.conftest import COMMON, emptied, migrated, new_database
 from tests.system import System
@@ -43,7 +43,7 @@ def shared_system(
     redis_server: RedisServer, template_database: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[System]:
     with new_database(template_database) as url:
-        settings = Settings(redis_url=emptied(redis_server), database_url=url, **(COMMON | SLOW))
+        settings = make_settings(redis_url=emptied(redis_server), database_url=url, **(COMMON | SLOW))
         with System(migrated(settings), tmp_path_factory.mktemp("rates") / "logs") as running:
             running.with_demo = True
             running.start().open_room("stage", "cleo")
@@ -173,7 +173,7 @@ def spend_until_refused(rates: RequestRates, rate: Rate, most: int) -> int:
 
 def test_webhooks_come_in_bursts_and_have_an_end() -> None:
     burst = REQUEST_BURST_S * WEBHOOKS_PER_S_MAX
-    nowhere = Settings(redis_url="", database_url="")
+    nowhere = make_settings(redis_url="", database_url="")
     rates = RequestRates(nowhere)
     assert spend_until_refused(rates, Rate.WEBHOOK, 100 * burst) >= burst
     rates.spend(Rate.COSTLY, {"client": ("192.0.2.9", 1)})

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from livegift.composition import make_settings
 from livegift.operations.migrate import migrate
-from livegift.runtime.settings import Settings
 from tests.conftest import COMMON
 from tests.system import System
 from tests.test_recovery import OwnRedis
@@ -18,7 +18,7 @@ async def test_a_viewer_learns_that_the_wallet_and_the_room_went_back(tmp_path: 
     """Redis loses gifts that nobody has booked: they never happened, and the viewer who is connected is told so."""
     redis = OwnRedis(tmp_path)
     try:
-        settings = Settings(redis_url=redis.server.url, database_url=database_url, **COMMON)
+        settings = make_settings(redis_url=redis.server.url, database_url=database_url, **COMMON)
         await migrate(settings)
         with System(settings, tmp_path / "logs") as system:
             system.start()

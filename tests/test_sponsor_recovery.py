@@ -7,6 +7,7 @@ from pathlib import Path
 import orjson
 import pytest
 
+from livegift.composition import make_settings
 from livegift.domain.partitions import partition_of
 from livegift.features.sponsors.queries import NewMatch, StoredMatch, end_match, read_match
 from livegift.features.sponsors.rules import Match
@@ -15,7 +16,6 @@ from livegift.features.sponsors.service import finish_matches, fund_match, refre
 from livegift.ledger.journal import read_checkpoints
 from livegift.operations.migrate import migrate
 from livegift.recovery.restore import restore
-from livegift.runtime.settings import Settings
 from livegift.store.rooms import Rooms
 from tests.conftest import COMMON
 from tests.inprocess import InProcess, armed_again, passes
@@ -38,7 +38,7 @@ def own_redis(tmp_path: Path) -> Iterator[OwnRedis]:
 
 @pytest.fixture
 async def running(own_redis: OwnRedis, database_url: str) -> AsyncIterator[InProcess]:
-    settings = Settings(redis_url=own_redis.server.url, database_url=database_url, **COMMON)
+    settings = make_settings(redis_url=own_redis.server.url, database_url=database_url, **COMMON)
     await migrate(settings)
     async with InProcess(settings) as system:
         await system.open_room("r1", "bob")

@@ -9,16 +9,16 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-import msgspec
 import pytest
 import stripe
 
+from livegift.composition import load_settings
 from livegift.contract.errors import ConfigError, RequestError
 from livegift.dev.system import dev_secrets
 from livegift.features.orders.reconcile import days_ago, reconcile
 from livegift.payments.provider import BadSignatureError, CheckoutRequest, ProviderError, ProviderRefusedError
 from livegift.payments.stripe import SIGNATURE_HEADER, Stripe
-from livegift.runtime.settings import Settings, load_settings
+from livegift.runtime.settings import Settings
 from tests.system import System
 from tests.test_orders import becomes, buy, wallet
 from tests.waiting import wait_until
@@ -288,8 +288,7 @@ async def test_what_stripe_will_never_take_is_said_so(fake: FakeStripe) -> None:
 
 
 async def test_bought_given_back_and_reconciled(fake: FakeStripe, settings: Settings, tmp_path: Path) -> None:
-    changed = msgspec.structs.replace(
-        settings,
+    changed = settings.replaced(
         stripe_api_key="sk_test_x",
         stripe_webhook_secrets=",".join(SECRETS),
         stripe_api_base=fake.url,

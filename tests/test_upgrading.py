@@ -7,6 +7,7 @@ import orjson
 import pytest
 from sqlalchemy import text
 
+from livegift.composition import make_settings
 from livegift.domain.partitions import partition_of
 from livegift.domain.spending import Accepted, Change, LimitsSet, SetLimits
 from livegift.features.grants.service import grant_coins
@@ -15,7 +16,6 @@ from livegift.ledger.schema import read_event_id_key
 from livegift.operations.migrate import migrate
 from livegift.recovery.older_rooms import OlderRoomRecovery, with_public_ids
 from livegift.runtime.event_ids import KEY_BYTES, EventIds
-from livegift.runtime.settings import Settings
 from livegift.store.client import Store
 from livegift.store.functions import LIBRARIES, source
 from livegift.store.keys import room_root
@@ -38,7 +38,7 @@ OLDER_EVENT = (
 async def started(redis_url: str, database_url: str) -> AsyncIterator[InProcess]:
     """Two rooms with streaks that go on, and four users with coins."""
     given = {**COMMON, "combo_timeout_ms": 60_000}
-    settings = Settings(redis_url=redis_url, database_url=database_url, **given)
+    settings = make_settings(redis_url=redis_url, database_url=database_url, **given)
     await migrate(settings)
     async with InProcess(settings) as system:
         for room in ("r1", "r2"):

@@ -19,7 +19,7 @@ from livegift.contract.wire import is_id, is_user_id
 from livegift.runtime import lifeline
 from livegift.runtime.bounds import GRANT_ATTEMPTS_MAX, GRANT_COINS_MAX, GRANT_RETRY_S
 from livegift.runtime.net import is_loopback, listen
-from livegift.runtime.settings import DEFAULT_DATA_DIR, Settings, load_settings
+from livegift.runtime.settings import DEFAULT_DATA_DIR, Settings
 
 log = structlog.get_logger()
 
@@ -176,8 +176,9 @@ def token(user: str, role: str, room: str | None, name: str | None, ttl: int, ag
     if role == "overlay" and room is None:
         raise click.UsageError("an overlay's token is for one room: say which with --room")
     from livegift.runtime.identity import tokens_of
+    from livegift.runtime.settings import load_settings
 
-    tokens = tokens_of(load_settings(data))
+    tokens = tokens_of(load_settings((), data))  # the core's: no feature is loaded for them
     rooms = [room] if room else None
     click.echo(tokens.sign(user, role, ttl_s=ttl, name=name, rooms=rooms, age_verified=age_verified))
 
@@ -294,7 +295,7 @@ def audit_command(as_json: bool, data: Path) -> None:  # noqa: FBT001 - click's 
     from livegift import composition
     from livegift.operations.audit import audit
 
-    report = _run(audit(open_settings(data), composition.INVARIANTS))
+    report = _run(audit(open_settings(data), composition.AUDIT_PLAN))
     click.echo(report.to_json() if as_json else report.to_text())
     sys.exit(0 if report.passed else 1)
 

@@ -6,7 +6,7 @@ import click
 import structlog
 
 from livegift.runtime import logs
-from livegift.runtime.settings import DEFAULT_DATA_DIR, Settings, load_settings, settings_source
+from livegift.runtime.settings import DEFAULT_DATA_DIR, Settings, settings_source
 
 log = structlog.get_logger()
 
@@ -25,6 +25,8 @@ def open_settings(data: Path, *, of_process: bool = False) -> Settings:
     With `of_process`, for long-running processes, the source of the settings is logged; a command's output need not say
     it.
     """
+    from livegift.composition import load_settings
+
     settings = load_settings(data)
     logs.configure(settings.log_format, "cli", settings.log_level)
     source = settings_source(data) if of_process else None

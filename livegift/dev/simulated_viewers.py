@@ -235,7 +235,7 @@ def main(url: str, viewers: int, room: str) -> None:
     try:
         if not url.startswith(("http://", "https://")):
             raise ConfigError(f"--url: expected http://HOST:PORT, got {url!r}")
-        settings = load_settings()
+        settings = load_settings(())  # the core's: no feature is loaded for them
         tokens = tokens_of(settings)
     except LivegiftError as error:
         raise click.ClickException(str(error)) from None

@@ -17,6 +17,7 @@ from pathlib import Path
 from secrets import token_urlsafe
 from socket import socket
 
+from livegift import composition
 from livegift.contract.errors import ConfigError, LivegiftError
 from livegift.dev.embedded import Server, start_postgres, start_redis
 from livegift.dev.embedded.process import READY_POLL_S, EmbeddedError, bound_log, free_ports, write_private
@@ -24,7 +25,7 @@ from livegift.dev.supervisor import Child, Supervisor, child_environ
 from livegift.operations.migrate import migrate
 from livegift.runtime.bounds import DEV_READY_TIMEOUT_S, RESTART_PAUSE_S
 from livegift.runtime.net import listen
-from livegift.runtime.settings import load_settings, read_env_file
+from livegift.runtime.settings import CoreSettings, OwnSettings, read_env_file
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,13 +105,9 @@ class _Stores:
 
 
 def dev_secrets(environ: Mapping[str, str], kept: Mapping[str, str]) -> dict[str, str]:
-    """Return the secrets from the environment, else those `kept` in the data folder, else new ones.
-
-    The sandbox gives coins for nothing: with Stripe it gets no secret, so it is off.
-    """
-    names = ["LIVEGIFT_JWT_SECRET"]
-    if not environ.get("LIVEGIFT_STRIPE_API_KEY"):
-        names.append("LIVEGIFT_SANDBOX_SECRETS")
+    """Return the secrets from the environment, else those `kept` in the data folder, else new ones."""
+    owners: list[type[OwnSettings]] = [CoreSettings, *composition.SETTINGS]
+    names = [name for owner in owners for name in owner.dev_secrets(environ)]
     return {name: environ.get(name) or kept.get(name) or token_urlsafe(48) for name in names}
 
 
@@ -132,11 +129,12 @@ def _run(options: DevOptions, sock: socket, supervisor: Supervisor, stack: ExitS
     stores = _Stores(options.data, stack)
     kept = read_env_file(options.data / "env")
     values = {**stores.urls, **dev_secrets(os.environ, kept)}
-    if "LIVEGIFT_SANDBOX_SECRETS" not in values:
-        say("payments: Stripe, as LIVEGIFT_STRIPE_API_KEY is set; the sandbox is off")
+    for note in (owner.dev_note(os.environ) for owner in composition.SETTINGS):
+        if note:
+            say(note)
     _write_env(options.data, values)
     environ = {**os.environ, **values}
-    settings = load_settings(options.data, environ)
+    settings = composition.load_settings(options.data, environ)
     say("; ".join(asyncio.run(migrate(settings))))
     if supervisor.is_stopping:
         return

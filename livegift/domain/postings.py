@@ -37,6 +37,11 @@ def diamonds_of(user: str) -> str:
     return f"diamonds:user:{user}"
 
 
+def held_of(creator: str) -> str:
+    """Return the account of the diamonds that a creator has requested to be paid for."""
+    return f"diamonds:held:{creator}"
+
+
 def suspense_of(user: str, partition: int, delta: int) -> tuple[Transfer, ...]:
     """Return the transfer that books `delta` coins (signed) of a wallet, whose reason is unknown, against suspense."""
     mine, suspense = coins_of(user), f"coins:suspense:p{partition}"

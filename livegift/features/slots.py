@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from prometheus_client import Counter, Gauge, Histogram
 from sqlalchemy import Table
 
 from livegift.http.routing import Entry
@@ -15,6 +16,7 @@ from livegift.ledger.journal import Booked
 from livegift.ledger.participants import Participant
 from livegift.operations.audit import Invariant
 from livegift.resources.resources import Stores
+from livegift.runtime.settings import OwnSettings
 from livegift.runtime.sweeps import Sweep
 
 
@@ -37,7 +39,11 @@ class Feature:
     `booking` (BOOKING): its steps in the aggregator's transaction.
     `background` (SWEEPS): made once per aggregator.
     `invariants` (CHECKS): what `livegift audit` proves about it.
+    `legs` (CHECKS): queries for what its own rows do to accounts, as `name` and `change`, where no transfer says so.
+    `overdrawing` (CHECKS): those of its reasons that may take coins which a wallet does not have.
     `tables` (TABLES): its tables in the ledger, each made by a migration.
+    `settings` (SETTINGS): what operators choose about it.
+    `metrics` (METRICS): what it counts, beside the core's in `livegift.runtime.metrics`.
     """
 
     name: str
@@ -48,4 +54,8 @@ class Feature:
     booking: tuple[Participant, ...] = ()
     background: Callable[[Stores], Background] | None = None
     invariants: tuple[Invariant, ...] = ()
+    legs: tuple[str, ...] = ()
+    overdrawing: frozenset[str] = frozenset()
     tables: tuple[Table, ...] = ()
+    settings: type[OwnSettings] | None = None
+    metrics: tuple[Counter | Gauge | Histogram, ...] = ()

@@ -9,17 +9,12 @@ from livegift.domain.partitions import Position
 
 EXAMPLES_MAX = 20
 
-# All legs of all transfers, from the rows alone.
+# All legs of all transfers, from the core's rows alone.
 _LEGS = """
     SELECT 'coins:user:' || sender AS name, -coins AS change FROM gifts
     UNION ALL SELECT 'coins:spent:p' || partition, coins FROM gifts
     UNION ALL SELECT 'diamonds:issued:p' || partition, -diamonds FROM gifts
     UNION ALL SELECT 'diamonds:user:' || receiver, diamonds FROM gifts
-    UNION ALL SELECT 'coins:match:' || match_id, -coins FROM gift_matches
-    UNION ALL SELECT 'coins:spent:p' || partition, coins FROM gift_matches
-    UNION ALL SELECT 'diamonds:issued:p' || partition, -diamonds FROM gift_matches
-    UNION ALL SELECT 'diamonds:user:' || gifts.receiver, gift_matches.diamonds
-    FROM gift_matches JOIN gifts USING (partition, epoch, n)
     UNION ALL SELECT debit, -amount FROM transfers
     UNION ALL SELECT credit, amount FROM transfers
     UNION ALL SELECT debit, -amount FROM postings
@@ -45,8 +40,8 @@ _GIFTS = """
 """
 
 _ASSETS = text("SELECT asset, sum(balance) AS total, count(*) AS accounts FROM accounts GROUP BY asset")
-_ACCOUNTS = text(
-    f"WITH legs AS ({_LEGS}), sums AS (SELECT name, sum(change) AS total FROM legs GROUP BY name) "  # noqa: S608 - our own text
+_ACCOUNTS = (
+    "WITH legs AS ({legs}), sums AS (SELECT name, sum(change) AS total FROM legs GROUP BY name) "
     "SELECT coalesce(a.name, s.name) AS name, a.balance, s.total "
     "FROM accounts a FULL JOIN sums s ON s.name = a.name "
     "WHERE coalesce(a.balance, 0) <> coalesce(s.total, 0) ORDER BY 1 LIMIT :examples"
@@ -109,7 +104,7 @@ _ROOMS = text(
 
 _BELOW = text(
     "SELECT DISTINCT user_id FROM transfers WHERE user_id = ANY(CAST(:users AS text[])) AND balance < 0 "
-    "AND reason IN ('refund', 'chargeback', 'withdrawal')"
+    "AND reason = ANY(CAST(:reasons AS text[]))"
 )
 
 
@@ -120,9 +115,10 @@ async def unbalanced_assets(connection: AsyncConnection) -> tuple[int, list[str]
     return sum(row.accounts for row in rows), wrong
 
 
-async def wrong_accounts(connection: AsyncConnection) -> list[str]:
-    """Return the accounts whose balance is not the sum of their gifts and transfers."""
-    rows = (await connection.execute(_ACCOUNTS, {"examples": EXAMPLES_MAX})).all()
+async def wrong_accounts(connection: AsyncConnection, legs: Iterable[str]) -> list[str]:
+    """Return the accounts whose balance is not the sum of their gifts, transfers and the `legs` of features' rows."""
+    query = text(_ACCOUNTS.format(legs=" UNION ALL ".join([_LEGS, *legs])))
+    rows = (await connection.execute(query, {"examples": EXAMPLES_MAX})).all()
     return [f"account {row.name}: balance {row.balance}, its transfers sum to {row.total}" for row in rows]
 
 
@@ -188,9 +184,9 @@ async def last_gifts(connection: AsyncConnection, until: Mapping[int, int]) -> d
     return {(row.room, row.partition): row.n for row in await connection.execute(_ROOM_LASTS, parameters)}
 
 
-async def taken_below_zero(connection: AsyncConnection, users: Iterable[str]) -> set[str]:
-    """Return those of `users` from whom a refund or chargeback has taken coins that they did not have."""
-    rows = await connection.execute(_BELOW, {"users": list(users)})
+async def taken_below_zero(connection: AsyncConnection, users: Iterable[str], reasons: Iterable[str]) -> set[str]:
+    """Return those of `users` from whom an entry with one of `reasons` has taken coins that they did not have."""
+    rows = await connection.execute(_BELOW, {"users": list(users), "reasons": sorted(reasons)})
     return {row.user_id for row in rows}
 
 

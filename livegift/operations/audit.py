@@ -49,12 +49,30 @@ class Invariant:
     """An invariant of a feature: its number, a sentence, and the query that finds violations.
 
     `find_wrong` returns how many things were compared and what was wrong, in the audit's snapshot of the ledger.
-    Without a `statement` it adds to the invariant of its number.
+    Without a `statement` it adds to the invariant of its number, which is another's.
     """
 
     number: int
     statement: str | None
     find_wrong: Callable[[AsyncConnection, Seen], Awaitable[tuple[int, list[str]]]]
+
+
+@dataclass(frozen=True, slots=True)
+class AuditPlan:
+    """What features add to the audit: see the slots of the same names in `livegift.features.slots`."""
+
+    invariants: tuple[Invariant, ...]
+    legs: tuple[str, ...]
+    overdrawing: frozenset[str]
+
+    @property
+    def statements(self) -> dict[int, str]:
+        """All invariants by their numbers; what several features prove under one number is told in their order."""
+        found = dict(CORE)
+        for one in self.invariants:
+            if one.statement is not None:
+                found[one.number] = f"{found[one.number]}, {one.statement}" if one.number in found else one.statement
+        return dict(sorted(found.items()))
 
 
 @dataclass(slots=True)
@@ -111,22 +129,20 @@ class Report:
         return "\n".join(lines)
 
 
-async def audit(settings: Settings, invariants: Iterable[Invariant], wait_s: float = AUDIT_WAIT_S) -> Report:
-    """Check the invariants of the core and those given.
+async def audit(settings: Settings, plan: AuditPlan, wait_s: float = AUDIT_WAIT_S) -> Report:
+    """Check the core's invariants and those of features.
 
     The journals' readers have up to `wait_s` to catch up. Raises StoreUnavailableError or LedgerUnavailableError.
     """
     store = await Store.connect(settings.redis_url)
     database = Database(settings.database_url)
-    offered = list(invariants)
-    statements = CORE | {one.number: one.statement for one in offered if one.statement is not None}
-    checks = {number: Check(number, statement) for number, statement in sorted(statements.items())}
+    checks = {number: Check(number, statement) for number, statement in plan.statements.items()}
     try:
         seen = await _read_redis(store, database, settings, checks[3], wait_s)
         await _wait_for_ledger(database, seen, checks[2], wait_s)
         async with database.snapshot() as connection:
-            await _check_core(connection, seen, checks)
-            for invariant in offered:
+            await _check_core(connection, seen, checks, plan)
+            for invariant in plan.invariants:
                 compared, wrong = await invariant.find_wrong(connection, seen)
                 checks[invariant.number].compared += compared
                 checks[invariant.number].violations += wrong
@@ -136,12 +152,12 @@ async def audit(settings: Settings, invariants: Iterable[Invariant], wait_s: flo
     return Report(tuple(checks.values()))
 
 
-async def _check_core(connection: AsyncConnection, seen: Seen, checks: Mapping[int, Check]) -> None:
-    await _check_sums(connection, checks[1])
+async def _check_core(connection: AsyncConnection, seen: Seen, checks: Mapping[int, Check], plan: AuditPlan) -> None:
+    await _check_sums(connection, checks[1], plan.legs)
     await _check_wallets(connection, seen.wallets, checks[2])
     await _check_gifts(connection, seen.states, checks[3])
     await _check_rooms(connection, seen, checks[3])
-    await _check_signs(connection, seen.wallets, checks[4])
+    await _check_signs(connection, seen.wallets, checks[4], plan.overdrawing)
     checks[5].violations += await ledger.repeated_refs(connection, seen.ref_ttl_s)
     checks[5].compared = sum(state.gifts for state in seen.states.values())
 
@@ -200,10 +216,10 @@ async def _wait_for_ledger(database: Database, seen: Seen, check: Check, wait_s:
         )
 
 
-async def _check_sums(connection: AsyncConnection, check: Check) -> None:
+async def _check_sums(connection: AsyncConnection, check: Check, legs: Iterable[str]) -> None:
     check.compared, wrong = await ledger.unbalanced_assets(connection)
     check.violations += wrong
-    check.violations += await ledger.wrong_accounts(connection)
+    check.violations += await ledger.wrong_accounts(connection, legs)
 
 
 async def _check_wallets(connection: AsyncConnection, wallets: list[WalletState], check: Check) -> None:
@@ -251,9 +267,11 @@ async def _check_rooms(connection: AsyncConnection, seen: Seen, check: Check) ->
             )
 
 
-async def _check_signs(connection: AsyncConnection, wallets: list[WalletState], check: Check) -> None:
+async def _check_signs(
+    connection: AsyncConnection, wallets: list[WalletState], check: Check, overdrawing: Iterable[str]
+) -> None:
     below = {wallet.user for wallet in wallets if wallet.balance < 0}
-    explained = await ledger.taken_below_zero(connection, below)
+    explained = await ledger.taken_below_zero(connection, below, overdrawing)
     for wallet in wallets:
         check.expect(
             holds=wallet.balance >= 0 or wallet.user in explained,

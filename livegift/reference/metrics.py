@@ -5,6 +5,7 @@ from typing import Any
 
 from prometheus_client.metrics import MetricWrapperBase
 
+from livegift import composition
 from livegift.reference.markdown import code, page, table
 from livegift.runtime import metrics
 
@@ -17,8 +18,9 @@ largest. A histogram's unit is in its name.
 
 def collectors() -> list[Any]:
     """Return livegift's own metrics, by name."""
-    found = [value for value in vars(metrics).values() if isinstance(value, MetricWrapperBase)]
-    return sorted(found, key=exposed_name)
+    core = [value for value in vars(metrics).values() if isinstance(value, MetricWrapperBase)]
+    of_features = [metric for feature in composition.FEATURES + composition.DEV_FEATURES for metric in feature.metrics]
+    return sorted([*core, *of_features], key=exposed_name)
 
 
 def exposed_name(metric: Any) -> str:
@@ -38,4 +40,4 @@ def _rows() -> Iterator[tuple[str, str, str, str]]:
 def write() -> str:
     """Return the page as the code has it now."""
     listed = table(("metric", "type", "labels", "meaning"), _rows())
-    return page("Metrics", "livegift/runtime/metrics.py", INTRODUCTION, listed)
+    return page("Metrics", "the metrics of the core and of features", INTRODUCTION, listed)

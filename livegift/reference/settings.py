@@ -8,8 +8,9 @@ from typing import Any
 import msgspec
 from msgspec import inspect
 
+from livegift import composition
 from livegift.reference.markdown import code, page, table
-from livegift.runtime.settings import PREFIX, Settings
+from livegift.runtime.settings import PREFIX, CoreSettings
 
 INTRODUCTION = """
 Each setting is an environment variable; an empty one counts as not set. `livegift dev` keeps the settings of its
@@ -25,7 +26,7 @@ _NUMBERS = {inspect.IntType: "integer", inspect.FloatType: "number"}
 
 def models() -> tuple[type[msgspec.Struct], ...]:
     """Return the models whose fields are settings."""
-    return (Settings,)
+    return (CoreSettings, *composition.SETTINGS)
 
 
 def page_of(found: tuple[type[msgspec.Struct], ...]) -> str:

@@ -1,4 +1,4 @@
-"""What each process counts, for Prometheus."""
+"""What each process counts, for Prometheus. What a feature counts is in its own `metrics.py`."""
 
 import errno
 
@@ -47,9 +47,6 @@ REPAIRED_WALLETS = Counter("livegift_repaired_wallets_total", "Wallets that were
 REVOKED = Counter("livegift_revoked_gifts_total", "Published gifts that Redis lost before they were booked")
 QUARANTINED = Counter("livegift_quarantined_total", "Journal entries that could not be booked")
 MEMORY_SHORT = Gauge("livegift_redis_memory_short", "1 while a node takes no debits for want of memory", ["node"])
-PAYMENT_EVENTS = Counter(
-    "livegift_payment_events_total", "Providers' webhooks by what came of them", ["provider", "outcome"]
-)
 PARTITIONS_HELD = Gauge("livegift_partitions_held", "Partitions that this worker looks after", ["role"])
 PARTITIONS_STOPPED = Gauge("livegift_partitions_stopped", "Partitions that wait for somebody to look at them")
 

@@ -1,48 +1,66 @@
 """Settings: one documented field per environment variable, read once and validated.
 
-They come from the environment; `livegift dev` also writes them into `DATA/env`, which other commands read when the
-environment has none of the three that are required.
+Each owner declares its own as a struct: the core here, a feature in its `settings.py`. They come from the environment;
+`livegift dev` also writes them into `DATA/env`, which other commands read when the environment has none of the three
+that are required. `livegift.composition` has the list of owners, and reads them with it.
 """
 
 import ipaddress
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, Self, TypeVar, get_type_hints
 
 import msgspec
 from msgspec import Meta
 
 from livegift.contract.errors import ConfigError
-from livegift.domain.clawbacks import RefundPolicy
 from livegift.runtime.bounds import DRAIN_WINDOW_MAX_S, PARTITIONS_MAX
 
 PREFIX = "LIVEGIFT_"
 DEFAULT_DATA_DIR = Path(".livegift")
 JWT_SECRET_BYTES_MIN = 32  # RFC 7518, 3.2: a key of at least the hash's size
-
-# Their values are never shown.
-_SECRET = {
-    "jwt_secret",
-    "jwt_former_secrets",
-    "redis_url",
-    "database_url",
-    "sandbox_secrets",
-    "stripe_api_key",
-    "stripe_webhook_secrets",
-}
+SECRET = {"is_secret": True}  # the `extra` of a field whose value is never shown
 
 
-class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Every setting, with its default. A field `x_y` is the variable `LIVEGIFT_X_Y`."""
+class OwnSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The settings of one owner. A field `x_y` is the variable `LIVEGIFT_X_Y`, whoever owns it."""
 
-    redis_url: Annotated[str, Meta(description="redis:// or rediss:// URL of one node, or of any node of a cluster")]
-    database_url: Annotated[str, Meta(description="postgresql:// URL of the ledger")]
-    jwt_secret: Annotated[str, Meta(description="key of the host product's HS256 tokens, 32 bytes or more")] = ""
+    def check(self) -> None:
+        """Raise ConfigError for what the fields' types can't say."""
+
+    @classmethod
+    def dev_secrets(cls, environ: Mapping[str, str]) -> tuple[str, ...]:  # noqa: ARG003 - for those who override it
+        """Name the variables that `livegift dev` makes secrets for when `environ` has none."""
+        return ()
+
+    @classmethod
+    def dev_note(cls, environ: Mapping[str, str]) -> str | None:  # noqa: ARG003 - the same
+        """Return what `livegift dev` is to tell about them."""
+        return None
+
+
+Own = TypeVar("Own", bound=OwnSettings)
+
+
+class CoreSettings(OwnSettings, frozen=True, kw_only=True):
+    """The settings that are no single feature's, with their defaults."""
+
+    redis_url: Annotated[
+        str, Meta(description="redis:// or rediss:// URL of one node, or of any node of a cluster", extra=SECRET)
+    ]
+    database_url: Annotated[str, Meta(description="postgresql:// URL of the ledger", extra=SECRET)]
+    jwt_secret: Annotated[
+        str, Meta(description="key of the host product's HS256 tokens, 32 bytes or more", extra=SECRET)
+    ] = ""
     jwt_former_secrets: Annotated[
-        str, Meta(description="keys before it, comma-separated, still accepted while tokens of theirs are in use")
+        str,
+        Meta(
+            description="keys before it, comma-separated, still accepted while tokens of theirs are in use",
+            extra=SECRET,
+        ),
     ] = ""
     jwt_audience: Annotated[
         str, Meta(description="`aud` that tokens must have, several comma-separated; empty = not checked")
@@ -106,9 +124,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     fast_path: Annotated[
         bool, Meta(description="frames go straight to the transport; false = plain ASGI, as on another server")
     ] = True
-    undo_coins_min: Annotated[
-        int, Meta(ge=1, description="gifts from this value on can be undone, where the region has a window for it")
-    ] = 1_000
     self_gifts: Annotated[bool, Meta(description="whether creators may send gifts to themselves")] = False
 
     allowed_origins: Annotated[
@@ -121,34 +136,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     public_url: Annotated[str, Meta(description="https:// address that people reach this server at, for checkouts")] = (
         ""
     )
-    sandbox_secrets: Annotated[
-        str,
-        Meta(description="signing secrets of the sandbox (no money), comma-separated, the newest first; empty = off"),
-    ] = ""
-    stripe_api_key: Annotated[str, Meta(description="Stripe's secret key; empty = off")] = ""
-    stripe_api_base: Annotated[str, Meta(description="another address of Stripe's API, for tests")] = ""
-    stripe_webhook_secrets: Annotated[
-        str, Meta(description="signing secrets of Stripe's webhooks, comma-separated: several while one is replaced")
-    ] = ""
-    reauth_amount: Annotated[
-        int, Meta(ge=0, description="purchases worth more US cents than this need a fresh sign-in; 0 = never")
-    ] = 10_000
-    reauth_age_s: Annotated[int, Meta(ge=1, description="how old that sign-in (claim auth_time) may be")] = 300
+    # Money, of which several features tell.
     hold_h: Annotated[int, Meta(ge=0, le=8_760, description="hours until diamonds can be paid out; 0 = at once")] = 168
-    refund_policy: Annotated[
-        RefundPolicy,
-        Meta(description="pending diamonds of gifts whose money is given back: creator_keeps or hold_back"),
-    ] = "creator_keeps"
     payout_diamonds_min: Annotated[int, Meta(ge=1, description="diamonds of a payout at least")] = 10_000
-    payout_diamonds_day_max: Annotated[int, Meta(ge=1, description="and of a creator's payouts per day (UTC)")] = (
-        2_000_000
-    )
     usd_rates: Annotated[
         str,
         Meta(description="what currencies are worth in USD, for shares and fresh sign-ins: EUR=1.08,GBP=1.27"),
     ] = ""
     gifts_per_minute_max: Annotated[int, Meta(ge=0, description="gifts of a wallet per minute; 0 = no limit")] = 0
-    limit_raise_delay_s: Annotated[int, Meta(ge=0, description="how long a raised spending limit waits")] = 86_400
     log_format: Annotated[Literal["json", "console"], Meta(description="how log lines look")] = "json"
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"], Meta(description="the least important lines that are logged")
@@ -169,6 +164,112 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             found[currency] = micros
         return found
 
+    def check(self) -> None:
+        """Raise ConfigError for secrets that are too short, and for what is no network, origin or rate."""
+        check_secrets("LIVEGIFT_JWT_FORMER_SECRETS", self.jwt_former_secrets)
+        if self.jwt_secret and len(self.jwt_secret.encode()) < JWT_SECRET_BYTES_MIN:
+            raise ConfigError(f"LIVEGIFT_JWT_SECRET must have at least {JWT_SECRET_BYTES_MIN} bytes")
+        _check_origins(self.allowed_origins)
+        _check_proxies(self.trusted_proxies)
+        _ = self.usd_micros_per_unit  # raises
+
+    @classmethod
+    def dev_secrets(cls, environ: Mapping[str, str]) -> tuple[str, ...]:  # noqa: ARG003 - it always needs one
+        """Name the secret of the tokens."""
+        return ("LIVEGIFT_JWT_SECRET",)
+
+
+class Settings(CoreSettings, frozen=True, kw_only=True):
+    """The core's settings, and with `of` each feature's."""
+
+    features: tuple[OwnSettings, ...] = ()
+
+    def of(self, owner: type[Own]) -> Own:
+        """Return the settings that `owner` declares. Raises LookupError when they were not read."""
+        for own in self.features:
+            if isinstance(own, owner):
+                return own
+        raise LookupError(f"{owner.__name__} was not read: its feature must be in the list of livegift.composition")
+
+    def replaced(self, **values: object) -> Self:
+        """Return the same settings but for `values`, whoever owns them. Raises ConfigError."""
+        owners = [type(own) for own in self.features]
+        made = make_settings(owners, {**_values_of(self), **values})
+        return type(self)(**{name: getattr(made, name) for name in self.__struct_fields__})
+
+
+# --- Making them ------------------------------------------------------------------------------------------------------
+
+
+def declared(owners: Collection[type[OwnSettings]]) -> dict[str, type[OwnSettings]]:
+    """Return all fields' names with their owners, the core's first. Raises ValueError for one that two declare."""
+    found: dict[str, type[OwnSettings]] = {}
+    everybody: list[type[OwnSettings]] = [CoreSettings, *owners]
+    for owner in everybody:
+        for name in owner.__struct_fields__:
+            if name in found:
+                raise ValueError(f"{PREFIX}{name.upper()} is declared by {found[name].__name__} and {owner.__name__}")
+            found[name] = owner
+    return found
+
+
+def make_settings(owners: Collection[type[OwnSettings]], values: Mapping[str, object]) -> Settings:
+    """Return the settings with these values, by their fields' names; numbers may be texts.
+
+    Raises ConfigError, which names the variable and says what was expected and what came, and TypeError for a name that
+    no owner declares.
+    """
+    unknown = values.keys() - declared(owners).keys()
+    if unknown:
+        raise TypeError(f"no owner declares the settings {', '.join(sorted(unknown))}")
+    core = _made(CoreSettings, values)
+    core.check()
+    of_features = [_made(owner, values) for owner in owners]
+    for own in of_features:
+        own.check()
+    return Settings(**msgspec.structs.asdict(core), features=tuple(of_features))
+
+
+def _made(owner: type[Own], values: Mapping[str, object]) -> Own:
+    mine = {name: values[name] for name in owner.__struct_fields__ if name in values}
+    try:
+        return msgspec.convert(mine, owner, strict=False)
+    except msgspec.ValidationError as error:
+        name = str(error).rpartition("$.")[2].rstrip("`")
+        got = "" if is_secret(owner, name) else f", got {mine.get(name)!r}"
+        raise ConfigError(f"{PREFIX}{name.upper()}: {str(error).partition(' - at')[0]}{got}") from None
+
+
+def is_secret(owner: type[OwnSettings], name: str) -> bool:
+    """Whether the value of that field is never shown."""
+    annotated = get_type_hints(owner, include_extras=True).get(name)
+    return any(meta.extra == SECRET for meta in getattr(annotated, "__metadata__", ()) if isinstance(meta, Meta))
+
+
+def load_settings(
+    owners: Collection[type[OwnSettings]], data_dir: Path | None = None, environ: Mapping[str, str] | None = None
+) -> Settings:
+    """Settings from `environ` (default: the process's), then from the data folder's `env` file.
+
+    Variables that no owner declares are passed over. Raises `ConfigError` naming the variable, what was expected and
+    where it can be set.
+    """
+    environ = os.environ if environ is None else environ
+    given = {name: value for name, value in environ.items() if name.startswith(PREFIX) and value != ""}
+    env_file = (data_dir or DEFAULT_DATA_DIR) / "env"
+    merged = {**read_env_file(env_file), **given}
+    if "LIVEGIFT_PORT" not in merged and environ.get("PORT"):
+        merged["LIVEGIFT_PORT"] = environ["PORT"]
+    names = declared(owners)
+    values = {name: merged[PREFIX + name.upper()] for name in sorted(names) if PREFIX + name.upper() in merged}
+    for required in ("redis_url", "database_url"):
+        if required not in values:
+            raise ConfigError(
+                f"{PREFIX}{required.upper()} is not set and {env_file} does not have it: "
+                "set it, or run `livegift dev`, which starts private servers and writes that file"
+            )
+    return make_settings(owners, values)
+
 
 def read_env_file(path: Path) -> dict[str, str]:
     """`NAME=value` lines of `path`; comments and blank lines are passed over. A missing file is empty."""
@@ -179,45 +280,44 @@ def read_env_file(path: Path) -> dict[str, str]:
     return {name.strip(): value.strip() for name, value in pairs}
 
 
-def load_settings(data_dir: Path | None = None, environ: Mapping[str, str] | None = None) -> Settings:
-    """Settings from `environ` (default: the process's), then from the data folder's `env` file.
-
-    Raises `ConfigError` naming the variable, what was expected and where it can be set.
-    """
+def settings_source(data_dir: Path | None = None, environ: Mapping[str, str] | None = None) -> str | None:
+    """The env file that `load_settings` takes values from, or None when the environment has them all."""
     environ = os.environ if environ is None else environ
-    given = {name: value for name, value in environ.items() if name.startswith(PREFIX) and value != ""}
-    env_file = (data_dir or DEFAULT_DATA_DIR) / "env"
-    merged = {**read_env_file(env_file), **given}
-    if "LIVEGIFT_PORT" not in merged and environ.get("PORT"):
-        merged["LIVEGIFT_PORT"] = environ["PORT"]
-    fields = {field.name for field in msgspec.structs.fields(Settings)}
-    values = {name: merged[PREFIX + name.upper()] for name in sorted(fields) if PREFIX + name.upper() in merged}
-    for required in ("redis_url", "database_url"):
-        if required not in values:
-            raise ConfigError(
-                f"{PREFIX}{required.upper()} is not set and {env_file} does not have it: "
-                "set it, or run `livegift dev`, which starts private servers and writes that file"
-            )
-    try:
-        settings = msgspec.convert(values, Settings, strict=False)
-    except msgspec.ValidationError as error:
-        name = str(error).rpartition("$.")[2].rstrip("`")
-        got = "" if name in _SECRET else f", got {values.get(name)!r}"
-        raise ConfigError(f"{PREFIX}{name.upper()}: {str(error).partition(' - at')[0]}{got}") from None
-    if settings.jwt_secret and len(settings.jwt_secret.encode()) < JWT_SECRET_BYTES_MIN:
-        raise ConfigError(f"LIVEGIFT_JWT_SECRET must have at least {JWT_SECRET_BYTES_MIN} bytes")
-    if any(len(secret.encode()) < JWT_SECRET_BYTES_MIN for secret in secrets_of(settings.jwt_former_secrets)):
-        raise ConfigError(f"LIVEGIFT_JWT_FORMER_SECRETS: each must have at least {JWT_SECRET_BYTES_MIN} bytes")
-    _check_payments(settings)
-    _check_origins(settings)
-    _check_proxies(settings)
-    _ = settings.usd_micros_per_unit  # raises
-    return settings
+    path = (data_dir or DEFAULT_DATA_DIR) / "env"
+    return str(path) if set(read_env_file(path)) - set(environ) else None
 
 
-def _check_proxies(settings: Settings) -> None:
+def variables_of(settings: Settings) -> dict[str, str]:
+    """The environment in which another process reads the same settings; empty ones are left out."""
+    return {
+        PREFIX + name.upper(): str(value).lower() if isinstance(value, bool) else str(value)
+        for name, value in _values_of(settings).items()
+        if value != ""
+    }
+
+
+def _values_of(settings: Settings) -> dict[str, Any]:
+    values = {name: getattr(settings, name) for name in CoreSettings.__struct_fields__}
+    return values | {name: value for own in settings.features for name, value in msgspec.structs.asdict(own).items()}
+
+
+# --- What their values have to be -------------------------------------------------------------------------------------
+
+
+def secrets_of(text: str) -> list[str]:
+    """The secrets of a comma-separated setting."""
+    return [secret.strip() for secret in text.split(",") if secret.strip()]
+
+
+def check_secrets(variable: str, text: str) -> None:
+    """Raise ConfigError for one of a comma-separated setting's secrets that could be guessed."""
+    if any(len(secret.encode()) < JWT_SECRET_BYTES_MIN for secret in secrets_of(text)):
+        raise ConfigError(f"{variable}: each must have at least {JWT_SECRET_BYTES_MIN} bytes")
+
+
+def _check_proxies(trusted: str) -> None:
     """Raise ConfigError for anything that is not a network: no proxy would be trusted, and nothing would say so."""
-    for network in secrets_of(settings.trusted_proxies):
+    for network in secrets_of(trusted):
         try:
             if network != "*":
                 ipaddress.ip_network(network)
@@ -227,36 +327,11 @@ def _check_proxies(settings: Settings) -> None:
             ) from None
 
 
-def _check_payments(settings: Settings) -> None:
-    """Raise ConfigError for what would let others sign webhooks, or let none in."""
-    if any(len(secret.encode()) < JWT_SECRET_BYTES_MIN for secret in secrets_of(settings.sandbox_secrets)):
-        raise ConfigError(f"LIVEGIFT_SANDBOX_SECRETS: each must have at least {JWT_SECRET_BYTES_MIN} bytes")
-    if bool(settings.stripe_api_key) != bool(secrets_of(settings.stripe_webhook_secrets)):
-        raise ConfigError("LIVEGIFT_STRIPE_API_KEY and LIVEGIFT_STRIPE_WEBHOOK_SECRETS: set both or none")
-    if settings.stripe_api_key and secrets_of(settings.sandbox_secrets):
-        raise ConfigError(
-            "LIVEGIFT_STRIPE_API_KEY and LIVEGIFT_SANDBOX_SECRETS are both set, but the sandbox gives coins for no "
-            "money to whoever asks for it: set one of them"
-        )
-
-
-def _check_origins(settings: Settings) -> None:
+def _check_origins(allowed: str) -> None:
     """Raise ConfigError for anything that no browser would send as an Origin."""
-    for origin in secrets_of(settings.allowed_origins):
+    for origin in secrets_of(allowed):
         if not re.fullmatch(r"https?://[a-z0-9.:\[\]-]+", origin):
             raise ConfigError(
                 "LIVEGIFT_ALLOWED_ORIGINS: expected origins such as https://live.example, in lower case and without "
                 f"a path or a slash at the end, got {origin[:80]!r}"
             )
-
-
-def secrets_of(text: str) -> list[str]:
-    """The secrets of a comma-separated setting."""
-    return [secret.strip() for secret in text.split(",") if secret.strip()]
-
-
-def settings_source(data_dir: Path | None = None, environ: Mapping[str, str] | None = None) -> str | None:
-    """The env file that `load_settings` takes values from, or None when the environment has them all."""
-    environ = os.environ if environ is None else environ
-    path = (data_dir or DEFAULT_DATA_DIR) / "env"
-    return str(path) if set(read_env_file(path)) - set(environ) else None

@@ -14,8 +14,8 @@ from itertools import islice
 import orjson
 import uvloop
 
+from livegift import composition
 from livegift.domain.spending import Accepted
-from livegift.runtime.settings import load_settings
 from livegift.store.client import Store
 from livegift.store.wallets import batch_outcomes
 from loadtests.harness.debits import CALLS_PER_EXCHANGE, FILL_DEADLINE_S, gift_calls
@@ -28,7 +28,7 @@ async def main(options: argparse.Namespace) -> dict[str, object]:
     """Send until all are sent or somebody says stop. What is behind its rate catches up."""
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
-    settings = load_settings()
+    settings = composition.load_settings()
     store = await Store.connect(settings.redis_url)
     link = await store.nodes[0].link().open()
     calls = gift_calls(settings.partitions, options.run, options.gifts, options.senders)

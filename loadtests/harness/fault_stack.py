@@ -16,14 +16,13 @@ from secrets import token_urlsafe
 from types import TracebackType
 from typing import Any, Self
 
-import msgspec
 import orjson
 import redis
 
+from livegift.composition import make_settings
 from livegift.dev.embedded import RedisServer, start_postgres, start_redis, start_redis_cluster
 from livegift.operations.migrate import migrate
 from livegift.runtime.identity import Tokens
-from livegift.runtime.settings import Settings
 from loadtests.harness import processes
 from loadtests.harness.naming import creator_name, room_name, user_name
 from loadtests.harness.processes import LoadTestError, tail
@@ -234,7 +233,7 @@ class ClusterStack(FaultStack):
             self.redis = self.nodes[0]
             self.postgres = self._undo.enter_context(start_postgres(self.folder / "postgres"))
             given = {"redis_url": self.redis.url, "database_url": self.postgres.url, "jwt_secret": token_urlsafe(48)}
-            self.settings = msgspec.convert({**given, **self._given}, Settings)
+            self.settings = make_settings(**given, **self._given)
             self.tokens = Tokens(self.settings.jwt_secret)
             asyncio.run(migrate(self.settings))
             self._loads = []

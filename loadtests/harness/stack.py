@@ -17,16 +17,16 @@ from secrets import token_urlsafe
 from types import TracebackType
 from typing import Any, Self
 
-import msgspec
 import psycopg
 
+from livegift.composition import make_settings
 from livegift.dev.embedded import start_postgres, start_redis
 from livegift.features.grants.service import grant_coins
 from livegift.ledger.engine import Database
 from livegift.operations.migrate import migrate
 from livegift.runtime.identity import Tokens
 from livegift.runtime.net import listen
-from livegift.runtime.settings import Settings
+from livegift.runtime.settings import variables_of
 from livegift.store.client import Store
 from livegift.store.outbox import Outbox, PartitionState
 from livegift.store.wallets import Wallets
@@ -65,14 +65,11 @@ class Stack:
             self._undo.callback(shutil.rmtree, self.folder, ignore_errors=True)
             self.redis = self._undo.enter_context(start_redis(self.folder / "redis", extra=REDIS_SETTINGS))
             self.postgres = self._undo.enter_context(start_postgres(self.folder / "postgres"))
-            self.settings = msgspec.convert(
-                {
-                    "redis_url": self.redis.url,
-                    "database_url": self.postgres.url,
-                    "jwt_secret": token_urlsafe(48),
-                    **self._given,
-                },
-                Settings,
+            self.settings = make_settings(
+                redis_url=self.redis.url,
+                database_url=self.postgres.url,
+                jwt_secret=token_urlsafe(48),
+                **self._given,
             )
             self.tokens = Tokens(self.settings.jwt_secret)
             asyncio.run(migrate(self.settings))
@@ -152,12 +149,7 @@ class Stack:
 
     def environ(self) -> dict[str, str]:
         """The settings as environment variables."""
-        values = msgspec.structs.asdict(self.settings)
-        return {
-            f"LIVEGIFT_{name.upper()}": str(value).lower() if isinstance(value, bool) else str(value)
-            for name, value in values.items()
-            if value != ""
-        }
+        return variables_of(self.settings)
 
     def wait_until(self, predicate: Callable[[], object], what: str, timeout_s: float = READY_TIMEOUT_S) -> None:
         """Poll; raise LoadTestError when it takes too long or a process has died."""

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from livegift.domain.clawbacks import HELD_BACK, FreshGift, clawbacks_of, transfers_of
+from livegift.features.earnings.rules import HELD_BACK, FreshGift, clawbacks_of, transfers_of
 
 CREATORS = ("bob", "eve", "kim")
 SMALL = st.integers(0, 1_000)

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from livegift.composition import make_settings
 from livegift.operations.migrate import migrate
-from livegift.runtime.settings import Settings
 from tests.conftest import COMMON
 from tests.faults.small import COINS, ROOM, OwnRedis
 from tests.inprocess import InProcess
@@ -22,7 +22,7 @@ def own_redis(tmp_path: Path) -> Iterator[OwnRedis]:
 @pytest.fixture
 async def small(own_redis: OwnRedis, database_url: str) -> AsyncIterator[InProcess]:
     """Provide a room, and alice with coins."""
-    settings = Settings(redis_url=own_redis.server.url, database_url=database_url, **COMMON)
+    settings = make_settings(redis_url=own_redis.server.url, database_url=database_url, **COMMON)
     await migrate(settings)
     async with InProcess(settings) as system:
         await system.open_room(ROOM, "bob")

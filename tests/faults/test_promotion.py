@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from livegift.composition import make_settings
 from livegift.contract.errors import StoreUnavailableError
 from livegift.dev.embedded import RedisServer, start_redis
 from livegift.dev.embedded.process import write_private
 from livegift.domain.spending import Accepted
 from livegift.operations.migrate import migrate
-from livegift.runtime.settings import Settings
 from tests.conftest import COMMON
 from tests.faults.small import COINS, HEART, ROOM, OwnRedis, hearts
 from tests.faults.ways import Way
@@ -66,7 +66,7 @@ def follow(folder: Path, primary: RedisServer, port: int) -> RedisServer:
 async def pair(own_redis: OwnRedis, database_url: str, tmp_path: Path) -> AsyncIterator[Pair]:
     primary = own_redis.server
     async with Proxy(primary.port) as between, Way(primary.port) as way:
-        settings = Settings(redis_url=way.url(primary.url), database_url=database_url, **COMMON)
+        settings = make_settings(redis_url=way.url(primary.url), database_url=database_url, **COMMON)
         await migrate(settings)
         # In a thread: its data comes through a proxy of this very loop.
         replica = await asyncio.to_thread(follow, tmp_path / "replica", primary, between.port)

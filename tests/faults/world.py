@@ -14,6 +14,7 @@ from typing import Self
 import msgspec
 from redis.exceptions import RedisError
 
+from livegift.composition import make_settings
 from livegift.contract.errors import LivegiftError
 from livegift.dev.embedded import RedisServer, start_postgres, start_redis
 from livegift.dev.embedded.process import dies_with_parent, write_private
@@ -135,7 +136,7 @@ class World(LedgerServer):
         self.postgres = await asyncio.to_thread(
             start_postgres, self._folder / "postgres", extra_settings=POSTGRES_SETTINGS
         )
-        self.settings = Settings(redis_url=self.redis.url, database_url=self.postgres.url, **(COMMON | OF_FAULTS))
+        self.settings = make_settings(redis_url=self.redis.url, database_url=self.postgres.url, **(COMMON | OF_FAULTS))
         await migrate(self.settings)
         database = Database(self.settings.database_url)
         self.model.ids = EventIds(await read_event_id_key(database))

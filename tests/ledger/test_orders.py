@@ -7,11 +7,12 @@ from random import Random
 import pytest
 from sqlalchemy import text
 
+from livegift.composition import AUDIT_PLAN
 from livegift.contract.errors import RequestError
 from livegift.domain.payments import EventKind
 from livegift.features.corrections import queries as corrections
 from livegift.features.corrections.rules import Correction
-from livegift.features.earnings.clawbacks import RefundTerms
+from livegift.features.earnings.public import RefundTerms
 from livegift.features.earnings.queries import Earnings, earnings_of
 from livegift.features.orders import queries as orders
 from livegift.features.orders.checks import wrong_orders
@@ -89,7 +90,7 @@ async def passes(database: Database) -> None:
         assert (await wrong_payouts(connection, NOTHING_IN_REDIS))[1] == []
         assert (await wrong_orders(connection, 86_400, 20))[1] == []
         assert (await audit.unbalanced_assets(connection))[1] == []
-        assert await audit.wrong_accounts(connection) == []
+        assert await audit.wrong_accounts(connection, AUDIT_PLAN.legs) == []
 
 
 @pytest.fixture

@@ -17,8 +17,9 @@ from livegift.contract.errors import ConfigError
 from livegift.dev.embedded import PostgresServer
 from livegift.domain.catalogue import DEFAULT_GIFTS, DEFAULT_PACKAGES
 from livegift.domain.prices import REGIONAL_PRICES
+from livegift.features.orders.public import Package, Price, put_package, read_offers, read_prices
 from livegift.ledger import schema
-from livegift.ledger.catalogue import Package, Price, put_package, read_gifts, read_offers, read_prices
+from livegift.ledger.catalogue import read_gifts
 from livegift.ledger.engine import Database
 from livegift.ledger.journal import read_checkpoints
 from livegift.ledger.room_contributions import older_rooms

@@ -22,10 +22,11 @@ from livegift.features.catalogue.bodies import (
     StoredPackagePage,
     StoredPrice,
 )
+from livegift.features.orders import public as orders
+from livegift.features.orders.public import Package, Price, Promotion
 from livegift.http.context import answer, body_of, identity_of, query_of, resources_of
 from livegift.http.routing import Route
-from livegift.ledger import catalogue as stored
-from livegift.ledger.catalogue import Package, Price, Promotion
+from livegift.ledger.catalogue import put_gifts
 from livegift.runtime.access import OPERATE, Rate
 
 
@@ -49,7 +50,7 @@ async def put_gift(request: Request) -> Response:
         tier=body.tier,
         icon=body.icon,
     )
-    await stored.put_gifts(resources_of(request).database, [kind], active=body.active, actor=operator.user)
+    await put_gifts(resources_of(request).database, [kind], active=body.active, actor=operator.user)
     return answer(request, StoredGift(**asdict(kind), active=body.active))
 
 
@@ -60,7 +61,7 @@ def _package(package: Package) -> StoredPackage:
 
 async def list_packages(request: Request) -> Response:
     """`GET /v1/admin/coin-packages`: all of them, on sale or not."""
-    found = await stored.read_offers(resources_of(request).database)
+    found = await orders.read_offers(resources_of(request).database)
     return answer(request, StoredPackagePage([_package(package) for package in found], None))
 
 
@@ -77,7 +78,7 @@ async def put_package(request: Request) -> Response:
         except CurrencyError as error:
             raise RequestError("invalid", f"prices, region {price.region}: {error}") from None
     package = Package(_id_of(request, "package"), body.coins, body.bonus_coins, prices, body.active)
-    await stored.put_package(resources_of(request).database, package, operator.user)
+    await orders.put_package(resources_of(request).database, package, operator.user)
     return answer(request, _package(package))
 
 
@@ -101,7 +102,7 @@ def _promotion(promotion: Promotion) -> PromotionView:
 async def list_promotions(request: Request) -> Response:
     """`GET /v1/admin/promotions`: past, running and future ones."""
     query = query_of(request, PageQuery)
-    found = await stored.read_promotions(resources_of(request).database, query.cursor or "", query.limit + 1)
+    found = await orders.read_promotions(resources_of(request).database, query.cursor or "", query.limit + 1)
     next_cursor = found[query.limit - 1].id if len(found) > query.limit else None
     return answer(request, PromotionPage([_promotion(item) for item in found[: query.limit]], next_cursor))
 
@@ -124,7 +125,7 @@ async def put_promotion(request: Request) -> Response:
         body.per_user_max,
         body.percent_off,
     )
-    await stored.put_promotion(resources_of(request).database, promotion, operator.user)
+    await orders.put_promotion(resources_of(request).database, promotion, operator.user)
     return answer(request, _promotion(promotion))
 
 

@@ -25,10 +25,9 @@ from livegift.features.catalogue.bodies import (
     PackagesView,
     RatesView,
 )
-from livegift.features.orders.rules import Rate, base_rate
+from livegift.features.orders.public import PriceList, Rate, base_rate, read_all_prices, read_prices
 from livegift.http.context import answer, identity_if_any, query_of, resources_of
 from livegift.http.routing import Route
-from livegift.ledger.catalogue import PriceList, read_all_prices, read_prices
 from livegift.ledger.engine import LedgerUnavailableError
 from livegift.runtime import access
 from livegift.runtime.access import PUBLIC, WALLET

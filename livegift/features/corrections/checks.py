@@ -4,7 +4,7 @@ from sqlalchemy import func, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from livegift.features.corrections.tables import corrections as table
-from livegift.features.earnings.queries import TAKEN_BACK
+from livegift.features.earnings.public import TAKEN_BACK
 from livegift.ledger.audit import EXAMPLES_MAX
 from livegift.operations.audit import Seen
 

@@ -6,6 +6,7 @@ from livegift.features.corrections import routes, undo_routes
 from livegift.features.corrections.checks import wrong_corrections
 from livegift.features.corrections.queries import REASONS, mark_booked, post
 from livegift.features.corrections.service import finish_corrections
+from livegift.features.corrections.settings import CorrectionSettings
 from livegift.features.corrections.tables import corrections
 from livegift.features.slots import Background, Feature
 from livegift.ledger.participants import Participant
@@ -35,4 +36,5 @@ FEATURE = Feature(
         ),
     ),
     tables=(corrections,),
+    settings=CorrectionSettings,
 )

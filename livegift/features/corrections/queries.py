@@ -18,8 +18,7 @@ from livegift.contract.journal import GiftRevoked, WalletChanged
 from livegift.domain.postings import Transfer
 from livegift.features.corrections.rules import Correction, RevokedGift, Status, decide, transfers_of
 from livegift.features.corrections.tables import corrections as table
-from livegift.features.earnings import queries as earnings
-from livegift.features.earnings.clawbacks import held_back_of
+from livegift.features.earnings.public import held_back_of, lock_creator
 from livegift.ledger import accounts, audit_trail, tables
 from livegift.ledger.engine import Database
 from livegift.ledger.participants import Batch, Revocation
@@ -72,7 +71,7 @@ async def request(database: Database, wanted: Correction) -> Correction:
     """
     async with database.begin() as connection:
         if wanted.gift is not None:
-            await earnings.lock_creator(connection, wanted.gift.receiver)
+            await lock_creator(connection, wanted.gift.receiver)
             wanted = replace(wanted, gift=await _less_held_back(connection, wanted.gift))
         return await _request(connection, wanted)
 
@@ -123,7 +122,7 @@ async def settle_decision(database: Database, correction_id: str, by: str, *, ap
             raise RequestError("not_found", f"There is no correction {correction_id}.")
         if approve and row.receiver is not None:
             # Before the row, as in `request`: a payout is asked for before or after it.
-            await earnings.lock_creator(connection, row.receiver)
+            await lock_creator(connection, row.receiver)
         before = _correction((await connection.execute(query.with_for_update())).one())
         after = decide(before, by, approve=approve)
         if after is before:

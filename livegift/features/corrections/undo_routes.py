@@ -6,6 +6,7 @@ from starlette.responses import Response
 from livegift.domain.regions import region_of
 from livegift.features.corrections.bodies import UndoneGift
 from livegift.features.corrections.service import undo
+from livegift.features.corrections.settings import CorrectionSettings
 from livegift.http.context import answer, gift_event_of, identity_of, resources_of
 from livegift.http.routing import Route
 from livegift.runtime.access import OWN_GIFT, Rate
@@ -16,7 +17,8 @@ async def undo_gift(request: Request) -> Response:
     identity = identity_of(request)
     event_id, place = gift_event_of(request)
     resources = resources_of(request)
-    coins_min, window_s = resources.settings.undo_coins_min, region_of(identity.region).undo_window_s
+    coins_min = resources.settings.of(CorrectionSettings).undo_coins_min
+    window_s = region_of(identity.region).undo_window_s
     undone = await undo(resources.database, resources.wallets, place, identity, coins_min, window_s)
     return answer(request, UndoneGift(event_id, undone.status, undone.coins))
 

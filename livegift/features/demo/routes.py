@@ -11,7 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from livegift.contract.errors import ConfigError, RequestError
 from livegift.features.demo.bodies import CoinsRequest, CoinsView, TokenRequest, TokenView
-from livegift.features.grants.service import grant_coins
+from livegift.features.grants.public import grant_coins
 from livegift.http.context import answer, body_of, resources_of
 from livegift.http.routing import Files, Route
 from livegift.runtime.access import PUBLIC, Rate

@@ -2,31 +2,15 @@
 
 from dataclasses import dataclass
 
-from sqlalchemy import BigInteger, CheckConstraint, Column, Index, Integer, Table, Text, insert, text
+from sqlalchemy import insert, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from livegift.domain.clawbacks import Clawback, FreshGift, RefundPolicy, clawbacks_of, transfers_of
 from livegift.domain.postings import diamonds_of
 from livegift.features.earnings.queries import lock_creator
-from livegift.features.orders.rules import Order
+from livegift.features.earnings.rules import Clawback, FreshGift, RefundPolicy, clawbacks_of, transfers_of
+from livegift.features.earnings.tables import gift_hold_backs
 from livegift.ledger import accounts
-from livegift.ledger.tables import metadata
 from livegift.runtime.bounds import HELD_BACK_GIFTS_MAX
-
-# A row per gift and order that was given back; the transfers are postings ('hold_back', the order's id).
-gift_hold_backs = Table(
-    "gift_hold_backs",
-    metadata,
-    Column("partition", Integer, primary_key=True),
-    Column("epoch", BigInteger, primary_key=True),
-    Column("n", BigInteger, primary_key=True),
-    Column("order_id", Text, primary_key=True),
-    Column("creator", Text, nullable=False),
-    Column("coins", BigInteger, nullable=False),
-    Column("diamonds", BigInteger, nullable=False),
-    CheckConstraint("coins > 0 AND diamonds > 0", name="amounts"),
-    Index(None, "creator"),
-)
 
 # What the order's coins may have paid for: the sender's gifts after they were credited, as long as they are pending.
 # Gifts that are revoked, or about to be, give everything back that way.
@@ -42,8 +26,8 @@ _FRESH = text(
     "ORDER BY g.wallet_seq DESC LIMIT :gifts_max"
 )
 _CREDITED = text(
-    "SELECT min(wallet_seq) FROM transfers WHERE user_id = :sender AND ref IN (:order_ref, :bonus_ref) "
-    "AND reason IN ('order', 'bonus')"
+    "SELECT min(wallet_seq) FROM transfers WHERE user_id = :sender AND ref = ANY(CAST(:refs AS text[])) "
+    "AND reason = ANY(CAST(:reasons AS text[]))"
 )
 # With the coins of corrections that are on their way: no diamonds are held back for a gift that is being undone.
 _SPENDABLE = text(
@@ -71,19 +55,29 @@ class RefundTerms:
     hold_h: int
 
 
-async def claw_back(connection: AsyncConnection, order: Order, terms: RefundTerms) -> None:
-    """Post the clawbacks for the reversal of `order`, in the transaction that reverses it.
+@dataclass(frozen=True, slots=True)
+class GivenBack:
+    """Coins whose money went back: of which order and whose, with the refs and reasons of their credits."""
+
+    order_id: str
+    user: str
+    coins: int
+    refs: tuple[str, ...]
+    reasons: tuple[str, ...]
+
+
+async def claw_back(connection: AsyncConnection, back: GivenBack, terms: RefundTerms) -> None:
+    """Post the clawbacks for a reversal, in the transaction that reverses the order.
 
     Only for coins that the wallet can't give back any more, according to the ledger.
     """
-    if terms.policy == "creator_keeps" or not terms.hold_h or not order.credits:
+    if terms.policy == "creator_keeps" or not terms.hold_h:
         return
-    sender = {"sender": order.user}
-    refs = {"order_ref": f"order:{order.id}", "bonus_ref": f"bonus:{order.id}"}
-    credited = await connection.scalar(_CREDITED, sender | refs)
+    sender = {"sender": back.user}
+    credited = await connection.scalar(_CREDITED, sender | {"refs": list(back.refs), "reasons": list(back.reasons)})
     if credited is None:
         return
-    missing = order.total_coins - min(order.total_coins, int(await connection.scalar(_SPENDABLE, sender) or 0))
+    missing = back.coins - min(back.coins, int(await connection.scalar(_SPENDABLE, sender) or 0))
     found = sender | {"after_seq": credited, "hold_h": terms.hold_h, "gifts_max": HELD_BACK_GIFTS_MAX}
     # Whoever may lower what a creator has comes one after the other; then what is there is read again.
     for creator in sorted({row.receiver for row in await connection.execute(_FRESH, found)}):
@@ -93,8 +87,8 @@ async def claw_back(connection: AsyncConnection, order: Order, terms: RefundTerm
     gifts = [FreshGift((r.partition, r.epoch, r.n), r.receiver, int(r.coins), int(r.diamonds)) for r in rows]
     parts = clawbacks_of(missing, gifts, {g.creator: has.get(diamonds_of(g.creator), 0) for g in gifts})
     if parts:
-        await accounts.post(connection, "hold_back", order.id, transfers_of(parts))
-        await connection.execute(insert(gift_hold_backs), [_row(order.id, part) for part in parts])
+        await accounts.post(connection, "hold_back", back.order_id, transfers_of(parts))
+        await connection.execute(insert(gift_hold_backs), [_row(back.order_id, part) for part in parts])
 
 
 def _row(order_id: str, part: Clawback) -> dict[str, object]:

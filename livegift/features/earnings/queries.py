@@ -6,8 +6,7 @@ from datetime import datetime
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from livegift.domain.postings import diamonds_of
-from livegift.features.payouts.rules import held_of
+from livegift.domain.postings import diamonds_of, held_of
 from livegift.ledger.participants import Batch
 
 # In the order of the names, as all bookings lock.

@@ -7,9 +7,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from livegift.features.orders import odd_payment_routes, payment_routes, routes, tables
 from livegift.features.orders.checks import overdrafts, wrong_orders
+from livegift.features.orders.metrics import PAYMENT_EVENTS
 from livegift.features.orders.payment_checks import wrong_payments
 from livegift.features.orders.queries import REASONS, mark_booked
 from livegift.features.orders.service import finish_orders, providers_of, refund_terms_of
+from livegift.features.orders.settings import OrderSettings
 from livegift.features.orders.withdrawals import finish_withdrawals
 from livegift.features.slots import Background, Feature
 from livegift.ledger.audit import EXAMPLES_MAX
@@ -56,5 +58,8 @@ FEATURE = Feature(
             _wrong_orders,
         ),
     ),
+    overdrawing=frozenset({"refund", "chargeback", "withdrawal"}),
     tables=tuple(found for found in vars(tables).values() if isinstance(found, Table)),
+    settings=OrderSettings,
+    metrics=(PAYMENT_EVENTS,),
 )

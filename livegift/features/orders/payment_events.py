@@ -10,12 +10,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from livegift.contract.errors import RequestError
 from livegift.domain.payments import EventKind
-from livegift.features.earnings.clawbacks import RefundTerms, claw_back
+from livegift.features.earnings.public import GivenBack, RefundTerms, claw_back
 from livegift.features.orders.odd_payments import was_given_back
 from livegift.features.orders.promotions import decide, lock_promotions
 from livegift.features.orders.queries import COLUMNS, StoredOrder, order_of, stored_order, write_order
 from livegift.features.orders.reversals import REINSTATING, Heard, apply_reversal, rounds_of
-from livegift.features.orders.rules import REVERSED, UNPAID, Order, Outcome, Step, transfers_of
+from livegift.features.orders.rules import REVERSED, UNPAID, Order, Outcome, Step, transfers_of, wallet_credits
 from livegift.features.orders.tables import early_events, order_events
 from livegift.features.orders.tables import orders as table
 from livegift.ledger import accounts
@@ -121,11 +121,18 @@ async def _apply(
     # What was taken from the wallet before the money went back is missing nowhere.
     rounds = rounds_of(before)
     if step.acts and step.order.status in REVERSED and not step.order.coins_are_back and not rounds:
-        await claw_back(connection, step.order, terms)
+        await _claw_back(connection, step.order, terms)
     for act in step.acts:
         ref = f"{row.id}:{rounds + 1}" if rounds else row.id
         await accounts.post(connection, act, ref, transfers_of(act, step.order))
     return step.outcome
+
+
+async def _claw_back(connection: AsyncConnection, order: Order, terms: RefundTerms) -> None:
+    if order.credits:
+        steps = wallet_credits(order)
+        refs, reasons = tuple(step.ref for step in steps), tuple(step.reason for step in steps)
+        await claw_back(connection, GivenBack(order.id, order.user, order.total_coins, refs, reasons), terms)
 
 
 async def _heard(connection: AsyncConnection, row: Row[Any]) -> list[Heard]:

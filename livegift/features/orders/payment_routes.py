@@ -12,13 +12,13 @@ from livegift.contract import wire
 from livegift.contract.bounds import FORM_BYTES_MAX, WEBHOOK_BODY_BYTES_MAX
 from livegift.contract.errors import RequestError
 from livegift.features.orders.bodies import EventReceived
+from livegift.features.orders.metrics import PAYMENT_EVENTS
 from livegift.features.orders.service import hear, providers_of, refund_terms_of
 from livegift.http.context import answer, raw_body_of, resources_of
 from livegift.http.routing import Content, Route
 from livegift.payments.sandbox import Decision, Sandbox, SandboxPayment, page, page_headers
 from livegift.resources.resources import Resources
 from livegift.runtime.access import PUBLIC, Rate
-from livegift.runtime.metrics import PAYMENT_EVENTS
 
 
 async def _receive(resources: Resources, name: str, headers: Mapping[str, str], body: bytes) -> None:

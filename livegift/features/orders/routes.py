@@ -18,6 +18,7 @@ from livegift.features.orders.offers import region_name
 from livegift.features.orders.queries import StoredOrder, list_orders, read_order
 from livegift.features.orders.rules import Order
 from livegift.features.orders.service import offer_of, place, providers_of, refund, refund_terms_of
+from livegift.features.orders.settings import OrderSettings
 from livegift.features.orders.withdrawals import withdraw
 from livegift.http.context import answer, body_of, identity_of, key_of, query_of, resources_of
 from livegift.http.routing import Route
@@ -74,7 +75,8 @@ def _require_fresh(identity: Identity, order: Order, settings: Settings) -> None
         worth_usd_micros = usd_micros_of(order.amount, order.currency, settings.usd_micros_per_unit)
     except CurrencyError as error:
         raise RequestError("payment_refused", str(error)) from None
-    worth_max, age_max_s = settings.reauth_amount, settings.reauth_age_s
+    mine = settings.of(OrderSettings)
+    worth_max, age_max_s = mine.reauth_amount, mine.reauth_age_s
     if not worth_max or worth_usd_micros <= worth_max * USD_MICROS_PER_CENT:
         return
     age_s = None if identity.auth_time is None else time.time() - identity.auth_time

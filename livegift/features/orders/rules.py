@@ -151,9 +151,14 @@ def _settled(order: Order) -> Order:
 
 
 def credit_steps(order: Order) -> tuple[WalletStep, ...]:
-    """Return the credits that are not known to be booked. Bonus coins are separate: they come from another account."""
+    """Return the credits of an order that are not known to be booked."""
     if not order.credits or order.credited_coins >= order.total_coins:
         return ()
+    return wallet_credits(order)
+
+
+def wallet_credits(order: Order) -> tuple[WalletStep, ...]:
+    """Return an order's credits, booked or not. Bonus coins are separate: they come from another account."""
     bonus = WalletStep(f"bonus:{order.id}", order.bonus_coins, "bonus")
     return (WalletStep(f"order:{order.id}", order.coins, "order"), *((bonus,) if order.bonus_coins else ()))
 

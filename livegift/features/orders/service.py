@@ -10,11 +10,13 @@ from livegift.contract.errors import RequestError, StoreUnavailableError
 from livegift.domain.catalogue import CoinPackage
 from livegift.domain.currencies import CurrencyError, currency_of
 from livegift.domain.spending import Accepted, Change, Refused
-from livegift.features.earnings.clawbacks import RefundTerms
+from livegift.features.earnings.public import RefundTerms
 from livegift.features.orders import queries as stored
 from livegift.features.orders.bodies import OrderRequest
+from livegift.features.orders.metrics import PAYMENT_EVENTS
 from livegift.features.orders.offers import Offered
 from livegift.features.orders.payment_events import Event, apply, forget_early_events
+from livegift.features.orders.prices import read_prices
 from livegift.features.orders.queries import NewOrder, StoredOrder
 from livegift.features.orders.rules import (
     FOR_A_PERSON,
@@ -30,7 +32,7 @@ from livegift.features.orders.rules import (
     shortfall_offer,
 )
 from livegift.features.orders.sandbox import SandboxPayments
-from livegift.ledger.catalogue import read_prices
+from livegift.features.orders.settings import OrderSettings
 from livegift.ledger.engine import Database
 from livegift.payments.provider import CheckoutRequest, PaymentEvent, Provider, ProviderRefusedError
 from livegift.payments.sandbox import Sandbox
@@ -43,7 +45,6 @@ from livegift.runtime.bounds import (
     SWEEP_ORDERS_MAX,
     SWEEP_ORDERS_S,
 )
-from livegift.runtime.metrics import PAYMENT_EVENTS
 from livegift.runtime.settings import Settings, secrets_of
 from livegift.store.wallets import Wallets, payload_hash
 
@@ -62,20 +63,21 @@ def _providers_of(stores: Stores) -> Mapping[str, Provider]:
 def make_providers(settings: Settings, database: Database) -> dict[str, Provider]:
     """Create the providers that are configured, beginning with the one that takes new orders."""
     providers: dict[str, Provider] = {}
-    if settings.stripe_api_key:
+    mine = settings.of(OrderSettings)
+    if mine.stripe_api_key:
         # Only who uses it waits for it to load.
         from livegift.payments.stripe import Stripe  # noqa: PLC0415
 
-        secrets = secrets_of(settings.stripe_webhook_secrets)
-        providers[Stripe.name] = Stripe(settings.stripe_api_key, secrets, settings.stripe_api_base)
-    if secrets_of(settings.sandbox_secrets):
-        providers[Sandbox.name] = Sandbox(secrets_of(settings.sandbox_secrets), SandboxPayments(database))
+        secrets = secrets_of(mine.stripe_webhook_secrets)
+        providers[Stripe.name] = Stripe(mine.stripe_api_key, secrets, mine.stripe_api_base)
+    if secrets_of(mine.sandbox_secrets):
+        providers[Sandbox.name] = Sandbox(secrets_of(mine.sandbox_secrets), SandboxPayments(database))
     return providers
 
 
 def refund_terms_of(settings: Settings) -> RefundTerms:
     """Return what refunds cost creators."""
-    return RefundTerms(settings.refund_policy, settings.hold_h)
+    return RefundTerms(settings.of(OrderSettings).refund_policy, settings.hold_h)
 
 
 # --- Making one -------------------------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ import structlog
 
 from livegift.contract.errors import RequestError, StoreUnavailableError
 from livegift.domain.regions import region_of
-from livegift.features.earnings.clawbacks import RefundTerms
+from livegift.features.earnings.public import RefundTerms
 from livegift.features.orders import queries as stored
 from livegift.features.orders.queries import StoredOrder
 from livegift.features.orders.rules import REVERSED, begin_withdrawal, coins_refused, money_refused

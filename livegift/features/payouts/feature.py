@@ -2,6 +2,8 @@
 
 from livegift.features.payouts.checks import wrong_payouts
 from livegift.features.payouts.routes import ROUTES
+from livegift.features.payouts.settings import PayoutSettings
+from livegift.features.payouts.tables import payout_accounts, payout_batches, payouts, sender_holds
 from livegift.features.slots import Feature
 from livegift.operations.audit import Invariant
 
@@ -11,8 +13,10 @@ FEATURE = Feature(
     invariants=(
         Invariant(
             8,
-            "earnings by the hour are the gifts', each payout has exactly the transfers that its status says",
+            "each payout has exactly the transfers that its status says",
             wrong_payouts,
         ),
     ),
+    tables=(payouts, payout_accounts, payout_batches, sender_holds),
+    settings=PayoutSettings,
 )

@@ -10,7 +10,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from livegift.contract.errors import RequestError
-from livegift.features.earnings.queries import earnings_of, lock_creator
+from livegift.features.earnings.public import earnings_of, lock_creator
 from livegift.features.payouts.rules import CURRENCY, RETURNED, BankLine, Move, Payout, move, payable, transfers_of
 from livegift.features.payouts.tables import payout_accounts, payout_batches, sender_holds
 from livegift.features.payouts.tables import payouts as table

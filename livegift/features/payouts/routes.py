@@ -27,6 +27,7 @@ from livegift.features.payouts.bodies import (
 )
 from livegift.features.payouts.queries import StoredPayout, Terms
 from livegift.features.payouts.rules import Order, compact_iban, is_iban, masked
+from livegift.features.payouts.settings import PayoutSettings
 from livegift.http.context import answer, body_of, identity_of, key_of, query_of, raw_body_of, resources_of
 from livegift.http.routing import Content, Route
 from livegift.runtime.access import EARNINGS, OPERATE, Rate
@@ -37,9 +38,8 @@ BANK = ManualBank()
 
 
 def _terms(settings: Settings) -> Terms:
-    return Terms(
-        settings.payout_diamonds_min, settings.payout_diamonds_day_max, USD_MICROS_PER_DIAMOND, settings.hold_h
-    )
+    day_max = settings.of(PayoutSettings).payout_diamonds_day_max
+    return Terms(settings.payout_diamonds_min, day_max, USD_MICROS_PER_DIAMOND, settings.hold_h)
 
 
 def _view(found: StoredPayout) -> PayoutView:

@@ -10,7 +10,7 @@ from math import gcd
 from typing import Literal
 
 from livegift.contract.errors import RequestError
-from livegift.domain.postings import DIAMOND, Transfer, diamonds_of
+from livegift.domain.postings import DIAMOND, Transfer, diamonds_of, held_of
 
 Status = Literal["requested", "approved", "sent", "paid", "rejected", "cancelled", "failed"]
 Move = Literal["approve", "reject", "cancel", "send", "pay", "fail"]
@@ -61,11 +61,6 @@ def move(payout: Payout, by_move: Move) -> Payout:
             "conflict", f"Payout {payout.id} is {payout.status}: it can't {by_move} any more, or not yet."
         )
     return replace(payout, status=after)
-
-
-def held_of(creator: str) -> str:
-    """Return the account of the diamonds that a creator has requested to be paid for."""
-    return f"diamonds:held:{creator}"
 
 
 def transfers_of(payout: Payout) -> tuple[str, tuple[Transfer, ...]]:

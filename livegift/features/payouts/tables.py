@@ -1,4 +1,4 @@
-"""The tables of earnings and payouts, part of the schema in `tables`."""
+"""The tables of payouts, part of the schema in `tables`."""
 
 from sqlalchemy import BigInteger, CheckConstraint, Column, DateTime, ForeignKey, Index, Table, Text, text
 
@@ -8,18 +8,6 @@ from livegift.ledger.tables import NOW, metadata
 def _at(name: str) -> Column[object]:
     return Column(name, DateTime(timezone=True), nullable=True)
 
-
-# What each creator has earned by gifts, by the hour in which they were booked: written with the bookings, never changed
-# after its hour. So nobody has to add up millions of gifts to know what is still pending.
-earned_hours = Table(
-    "earned_hours",
-    metadata,
-    Column("creator", Text, primary_key=True),
-    Column("hour", DateTime(timezone=True), primary_key=True),
-    Column("gifts", BigInteger, nullable=False),
-    Column("coins", BigInteger, nullable=False),
-    Column("diamonds", BigInteger, nullable=False),
-)
 
 # Senders whose gifts earn nothing that can be paid out for now, such as a suspected minor.
 sender_holds = Table(

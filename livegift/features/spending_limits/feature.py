@@ -3,6 +3,7 @@
 from livegift.features.slots import Feature
 from livegift.features.spending_limits.checks import wrong_limits
 from livegift.features.spending_limits.routes import ROUTES
+from livegift.features.spending_limits.settings import SpendingLimitSettings
 from livegift.operations.audit import Invariant
 
 FEATURE = Feature(
@@ -15,4 +16,5 @@ FEATURE = Feature(
             wrong_limits,
         ),
     ),
+    settings=SpendingLimitSettings,
 )

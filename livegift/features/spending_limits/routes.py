@@ -1,7 +1,6 @@
 """Routes of spending limits, freezes and the regions' rules."""
 
 import time
-from contextlib import suppress
 
 from msgspec import structs
 from starlette.requests import Request
@@ -26,11 +25,10 @@ from livegift.features.spending_limits.bodies import (
     UsedView,
     caps_view,
 )
+from livegift.features.spending_limits.settings import SpendingLimitSettings
 from livegift.http.context import answer, body_of, identity_of, resources_of
 from livegift.http.routing import Route
-from livegift.ledger.allowances import frozen_why
 from livegift.ledger.audit_trail import note_before
-from livegift.ledger.engine import LedgerUnavailableError
 from livegift.resources.resources import Resources
 from livegift.runtime.access import OPERATE, PUBLIC, WALLET, Rate
 from livegift.runtime.bounds import LIMITS_ATTEMPTS_MAX
@@ -96,11 +94,12 @@ async def put_limits(request: Request) -> Response:
     body = await body_of(request, LimitsRequest)
     resources = resources_of(request)
     wanted = Caps(body.per_gift, body.day, body.month)
+    delay_ms = resources.settings.of(SpendingLimitSettings).limit_raise_delay_s * 1000
     known = await resources.wallets.read(identity.user)
     if not _is_there(known.limits, wanted):
         await _set(
             resources,
-            SetLimits(identity.user, 0, wanted, resources.settings.limit_raise_delay_s * 1000, by=identity.user),
+            SetLimits(identity.user, 0, wanted, delay_ms, by=identity.user),
         )
         known = await resources.wallets.read(identity.user)
     return answer(request, _view(known, identity, int(time.time() * 1000)))
@@ -130,13 +129,6 @@ async def _freeze(request: Request, why: str, *, frozen: bool) -> Response:
     await note_before(resources.database, operator.user, act, f"user:{user}", {"why": why} if why else None)
     await _set(resources, SetLimits(user, 0, None, 0, frozen, why, operator.user))
     return answer(request, FreezeView(user, frozen))
-
-
-async def frozen_reason(resources: Resources, user: str) -> str | None:
-    """Return why a frozen wallet is frozen; None while the ledger has not booked it yet, or is away."""
-    with suppress(LedgerUnavailableError):
-        return await frozen_why(resources.database, user)
-    return None
 
 
 # --- Regions ----------------------------------------------------------------------------------------------------------

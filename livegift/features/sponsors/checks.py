@@ -65,6 +65,14 @@ _BETWEEN = text(
     f"{_FIGURES} SELECT (SELECT coalesce(sum(balance), 0) FROM accounts WHERE name LIKE 'coins:sponsored:p%') AS held, "  # noqa: S608 - our own text
     "coalesce(sum(released - returned + lost), 0) AS due FROM figures"
 )
+# What matches have moved.
+LEGS = """
+    SELECT 'coins:match:' || match_id, -coins FROM gift_matches
+    UNION ALL SELECT 'coins:spent:p' || partition, coins FROM gift_matches
+    UNION ALL SELECT 'diamonds:issued:p' || partition, -diamonds FROM gift_matches
+    UNION ALL SELECT 'diamonds:user:' || gifts.receiver, gift_matches.diamonds
+    FROM gift_matches JOIN gifts USING (partition, epoch, n)
+"""
 
 
 async def wrong_matches(connection: AsyncConnection, seen: Seen) -> tuple[int, list[str]]:

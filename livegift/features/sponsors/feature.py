@@ -3,7 +3,7 @@
 from livegift.features.slots import Background, Feature
 from livegift.features.sponsors import booking
 from livegift.features.sponsors.background import MatchSweeps
-from livegift.features.sponsors.checks import wrong_matches
+from livegift.features.sponsors.checks import LEGS, wrong_matches
 from livegift.features.sponsors.routes import ROUTES
 from livegift.features.sponsors.rules import REASONS
 from livegift.features.sponsors.tables import gift_matches, sponsor_matches
@@ -30,5 +30,6 @@ FEATURE = Feature(
             wrong_matches,
         ),
     ),
+    legs=(LEGS,),
     tables=(sponsor_matches, gift_matches),
 )

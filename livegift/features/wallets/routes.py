@@ -4,7 +4,7 @@ from msgspec import UNSET
 from starlette.requests import Request
 from starlette.responses import Response
 
-from livegift.features.spending_limits.routes import frozen_reason
+from livegift.features.spending_limits.public import frozen_reason
 from livegift.features.wallets.bodies import WalletView
 from livegift.http.context import answer, identity_of, resources_of
 from livegift.http.routing import Route

@@ -1,0 +1,16 @@
+"""What other features may use of earnings: what creators have, and how it is taken back from them."""
+
+from livegift.features.earnings.clawbacks import GivenBack, RefundTerms, claw_back, held_back_of
+from livegift.features.earnings.queries import TAKEN_BACK, earnings_of, lock_creator
+from livegift.features.earnings.rules import RefundPolicy
+
+__all__ = [
+    "TAKEN_BACK",
+    "GivenBack",
+    "RefundPolicy",
+    "RefundTerms",
+    "claw_back",
+    "earnings_of",
+    "held_back_of",
+    "lock_creator",
+]

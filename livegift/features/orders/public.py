@@ -1,0 +1,30 @@
+"""What other features may use of orders: what coins cost."""
+
+from livegift.features.orders.prices import (
+    Package,
+    Price,
+    PriceList,
+    Promotion,
+    put_package,
+    put_promotion,
+    read_all_prices,
+    read_offers,
+    read_prices,
+    read_promotions,
+)
+from livegift.features.orders.rules import Rate, base_rate
+
+__all__ = [
+    "Package",
+    "Price",
+    "PriceList",
+    "Promotion",
+    "Rate",
+    "base_rate",
+    "put_package",
+    "put_promotion",
+    "read_all_prices",
+    "read_offers",
+    "read_prices",
+    "read_promotions",
+]

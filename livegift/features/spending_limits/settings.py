@@ -1,0 +1,13 @@
+"""What operators choose about spending limits."""
+
+from typing import Annotated
+
+from msgspec import Meta
+
+from livegift.runtime.settings import OwnSettings
+
+
+class SpendingLimitSettings(OwnSettings, frozen=True, kw_only=True):
+    """When a higher limit takes effect."""
+
+    limit_raise_delay_s: Annotated[int, Meta(ge=0, description="how long a raised spending limit waits")] = 86_400
