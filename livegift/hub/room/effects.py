@@ -1,0 +1,99 @@
+"""What a room's machine wants to have done. A `Frame` is one too: it goes to everybody."""
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from livegift.contract import wire
+from livegift.hub.frames import Frame
+from livegift.hub.prepared_message import PreparedMessage
+from livegift.hub.room.joins import Joiner
+from livegift.hub.room.recovery import Rejoin
+
+
+@dataclass(frozen=True, slots=True)
+class Wake:
+    """Call `wake` in so many seconds, unless a frame goes out before."""
+
+    after_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class ForgetDetails:
+    """What the ledger has said of the room is outdated."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReadLog:
+    """Read the events after `since`, and pass them to `on_log`, or call `on_log_failed`."""
+
+    since: int
+    epoch: int
+    restarts: int
+
+
+@dataclass(frozen=True, slots=True)
+class TellGap:
+    """The numbers go on after `to_seq`; `message` tells everybody, None if they are of another epoch."""
+
+    from_epoch: int | None
+    from_seq: int
+    to_epoch: int
+    to_seq: int
+    message: PreparedMessage | None
+
+
+@dataclass(frozen=True, slots=True)
+class MakeSnapshot:
+    """Make the message of this state for everybody, and pass it to `on_snapshot_made`."""
+
+    header: wire.SnapshotHeader
+
+
+@dataclass(frozen=True, slots=True)
+class ShowSnapshot:
+    """Write this to everybody but those who have a newer one."""
+
+    message: PreparedMessage
+    seq: int
+
+
+@dataclass(frozen=True, slots=True)
+class ServeJoins:
+    """Serve rounds until there is none, once all who come at once are here; then call `end_rounds`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Welcome:
+    """Answer a joiner: its snapshot, which is made already, the gap before it if there is one, what went out since."""
+
+    joiner: Joiner
+    gap: bytes | None
+    frames: list[Frame]
+    fresh_seq: int | None  # what the snapshot has beyond the last frame
+
+
+@dataclass(frozen=True, slots=True)
+class Recover:
+    """Have the viewer join again, after what it knows; then call `rejoined` or `rejoin_failed`."""
+
+    rejoin: Rejoin
+
+
+@dataclass(frozen=True, slots=True)
+class RecoverLater:
+    """Call `drained` for the viewer in a while."""
+
+    rejoin: Rejoin
+
+
+@dataclass(frozen=True, slots=True)
+class Pulse:
+    """Tell everybody latest values."""
+
+    message: PreparedMessage
+
+
+RareEffect: TypeAlias = (
+    Wake | ForgetDetails | ReadLog | TellGap | MakeSnapshot | ShowSnapshot | ServeJoins | Recover | RecoverLater | Pulse
+)
+Effect: TypeAlias = Frame | RareEffect

@@ -1,0 +1,139 @@
+"""Who waits for a snapshot. One read serves all who asked before it began; who asks meanwhile is served by the next."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from livegift.contract import wire
+from livegift.hub.frames import Frame, Viewer
+from livegift.hub.room.order import Reading
+
+
+class Place(NamedTuple):
+    """Where somebody has stopped following the room; None for what is not known."""
+
+    seq: int | None
+    epoch: int | None
+
+
+@dataclass(slots=True, eq=False)
+class Joiner:
+    """A viewer who waits for a snapshot with what happened `since`."""
+
+    viewer: Viewer
+    since: Place
+    command_id: wire.CommandId | None = None
+    has_left: bool = False  # nothing more is written to it
+
+
+@dataclass(slots=True, eq=False)
+class Round:
+    """Those who are served together. Those who return at once know the same, mostly: one message for each place."""
+
+    joiners: list[Joiner]
+    restarts: int  # of the room's order when the read began
+    reading: Reading | None = None
+    missed: dict[Place, Sequence[bytes] | None] = field(default_factory=dict)
+    """What joiners have missed; None when not all of it can be had."""
+
+    @property
+    def since(self) -> int | None:
+        """After which event to read; None for a snapshot without events."""
+        return min((joiner.since.seq for joiner in self.joiners if joiner.since.seq is not None), default=None)
+
+    @property
+    def places(self) -> list[Place]:
+        """The places that need a message each."""
+        return list(dict.fromkeys(joiner.since for joiner in self.joiners))
+
+    def needs_own_reading(self, place: Place) -> bool:
+        """Return whether somebody else wanted more than the log has, which does not concern who stopped at `place`."""
+        return self._can_go_on(place) and not self._read.is_complete
+
+    def find(self, place: Place, own: Reading | None) -> Sequence[bytes] | None:
+        """Find, and keep, the events that were missed since `place`; `own` is a reading for this place alone."""
+        self.missed[place] = events = self._find(place, self._read if own is None else own)
+        return events
+
+    def _find(self, place: Place, reading: Reading) -> Sequence[bytes] | None:
+        if place.seq is None:
+            return ()
+        if not self._can_go_on(place) or not reading.is_complete:
+            return None
+        first_seq = reading.first_seq
+        return reading.events[place.seq + 1 - first_seq : self._read.header.seq + 1 - first_seq]
+
+    def _can_go_on(self, place: Place) -> bool:
+        header = self._read.header
+        return place.seq is not None and place.seq <= header.seq and place.epoch in (None, header.epoch)
+
+    @property
+    def _read(self) -> Reading:
+        assert self.reading is not None  # noqa: S101 - a round is answered after it was read
+        return self.reading
+
+
+class Joins:
+    """Those who wait for a snapshot, and the frames that they must not miss meanwhile."""
+
+    def __init__(self) -> None:
+        """None yet."""
+        self._waiting: list[Joiner] = []
+        self._round: Round | None = None
+        self._is_serving = False
+        self._frames: list[Frame] = []  # that went out since the round began
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nobody waits."""
+        return not self._waiting and not self._is_serving
+
+    @property
+    def has_waiting(self) -> bool:
+        """Whether there has to be another round."""
+        return bool(self._waiting)
+
+    def add(self, joiner: Joiner) -> bool:
+        """Have somebody wait. True: rounds have to begin, as soon as all who come at once are here."""
+        self._waiting.append(joiner)
+        must_begin, self._is_serving = not self._is_serving, True
+        return must_begin
+
+    def leave(self, viewer: Viewer) -> None:
+        """Answer `viewer` no more, even if its round has begun."""
+        for joiners in (self._waiting, self._round.joiners if self._round else ()):
+            for joiner in joiners:
+                joiner.has_left = joiner.has_left or joiner.viewer is viewer
+
+    def withdraw(self, joiner: Joiner) -> None:
+        """Answer this one no more."""
+        joiner.has_left = True
+        if joiner in self._waiting:
+            self._waiting.remove(joiner)
+
+    def begin(self, restarts: int) -> Round | None:
+        """Begin a round for all who wait; None, and rounds are over, when nobody does."""
+        self._frames = []
+        self._round = Round(self._waiting, restarts) if self._waiting else None
+        self._waiting = []
+        self._is_serving = self._round is not None
+        return self._round
+
+    def end(self) -> None:
+        """No more rounds, whoever waits: reading fails for good."""
+        self._round, self._is_serving, self._frames = None, False, []
+
+    def put_off(self, round_: Round) -> None:
+        """Serve a round's joiners with the next one: the room has restarted while their snapshot was read."""
+        self._waiting = round_.joiners + self._waiting
+        round_.joiners = []
+
+    def shown(self, frame: Frame) -> None:
+        """A frame goes out to those who have joined."""
+        if self._is_serving:
+            self._frames.append(frame)
+
+    def frames_after(self, header: wire.SnapshotHeader) -> list[Frame]:
+        """Return what those with this snapshot have missed since it was made."""
+        frames = [frame.after(header.seq) for frame in self._frames if frame.epoch == header.epoch]
+        return [frame for frame in frames if frame is not None]

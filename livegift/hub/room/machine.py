@@ -1,0 +1,268 @@
+"""One room as this process follows it, without I/O: what came goes in with the time, what is to be done comes out.
+
+It numbers nothing and adds nothing up (the room in Redis does): it keeps the order, notices what is missing, and paces.
+Effects are performed in their order, before anything else is put in.
+"""
+
+from collections.abc import Iterable, Sequence
+
+from livegift.contract import wire
+from livegift.hub.conflation import Conflation
+from livegift.hub.frames import Frame, Known, Viewer
+from livegift.hub.prepared_message import PreparedMessage
+from livegift.hub.room.effects import (
+    Effect,
+    ForgetDetails,
+    MakeSnapshot,
+    Pulse,
+    ReadLog,
+    Recover,
+    RecoverLater,
+    ServeJoins,
+    ShowSnapshot,
+    TellGap,
+    Wake,
+    Welcome,
+)
+from livegift.hub.room.joins import Joiner, Joins, Round
+from livegift.hub.room.order import Hole, News, Order, Reading
+from livegift.hub.room.pacing import Batch, Pacing
+from livegift.hub.room.recovery import CatchUp, Lagging, Rejoin, SnapshotToAll
+
+_ABOUT_THE_ROOM = b'"type":"room",'
+
+Effects = Sequence[Effect]
+
+
+def _is_about_the_room(news: News) -> bool:
+    return any(_ABOUT_THE_ROOM in event for event in news.events)
+
+
+class RoomMachine:
+    """Order, pacing, joins and recovery of one room. Times are seconds of a clock that never goes back."""
+
+    def __init__(self, room: str, flush_s: float, conflation: Conflation) -> None:
+        """`flush_s` is the least time between two frames."""
+        self._room = room
+        self._conflation = conflation
+        self._order = Order()
+        self._pacing = Pacing(flush_s)
+        self._joins = Joins()
+        self._catch_up = CatchUp()
+        self._to_all = SnapshotToAll()
+        self._lagging = Lagging()
+        self.viewer_count = 0  # in all processes, as the room has told last
+
+    @property
+    def seq(self) -> int:
+        """The last event's number."""
+        return self._order.seq
+
+    @property
+    def lagging(self) -> int:
+        """How many viewers do not keep up, or wait for what they have missed."""
+        return len(self._lagging)
+
+    @property
+    def is_joining(self) -> bool:
+        """Whether anybody waits for a snapshot."""
+        return not self._joins.is_idle
+
+    # --- Events -------------------------------------------------------------------------------------------------------
+
+    def on_message(self, message: bytes, now_s: float) -> Effects:
+        """Take one published message."""
+        if self._pacing.is_held and self._pacing.is_full:
+            return ()  # as if it were lost: the next one, or the room's head, shows that it is missing
+        news = self._order.take(message)
+        if news is None:
+            return ()
+        if isinstance(news, Hole):
+            return self.catch_up(news.to_seq)
+        effects = self._accept(news, now_s)
+        # Looking at the whole message first spares most of them a look at each event.
+        return (ForgetDetails(), *effects) if _ABOUT_THE_ROOM in message and _is_about_the_room(news) else effects
+
+    def _accept(self, news: News, now_s: float) -> Effects:
+        wait_s = self._pacing.add(news, now_s)
+        if wait_s is None:
+            return ()
+        return (Wake(wait_s),) if wait_s else self.flush(now_s)
+
+    def wake(self, now_s: float) -> Effects:
+        """Take the moment that was asked for."""
+        return self._frame(self._pacing.wake(now_s), now_s)
+
+    def flush(self, now_s: float) -> Effects:
+        """Write what is pending, as one frame."""
+        return self._frame(self._pacing.take(now_s), now_s)
+
+    def _frame(self, batch: Batch | None, now_s: float) -> Effects:
+        if batch is None:
+            return ()
+        epoch, first_seq, events, totals, top = batch
+        shown = self._conflation.cap(events, now_s)
+        frame = Frame.build(self._room, epoch, first_seq, totals, top, events, shown)
+        self._joins.shown(frame)
+        return (frame,)
+
+    def pulse(self, viewer_count: int) -> Effects:
+        """Tell what has no place in the order of events, if it is news: how many viewers, and ranks not told yet."""
+        top = self._pacing.take_top()
+        if viewer_count == self.viewer_count and top is None:
+            return ()
+        self.viewer_count = viewer_count
+        return (Pulse(PreparedMessage(wire.room_pulse_frame(self._room, viewer_count, top))),)
+
+    # --- Loss ---------------------------------------------------------------------------------------------------------
+
+    def on_head(self, epoch: int, seq: int) -> Effects:
+        """The room in Redis is at `seq`, and was so a while ago: whatever is missing was lost on the way."""
+        return self.catch_up(seq) if self._order.is_behind(epoch, seq) else ()
+
+    def catch_up(self, to_seq: int) -> Effects:
+        """Read from the room's log what did not arrive."""
+        return self._read_log() if self._order.epoch is not None and self._catch_up.want(to_seq) else ()
+
+    def _read_log(self) -> Effects:
+        assert self._order.epoch is not None  # noqa: S101 - nothing is missed before the first snapshot
+        return (ReadLog(self._order.seq, self._order.epoch, self._order.restarts),)
+
+    def on_log(self, asked: ReadLog, reading: Reading, now_s: float) -> Effects:
+        """Take what was read."""
+        if asked.restarts != self._order.restarts:
+            return self._read_log()  # what was read is of the time before
+        if self._pacing.is_full:
+            self._catch_up.end()
+            return ()
+        if not self._order.continues(reading):
+            self._catch_up.end()
+            return self._restart(reading.header, now_s)
+        news = self._order.take_reading(reading)
+        effects: list[Effect] = []
+        if news is not None:
+            effects += self._accept(news, now_s)
+            if _is_about_the_room(news):
+                effects.insert(0, ForgetDetails())
+        if self._catch_up.has_to_go_on(asked.since, self._order.seq):
+            effects += self._read_log()
+        return effects
+
+    def on_log_failed(self) -> None:
+        """The log can't be read: the next poll tries again."""
+        self._catch_up.end()
+
+    def _restart(self, header: wire.SnapshotHeader, now_s: float) -> Effects:
+        """The log does not reach back, or the room has restarted: everybody gets the current state."""
+        order = self._order
+        effects: list[Effect] = [*self.flush(now_s)]
+        from_seq = order.seq + 1
+        gap = PreparedMessage(self._gap(from_seq, header.seq)) if header.epoch == order.epoch else None
+        effects.append(TellGap(order.epoch, from_seq, header.epoch, header.seq, gap))
+        order.restart(header)
+        self._pacing.restart(header.seq)  # what was held back is in the snapshot that is on its way
+        self._pacing.is_held = True
+        if self._to_all.want(header):
+            effects.append(MakeSnapshot(header))
+        return effects
+
+    def _gap(self, from_seq: int, to_seq: int) -> bytes:
+        return wire.frame("room.gap", room=self._room, from_seq=from_seq, to_seq=to_seq)
+
+    def on_snapshot_made(self, header: wire.SnapshotHeader, message: PreparedMessage, now_s: float) -> Effects:
+        """Write the latest state to everybody; frames after it have waited until it is out."""
+        newer = self._to_all.superseding(header)
+        if newer is not None:
+            return (MakeSnapshot(newer),)
+        self._pacing.is_held = False
+        return (ShowSnapshot(message, header.seq), *self.flush(now_s))
+
+    def on_snapshot_failed(self) -> None:
+        """The message can't be made, for a reason that nobody has thought of: at least the frames go on."""
+        self._to_all.end()
+        self._pacing.is_held = False
+
+    # --- Viewers who don't keep up ------------------------------------------------------------------------------------
+
+    def fall_behind(self, viewer: Viewer, known: Known) -> None:
+        """Something could not be written to `viewer`, who knows so much."""
+        self._lagging.fall_behind(viewer, known)
+
+    def drained(self, viewer: Viewer) -> Effects:
+        """`viewer` keeps up again: it gets the state of the room and the events that it has missed."""
+        rejoin = self._lagging.drained(viewer)
+        return () if rejoin is None else (Recover(rejoin),)
+
+    def is_current(self, rejoin: Rejoin) -> bool:
+        """Return whether the viewer still waits for this attempt."""
+        return self._lagging.is_current(rejoin)
+
+    def rejoined(self, rejoin: Rejoin) -> None:
+        """The viewer was answered, or has left."""
+        self._lagging.succeeded(rejoin)
+
+    def rejoin_failed(self, rejoin: Rejoin) -> Effects:
+        """The viewer could not be answered."""
+        return (RecoverLater(rejoin),) if self._lagging.failed(rejoin) else ()
+
+    # --- Joining ------------------------------------------------------------------------------------------------------
+
+    def join(self, joiner: Joiner) -> Effects:
+        """Have somebody wait for a snapshot."""
+        return (ServeJoins(),) if self._joins.add(joiner) else ()
+
+    def withdraw(self, joiner: Joiner) -> None:
+        """Somebody has been answered, or waits no longer."""
+        self._joins.withdraw(joiner)
+
+    def leave(self, viewer: Viewer) -> None:
+        """No more for `viewer`."""
+        self._lagging.leave(viewer)
+        self._joins.leave(viewer)
+
+    def begin_round(self, now_s: float) -> tuple[Round | None, Effects]:
+        """Begin to serve all who wait, if anybody does: read the room after the round's `since`.
+
+        Then `on_round_read`; then what its places have missed is found, and a message is made for each; then `welcome`.
+        """
+        # All frames so far are at or below the snapshot.
+        effects = self.flush(now_s) if self._joins.has_waiting else ()
+        return self._joins.begin(self._order.restarts), effects
+
+    def on_round_read(self, round_: Round, reading: Reading, now_s: float) -> Effects:
+        """Take a round's snapshot. One that is outdated leaves the round without joiners: the next one has them."""
+        order, header = self._order, reading.header
+        round_.reading = reading
+        if round_.restarts != order.restarts:
+            self._joins.put_off(round_)
+            return ()
+        if order.epoch is None:
+            # The first snapshot tells where this process begins to follow.
+            early = order.begin(header)
+            self._pacing.restart(header.seq)
+            return [effect for message in early for effect in self.on_message(message, now_s)]
+        if header.epoch == order.epoch:
+            return ()
+        effects = self._restart(header, now_s)
+        round_.restarts = order.restarts
+        return effects
+
+    def welcome(self, round_: Round) -> Iterable[Welcome]:
+        """Answer a round's joiners, all before anything else is put in; none if the room has restarted meanwhile."""
+        if round_.restarts != self._order.restarts:
+            self._joins.put_off(round_)
+        if round_.reading is None or not round_.joiners:
+            return
+        header = round_.reading.header
+        frames = self._joins.frames_after(header)
+        fresh_seq = header.seq if header.seq > self._pacing.sent_seq else None
+        for joiner in round_.joiners:
+            if not joiner.has_left:
+                gap, since_seq = None, joiner.since.seq
+                if since_seq is not None and round_.missed[joiner.since] is None:
+                    gap = self._gap(since_seq + 1, header.seq)
+                yield Welcome(joiner, gap, frames, fresh_seq)
+
+    def end_rounds(self) -> None:
+        """Nobody is served any more."""
+        self._joins.end()

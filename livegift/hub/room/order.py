@@ -1,0 +1,100 @@
+"""The numbering of a room's events: what comes next, what came before, and where something is missing."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from livegift.contract import wire
+from livegift.runtime.bounds import ROOM_EARLY_MESSAGES_MAX
+
+
+class News(NamedTuple):
+    """Events that come next, the first of them numbered `first_seq`, and the room after the last of them."""
+
+    epoch: int
+    first_seq: int
+    events: Sequence[bytes]
+    totals: bytes
+    top: bytes
+
+
+class Hole(NamedTuple):
+    """Something up to `to_seq` did not arrive."""
+
+    to_seq: int
+
+
+class Reading(NamedTuple):
+    """The room at one moment, with the events after the `seq` that was asked for.
+
+    Unless it `is_complete` there are no events: the log does not have all of them, or the epoch is another.
+    """
+
+    header: wire.SnapshotHeader
+    is_complete: bool
+    events: Sequence[bytes]
+
+    @property
+    def first_seq(self) -> int:
+        """The number of the first event."""
+        return self.header.seq - len(self.events) + 1
+
+
+class Order:
+    """Follows the numbers of a room's events. What it lets through has neither holes nor doubles."""
+
+    def __init__(self) -> None:
+        """Nothing is known before `begin`."""
+        self.epoch: int | None = None
+        self.seq = 0  # of the last event that was let through
+        self.restarts = 0
+        self._early: list[bytes] = []
+
+    def take(self, message: bytes) -> News | Hole | None:
+        """Take what the room's channel carries: a header line, then an event a line. None: nothing new.
+
+        Before `begin` messages are kept, up to ROOM_EARLY_MESSAGES_MAX; the others will be missed and read again.
+        """
+        if self.epoch is None:
+            if len(self._early) < ROOM_EARLY_MESSAGES_MAX:
+                self._early.append(message)
+            return None
+        line, *events = message.split(b"\n")
+        header = wire.ROOM_HEADER.decode(line)
+        first_seq = self.seq + 1
+        if header.epoch != self.epoch or header.first_seq > first_seq:
+            return Hole(header.seq)
+        if header.seq < first_seq:
+            return None
+        if header.first_seq != first_seq:
+            events = events[first_seq - header.first_seq :]
+        return self._news(events, header)
+
+    def take_reading(self, reading: Reading) -> News | None:
+        """Take what was read from the log. It `continues` this order."""
+        return self._news(reading.events[max(self.seq + 1 - reading.first_seq, 0) :], reading.header)
+
+    def _news(self, events: Sequence[bytes], header: wire.RoomHeader | wire.SnapshotHeader) -> News | None:
+        if not events:
+            return None
+        news = News(header.epoch, self.seq + 1, events, bytes(header.totals), bytes(header.top))
+        self.seq += len(events)
+        return news
+
+    def continues(self, reading: Reading) -> bool:
+        """Return whether everything after `seq` was in the log; otherwise the order has to restart."""
+        return reading.is_complete and reading.header.epoch == self.epoch
+
+    def is_behind(self, epoch: int, seq: int) -> bool:
+        """Return whether the room has more than arrived here."""
+        return self.epoch is not None and (epoch != self.epoch or seq > self.seq)
+
+    def begin(self, header: wire.SnapshotHeader) -> list[bytes]:
+        """Follow the room from the first snapshot on. Returns the messages that came too early: take them again."""
+        self.epoch, self.seq = header.epoch, header.seq
+        early, self._early = self._early, []
+        return early
+
+    def restart(self, header: wire.SnapshotHeader) -> None:
+        """Go on after `header`, whatever is missing before."""
+        self.epoch, self.seq = header.epoch, header.seq
+        self.restarts += 1
