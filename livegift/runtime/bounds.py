@@ -1,24 +1,24 @@
-"""The system's own limits: what is neither an operator's choice nor met by a client. Units are in the names."""
+"""The system's own limits: neither chosen by operators nor met by clients. Units are in the names."""
 
 # A connection.
 HELLO_ANSWER_S = 4.0
-# Per connection: the first costs a signature check and a wallet read, the second a snapshot and what was missed.
+# Per connection. A hello costs a signature check and a wallet read, a join a snapshot and the events missed.
 HELLOS_PER_S_MAX = 0.2
 HELLOS_BURST_MAX = 5
 JOINS_PER_S_MAX = 4
 JOINS_BURST_MAX = 24
-# What is skipped for a viewer whose buffer is over the limit is caught up with when it is below the lower one.
+# Above the limit, frames are skipped for a viewer; below the lower one, the viewer catches up.
 WRITE_BUFFER_BYTES_MAX = 128 * 1024
 WRITE_BUFFER_BYTES_LOW = 32 * 1024
 CONNECTION_BUFFER_BYTES_MAX = 1024 * 1024
 CONNECTION_BUFFER_FRAMES_MAX = 2_000
 COMMANDS_WAITING_PER_CONNECTION_MAX = 32
 REFUSED_IN_A_ROW_MAX = 200
-# A command is a read and a frame, and some more: large and refused ones have to fit into the budget as well.
+# A command is a read and a frame; the budget has some more, because large and refused ones have to fit too.
 FRAME_UNITS_PER_COMMAND = 8
 FRAME_UNIT_BYTES = 1024
 FRAMES_PER_TURN_MAX = 64
-# Control frames, fragments, and reads of so few bytes that complete no frame.
+# Control frames, fragments, and reads of a few bytes that complete no frame.
 ODD_FRAMES_PER_S_MAX = 100
 ODD_FRAMES_BURST_MAX = 500
 ODD_READ_BYTES_MAX = 64
@@ -39,14 +39,14 @@ PREFLIGHT_AGE_MAX_S = 600
 METRICS_REQUESTS_MAX = 8
 METRICS_REQUEST_S = 5.0
 PORT_MAX = 65_535
-METRICS_PORTS_MAX = 64  # that are tried, from the one that is set
-# An entry that waits longer than this to be published or booked makes the process that should have done it late.
+METRICS_PORTS_MAX = 64  # ports to try, from the configured one on
+# A process is late when an entry waits longer than this for it to be published or booked.
 RELAY_LATE_S = 5.0
 UNBOOKED_LATE_S = 15.0
 DOCTOR_TIMEOUT_S = 5.0
-LATE_PARTITIONS_MAX = 4  # that are looked into
+LATE_PARTITIONS_MAX = 4  # partitions whose oldest entry is read
 
-# Sockets of a web process. What its descriptors leave when stores, logs and the rest have theirs.
+# Sockets of a web process: the descriptors that stores, logs and the rest leave.
 FILES_WANTED = 65_536
 FILES_RESERVED = 192
 SOCKETS_FOR_HTTP_SHARE = 0.1
@@ -58,15 +58,15 @@ HTTP_READ_BYTES_MAX = 1024
 HTTP_WASTED_BYTES_MAX = 64 * 1024
 REFUSAL_LOG_PERIOD_S = 10.0
 
-# HTTP requests, of an address and of a user (settings: so many a second). What routes cost stands with each of them.
-REQUEST_BURST_S = 5  # so many seconds' requests may come at once
+# HTTP requests, per address and per user (settings have the rates per second). Each route names its cost.
+REQUEST_BURST_S = 5  # seconds' worth of requests that may come at once
 QUERY_REQUEST_UNITS = 2
 COSTLY_REQUEST_UNITS = 10
 WEBHOOKS_PER_S_MAX = 500
 PROBES_PER_S_MAX = 50
-# Addresses, and users, whose budgets a process remembers: the most recent ones. 10 MB when all are in use.
+# Addresses, and users, whose budgets a process keeps: the most recent ones. 10 MB when all are in use.
 RATE_BUCKETS_MAX = 20_000
-IPV6_PREFIX_BITS = 64  # of one customer, who has all addresses in it (RFC 6177)
+IPV6_PREFIX_BITS = 64  # the network of one customer (RFC 6177)
 
 # Gifts on their way to Redis.
 GIFT_QUEUE_MAX = 20_000
@@ -74,7 +74,7 @@ GIFT_BATCH_MAX = 512
 GIFTS_PER_CALL_MAX = 32
 GIFT_DEADLINE_S = 2.0
 CLOCK_DIFFERENCE_MAX_MS = 60_000
-# A node that takes longer is not given more: what waits for it is answered at once.
+# A node that takes longer gets no more gifts: the waiting ones are answered at once.
 GIFT_SLOW_S = 1.0
 GIFT_WAIT_MAX_S = 2.0
 
@@ -85,7 +85,7 @@ RECOVER_RETRY_S = 1.0
 ROOM_LINGER_S = 10.0
 ROOM_HEADS_POLL_S = 1.0
 ROOM_PULSE_S = 2.0
-# How often a busy room's frames carry who has given the most: it is three quarters of a frame with one gift.
+# How often a busy room's frames carry the top gifters, which are three quarters of a frame with one gift.
 ROOM_TOP_S = 1.0
 ROOM_PENDING_EVENTS_MAX = 10_000
 ROOM_EARLY_MESSAGES_MAX = 1_000
@@ -96,7 +96,7 @@ SUBSCRIBER_RETRY_S = 0.2
 SUBSCRIBER_SILENCE_S = 10.0
 DIRECTORY_ROOMS_MAX = 20_000
 ROOM_IDLE_TTL_S = 30 * 86_400
-# What a gift or a join waits for the ledger, what a question may take in all, the pause after one that failed.
+# How long a gift or a join waits for the ledger, how long a query may take, and the pause after a failed one.
 DIRECTORY_WAIT_S = 1.0
 DIRECTORY_ANSWER_S = 5.0
 DIRECTORY_RETRY_S = 1.0
@@ -105,7 +105,7 @@ DIRECTORY_DETAILS_MAX = 10_000
 # How old a copy may become while the ledger is away.
 DIRECTORY_STALE_MAX_S = 3_600.0
 
-# Places in journals have this much room in the ids of events.
+# The positions in the journals that ids of events have room for.
 PARTITIONS_MAX = 1_024
 EPOCH_MAX = 2**32 - 1
 N_MAX = 2**48 - 1
@@ -147,8 +147,8 @@ REPAIR_CHUNK = 200
 REPAIR_ENTRIES_MAX = 200_000
 FENCE_ROOMS_AT_ONCE = 500
 FENCE_ENDED_ROOMS_S = 86_400
-# Rooms of an earlier version that are converted together before a gate opens; those that have ended come later, so many
-# each time that the aggregator looks for what is to be armed.
+# Rooms of an earlier version: how many are converted at once before a gate opens, and how many ended ones each time
+# that the aggregator looks for partitions to arm.
 OLDER_ROOMS_AT_ONCE = 8
 OLDER_ENDED_ROOMS_PER_LOOK = 100
 CORRECT_ATTEMPTS_MAX = 5
@@ -163,22 +163,22 @@ STOPPED_RECHECK_S = 2.0
 RELAY_STATES_S = 0.5
 
 # Orders and payments.
-HELD_BACK_GIFTS_MAX = 10_000  # gifts that one refund looks at, the newest
+HELD_BACK_GIFTS_MAX = 10_000  # the newest gifts, which one refund looks at
 ORDER_TTL_S = 86_400.0
-# A provider repeats the news of a payment for days; what was said of that payment before is kept for longer.
+# A provider repeats an event for days; early events of unknown payments are kept longer than that.
 EARLY_EVENTS_KEEP_S = 30 * 86_400.0
-# A webhook that gives coins again waits this long for the booking of those that were taken; then it is answered 503.
+# How long a webhook that returns coins waits until the coins taken are booked; then it is answered 503.
 REINSTATE_WAIT_S = 5.0
 REINSTATE_POLL_S = 0.2
 SWEEP_ORDERS_S = 5.0
 SWEEP_ORDERS_MAX = 100
-# Money goes back once the coins that were taken are booked: the buyer waits this long for it, then the sweep does it.
+# How long a buyer waits until the coins taken are booked and the money is returned; then the sweep does it.
 WITHDRAWAL_WAIT_S = 5.0
 WITHDRAWAL_POLL_S = 0.05
 SWEEP_WITHDRAWALS_S = 5.0
 SWEEP_WITHDRAWALS_MAX = 50
 WEBHOOK_AGE_MAX_S = 300
-# What a provider may name or say of a payment: ledgers keep it in a bigint and in texts without NUL.
+# Limits of what a provider may send: ledgers keep it in a bigint and in texts without NUL.
 PAYMENT_NAME_PATTERN = r"[A-Za-z0-9._:-]{1,255}"
 PAYMENT_AMOUNT_MAX = 10**15
 AUTH_TIME_AHEAD_MAX_S = 60.0
@@ -195,20 +195,21 @@ PROVIDER_PAGE = 100
 RECONCILE_MARGIN_S = 3_600.0
 RECONCILE_DAYS_MAX = 36_500
 
-# Sponsor matches. One that ends by its time or with its room still gets what is being booked.
+# Sponsor matches. One that ends by its time or with its room still gets the gifts being booked.
 SPONSOR_END_GRACE_S = 5.0
 SWEEP_MATCHES_S = 2.0
 SWEEP_MATCHES_MAX = 100
-# The least time between two events of a match, as one process tells them.
+# The least time between two events of a match from one process.
 MATCH_NEWS_PACE_S = 0.25
-# How often rooms are told of their matches again, how many at once, and of those that ended how long ago.
+# How often rooms are told of their matches again, how many matches at once, and how long after their end.
 MATCHES_REFRESH_S = 10.0
 MATCHES_REFRESH_PAGE = 500
 MATCHES_SHOWN_AFTER_S = 120.0
-# What a room was told longer ago than this, and contradicts the ledger, is repaired; earlier, news may be on its way.
+# A state of a match in a room that is older than this and contradicts the ledger is repaired; before, an event may be
+# late.
 MATCH_SETTLED_MS = 30_000
 
-# Leases. A holder renews three times before it loses one.
+# Leases. A holder has at least three tries to renew before it loses one.
 LEASE_TTL_MS = 9_000
 LEASE_RENEW_S = 2.0
 WORKER_TTL_MS = 9_000
