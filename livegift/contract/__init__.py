@@ -1,1 +1,1 @@
-"""What crosses a boundary, typed once: messages, events, journal entries, errors."""
+"""The types of everything that crosses a boundary: messages, events, journal entries, errors."""

@@ -1,6 +1,6 @@
-"""The bounds that a client or an operator can meet in what crosses: patterns, lengths, sizes, counts, waits.
+"""The bounds that clients or operators can meet: patterns, lengths, sizes, counts, waits.
 
-Those that nobody outside meets are in `livegift.runtime.bounds`. Units are in the names.
+All others are in `livegift.runtime.bounds`. Units are in the names.
 """
 
 # Lua numbers are doubles and print in exponent form from 1e14 on; the ceiling leaves room for the sum of two amounts.
@@ -11,7 +11,7 @@ INTEGER_MAX = 2**53 - 1
 
 # Texts.
 ID_LENGTH_MAX = 64
-# `$` alone also matches before a line's end; written so that Python's and JSON Schema's regular expressions agree.
+# `$` alone also matches before a final newline; this form means the same in Python and in JSON Schema.
 ID_PATTERN = r"^[A-Za-z0-9._:-]{1,64}$(?!\n)"
 # Users' ids are the host product's, such as `auth0|…` or an e-mail address (decision 023).
 USER_ID_PATTERN = r"^[A-Za-z0-9._:-][A-Za-z0-9._:@|+~='-]{0,127}$(?!\n)"
@@ -34,10 +34,10 @@ CATALOGUE_FILE_BYTES_MAX = 8 * 1024 * 1024
 TITLE_LENGTH_MAX = 120
 WHY_LENGTH_MAX = 500
 HOLDER_LENGTH_MAX = 70
-IBAN_TEXT_LENGTH_MAX = 80  # 34, and whatever stands between them
+IBAN_TEXT_LENGTH_MAX = 80  # 34, and separators
 CURRENCY_PATTERN = r"^[A-Z]{3}$(?!\n)"
 HOLDER_PATTERN = r"^[^\W\d_][^\u0000-\u001f\u007f-\u009f]*$(?!\n)"
-# What the patterns want, for people.
+# The patterns in words.
 PATTERNS = {
     ID_PATTERN: "1 to 64 of A-Z a-z 0-9 . _ : -",
     TEXT_PATTERN: "text without control characters",

@@ -32,7 +32,7 @@ class GiftSent(Struct, frozen=True, array_like=True, tag="gift"):
 
 
 class StreakEnded(Struct, frozen=True, array_like=True, tag="streak_end"):
-    """A streak got no further gift in time. Moves no money."""
+    """The end of a streak that got no further gift in time. Moves no money."""
 
     user: str
     room: str
@@ -47,7 +47,7 @@ class StreakEnded(Struct, frozen=True, array_like=True, tag="streak_end"):
 
 
 class GiftRevoked(Struct, frozen=True, array_like=True):
-    """The gift that a revocation takes back, as it was sent: what its room no longer counts."""
+    """The gift of a revocation, as it was sent; its room no longer counts it."""
 
     event_id: str
     room: str
@@ -61,9 +61,9 @@ class GiftRevoked(Struct, frozen=True, array_like=True):
 
 
 class WalletChanged(Struct, frozen=True, array_like=True, tag="change"):
-    """A credit (`delta` > 0) or a correction (any `delta`) of a wallet, with the reason that names its other leg.
+    """A credit (`delta` > 0) or a correction (any `delta`) of a wallet. The reason names the account on the other side.
 
-    With `revokes` it gives back what a gift has cost, and from here on the gift counts nowhere.
+    With `revokes` it gives back the coins of a gift, which counts nowhere from here on.
     """
 
     user: str
@@ -78,7 +78,7 @@ class WalletChanged(Struct, frozen=True, array_like=True, tag="change"):
 
 
 class LimitsChanged(Struct, frozen=True, array_like=True, tag="limits"):
-    """Limits or freeze of a wallet from here on, under a version of their own. Moves no coins; None: no limit."""
+    """A wallet's limits and freeze from here on, with their own version. Moves no coins. None means no limit."""
 
     user: str
     version: int

@@ -1,1 +1,1 @@
-"""The HTTP side: who gets in, what a request may cost, how bodies are read and errors answered."""
+"""The HTTP side: admission, rate limits, routing, bodies and errors."""

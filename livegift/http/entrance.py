@@ -1,4 +1,4 @@
-"""What requests pass before any route: checks of Origin and Host, and the headers for browsers."""
+"""Checks before any route: Origin and Host, and the headers for browsers."""
 
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
@@ -14,7 +14,7 @@ from livegift.runtime.bounds import PREFLIGHT_AGE_MAX_S
 from livegift.runtime.net import is_loopback
 from livegift.runtime.settings import Settings, secrets_of
 
-# Answers are data, not pages: nothing in them is run, framed or sniffed as another type. Pages set their own.
+# Responses are data, not pages: nothing in them is run, framed or sniffed as another type. Pages set their own.
 HEADERS = {
     "x-content-type-options": "nosniff",
     "referrer-policy": "no-referrer",
@@ -27,9 +27,9 @@ RESPONSE_HEADERS = ("ETag", "Location", "Retry-After", "WWW-Authenticate")
 
 @dataclass(frozen=True, slots=True)
 class Door:
-    """Which requests are let in.
+    """The rules by which requests are let in.
 
-    With `is_private` (`livegift dev`) only those from this machine under its own names: a page from elsewhere can send
+    With `is_private` (`livegift dev`), only those from this machine under its own names: a page from elsewhere can send
     requests here too, even under a name of its own that it points here (DNS rebinding).
     """
 
@@ -39,11 +39,11 @@ class Door:
 
     @classmethod
     def of(cls, settings: Settings, *, is_private: bool) -> "Door":
-        """As the settings say."""
+        """Create the rules from the settings."""
         return cls(frozenset(secrets_of(settings.allowed_origins)), settings.public_url, is_private)
 
     def refusal(self, scope: Scope) -> str | None:
-        """Return why a request or a WebSocket is not let in, or None."""
+        """Return why a request or a WebSocket is refused, or None."""
         headers = Headers(scope=scope)
         host, origin = headers.get("host", ""), headers.get("origin")
         if self.is_private and not self._is_ours(f"http://{host}"):
@@ -80,7 +80,7 @@ class Entrance:
     """An application behind its door."""
 
     def __init__(self, app: ASGIApp, door: Door) -> None:
-        """`app` answers the requests that the door lets in."""
+        """Serve, by `app`, the requests that the door lets in."""
         self._door = door
         self._app = app
         if door.origins:
@@ -114,7 +114,7 @@ class Entrance:
 
 
 async def refuse_websocket(websocket: WebSocket, detail: str) -> None:
-    """403 instead of the handshake."""
+    """Refuse a handshake with 403."""
     if "websocket.http.response" in websocket.scope.get("extensions", {}):
         response: Response = problem("forbidden", detail)
         await websocket.send_denial_response(response)

@@ -1,4 +1,4 @@
-"""The one place that admits requests: each route is served behind the rule and the rate that it was made with."""
+"""The guard that admits requests: each route is served behind its own rule and rate."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -22,11 +22,11 @@ _COMPRESSION = Middleware(GZipMiddleware, minimum_size=COMPRESS_BYTES_MIN, compr
 
 
 def guarded(entries: Sequence[Entry], rates: RequestRates) -> list[BaseRoute]:
-    """Return what serves `entries`, in their order. Raises RuntimeError when two are for the same method and path."""
+    """Return the routes that serve `entries`, in order. Raises RuntimeError when two have the same method and path."""
     times = Counter((entry.method, entry.path) for entry in entries)
     if twice := [f"{method} {path}" for (method, path), count in times.items() if count > 1]:
         raise RuntimeError(f"expected one route each for {' and '.join(twice)}: two features offer it")
-    # One a path, so that a method that is not taken is told of all that are.
+    # One for each path, so that a response to a wrong method can list all right ones.
     paths: dict[str, list[Route]] = {}
     for entry in entries:
         if isinstance(entry, Route):
@@ -68,7 +68,7 @@ class _Guard:
 
 
 def _bearer(request: Request) -> Identity:
-    """Return who is asking. Raises RequestError('unauthenticated' or 'token_expired')."""
+    """Return the bearer's identity. Raises RequestError('unauthenticated' or 'token_expired')."""
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not token:
         raise RequestError("unauthenticated", "Expected a header `Authorization: Bearer <token>`.")

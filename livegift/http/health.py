@@ -1,4 +1,4 @@
-"""Whether this process lives, and whether it can serve."""
+"""Health checks: whether this process is alive, and whether it can serve."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -35,15 +35,15 @@ class Readiness(Struct, frozen=True):
 
 
 async def healthz(request: Request) -> Response:
-    """`GET /healthz`: this process answers. It asks nobody else: a restart would not bring a store back."""
+    """`GET /healthz`: this process answers. It asks no store, as a restart would not bring one back."""
     return answer(request, Health("ok"))
 
 
 async def readyz(request: Request) -> Response:
-    """`GET /readyz`: 200 when gifts can be sent, else 503 with what is missing. Within READY_TIMEOUT_S either way.
+    """`GET /readyz`: 200 when gifts can be sent, else 503 with what is missing; within READY_TIMEOUT_S.
 
-    Gifts in rooms that are known go on without PostgreSQL, a relay and an aggregator: that is `degraded`, and 200, or a
-    load balancer would end them everywhere at once.
+    Gifts in known rooms work without PostgreSQL, a relay or an aggregator: that is `degraded` with 200. Otherwise a
+    load balancer would stop them everywhere at once.
     """
     in_redis, in_postgresql = await asyncio.gather(
         _asked_once(request, "redis", _missing_in_redis), _asked_once(request, "postgresql", _missing_in_postgresql)
@@ -55,10 +55,10 @@ async def readyz(request: Request) -> Response:
 
 
 async def _asked_once(request: Request, store: str, question: Callable[[Resources], Awaitable[Missing]]) -> Missing:
-    """The answer to `question`, or that there is none yet.
+    """Return the answer to `question`, or that there is none yet.
 
     A question that a store leaves hanging is not asked again before it has ended, which may take longer than its own
-    time-out (psycopg tries to cancel in the server first): so probes that come every second do not pile up.
+    time-out (psycopg tries to cancel in the server first), so probes that come every second do not pile up.
     """
     state = request.app.state
     if not hasattr(state, "health_questions"):

@@ -17,7 +17,7 @@ log = structlog.get_logger()
 
 
 def problem(code: str, detail: str | None = None, retry_after_ms: int | UnsetType = UNSET) -> Response:
-    """The response for a code of the table."""
+    """Return the response for a code of the table."""
     kind = ERRORS[code]
     body = Problem(
         type=f"urn:livegift:error:{code}",
@@ -33,13 +33,13 @@ def problem(code: str, detail: str | None = None, retry_after_ms: int | UnsetTyp
 
 
 async def on_request_error(_: Request, error: Exception) -> Response:
-    """A refusal on purpose."""
+    """Respond to a deliberate refusal."""
     assert isinstance(error, RequestError)  # noqa: S101 - registered for it alone
     return problem(error.code, error.detail)
 
 
 async def on_rate_limited(_: Request, error: Exception) -> Response:
-    """A rate was exceeded: say when to try again, in whole seconds too (RFC 9110, 10.2.3)."""
+    """Respond to an exceeded rate, with the time to try again, in whole seconds too (RFC 9110, 10.2.3)."""
     assert isinstance(error, RateLimitedError)  # noqa: S101 - registered for it alone
     response = problem(error.code, error.detail, retry_after_ms=error.retry_after_ms)
     response.headers["Retry-After"] = str(-(-error.retry_after_ms // 1000))
@@ -47,25 +47,25 @@ async def on_rate_limited(_: Request, error: Exception) -> Response:
 
 
 async def on_unavailable(request: Request, error: Exception) -> Response:
-    """A store is away."""
+    """Respond when a store is away."""
     log.warning("api.unavailable", path=request.url.path, error=str(error))
     return problem("unavailable")
 
 
 async def on_refused_payment(request: Request, error: Exception) -> Response:
-    """The provider refuses for good: the same request would be refused again."""
+    """Respond to a final refusal by the provider: the same request would be refused again."""
     log.error("api.payment_refused", path=request.url.path, error=str(error))
     return problem("payment_refused", str(error))
 
 
 async def on_bad_signature(request: Request, error: Exception) -> Response:
-    """A webhook that nobody we know has signed."""
+    """Respond to a webhook with a wrong signature."""
     log.warning("api.bad_signature", path=request.url.path, error=str(error))
     return problem("bad_signature", str(error))
 
 
 async def on_http_exception(_: Request, error: Exception) -> Response:
-    """What Starlette itself refuses: unknown paths and methods."""
+    """Respond to what Starlette itself refuses: unknown paths and methods."""
     assert isinstance(error, HTTPException)  # noqa: S101 - registered for it alone
     codes = {404: "not_found", 405: "method_not_allowed", 413: "too_large"}
     response = problem(codes.get(error.status_code, "invalid"))
@@ -74,12 +74,12 @@ async def on_http_exception(_: Request, error: Exception) -> Response:
 
 
 async def on_disconnect(_: Request, __: Exception) -> Response:
-    """The client left, or was too slow, before the body was complete: nobody reads this response."""
+    """Handle a client that left, or was too slow, before the body was complete: nobody reads this response."""
     return problem("invalid", "The request's body did not come to its end.")
 
 
 async def on_exception(request: Request, error: Exception) -> Response:
-    """An internal error: the log has its traceback, the response does not."""
+    """Respond to an internal error: the log has its traceback, the response does not."""
     log.error("api.failed", path=request.url.path, exc_info=error)
     return problem("internal")
 

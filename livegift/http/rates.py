@@ -1,4 +1,4 @@
-"""How often HTTP routes may be asked: budgets of an address and of a user, in units (decision 029).
+"""Rate limits of HTTP routes: budgets of an address and of a user, in units (decision 029).
 
 A route's rate (`access.Rate`) says what a request costs. Both budgets are this process's own, as connections are.
 """
@@ -31,7 +31,7 @@ UNITS = {
 
 
 def _buckets(per_s_max: int) -> Buckets:
-    # What costs the most has to fit in, or it would never pass.
+    # The most expensive request has to fit in, or it would never pass.
     return Buckets(per_s_max, max(REQUEST_BURST_S * per_s_max, COSTLY_REQUEST_UNITS))
 
 
@@ -39,7 +39,7 @@ class RequestRates:
     """The budgets of one web process."""
 
     def __init__(self, settings: Settings) -> None:
-        """As the settings say; probes and webhooks have limits of the system."""
+        """Create the budgets from the settings; probes and webhooks have limits of the system."""
         self._requests = _buckets(settings.requests_per_s_max)
         self._users = _buckets(settings.user_requests_per_s_max if settings.requests_per_s_max else 0)
         self._own = {Rate.PROBE: _buckets(PROBES_PER_S_MAX), Rate.WEBHOOK: _buckets(WEBHOOKS_PER_S_MAX)}
@@ -53,7 +53,7 @@ class RequestRates:
             _refuse(rate.name.lower() if rate in self._own else "address", wait_ms, address=address)
 
     def spend_of(self, user: str, rate: Rate) -> None:
-        """Count it for its token's user as well. Raises RateLimitedError."""
+        """Count a request for its token's user as well. Raises RateLimitedError."""
         wait_ms = self._users.take(user, UNITS[rate])
         if wait_ms:
             _refuse("user", wait_ms, user=user)

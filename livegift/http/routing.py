@@ -1,6 +1,6 @@
-"""What a web process answers: each route is one object that says who may ask it, and at what cost.
+"""The routes of a web process: each is one object with its access rule and its cost.
 
-From these objects come the application's routes (`guard.py`) and the table of access that is kept under review.
+From these objects come the application's routes (`guard.py`) and the reviewed table of access.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -16,13 +16,13 @@ from starlette.websockets import WebSocket
 from livegift.runtime.access import Rate, Rule
 
 Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
-# What any route may answer: wrong tokens, and pages of other origins; too many requests; a store that is away; a fault.
+# Errors of any route: wrong tokens, and pages of other origins; too many requests; a store that is away; a fault.
 ANY_CODES = ("forbidden", "rate_limited", "unavailable", "internal")
 
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """A body or an answer that is not one of our JSON types, such as a form, a file or a page."""
+    """A body or a response that is not one of our JSON types, such as a form, a file or a page."""
 
     media_type: str
     description: str
@@ -64,12 +64,12 @@ class Route:
 
     @property
     def answers(self) -> tuple[type[Struct], ...]:
-        """The types of its JSON: none for a route that answers something else alone."""
+        """Return the types of its JSON responses; none for a route that answers only something else."""
         return self.answer if isinstance(self.answer, tuple) else () if self.answer is None else (self.answer,)
 
     @property
     def codes(self) -> tuple[str, ...]:
-        """The codes of all errors that it may answer: its own first, then those of its kind and of every route."""
+        """Return the codes of all errors that it may answer: its own, then those of its kind and of every route."""
         found = [*self.errors]
         if self.body is not None:
             found += ["invalid", "too_large"]
@@ -95,7 +95,7 @@ class Files:
 
     @property
     def path(self) -> str:
-        """The path of any of them."""
+        """Return the path pattern of the files."""
         return f"{self.folder}/{{file}}"
 
 

@@ -1,8 +1,8 @@
 """The sockets of one web process: as many as its descriptors allow, and none that only waits.
 
-uvicorn has no deadline for incomplete requests, and its connections end only when the other side's do. Here a request's
-headers and body have to come in time, and its answer has to be read in time. When no more sockets are allowed, the one
-that has waited longest without a request is closed; if there is none, the new one is refused and the old ones stay.
+uvicorn has no deadline for incomplete requests, and its connections end only when the client's do. Here a request's
+headers and body have to come in time, and its response has to be read in time. When no more sockets are allowed, the
+one that has waited longest without a request is closed; if there is none, the new one is refused.
 """
 
 import asyncio
@@ -44,7 +44,7 @@ def sockets_max() -> int:
 
 
 def connections_max(wanted: int, sockets: int) -> int:
-    """How many WebSockets there may be: at most `wanted` (0: no limit), and fewer than `sockets`."""
+    """Return how many WebSockets there may be: at most `wanted` (0: no limit), and fewer than `sockets`."""
     most = max(1, int(sockets * (1 - SOCKETS_FOR_HTTP_SHARE)))
     if wanted > most:
         log.warning("web.few_descriptors", sockets_max=sockets, connections_max=most, wanted=wanted)
@@ -52,14 +52,14 @@ def connections_max(wanted: int, sockets: int) -> int:
 
 
 class GuardedHttp(H11Protocol):
-    """One connection until it ends or becomes a WebSocket. `http_class` makes subclasses that share a timer wheel."""
+    """A connection until it ends or becomes a WebSocket. `http_class` makes subclasses that share a timer wheel."""
 
     timer_wheel: ClassVar[TimerWheel]
     sockets_max: ClassVar[int]
-    waiting: ClassVar["dict[GuardedHttp, None]"]  # without a request, those that wait longest first
+    waiting: ClassVar["dict[GuardedHttp, None]"]  # without a request, the longest waiting first
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        """As uvicorn makes it."""
+        """Create a connection as uvicorn does."""
         super().__init__(*args, **kwargs)
         self._deadline: Deadline | None = None
         self._awaited = ""
@@ -69,7 +69,7 @@ class GuardedHttp(H11Protocol):
     # --- What uvicorn calls -------------------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Accept it if one more is allowed."""
+        """Accept the connection if one more is allowed."""
         super().connection_made(transport)
         metrics.SOCKETS.set(len(self.connections))
         if len(self.connections) > self.sockets_max and not self._make_room():
@@ -89,21 +89,21 @@ class GuardedHttp(H11Protocol):
         self._take(data)
 
     def on_response_complete(self) -> None:
-        """The answer is written; the other side has to read it, then send another request or leave."""
+        """Wait for the client, which has to read the response, then send another request or leave."""
         super().on_response_complete()
         if self.transport.is_closing():
             self.expect("end", CLOSE_LINGER_S, self.transport.abort)
         elif self.conn.their_state is h11.SEND_BODY:
-            pass  # an answer before the body's end; that has a deadline and a size already
+            pass  # a response before the body's end, which has a deadline and a size limit already
         elif self.conn.our_state is h11.IDLE and self.conn.their_state is h11.IDLE:
             self.waiting[self] = None
             self.expect("request", HTTP_KEEP_ALIVE_S + CLOSE_LINGER_S, self.transport.abort)
 
     def handle_websocket_upgrade(self, event: h11.Request) -> None:
-        """Hand the connection to another protocol, unless that one ignores the request.
+        """Pass the connection to the WebSocket protocol, unless that ignores the request.
 
-        `websockets` answers no request that has a body, or headers that are too many or too long: it waits
-        for the other side to go.
+        `websockets` answers no request that has a body, or headers that are too many or too long: it waits for the
+        client to go.
         """
         self.expect("", 0, None)
         super().handle_websocket_upgrade(event)
@@ -113,7 +113,7 @@ class GuardedHttp(H11Protocol):
             self._refuse(b"400 Bad Request")
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The socket is gone."""
+        """Handle the end of the socket."""
         self.expect("", 0, None)
         self._rest = b""
         super().connection_lost(exc)
@@ -122,7 +122,7 @@ class GuardedHttp(H11Protocol):
     # --- Deadlines ----------------------------------------------------------------------------------
 
     def expect(self, what: str, within_s: float, otherwise: Callable[[], None] | None) -> None:
-        """From now on `what` has a deadline."""
+        """Set a deadline for `what`, after which `otherwise` is called."""
         if what != "request":
             self.waiting.pop(self, None)
         if what == "headers":
@@ -141,7 +141,7 @@ class GuardedHttp(H11Protocol):
         if self.transport.is_closing():
             return
         if self.transport.get_protocol() is not self:
-            self.transport.resume_reading()  # who upgrades sends nothing more before the answer
+            self.transport.resume_reading()  # a client that upgrades sends nothing more before the response
         elif self._rest:
             self.loop.call_soon(self._next_turn)
         elif not self.flow.read_paused:
@@ -163,7 +163,7 @@ class GuardedHttp(H11Protocol):
             self.expect("answer", HTTP_ANSWER_TIMEOUT_S, self.transport.abort)
 
     def _count_wasted(self, size: int) -> None:
-        """Read a body that goes on after its answer is written for a while, so that the answer arrives."""
+        """Limit how long a body is read after its response is written, which is done so that the response arrives."""
         if self.cycle.response_complete:
             self._wasted_bytes += size
             if self._wasted_bytes > HTTP_WASTED_BYTES_MAX:
@@ -172,11 +172,11 @@ class GuardedHttp(H11Protocol):
 
     @property
     def address(self) -> str:
-        """The other side's address, as TCP knows it."""
+        """Return the client's address, as TCP knows it."""
         return self.client[0] if self.client else ""
 
     def _too_late(self) -> None:
-        """Half a request, or none at all."""
+        """Close a connection with half a request, or none at all."""
         if self.transport.is_closing():
             self.transport.abort()
             return
@@ -204,5 +204,5 @@ class GuardedHttp(H11Protocol):
 
 
 def http_class(timer_wheel: TimerWheel, most: int) -> type[asyncio.Protocol]:
-    """Return the class for uvicorn's `http`, limited to so many sockets, WebSockets included."""
+    """Return the class for uvicorn's `http`, limited to `most` sockets, WebSockets included."""
     return type("HttpProtocol", (GuardedHttp,), {"timer_wheel": timer_wheel, "sockets_max": most, "waiting": {}})

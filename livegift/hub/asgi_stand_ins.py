@@ -1,4 +1,4 @@
-"""Stand-ins for what uvicorn's own `receive` and `send` wait for, once a connection goes the direct way."""
+"""Stand-ins for the objects that uvicorn's own `receive` and `send` wait for, for connections on the direct path."""
 
 import asyncio
 
@@ -15,7 +15,7 @@ class ReceiveQueue:
         self._reader: asyncio.Future[None] | None = None
 
     def empty(self) -> bool:
-        """Return whether nothing waits."""
+        """Return whether the queue is empty."""
         return not self._events
 
     def put_nowait(self, event: ASGIReceiveEvent) -> None:
@@ -25,7 +25,7 @@ class ReceiveQueue:
             self._reader.set_result(None)
 
     async def get(self) -> ASGIReceiveEvent:
-        """Return the oldest event, when there is one."""
+        """Return the oldest event, waiting for one if necessary."""
         while not self._events:
             self._reader = asyncio.get_running_loop().create_future()
             await self._reader
@@ -33,16 +33,16 @@ class ReceiveQueue:
 
 
 class NoFlowControl:
-    """A stand-in for the event that uvicorn's own `send` waits for, which is no longer used."""
+    """A stand-in for the event that uvicorn's own `send` waits for, which is not used any more."""
 
     __slots__ = ()
 
     def set(self) -> None:
-        """Writing goes on."""
+        """Do nothing: writing may continue."""
 
     def clear(self) -> None:
-        """Writing waits."""
+        """Do nothing: writing would wait."""
 
     async def wait(self) -> bool:
-        """Wait for nothing."""
+        """Return at once."""
         return True

@@ -1,7 +1,7 @@
-"""Writes frames that are the same for all: into one connection's socket, and into those of all of a room's viewers.
+"""Writing shared frames: into one connection's socket, and into those of all viewers of a room.
 
-A room's loop over a thousand viewers waits for memory more than for the processor, so it goes by file descriptors and
-touches no object of a viewer at all (decision 018).
+A room's loop over a thousand viewers waits for memory more than for the processor, so it iterates over file descriptors
+and touches no object of a viewer (decision 018).
 """
 
 from collections.abc import Callable, Collection, Iterable
@@ -10,73 +10,76 @@ from os import write
 
 
 def nowhere(frames: bytes) -> None:
-    """Take the rest while there is no connection."""
+    """Discard the rest while there is no connection."""
 
 
 class SocketWriter:
-    """Writes finished frames to one connection's socket.
+    """A writer of finished frames to one connection's socket.
 
-    While it is ready, whoever has such a frame may write it to `fd`: the connection is open and keeps up, its transport
-    has written everything, and nothing of its own waits to go out before. It is paused before `fd` is closed, or the
-    frame would go to the connection that gets that number next.
+    While it is ready, anybody with such a frame may write it to `fd`: the connection is open and keeps up, its
+    transport has written everything, and nothing of its own waits to go out first. It is paused before `fd` is closed;
+    otherwise the frame would go to the next connection with that number.
     """
 
     __slots__ = ("_rooms", "deflates", "fd", "is_ready", "write_rest")
 
     def __init__(self) -> None:
-        """Paused. Before it is resumed, `fd` is set, and `deflates` if the connection agreed to compressed frames."""
+        """Create a paused writer.
+
+        Before it is resumed, set `fd`, and `deflates` if compressed frames were agreed on.
+        """
         self.is_ready = False
         self.deflates = False
         self.fd = -1
         self.write_rest: Callable[[bytes], object] = nowhere
-        """The transport's: it takes what the socket did not."""
+        """The transport's method that takes what the socket did not."""
         self._rooms: tuple[Broadcast, ...] = ()
 
     def resume(self) -> None:
-        """From now on all rooms may write to the socket."""
+        """Let all rooms write to the socket."""
         if not self.is_ready:
             self.is_ready = True
             for room in self._rooms:
                 room.on_resumed(self)
 
     def pause(self) -> None:
-        """From now on nobody may."""
+        """Let nobody write to the socket."""
         if self.is_ready:
             self.is_ready = False
             for room in self._rooms:
                 room.on_paused(self)
 
     def send(self, frames: bytes) -> None:
-        """Write what is this connection's own, behind what its transport has if it is paused."""
+        """Write the connection's own frames, after what its transport still has if the writer is paused."""
         sent = 0
         if self.is_ready:
-            with suppress(OSError):  # full, or gone: the transport finds out
+            with suppress(OSError):  # full or closed: the transport will notice
                 sent = write(self.fd, frames)
         if sent != len(frames):
             self.pause()
             self.write_rest(frames[sent:])
 
     def enter(self, room: "Broadcast") -> None:
-        """Tell `room` of each change."""
+        """Notify `room` of each change."""
         self._rooms = (*self._rooms, room)
 
     def leave(self, room: "Broadcast") -> None:
-        """Tell `room` no more."""
+        """Stop notifying `room`."""
         self._rooms = tuple(one for one in self._rooms if one is not room)
 
 
 class Broadcast:
-    """The connections that a room writes to, grouped by how each is written to."""
+    """The connections that a room writes to, grouped by how they are written to."""
 
     def __init__(self) -> None:
-        """None yet."""
-        # In the order in which they came or were resumed, which is kind to the processor's caches.
+        """Create an empty broadcast."""
+        # In the order in which they came or were resumed, which suits the processor's caches.
         self._plain: dict[int, SocketWriter] = {}
         self._deflating: dict[int, SocketWriter] = {}
         self._paused: dict[SocketWriter, None] = {}
 
     def add(self, writer: SocketWriter) -> None:
-        """Write to it as well."""
+        """Add a connection's writer."""
         writer.enter(self)
         if writer.is_ready:
             self._by_fd(writer)[writer.fd] = writer
@@ -84,19 +87,19 @@ class Broadcast:
             self._paused[writer] = None
 
     def remove(self, writer: SocketWriter) -> None:
-        """Write to it no more."""
+        """Remove a connection's writer."""
         writer.leave(self)
         self._paused.pop(writer, None)
         if writer.is_ready:
             del self._by_fd(writer)[writer.fd]
 
     def on_resumed(self, writer: SocketWriter) -> None:
-        """One of them was resumed."""
+        """Move a writer that was resumed to the ready ones."""
         del self._paused[writer]
         self._by_fd(writer)[writer.fd] = writer
 
     def on_paused(self, writer: SocketWriter) -> None:
-        """One of them was paused."""
+        """Move a writer that was paused away from the ready ones."""
         del self._by_fd(writer)[writer.fd]
         self._paused[writer] = None
 
@@ -106,7 +109,7 @@ class Broadcast:
     def write(
         self, plain: bytes, deflated: Callable[[], bytes], skip: Collection[SocketWriter] = ()
     ) -> list[SocketWriter]:
-        """Write to all that are ready but `skip`; returns the paused ones, whose connections must be asked."""
+        """Write to all ready connections but `skip`; returns the paused writers, whose connections must be asked."""
         paused = [writer for writer in self._paused if writer not in skip]
         if self._plain:
             _write(self._plain, plain, skip)
@@ -116,7 +119,7 @@ class Broadcast:
 
 
 def _write(writers: dict[int, SocketWriter], frame: bytes, skip: Collection[SocketWriter]) -> None:
-    """The loop that a server of rooms is made for."""
+    """Write one frame to many sockets: the hot loop of a server of rooms."""
     fds: Iterable[int] = writers
     if skip:
         left_out = {writer.fd for writer in skip}
@@ -127,7 +130,7 @@ def _write(writers: dict[int, SocketWriter], frame: bytes, skip: Collection[Sock
         try:
             sent = write(fd, frame)
         except OSError:
-            sent = 0  # full, or gone: the transport finds out
+            sent = 0  # full or closed: the transport will notice
         if sent != size:
             rests.append((writers[fd], sent))
     for writer, sent in rests:

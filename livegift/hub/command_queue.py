@@ -1,4 +1,4 @@
-"""One connection's commands in order: at once if they need not wait for anything, one after another otherwise."""
+"""A connection's commands, in order: executed at once if they need not wait, otherwise one after another."""
 
 import asyncio
 from collections import deque
@@ -15,12 +15,12 @@ Work = Coroutine[Any, Any, None]
 
 
 class CommandQueue:
-    """Run commands in the order they arrive; reading pauses while too many wait."""
+    """A queue that runs commands in the order they arrive; reading pauses while too many wait."""
 
     __slots__ = ("_handle", "_hold", "_is_held", "_task", "_waiting")
 
     def __init__(self, handle: Callable[[str], Work | None], hold: Callable[[bool], None]) -> None:
-        """`handle` returns what it could not do at once; `hold` stops the reading or lets it go on."""
+        """Run commands by `handle`, which returns what it could not do at once; `hold` pauses or resumes reading."""
         self._handle = handle
         self._hold = hold
         self._waiting: deque[str] | None = None  # while there is a task
@@ -28,7 +28,7 @@ class CommandQueue:
         self._is_held = False
 
     def put(self, text: str) -> None:
-        """Handle `text` after all before it."""
+        """Handle `text` after all earlier commands."""
         if self._waiting is not None:
             self._waiting.append(text)
             if len(self._waiting) >= COMMANDS_WAITING_PER_CONNECTION_MAX and not self._is_held:
@@ -40,7 +40,7 @@ class CommandQueue:
             self.begin(work)
 
     def begin(self, work: Work) -> None:
-        """Do `work` before everything that comes."""
+        """Do `work` before all later commands."""
         self._waiting = deque()
         self._task = asyncio.create_task(self._run(work), name="command")
 
@@ -56,7 +56,7 @@ class CommandQueue:
                     self._is_held = False
                     self._hold(False)
         except Exception:
-            # Nothing is raised on purpose; whatever it was, it must not take the commands after it along.
+            # Nothing is raised on purpose; an unexpected error must not cost the commands after it.
             log.exception("connection.command_failed")
         finally:
             self._waiting = self._task = None
@@ -65,7 +65,7 @@ class CommandQueue:
                 self.put(text)
 
     async def aclose(self) -> None:
-        """Drop what is left."""
+        """Drop the remaining commands."""
         task, self._waiting = self._task, deque()
         if task is not None:
             task.cancel()

@@ -1,10 +1,10 @@
 """The micro-batcher of debits: gifts that arrive while a batch is in flight are the next batch.
 
 Each Redis node has its own batcher: one connection, one exchange at a time, one deadline. A node that is dead or slow
-stalls nobody who has a wallet elsewhere, and nothing is ever repeated behind the sender's back.
+does not stall users whose wallets are elsewhere, and nothing is ever repeated behind the sender's back.
 
-A node that fails or is too slow gets nothing more (its breaker opens): what waits and what comes is answered at once,
-as unknown, because nobody has looked whether those refs were accepted before. Probes find out when it is back.
+A node that fails or is too slow gets nothing more (its breaker opens): waiting and new gifts are answered at once, as
+unknown, because nobody has checked whether their refs were accepted before. Probes find out when it is back.
 """
 
 import asyncio
@@ -38,7 +38,7 @@ Reply = Callable[[Outcome], None]
 
 
 class _Refusal:
-    """Why gifts are answered without being sent: as unknown, never as rejected (decision 006)."""
+    """A reason to answer gifts without sending them: as unknown, never as rejected (decision 006)."""
 
     def __init__(self, reason: str, message: str) -> None:
         self._outcome = Unknown(message)
@@ -74,7 +74,7 @@ def _tell(reply: Reply, outcome: Outcome) -> None:
     try:
         reply(outcome)
     except Exception:
-        # A mistake with one gift must not cost the others of its batch their answers.
+        # An error with one gift must not cost the others of its batch their answers.
         log.exception("debits.reply_failed")
 
 
@@ -98,12 +98,12 @@ class _NodeBatcher:
         self._shed_count = 0
         self.queue: deque[_Waiting] = deque()
         self.work = asyncio.Event()
-        self.refusal: _Refusal | None = None  # while there is one, gifts get it at once instead of a place in the queue
+        self.refusal: _Refusal | None = None  # if set, gifts get it at once instead of being queued
         metrics.GIFT_BREAKER_OPEN.labels(node.name).set(0)
 
     @property
     def waiting(self) -> int:
-        """How many gifts have no answer yet."""
+        """Return how many gifts have no answer yet."""
         return len(self.queue) + len(self._sent)
 
     async def run(self) -> None:
@@ -122,7 +122,7 @@ class _NodeBatcher:
             await self._link.close()
 
     def _end(self) -> None:
-        """Answer everything; from now on nothing is taken."""
+        """Answer everything; accept nothing more."""
         self._close_breaker()
         self.refusal = self._owner.forget(self._node)
         self._settle([Unknown("this process is stopping")] * len(self._sent))
@@ -139,7 +139,7 @@ class _NodeBatcher:
         try:
             replies, outcomes = await self._exchange(batch)
         except Exception as error:
-            # Whatever it was: a batcher that died of it would leave its gifts without an answer.
+            # Any exception: a batcher that died of it would leave its gifts without an answer.
             if not isinstance(error, StoreUnavailableError):
                 log.exception("debits.batch_broken", node=self._node.name)
             self._open_breaker(str(error))
@@ -154,7 +154,7 @@ class _NodeBatcher:
             await self._owner.layout_may_have_changed()
 
     async def _exchange(self, batch: list[_Waiting]) -> tuple[list[object], list[Outcome]]:
-        """One round trip; the replies, and the outcome of each gift. Orders `batch` as it was sent."""
+        """Make one round trip; returns the replies, and the outcome of each gift. Orders `batch` as it was sent."""
         calls: list[list[_Waiting]] = []
         open_call: dict[str, list[_Waiting]] = {}
         for waiting in batch:
@@ -176,7 +176,7 @@ class _NodeBatcher:
     def _settle(self, outcomes: list[Outcome] | list[Unknown]) -> None:
         batch, self._sent = self._sent, []
         if batch:
-            # Once per batch: to observe and count each gift costs a tenth of what a gift costs in all.
+            # Once per batch: observing and counting each gift would cost a tenth of what a gift costs in all.
             metrics.GIFT_SECONDS.observe(time.perf_counter() - min(waiting.since for waiting in batch))
             _count(outcomes)
         for waiting, outcome in zip(batch, outcomes, strict=True):
@@ -201,7 +201,7 @@ class _NodeBatcher:
     # --- The breaker --------------------------------------------------------------------------------------------------
 
     def _open_breaker(self, reason: str) -> None:
-        """Send nothing more for now. What is on its way may still be answered."""
+        """Send nothing more for now. Gifts in flight may still be answered."""
         if self._node.breaker.open(reason):
             log.warning("debits.breaker_opened", node=self._node.name, reason=reason, waiting=len(self.queue))
             metrics.GIFT_BREAKER_OPEN.labels(self._node.name).set(1)
@@ -217,7 +217,7 @@ class _NodeBatcher:
             self.refusal = None
 
     async def _probe(self) -> None:
-        """After a pause, see whether the node answers fast enough again; if not, whether another has its place."""
+        """Probe the node after a pause. If it does not answer fast enough, check whether another has replaced it."""
         await asyncio.sleep(self._node.breaker.next_pause_s())
         try:
             async with asyncio.timeout(PROBE_TIMEOUT_S):
@@ -227,15 +227,15 @@ class _NodeBatcher:
         except (StoreUnavailableError, TimeoutError):
             await self._owner.layout_may_have_changed()
             return
-        if refused(reply) is None:  # it is refused while a function runs for too long, or nothing can be saved
+        if refused(reply) is None:  # refused while a function runs too long, or when nothing can be saved
             self._close_breaker()
 
 
 class DebitBatcher:
-    """Takes gifts one by one, debits them in batches."""
+    """Takes gifts one by one and debits them in batches."""
 
     def __init__(self, store: Store, partitions: int, combo_timeout_ms: int, ref_ttl_s: int) -> None:
-        """All as the settings say."""
+        """Debit in `store`, with the system's settings."""
         self._store = store
         self._roots = partition_roots(partitions)
         self._combo_timeout_ms = combo_timeout_ms
@@ -246,11 +246,11 @@ class DebitBatcher:
 
     @property
     def waiting(self) -> int:
-        """How many gifts have no answer yet."""
+        """Return how many gifts have no answer yet."""
         return sum(batcher.waiting for batcher in self._batchers.values())
 
     def submit(self, gift: GiftSend, display: Display, reply: Reply) -> None:
-        """Debit `gift`; `reply` is called exactly once, with the outcome."""
+        """Debit `gift`. `reply` is called exactly once, with the outcome."""
         root = self._roots[partition_of(gift.user, len(self._roots))]
         node = self._store.node_of(root)
         batcher = self._batchers.get(node.name) or self._new_batcher(node)
@@ -280,31 +280,31 @@ class DebitBatcher:
     # --- What a node's batcher asks -----------------------------------------------------------------------------------
 
     def is_primary(self, node: Node) -> bool:
-        """Whether `node` owns any wallets."""
+        """Return whether `node` owns any wallets."""
         return self._store.is_primary(node)
 
     def forget(self, node: Node) -> _Refusal:
-        """The batcher of `node` ends; returns why. The next gift for it gets a new one."""
+        """Remove the batcher of `node`, which has ended; returns why. The next gift for the node gets a new one."""
         if self._is_stopping:
             return STOPPING
         del self._batchers[node.name]
         return MOVED
 
     def command(self, call: list[_Waiting]) -> tuple[str | bytes | int, ...]:
-        """The function call for gifts of one partition."""
+        """Return the function call for gifts of one partition."""
         gifts = ((waiting.gift, waiting.display) for waiting in call)
         now_ms = int(time.time() * 1000)
         return gift_send(call[0].root, gifts, now_ms, self._combo_timeout_ms, self._ref_ttl_s)
 
     async def layout_may_have_changed(self) -> None:
-        """Look at the cluster's layout again (at most once a second)."""
+        """Refresh the cluster's layout (at most once a second)."""
         try:
             await self._store.refresh()
         except StoreUnavailableError as error:
             log.warning("debits.layout_unknown", error=str(error))
 
     async def aclose(self) -> None:
-        """Stop; what waits is answered."""
+        """Stop. Waiting gifts are answered."""
         self._is_stopping = True
         tasks = list(self._tasks)
         for task in tasks:

@@ -1,4 +1,4 @@
-"""The bounds of a client's frames, and the few kinds that need no parser (RFC 6455, 5.2)."""
+"""The framing of a client's messages, and the few kinds of frames that need no parser (RFC 6455, 5.2)."""
 
 try:
     from websockets.speedups import apply_mask
@@ -11,11 +11,11 @@ MASKED = 0x80
 HEADER_BYTES = {126: 8, 127: 14}
 HEADER_BYTES_MIN, HEADER_BYTES_MAX = 6, 14
 CONTROL_BYTES_MAX = 125
-_WHOLE_TEXT_BITS = 0x8F  # all but those that extensions use: compressed messages are messages
+_WHOLE_TEXT_BITS = 0x8F  # without the bits of extensions: compressed messages are messages
 
 
 def frame_end(data: bytes, at: int) -> int | None:
-    """Return where the frame that begins at `at` ends; None while its header is incomplete."""
+    """Return the end of the frame that begins at `at`; None while its header is incomplete."""
     if len(data) < at + 2:
         return None
     length = data[at + 1] & 0x7F
@@ -30,21 +30,21 @@ def frame_end(data: bytes, at: int) -> int | None:
 
 
 def carries_message(first: int) -> bool:
-    """Whether a frame with this first byte is a whole text message."""
+    """Return whether a frame with this first byte is a whole text message."""
     return first & _WHOLE_TEXT_BITS == TEXT
 
 
 def is_control(data: bytes, at: int, kind: int) -> bool:
-    """Whether a proper control frame of a `kind` begins at `at`: final, masked, short, without reserved bits."""
+    """Return whether a valid control frame of a `kind` begins at `at`: final, masked, short, without reserved bits."""
     return data[at] == kind and MASKED <= data[at + 1] <= MASKED | CONTROL_BYTES_MAX
 
 
 def unmasked(data: bytes, at: int, end: int) -> bytes:
-    """The payload of the masked frame between `at` and `end`."""
+    """Return the payload of the masked frame between `at` and `end`."""
     payload_at = at + HEADER_BYTES.get(data[at + 1] & 0x7F, HEADER_BYTES_MIN)
     return apply_mask(data[payload_at:end], data[payload_at - 4 : payload_at])
 
 
 def pong_frame(payload: bytes) -> bytes:
-    """The answer to a ping."""
+    """Return the answer to a ping."""
     return bytes((PONG, len(payload))) + payload

@@ -1,7 +1,7 @@
-"""What a client sends, on the direct way: whole frames, a limited number per turn of the loop, within a budget.
+"""Reading on the direct path: whole frames, a limited number per turn of the event loop, within a budget.
 
-Text goes to the listener at once, pings are answered here, `websockets`' parser gets every other frame. Reading stops
-while the other side does not read, and while too much waits to be handled.
+Text goes to the listener at once, pings are answered here, and `websockets`' parser gets every other frame. Reading
+stops while the client does not read, and while too much waits to be handled.
 """
 
 from typing import Any, ClassVar, Protocol
@@ -31,38 +31,39 @@ from livegift.runtime.bounds import (
     ODD_READ_BYTES_MAX,
 )
 
-# Why nothing is read at the moment: there is no listener, commands wait, the other side does not read, there is more
+# than one turn of Reasons for not reading at the moment: there is no listener, commands wait, the client does not read,
+# or there is more than one turn of the loop may handle.
 # than one turn of the loop may take.
 EARLY, COMMANDS, FULL, TURN = 1, 2, 4, 8
 
 
 class Listener(Protocol):
-    """The listener of a connection. Called from the event loop's callbacks, so none of it may block or raise."""
+    """The listener of a connection. It is called from callbacks of the event loop, so no method may block or raise."""
 
     def on_text(self, text: str) -> None:
-        """A text message has come."""
+        """Handle a text message."""
 
     def on_binary(self) -> None:
-        """A binary message has come."""
+        """Handle a binary message."""
 
     def on_writable(self) -> None:
-        """What was written has gone out, after `is_full`."""
+        """Continue writing: the buffer has drained after `is_full`."""
 
     def on_flood(self, why: str) -> None:
-        """The connection sends more than it may; the listener closes it."""
+        """Close the connection, which sends more than it may."""
 
 
 class Intake(WebSocketsSansIOProtocol):
-    """The reading side of one connection; `DirectProtocol` adds the writing."""
+    """The reading side of a connection; `DirectProtocol` adds the writing."""
 
     commands_per_s_max: ClassVar[int] = 0
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        """As uvicorn makes it."""
+        """Create a connection as uvicorn does."""
         super().__init__(*args, **kwargs)
         self._listener: Listener | None = None
         self._heard = True
-        self._rest = b""  # the beginning of a frame, or what waits while `_holds`
+        self._rest = b""  # the beginning of a frame, or everything unread while `_holds`
         self._holds = 0
         self._reads = True
         self._budget = FrameBudget(self.commands_per_s_max)
@@ -73,7 +74,7 @@ class Intake(WebSocketsSansIOProtocol):
     # --- Used by the writing side -----------------------------------------------------------------------------------
 
     def close_now(self, code: int, reason: str) -> None:
-        """Say goodbye."""
+        """Close the connection."""
         raise NotImplementedError
 
     def _answer_ping(self) -> None:
@@ -87,7 +88,7 @@ class Intake(WebSocketsSansIOProtocol):
             return
         held, self._holds = self._holds, self._holds | why if hold else self._holds & ~why
         if held and not self._holds and self._rest:
-            self._holds = TURN  # what came before goes first
+            self._holds = TURN  # earlier bytes go first
             self.loop.call_soon(self._next_turn)
         self._read_or_not()
 
@@ -101,9 +102,9 @@ class Intake(WebSocketsSansIOProtocol):
                 self.transport.pause_reading()
 
     def data_received(self, data: bytes) -> None:
-        """Bytes have come."""
+        """Handle received bytes."""
         if not self.handshake_initiated:
-            super().data_received(data)  # the request, which the HTTP protocol has read to its end
+            super().data_received(data)  # the request, which the HTTP protocol has read completely
         elif self.close_sent:
             self._discard(data)
         else:
@@ -117,7 +118,7 @@ class Intake(WebSocketsSansIOProtocol):
         self._read_or_not()
 
     def _take(self, data: bytes) -> None:
-        """Take the whole frames of `data`, as many as one turn of the loop may have; the rest waits."""
+        """Handle the whole frames of `data`, as many as one turn of the loop may; the rest waits."""
         self._rest = b""
         if self._listener is None:
             self._holds |= EARLY
@@ -150,17 +151,17 @@ class Intake(WebSocketsSansIOProtocol):
     def _keep(self, data: bytes, at: int, end: int | None, frames: int) -> None:
         """Keep the beginning of a frame until its end comes, if the frame is allowed."""
         if end is not None and end - at > self.config.ws_max_size + HEADER_BYTES_MAX:
-            self._parse(data[at:])  # which refuses it before all of it has come
+            self._parse(data[at:])  # which refuses it before it is complete
             return
         self._rest = data[at:]
         if not frames and len(data) <= ODD_READ_BYTES_MAX and not self._budget.spend_odd():
             self._flooded("frames come in too many pieces")
 
     def _take_other(self, data: bytes, at: int, end: int) -> None:
-        """Handle anything but a plain text message: pings and pongs here, `websockets` gets the rest."""
+        """Handle anything but a plain text message: pings and pongs here, the rest by `websockets`."""
         is_pong = is_control(data, at, PONG)
         if is_pong and self._awaits_pong:
-            self._awaits_pong = False  # a pong says nothing beyond `_heard`
+            self._awaits_pong = False  # a pong has no meaning beyond `_heard`
         elif not carries_message(data[at]) and not self._budget.spend_odd():
             self._flooded("too many pings or pieces of messages came")
         elif is_control(data, at, PING):
@@ -169,7 +170,7 @@ class Intake(WebSocketsSansIOProtocol):
             self._parse(data[at:end])
 
     def _parse(self, data: bytes) -> None:
-        """Leave it to uvicorn and `websockets`, whose answers go through the transport."""
+        """Let uvicorn and `websockets` handle it, whose answers go through the transport."""
         super().data_received(data)
 
     def _flooded(self, why: str) -> None:
@@ -177,7 +178,7 @@ class Intake(WebSocketsSansIOProtocol):
             self._listener.on_flood(why)
 
     def _take_text(self, data: bytes, at: int, end: int) -> None:
-        """Unmask and hand over one message."""
+        """Unmask one message and pass it to the listener."""
         listener = self._listener
         if listener is None or end - at > self.config.ws_max_size:
             self._parse(data[at:end])
@@ -185,12 +186,12 @@ class Intake(WebSocketsSansIOProtocol):
         try:
             text = unmasked(data, at, end).decode()
         except UnicodeDecodeError:
-            self._parse(data[at:end])  # which knows the right answer
+            self._parse(data[at:end])  # which has the right answer
             return
         listener.on_text(text)
 
     def _discard(self, data: bytes) -> None:
-        """After our close frame only the other side's close frame matters, and little is read until it comes."""
+        """Discard everything but the client's close frame, after our own; little is read until it comes."""
         self._discarded_bytes += len(data)
         data, self._rest = (self._rest + data)[:CLOSE_DISCARD_BYTES_MAX], b""
         at = 0
@@ -205,14 +206,14 @@ class Intake(WebSocketsSansIOProtocol):
             self._read_or_not()
 
     def handle_cont(self, event: Frame) -> None:
-        """Count a piece of a message, whose number is limited."""
+        """Count a fragment of a message; their number is limited."""
         if len(self.frames) < FRAGMENTS_PER_MESSAGE_MAX:
             super().handle_cont(event)
         elif not self.close_sent:
             self.close_now(Close.TOO_BIG, f"expected a message in at most {FRAGMENTS_PER_MESSAGE_MAX} pieces")
 
     def send_receive_event_to_app(self) -> None:
-        """A message is complete."""
+        """Pass a complete message to the listener."""
         listener = self._listener
         if listener is None:
             super().send_receive_event_to_app()

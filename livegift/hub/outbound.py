@@ -1,4 +1,4 @@
-"""A connection's outbound queue: in order, bounded, never blocking the writer."""
+"""A connection's outbound queue: ordered, bounded, never blocking the writer."""
 
 import asyncio
 from collections import deque
@@ -20,39 +20,39 @@ Send = Callable[[str], Awaitable[None]]
 
 
 class ClosedError(Exception):
-    """The connection is to be closed with this code."""
+    """The connection has to be closed with this code."""
 
     def __init__(self, code: Close, reason: str) -> None:
-        """`reason` is at most 123 bytes (RFC 6455, 5.5)."""
+        """Take a code and a `reason` of at most 123 bytes (RFC 6455, 5.5)."""
         self.code = code
         self.reason = reason
         super().__init__(f"{code.value} {reason}")
 
 
 class Outbound(Protocol):
-    """A connection's outbound queue."""
+    """The interface of a connection's outbound queue."""
 
     closing: ClosedError | None
     socket_writer: SocketWriter
 
     def write(self, payload: bytes) -> None:
-        """Write what is this connection's own; one that takes nothing for long is closed (4408)."""
+        """Write the connection's own message. A connection that takes nothing for long is closed (4408)."""
 
     def write_shared(self, message: PreparedMessage) -> bool:
-        """Write what others get too; False (and nothing is written) while the connection does not keep up."""
+        """Write a shared message. Returns False, without writing, while the connection does not keep up."""
 
     def close(self, code: Close, reason: str) -> None:
-        """Write what is queued (unless that is what it is closed for), then end. The first reason counts."""
+        """Close after writing the queue (unless the queue is the reason). The first reason counts."""
 
 
 TOO_SLOW = "this connection does not read fast enough"
 
 
 class DirectOutbound:
-    """Straight to the connection."""
+    """An outbound queue that writes directly to the connection."""
 
     def __init__(self, direct: DirectProtocol) -> None:
-        """`direct` is the connection's protocol."""
+        """Write to `direct`, the connection's protocol."""
         self._direct = direct
         self.socket_writer = direct.socket_writer
         self.closing: ClosedError | None = None
@@ -75,10 +75,10 @@ class DirectOutbound:
 
 
 class QueuedOutbound:
-    """A queue of frames and the one task that writes them, for servers without the direct way."""
+    """A queue of frames and the one task that writes them, for servers without the direct path."""
 
     def __init__(self, send: Send) -> None:
-        """`send` writes one text frame and waits while the transport's buffer is full."""
+        """Write by `send`, which writes one text frame and waits while the transport's buffer is full."""
         self._send = send
         self._frames: deque[str] = deque()
         self._bytes = 0

@@ -1,4 +1,4 @@
-"""A message for many: each form in which it can be sent is made once, when the first connection needs it."""
+"""A message for many connections: each form of it is made once, when the first connection needs it."""
 
 import struct
 import zlib
@@ -8,7 +8,7 @@ from livegift.runtime.bounds import COMPRESS_BYTES_MIN, COMPRESS_LEVEL
 
 _TEXT, _TEXT_DEFLATED = 0x81, 0xC1  # RFC 6455, 5.2: FIN and opcode 1; with RSV1 as RFC 7692, 6 has it
 _LENGTH_7, _LENGTH_16 = 126, 65_536
-_EMPTY_BLOCK = b"\x00\x00\xff\xff"  # RFC 7692, 7.2.1: what ends a flush is left out
+_EMPTY_BLOCK = b"\x00\x00\xff\xff"  # RFC 7692, 7.2.1: the end of a flush is left out
 
 
 def _framed(first: int, payload: bytes) -> bytes:
@@ -21,32 +21,32 @@ def _framed(first: int, payload: bytes) -> bytes:
 
 
 def text_frame(payload: bytes) -> bytes:
-    """An unmasked text frame, as servers send them (RFC 6455, 5.1)."""
+    """Return an unmasked text frame, as servers send them (RFC 6455, 5.1)."""
     return _framed(_TEXT, payload)
 
 
 class PreparedMessage:
-    """One text, as JSON bytes."""
+    """A text message, as JSON bytes."""
 
     def __init__(self, payload: bytes) -> None:
-        """`payload` is UTF-8."""
+        """Prepare `payload`, which is UTF-8."""
         self.payload = payload
 
     @cached_property
     def text(self) -> str:
-        """For a server that frames itself."""
+        """Return the text, for a server that does its own framing."""
         return self.payload.decode()
 
     @cached_property
     def plain(self) -> bytes:
-        """The frame as it is."""
+        """Return the uncompressed frame."""
         return text_frame(self.payload)
 
     @cached_property
     def deflated(self) -> bytes:
-        """The frame compressed on its own (no context takeover), so that it is the same for all; `plain` if small.
+        """Return the frame compressed on its own (no context takeover), the same for all; `plain` if small.
 
-        The window is 32 KiB, so it is for those alone who have agreed to no less.
+        The window is 32 KiB, so only connections that have agreed to no less can take it.
         """
         if len(self.payload) < COMPRESS_BYTES_MIN:
             return self.plain

@@ -1,6 +1,6 @@
-"""uvicorn's WebSocket protocol with a short way through: frames go to the socket as they are, text comes at once.
+"""uvicorn's WebSocket protocol with a direct path: frames are written to the socket, and text is read, without ASGI.
 
-It offers itself to the application as `scope["extensions"]["livegift.direct"]`. Until somebody attaches to it, and for
+It offers itself to the application as `scope["extensions"]["livegift.direct"]`. Until a listener is attached, and for
 everything but messages (handshake, ping, close), it is uvicorn's own class, which parses with `websockets`' sans-I/O
 protocol. Another server does not have the extension; the hub then uses plain ASGI.
 """
@@ -31,17 +31,17 @@ from livegift.runtime.bounds import (
 
 EXTENSION = "livegift.direct"
 _EMPTY_PING = b"\x89\x00"
-_WINDOW_BITS = 15  # what shared messages are compressed with, see `PreparedMessage.deflated`
+_WINDOW_BITS = 15  # of shared messages, see `PreparedMessage.deflated`
 
 
 class DirectProtocol(Intake):
-    """One connection. `protocol_class` makes subclasses whose connections share a timer wheel."""
+    """A connection. `protocol_class` makes subclasses whose connections share a timer wheel."""
 
     timer_wheel: ClassVar[TimerWheel]
     deflate: ClassVar[bool] = True
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        """As uvicorn makes it."""
+        """Create a connection as uvicorn does."""
         super().__init__(*args, **kwargs)
         self._left_bytes = 0  # in the buffer, at the last ping
         self._deadline: Deadline | None = None
@@ -55,7 +55,7 @@ class DirectProtocol(Intake):
     # --- For the application ------------------------------------------------------------------------------------------
 
     def attach(self, listener: Listener) -> None:
-        """From now on messages go to `listener` alone; what came before it goes there first."""
+        """Pass all messages to `listener` from now on, beginning with those that came before."""
         self._listener = listener
         agreed = [e for e in self.conn.extensions if isinstance(e, PerMessageDeflate)]
         self.socket_writer.deflates = bool(agreed) and agreed[0].local_max_window_bits == _WINDOW_BITS
@@ -79,7 +79,7 @@ class DirectProtocol(Intake):
         self._hold(EARLY, False)
 
     def when_gone(self, action: Callable[[], None]) -> None:
-        """Call `action` when the socket is gone, which may be later than the connection's end."""
+        """Call `action` when the socket is closed, which may be later than the connection's end."""
         if self.disconnected:
             action()
         else:
@@ -87,29 +87,29 @@ class DirectProtocol(Intake):
 
     @property
     def is_open(self) -> bool:
-        """Whether anything can be written."""
+        """Return whether anything can be written."""
         return not (self.close_sent or self.disconnected or self.transport.is_closing())
 
     @property
     def buffered_bytes(self) -> int:
-        """What the other side has not taken yet."""
+        """Return the number of bytes that the client has not taken yet."""
         return self.transport.get_write_buffer_size()
 
     def _resume_writer(self) -> None:
-        """Resume it if nothing speaks against that."""
+        """Resume the writer if nothing prevents it."""
         idle = not self.buffered_bytes and not self._out
         if idle and self.socket_writer.fd >= 0 and self._listener is not None and self.is_open:
             self.socket_writer.resume()
 
     def write(self, payload: bytes) -> None:
-        """Write a text message, whatever is in the buffer; all of this turn of the loop go out in one piece."""
+        """Write a text message, whatever is in the buffer. All messages of one turn of the loop go out in one write."""
         if not self._out:
             self.loop.call_soon(self._flush)
             self.socket_writer.pause()
         self._out.append(text_frame(payload))
 
     def write_shared(self, message: PreparedMessage) -> bool:
-        """The same for one that others get too, which is written as it is; False, and it is not, while `is_full`."""
+        """Write a shared message at once. Returns False, without writing, while `is_full`."""
         if self.is_full:
             return False
         self._flush()
@@ -125,11 +125,11 @@ class DirectProtocol(Intake):
             self.socket_writer.send(out)
 
     def hold_reading(self, hold: bool) -> None:  # noqa: FBT001 - its one argument is its meaning
-        """Stop reading, or go on: the other side's sends then wait in its own buffers."""
+        """Stop or resume reading. Meanwhile the client's data waits in its own buffers."""
         self._hold(COMMANDS, hold)
 
     def close_now(self, code: int, reason: str) -> None:
-        """Say goodbye behind what is in the buffer; whoever does not take it in CLOSE_LINGER_S is cut off."""
+        """Close after what is in the buffer. A client that does not take it within CLOSE_LINGER_S is cut off."""
         if not self.is_open:
             return
         self._flush()
@@ -140,7 +140,7 @@ class DirectProtocol(Intake):
         self._end(code, reason)
 
     def _end(self, code: int, reason: str) -> None:
-        """Send the close frame that `websockets` has made; from then on accept only the other side's."""
+        """Send the close frame made by `websockets`; from then on accept only the client's."""
         self.socket_writer.send(b"".join(self.conn.data_to_send()))
         self.close_sent = True
         self.socket_writer.pause()
@@ -148,8 +148,8 @@ class DirectProtocol(Intake):
         self.queue.put_nowait({"type": "websocket.disconnect", "code": code, "reason": reason})
         self._rest, self._holds = b"", 0
         self._read_or_not()
-        # To close while something is unread would reset the connection, and the other side might never see the code.
-        # So we send the end of the stream, and the other side closes; without a timer uvicorn would close at once.
+        # Closing while something is unread would reset the connection, and the client might never see the code. So we
+        # send the end of the stream, and the client closes; without a timer uvicorn would close at once.
         self.close_timer = self.loop.call_later(CLOSE_LINGER_S, self.transport.abort)
         if self.transport.can_write_eof():
             self.transport.write_eof()
@@ -157,7 +157,7 @@ class DirectProtocol(Intake):
     # --- What uvicorn calls -------------------------------------------------------------------------------------------
 
     def handle_connect(self, event: Request) -> None:
-        """The handshake's request: offer the extension."""
+        """Handle the handshake's request, and offer the extension."""
         self.socket_writer.write_rest = self.transport.write
         super().handle_connect(event)
         if hasattr(self, "scope"):
@@ -167,7 +167,7 @@ class DirectProtocol(Intake):
             self._deadline = self.timer_wheel.after(HANDSHAKE_TIMEOUT_S, self._no_accept)
 
     async def send(self, message: ASGISendEvent) -> None:
-        """As uvicorn does, which takes a refused handshake for a forgotten one and logs an error for each."""
+        """Send as uvicorn does, but without its error log for a refused handshake, which it takes as forgotten."""
         self.socket_writer.pause()
         await super().send(message)
         if message["type"] == "websocket.http.response.body" and self.close_sent:
@@ -178,15 +178,15 @@ class DirectProtocol(Intake):
             self.transport.abort()
 
     def start_keepalive(self) -> None:
-        """On the timer wheel instead of two timers for each connection."""
+        """Start pings on the timer wheel, instead of two timers for each connection."""
         if self._deadline is not None:
             self._deadline.cancel()
-        # Only the application's task uses these from now on, and that has what it needs.
+        # Only the application's task uses these from now on, and it has what it needs.
         del self.request, self.response
         self._deadline = self.timer_wheel.after(PING_PERIOD_S, self._ping)
 
     def stop_keepalive(self) -> None:
-        """No more pings."""
+        """Stop pings."""
         if self._deadline is not None:
             self._deadline.cancel()
 
@@ -194,13 +194,13 @@ class DirectProtocol(Intake):
         if self.disconnected:
             return
         if self.transport.is_closing():
-            self.transport.abort()  # it was to close when its buffer is empty, which nobody empties
+            self.transport.abort()  # it should close once its buffer is empty, which nobody empties
             return
         if self.close_sent:
             return  # there is a timer
         before, self._left_bytes = self._left_bytes, self.buffered_bytes
         if not self._heard and self._left_bytes >= before:
-            # It answered no ping and reads nothing of what was sent: nobody is there to read a close frame.
+            # It answered no ping and reads nothing of what was sent, so it would not read a close frame either.
             self.transport.abort()
             return
         self._heard = False
@@ -210,34 +210,34 @@ class DirectProtocol(Intake):
         self._deadline = self.timer_wheel.after(PING_PERIOD_S, self._ping)
 
     def _parse(self, data: bytes) -> None:
-        """Let uvicorn and `websockets` see to it, whose answers go through the transport."""
+        """Let uvicorn and `websockets` handle it, whose answers go through the transport."""
         self.socket_writer.pause()
         super()._parse(data)
         self._resume_writer()
 
     def _answer_ping(self) -> None:
-        """Answer the newest ping once there is room: of several, only that one has to be (RFC 6455, 5.5.3)."""
+        """Answer the newest ping once there is room: of several, only that one needs an answer (RFC 6455, 5.5.3)."""
         if self._asked is not None and not self.is_full and self.is_open:
             self.socket_writer.send(pong_frame(self._asked))
             self._asked = None
 
     def handle_parser_exception(self) -> None:
-        """What came breaks the protocol's rules."""
+        """Close the connection, whose data violates the protocol."""
         close = self.conn.close_sent
         if close is not None and not self.close_sent:
             self._flush()  # answers to what came before it
             self._end(close.code, close.reason)
 
     def pause_writing(self) -> None:
-        """The buffer is over its limit."""
+        """Pause: the buffer is over its limit."""
         super().pause_writing()
         self.is_full = True
         self.socket_writer.pause()
         if self._listener is not None:
-            self._hold(FULL, True)  # answers to more would only fill the memory
+            self._hold(FULL, True)  # answers to more commands would only fill the memory
 
     def resume_writing(self) -> None:
-        """It has drained."""
+        """Resume: the buffer has drained."""
         super().resume_writing()
         self.is_full = False
         self._heard = True
@@ -248,12 +248,12 @@ class DirectProtocol(Intake):
             self._listener.on_writable()
 
     def shutdown(self) -> None:
-        """The server ends."""
+        """Shut down with the server."""
         self.socket_writer.pause()
         super().shutdown()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The transport is gone, and closes its socket when this returns."""
+        """Handle the end of the transport, which closes its socket when this returns."""
         self._listener = None
         self.socket_writer.pause()
         self.socket_writer.write_rest = nowhere
@@ -275,6 +275,6 @@ _DEFLATE = [
 
 
 def protocol_class(timer_wheel: TimerWheel, commands_per_s_max: int, *, deflate: bool = True) -> type[asyncio.Protocol]:
-    """The class for uvicorn's `ws`, with what all connections of this process share."""
+    """Return the class for uvicorn's `ws`, with what all connections of this process share."""
     shared = {"timer_wheel": timer_wheel, "commands_per_s_max": commands_per_s_max, "deflate": deflate}
     return type("HubProtocol", (DirectProtocol,), shared)

@@ -1,4 +1,4 @@
-"""How much is too much: commands of a connection and of a user, connections of an address and in all."""
+"""Rate limits: commands of a connection and of a user, connections of an address and of a process."""
 
 import random
 import time
@@ -20,12 +20,12 @@ BURST_FACTOR = 2
 
 
 class TokenBucket:
-    """At most `rate` a second, with bursts of twice that or of `burst`. A rate of 0 lets everything through."""
+    """A token bucket: at most `rate` a second, with bursts of twice that or of `burst`. A rate of 0 means no limit."""
 
     __slots__ = ("_at", "_burst", "_clock", "_rate", "_tokens")
 
     def __init__(self, rate: float, burst: float | None = None, clock: Callable[[], float] = time.monotonic) -> None:
-        """Starts full."""
+        """Create a full bucket."""
         self._rate = rate
         self._burst = float(rate * BURST_FACTOR if burst is None else burst)
         self._clock = clock
@@ -33,7 +33,7 @@ class TokenBucket:
         self._at = clock()
 
     def take(self, units: int = 1) -> int:
-        """Return 0 when so many may pass now, else the milliseconds until they may (if the burst is large enough)."""
+        """Return 0 if so many may pass now, else the milliseconds until they may (if the burst is large enough)."""
         if self._rate == 0:
             return 0
         now = self._clock()
@@ -48,16 +48,16 @@ class TokenBucket:
 class Buckets:
     """A bucket for each key, such as an address. At most `most` are kept, the most recently used ones.
 
-    A forgotten key begins with a full bucket. To exploit that, one would have to send from as many addresses first.
+    A forgotten key begins with a full bucket. Exploiting that would take requests from as many other addresses.
     """
 
     def __init__(self, rate: float, burst: float, most: int = RATE_BUCKETS_MAX) -> None:
-        """All of one rate and one burst; a rate of 0 lets everything through."""
+        """Create buckets of one rate and one burst; a rate of 0 means no limit."""
         self._rate, self._burst, self._most = rate, burst, most
         self._buckets: OrderedDict[str, TokenBucket] = OrderedDict()
 
     def take(self, key: str, units: int = 1) -> int:
-        """Like `TokenBucket.take`, from the bucket of `key`."""
+        """Take from the bucket of `key`, as `TokenBucket.take` does."""
         if self._rate == 0:
             return 0
         bucket = self._buckets.get(key)
@@ -71,15 +71,15 @@ class Buckets:
 
     @property
     def count(self) -> int:
-        """How many there are at the moment."""
+        """Return how many buckets there are at the moment."""
         return len(self._buckets)
 
 
 class FrameBudget:
-    """What one connection may send, whatever it contains: reads, frames, bytes; less of what carries no message.
+    """A connection's budget for everything it sends: reads, frames, bytes; with less for what carries no message.
 
-    Clients of this server send whole messages, a few a second. Control frames, fragments and bytes that come one by
-    one cost more than they carry, and don't count as commands.
+    Clients of this server send whole messages, a few a second. Control frames, fragments and single bytes cost more
+    than they carry, and are not counted as commands.
     """
 
     __slots__ = ("_all", "_odd")
@@ -90,33 +90,36 @@ class FrameBudget:
         self._odd: TokenBucket | None = None
 
     def spend(self, frames: int, size: int) -> bool:
-        """Count a read of so many whole frames and bytes; False when that is too much."""
+        """Count a read of so many whole frames and bytes. Returns False when that is too much."""
         return self._all.take(1 + frames + size // FRAME_UNIT_BYTES) == 0
 
     def spend_odd(self) -> bool:
-        """Count a control frame, a fragment, or a few bytes that complete no frame; False when that is too much."""
+        """Count a control frame, a fragment, or a few bytes that complete no frame.
+
+        Returns False when that is too much.
+        """
         if self._odd is None:  # few connections ever need one
             self._odd = TokenBucket(ODD_FRAMES_PER_S_MAX, ODD_FRAMES_BURST_MAX)
         return self._odd.take() == 0
 
 
 class Admission:
-    """Who may connect. A maximum of 0 is none."""
+    """The admission of connections. A maximum of 0 means no limit."""
 
     def __init__(self, *, connections_max: int, per_address_max: int, per_s_max: int, address_per_s_max: int) -> None:
-        """The rates of this process. Addresses without a limit have no rate either: all clients may share one."""
+        """Set this process's limits. Addresses without a maximum have no rate either, as all clients may share one."""
         self._connections_max = connections_max
         self._per_address_max = per_address_max
         self._bucket = TokenBucket(per_s_max)
         self._by_address: Counter[str] = Counter()
-        # All that an address may have can come back at once, as after a restart.
+        # All connections of an address can come back at once, as after a restart.
         burst = max(per_address_max, REQUEST_BURST_S * address_per_s_max)
         self._rates = Buckets(address_per_s_max if per_address_max else 0, burst)
         self._open = 0
         self.is_draining = False
 
     def enter(self, address: str) -> str | None:
-        """Count a connection in, or say why it may not come."""
+        """Count a connection in, or return why it is refused."""
         address = customer_of(address)
         if self.is_draining:
             return self._refuse("draining")
@@ -133,7 +136,7 @@ class Admission:
         return None
 
     def leave(self, address: str) -> None:
-        """Count one out that has entered."""
+        """Count a connection out that was counted in."""
         address = customer_of(address)
         self._open -= 1
         self._by_address[address] -= 1
@@ -147,5 +150,5 @@ class Admission:
 
 
 def spread(upto: float) -> float:
-    """A random share of `upto`, so that those who are told to come back do not all come at once."""
+    """Return a random share of `upto`, so that clients told to come back do not all come at once."""
     return random.random() * upto  # noqa: S311 - not a secret

@@ -1,4 +1,4 @@
-"""The rooms that anybody of this process looks at."""
+"""The rooms that have viewers in this process."""
 
 import asyncio
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from livegift.store.rooms import Rooms
 
 
 class RoomFeeds:
-    """The rooms that anybody of this process looks at."""
+    """The rooms that have viewers in this process."""
 
     def __init__(
         self,
@@ -24,7 +24,7 @@ class RoomFeeds:
         conflation: Callable[[], Conflation],
         process: str,
     ) -> None:
-        """`conflation` is called for each room; `process` names this process among all, for the count of viewers."""
+        """Create no feeds yet. `conflation` is called for each room; `process` names this process in viewer counts."""
         self._rooms = rooms
         self._subscriber = subscriber
         self._directory = directory
@@ -39,7 +39,7 @@ class RoomFeeds:
         return len(self._feeds)
 
     async def feed(self, room: str) -> RoomFeed:
-        """The feed of a room, subscribed. Raises StoreUnavailableError."""
+        """Return the feed of a room, subscribed. Raises StoreUnavailableError."""
         feed = self._feeds.get(room)
         if feed is not None:
             return feed
@@ -56,7 +56,7 @@ class RoomFeeds:
         return feed
 
     def restored(self, channel: str) -> None:
-        """The channel was subscribed again: what was published meanwhile is in the log."""
+        """Catch up after a channel was subscribed again: what was published meanwhile is in the log."""
         for room, feed in self._feeds.items():
             if room_channel(room) == channel:
                 feed.catch_up(feed.seq)
@@ -70,7 +70,7 @@ class RoomFeeds:
                 feed.on_head(*head)
 
     async def pulse(self) -> None:
-        """Tell and learn how many viewers each room has; the rooms tell theirs."""
+        """Exchange viewer counts with other processes; the rooms tell their viewers."""
         counts = await self._rooms.pulse(self._process, {r: feed.present for r, feed in self._feeds.items()})
         for room, count in counts.items():
             feed = self._feeds.get(room)
@@ -78,7 +78,7 @@ class RoomFeeds:
                 feed.pulse(count)
 
     async def close_idle(self, linger_s: float) -> None:
-        """Stop following rooms that nobody has looked at for a while."""
+        """Stop following rooms that have had no viewers for a while."""
         now = asyncio.get_running_loop().time()
         for room, feed in list(self._feeds.items()):
             if not feed.is_idle:
@@ -91,6 +91,6 @@ class RoomFeeds:
                 await self._subscriber.unsubscribe(room_channel(room))
 
     def close(self) -> None:
-        """Forget all rooms."""
+        """Close all feeds."""
         for feed in self._feeds.values():
             feed.close()

@@ -1,4 +1,4 @@
-"""What the connections of one web process share."""
+"""The services that the connections of one web process share."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -16,12 +16,12 @@ class Drainable(Protocol):
     """A connection, as the hub sees it when it stops."""
 
     def drain(self, window_s: float) -> None:
-        """Say when to come back, then close."""
+        """Tell the client when to come back, then close."""
 
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """What every connection uses."""
+    """The services that every connection uses."""
 
     resources: Resources
     commands: Commands

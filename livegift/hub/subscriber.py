@@ -1,4 +1,4 @@
-"""Redis channels -> handlers. Sharded channels everywhere: on one node they behave like plain ones."""
+"""Subscriptions to Redis channels. All are sharded channels, which behave like plain ones on a single node."""
 
 import asyncio
 from collections import Counter
@@ -17,7 +17,7 @@ Handler = Callable[[bytes], None]
 
 
 class _NodeSubscriber:
-    """All subscriptions on one node, over one connection that is made again when it is lost."""
+    """All subscriptions on one node, over one connection that is re-established when it is lost."""
 
     def __init__(self, node: Node, on_restored: Callable[[str], None]) -> None:
         self._node = node
@@ -29,13 +29,13 @@ class _NodeSubscriber:
         self._leaving: Counter[str] = Counter()  # unsubscriptions that Redis has still to confirm
 
     async def subscribe(self, channel: str, handler: Handler) -> None:
-        """Return once Redis has confirmed: whatever is published from now on arrives."""
+        """Subscribe; returns once Redis has confirmed, so that everything published from then on arrives."""
         self.handlers[channel] = handler
         confirmed = self._confirmed.setdefault(channel, asyncio.get_running_loop().create_future())
         try:
             async with asyncio.timeout(SUBSCRIBE_TIMEOUT_S):
                 if self._link is not None and self._link.is_open:
-                    with suppress(StoreUnavailableError):  # the reader notices too and subscribes again
+                    with suppress(StoreUnavailableError):  # the reader notices it too and subscribes again
                         await self._link.send([("SSUBSCRIBE", channel)])
                 await asyncio.shield(confirmed)
         except TimeoutError:
@@ -44,7 +44,7 @@ class _NodeSubscriber:
             raise StoreUnavailableError(f"Redis did not confirm the subscription to {channel}") from None
 
     async def unsubscribe(self, channel: str) -> None:
-        """Stop caring. Messages under way are dropped."""
+        """Unsubscribe. Messages in flight are dropped."""
         self.handlers.pop(channel, None)
         self._confirmed.pop(channel, None)
         if self._link is not None and self._link.is_open:
@@ -53,7 +53,7 @@ class _NodeSubscriber:
                 await self._link.send([("SUNSUBSCRIBE", channel)])
 
     async def run(self) -> None:
-        """Read until cancelled; after a lost connection subscribe to everything again."""
+        """Read until cancelled; after a lost connection, subscribe to everything again."""
         watch = asyncio.create_task(self._watch(), name=f"watch {self._node.name}")
         try:
             while True:
@@ -80,7 +80,7 @@ class _NodeSubscriber:
         self._leaving.clear()
         self._heard_at = asyncio.get_running_loop().time()
         if channels:
-            # One command per channel: in a cluster several slots in one would be refused.
+            # One command per channel: in a cluster, one command for several slots would be refused.
             await link.send([("SSUBSCRIBE", channel) for channel in channels])
         restored = set(channels)
         while True:
@@ -104,7 +104,7 @@ class _NodeSubscriber:
 
     @staticmethod
     def _handle(handler: Handler, channel: str, message: bytes) -> None:
-        """One message that can't be handled must not end the subscriptions of everybody else."""
+        """Handle a message. One that fails must not end the subscriptions of everybody else."""
         try:
             handler(message)
         except Exception:
@@ -115,7 +115,7 @@ class _NodeSubscriber:
             self._leaving[channel] -= 1
             self._leaving += Counter()  # drops the zeros
         elif channel in self.handlers:
-            # Nobody asked for it: the slot has moved away, and Redis takes the subscription back.
+            # Unrequested: the slot has moved away, and Redis takes the subscription back.
             raise StoreUnavailableError("a channel has moved to another node", executed=False)
 
     def _on_confirmed(self, channel: str) -> None:
@@ -124,7 +124,7 @@ class _NodeSubscriber:
             future.set_result(None)
 
     async def _watch(self) -> None:
-        """A connection that is dead without a word would lose messages for ever: ask for a sign of life."""
+        """Ask for signs of life: a connection that dies silently would lose messages for ever."""
         while True:
             await asyncio.sleep(SUBSCRIBER_SILENCE_S / 2)
             link = self._link
@@ -142,7 +142,7 @@ class Subscriber:
     """All subscriptions of this process."""
 
     def __init__(self, store: Store, on_restored: Callable[[str], None]) -> None:
-        """`on_restored` hears of each channel that was subscribed again: messages may have been missed."""
+        """Call `on_restored` with each channel that was subscribed again: messages may have been missed."""
         self._store = store
         self._on_restored = on_restored
         self._nodes: dict[str, _NodeSubscriber] = {}

@@ -12,30 +12,33 @@ Action = Callable[[], None]
 
 
 class Deadline:
-    """What is to be done at some time, unless it is cancelled before."""
+    """An action to be run at some time, unless it is cancelled before."""
 
     __slots__ = ("_action",)
 
     def __init__(self, action: Action) -> None:
-        """Made by `TimerWheel.after`."""
+        """Created by `TimerWheel.after`."""
         self._action: Action | None = action
 
     def cancel(self) -> None:
-        """Not to be done any more; harmless when it was."""
+        """Cancel the action; harmless when it has run."""
         self._action = None
 
     def run(self) -> None:
-        """Do it, once."""
+        """Run the action, once."""
         action, self._action = self._action, None
         if action is not None:
             action()
 
 
 class TimerWheel:
-    """Runs deadlines between their time and one tick later. A deadline costs an object and a place in a list."""
+    """A timer wheel that runs deadlines between their time and one tick later.
+
+    Each costs an object and a list entry.
+    """
 
     def __init__(self, tick_s: float) -> None:
-        """Turns while `run` does."""
+        """Create a wheel, which turns while `run` does."""
         self._tick_s = tick_s
         self._slots: dict[int, list[Deadline]] = {}
         self._turned = int(time.monotonic() / tick_s)
@@ -55,12 +58,12 @@ class TimerWheel:
 
     def turn(self, upto: int) -> None:
         """Run everything up to that tick."""
-        # After a stall a long way behind: the slots that there are cost less than all ticks in between.
+        # After a long stall, going through the existing slots costs less than all ticks in between.
         due = sorted(slot for slot in self._slots if slot <= upto) if upto - self._turned > 1 else [upto]
         self._turned = max(self._turned, upto)
         for slot in due:
             for deadline in self._slots.pop(slot, ()):
                 try:
                     deadline.run()
-                except Exception:  # one connection's mistake must not stop everybody's time
+                except Exception:  # one connection's error must not stop all other deadlines
                     log.exception("timer_wheel.action_failed")
