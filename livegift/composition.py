@@ -51,10 +51,10 @@ SETTINGS = tuple(feature.settings for feature in FEATURES + DEV_FEATURES if feat
 
 
 def load_settings(data_dir: Path | None = None, environ: Mapping[str, str] | None = None) -> Settings:
-    """All settings, of the core and the features: see `livegift.runtime.settings.load_settings`."""
+    """Load the settings of the core and all features: see `livegift.runtime.settings.load_settings`."""
     return runtime_settings.load_settings(SETTINGS, data_dir, environ)
 
 
 def make_settings(**values: object) -> Settings:
-    """All settings, those that are not given with their defaults. Raises ConfigError."""
+    """Return the settings of the core and all features, with defaults for those not given. Raises ConfigError."""
     return runtime_settings.make_settings(SETTINGS, values)

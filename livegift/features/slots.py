@@ -39,11 +39,11 @@ class Feature:
     `booking` (BOOKING): its steps in the aggregator's transaction.
     `background` (SWEEPS): made once per aggregator.
     `invariants` (CHECKS): what `livegift audit` proves about it.
-    `legs` (CHECKS): queries for what its own rows do to accounts, as `name` and `change`, where no transfer says so.
-    `overdrawing` (CHECKS): those of its reasons that may take coins which a wallet does not have.
+    `legs` (CHECKS): queries for changes of accounts (`name`, `change`) by its own rows, where there is no transfer.
+    `overdrawing` (CHECKS): its reasons that may take coins which a wallet does not have.
     `tables` (TABLES): its tables in the ledger, each made by a migration.
-    `settings` (SETTINGS): what operators choose about it.
-    `metrics` (METRICS): what it counts, beside the core's in `livegift.runtime.metrics`.
+    `settings` (SETTINGS): the operator's choices about it.
+    `metrics` (METRICS): its metrics, beside the core's in `livegift.runtime.metrics`.
     """
 
     name: str

@@ -59,7 +59,7 @@ class Invariant:
 
 @dataclass(frozen=True, slots=True)
 class AuditPlan:
-    """What features add to the audit: see the slots of the same names in `livegift.features.slots`."""
+    """The features' part of the audit: see the slots of the same names in `livegift.features.slots`."""
 
     invariants: tuple[Invariant, ...]
     legs: tuple[str, ...]
@@ -67,7 +67,7 @@ class AuditPlan:
 
     @property
     def statements(self) -> dict[int, str]:
-        """All invariants by their numbers; what several features prove under one number is told in their order."""
+        """Return all invariants by number; those of several features under one number are joined in their order."""
         found = dict(CORE)
         for one in self.invariants:
             if one.statement is not None:

@@ -6,7 +6,7 @@ from livegift.reference.pages import FOLDER, PAGES
 
 
 def main() -> None:
-    """Write each page that is not as the code has it now, and name it."""
+    """Write each page that is out of date, and name it."""
     for name, written in PAGES.items():
         path, text = FOLDER / name, written()
         if not path.exists() or path.read_text() != text:

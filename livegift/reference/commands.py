@@ -43,7 +43,7 @@ def _section(words: tuple[str, ...], command: click.Command) -> str:
 
 
 def _is_told_once(option: click.Option, command: click.Command) -> bool:
-    """Return whether it needs no line of its own: it is hidden, or the introduction has it."""
+    """Return whether an option needs no line of its own: it is hidden, or described in the introduction."""
     return option.hidden or (option.name == "data" and command.name != "dev")
 
 
@@ -65,12 +65,12 @@ def _option(option: click.Option) -> tuple[str, str, str, str]:
 
 
 def _is_empty(default: object) -> bool:
-    """Return whether there is none: click has a mark of its own for an option that was given none."""
+    """Return whether an option has no default; click has a mark of its own for that."""
     return not isinstance(default, str | int | float | Path)
 
 
 def _value(parameter: click.Parameter) -> str:
-    """Return what may stand there, in words."""
+    """Return the values that a parameter takes, in words."""
     kind = parameter.type
     if isinstance(parameter, click.Option) and parameter.is_flag:
         return ""
@@ -85,5 +85,5 @@ def _value(parameter: click.Parameter) -> str:
 
 
 def write() -> str:
-    """Return the page as the code has it now."""
+    """Return the page according to the present code."""
     return page("Command line", "the commands in livegift/cli", INTRODUCTION, *(_section(*each) for each in commands()))

@@ -23,7 +23,7 @@ pauses. From {STOP_CODES_MIN} on something has to change first, as the table say
 
 
 def write() -> str:
-    """Return the page as the code has it now."""
+    """Return the page according to the present code."""
     rows = [
         (code(kind.code), str(kind.http_status), "yes" if kind.retryable else "no", kind.sentence)
         for kind in ERRORS.values()

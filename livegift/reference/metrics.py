@@ -38,6 +38,6 @@ def _rows() -> Iterator[tuple[str, str, str, str]]:
 
 
 def write() -> str:
-    """Return the page as the code has it now."""
+    """Return the page according to the present code."""
     listed = table(("metric", "type", "labels", "meaning"), _rows())
     return page("Metrics", "the metrics of the core and of features", INTRODUCTION, listed)

@@ -1,4 +1,4 @@
-"""Which pages there are, and what writes each."""
+"""The pages and their writers."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path

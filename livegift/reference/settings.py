@@ -60,7 +60,7 @@ def _shown(default: object) -> str:
 
 
 def _value(kind: inspect.Type) -> str:
-    """Return what may stand there, in words."""
+    """Return the values that a setting takes, in words."""
     if isinstance(kind, inspect.Metadata):
         return _value(kind.type)
     if isinstance(kind, inspect.LiteralType):
@@ -82,5 +82,5 @@ def _number(value: float) -> str:
 
 
 def write() -> str:
-    """Return the page as the code has it now."""
+    """Return the page according to the present code."""
     return page_of(models())

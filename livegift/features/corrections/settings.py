@@ -1,4 +1,4 @@
-"""What operators choose about corrections."""
+"""The settings of corrections."""
 
 from typing import Annotated
 
@@ -8,7 +8,7 @@ from livegift.runtime.settings import OwnSettings
 
 
 class CorrectionSettings(OwnSettings, frozen=True, kw_only=True):
-    """When senders may undo a gift."""
+    """The settings of when senders may undo a gift."""
 
     undo_coins_min: Annotated[
         int, Meta(ge=1, description="gifts from this value on can be undone, where the region has a window for it")

@@ -1,4 +1,4 @@
-"""Invariant 8: earnings by the hour are those of the gifts, and what is held back is what was posted."""
+"""Invariant 8: earnings by the hour equal those of the gifts, and recorded clawbacks equal the posted ones."""
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -20,7 +20,7 @@ _HOURS = text(
 
 
 async def wrong_earnings(connection: AsyncConnection, _: Seen) -> tuple[int, list[str]]:
-    """Return what in creators' earnings does not add up; what the audit counts are the payouts."""
+    """Return what in creators' earnings does not add up. The audit counts only payouts here."""
     wrong = [
         f"creator {row.creator}: {row.gifts or 0} gifts of {row.diamonds or 0} diamonds by the hour, "
         f"{row.booked or 0} of {row.booked_diamonds or 0} booked"

@@ -1,4 +1,4 @@
-"""What other features may use of earnings: what creators have, and how it is taken back from them."""
+"""The parts of earnings for other features: creators' earnings, and clawbacks."""
 
 from livegift.features.earnings.clawbacks import GivenBack, RefundTerms, claw_back, held_back_of
 from livegift.features.earnings.queries import TAKEN_BACK, earnings_of, lock_creator

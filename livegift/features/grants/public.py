@@ -1,4 +1,4 @@
-"""What other features may use of grants."""
+"""The parts of grants for other features."""
 
 from livegift.features.grants.service import grant_coins
 

@@ -1,4 +1,4 @@
-"""What processes count of payments, for Prometheus."""
+"""The metrics of payments, for Prometheus."""
 
 from prometheus_client import Counter
 

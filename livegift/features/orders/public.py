@@ -1,4 +1,4 @@
-"""What other features may use of orders: what coins cost."""
+"""The parts of orders for other features: the prices of coins."""
 
 from livegift.features.orders.prices import (
     Package,

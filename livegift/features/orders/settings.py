@@ -1,4 +1,4 @@
-"""What operators choose about orders and payments."""
+"""The settings of orders and payments."""
 
 from collections.abc import Mapping
 from typing import Annotated
@@ -11,7 +11,7 @@ from livegift.runtime.settings import SECRET, OwnSettings, check_secrets, secret
 
 
 class OrderSettings(OwnSettings, frozen=True, kw_only=True):
-    """The providers, sign-ins for large purchases, and what refunds cost creators."""
+    """The settings of providers, of sign-ins for large purchases, and of clawbacks after refunds."""
 
     sandbox_secrets: Annotated[
         str,
@@ -39,7 +39,7 @@ class OrderSettings(OwnSettings, frozen=True, kw_only=True):
     ] = "creator_keeps"
 
     def check(self) -> None:
-        """Raise ConfigError for what would let others sign webhooks, or let none in."""
+        """Raise ConfigError for secrets that would let others sign webhooks, or nobody."""
         check_secrets("LIVEGIFT_SANDBOX_SECRETS", self.sandbox_secrets)
         if bool(self.stripe_api_key) != bool(secrets_of(self.stripe_webhook_secrets)):
             raise ConfigError("LIVEGIFT_STRIPE_API_KEY and LIVEGIFT_STRIPE_WEBHOOK_SECRETS: set both or none")
@@ -51,12 +51,12 @@ class OrderSettings(OwnSettings, frozen=True, kw_only=True):
 
     @classmethod
     def dev_secrets(cls, environ: Mapping[str, str]) -> tuple[str, ...]:
-        """Name the sandbox's; beside Stripe it gets none, so that it is off: it gives coins for nothing."""
+        """Return the sandbox's variable. With Stripe it gets no secret, so it is off: it gives coins for nothing."""
         return () if environ.get("LIVEGIFT_STRIPE_API_KEY") else ("LIVEGIFT_SANDBOX_SECRETS",)
 
     @classmethod
     def dev_note(cls, environ: Mapping[str, str]) -> str | None:
-        """Tell when the sandbox is off."""
+        """Return a line when the sandbox is off."""
         if environ.get("LIVEGIFT_STRIPE_API_KEY"):
             return "payments: Stripe, as LIVEGIFT_STRIPE_API_KEY is set; the sandbox is off"
         return None

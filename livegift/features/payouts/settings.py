@@ -1,4 +1,4 @@
-"""What operators choose about payouts."""
+"""The settings of payouts."""
 
 from typing import Annotated
 
@@ -8,7 +8,7 @@ from livegift.runtime.settings import OwnSettings
 
 
 class PayoutSettings(OwnSettings, frozen=True, kw_only=True):
-    """How much can be asked for; the least is among the core's settings, as the rates tell of it."""
+    """The most that can be requested. The least is a setting of the core, as the rates show it."""
 
     payout_diamonds_day_max: Annotated[
         int, Meta(ge=1, description="diamonds of a creator's payouts per day (UTC) at most")

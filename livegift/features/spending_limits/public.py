@@ -1,4 +1,4 @@
-"""What other features may use of spending limits."""
+"""The parts of spending limits for other features."""
 
 from livegift.features.spending_limits.service import frozen_reason
 

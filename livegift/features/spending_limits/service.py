@@ -1,4 +1,4 @@
-"""Frozen wallets, as their users are told."""
+"""The reasons of frozen wallets, for their users."""
 
 from contextlib import suppress
 

@@ -1,4 +1,4 @@
-"""What operators choose about spending limits."""
+"""The settings of spending limits."""
 
 from typing import Annotated
 
@@ -8,6 +8,6 @@ from livegift.runtime.settings import OwnSettings
 
 
 class SpendingLimitSettings(OwnSettings, frozen=True, kw_only=True):
-    """When a higher limit takes effect."""
+    """The settings of when a higher limit takes effect."""
 
     limit_raise_delay_s: Annotated[int, Meta(ge=0, description="how long a raised spending limit waits")] = 86_400
