@@ -34,23 +34,25 @@ def resources_of(request: Request) -> Resources:
 def answer(
     request: Request, value: Struct, status: int | None = None, headers: dict[str, str] | None = None
 ) -> Response:
-    """The answer that the request's route declares, as JSON; `status` is one of the route's, the first unless given.
-
-    One that is cacheable can be kept and asked about again: 304 while it is the same (RFC 9110, 13.1.2).
-    """
+    """The answer that the request's route declares, as JSON; `status` is one of the route's, the first unless given."""
     route = _route_of(request)
     status = status or route.status
     if type(value) not in route.answers or status not in (route.status, *route.also):
         raise TypeError(f"{route}: expected its route to declare {status} {type(value).__name__}")
     data = msgspec.json.encode(value)
-    headers = headers or {}
     if route.is_cacheable:
-        etag = f'W/"{blake2b(data, digest_size=12).hexdigest()}"'
-        headers |= {"ETag": etag, "Cache-Control": "public, no-cache"}
-        known = (tag.strip() for tag in request.headers.get("if-none-match", "").split(","))
-        if etag in known:
-            return Response(None, 304, headers)
+        return cacheable(request, data, headers or {})
     return Response(data, status, headers, media_type="application/json")
+
+
+def cacheable(request: Request, data: bytes, headers: dict[str, str]) -> Response:
+    """JSON that a client may keep and ask about again: 304 while it is the same (RFC 9110, 13.1.2)."""
+    etag = f'W/"{blake2b(data, digest_size=12).hexdigest()}"'
+    headers |= {"ETag": etag, "Cache-Control": "public, no-cache"}
+    known = (tag.strip() for tag in request.headers.get("if-none-match", "").split(","))
+    if etag in known:
+        return Response(None, 304, headers)
+    return Response(data, 200, headers, media_type="application/json")
 
 
 def _route_of(request: Request) -> Route:

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from itertools import chain
 from typing import Self
 
 from starlette.applications import Starlette
@@ -9,7 +10,7 @@ from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket
 
 from livegift import composition
-from livegift.http import health, websocket
+from livegift.http import health, openapi, websocket
 from livegift.http.entrance import Door, Entrance, refuse_websocket
 from livegift.http.guard import guarded
 from livegift.http.problems import HANDLERS
@@ -25,10 +26,16 @@ from livegift.runtime.bounds import TIMER_WHEEL_TICK_S
 from livegift.runtime.settings import Settings
 
 
+def sections(*, with_demo: bool) -> dict[str, tuple[Entry, ...]]:
+    """Return the routes that the OpenAPI document describes, by feature."""
+    features = composition.FEATURES + (composition.DEV_FEATURES if with_demo else ())
+    return {"health": health.ROUTES, **{feature.name: feature.routes for feature in features if feature.routes}}
+
+
 def entries(*, with_demo: bool) -> list[Entry]:
     """Return the routes of a web process."""
-    features = composition.FEATURES + (composition.DEV_FEATURES if with_demo else ())
-    return [*websocket.ROUTES, *health.ROUTES, *(route for feature in features for route in feature.routes)]
+    described = sections(with_demo=with_demo)
+    return [*websocket.ROUTES, *openapi.described(described), *chain(*described.values())]
 
 
 def commands() -> Commands:

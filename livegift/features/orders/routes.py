@@ -110,7 +110,7 @@ async def _lacking(resources: Resources, user: str, shortfall: Shortfall) -> int
 
 
 async def create(request: Request) -> Response:
-    """`POST /v1/orders`: 201; the same Idempotency-Key again returns the same order."""
+    """`POST /v1/orders`: the same Idempotency-Key again returns the same order."""
     identity = identity_of(request)
     body = await body_of(request, OrderRequest)
     key = key_of(request)
