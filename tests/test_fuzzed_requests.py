@@ -7,16 +7,22 @@ import asyncio
 import http.client
 import json
 import os
+import random
 from collections.abc import Iterator
 from typing import Any
 
+import msgspec
 import pytest
+from msgspec.structs import fields
 
 from livegift.composition import make_settings
 from livegift.dev.embedded import RedisServer
+from livegift.http.bodies import parse_body
+from livegift.http.routing import Route
 from tests.access_table import ROUTES
 from tests.conftest import COMMON, emptied, migrated, new_database
 from tests.fuzzing.fuzzer import JSON, Answer, Fuzzer, Request, Tally
+from tests.fuzzing.generated import valid_body
 from tests.fuzzing.roles import CARL, HOLDER, IBAN, VERA, WHY, Asker, askers
 from tests.fuzzing.routes import FILES, FIXED_POOLS, REQUESTS, REQUESTS_AND_FILES
 from tests.hostile import unharmed
@@ -57,6 +63,26 @@ def system(shared_system: System) -> Iterator[System]:
 def test_the_fuzzer_knows_every_route_and_every_role_there_is() -> None:
     assert sorted(REQUESTS_AND_FILES) == sorted(ROUTES)
     assert FILES not in REQUESTS
+
+
+@pytest.mark.parametrize("pair", [pair for pair, entry in ROUTES.items() if isinstance(entry, Route)], ids=" ".join)
+def test_the_fuzzer_sends_what_routes_declare(pair: tuple[str, str]) -> None:
+    route, template = ROUTES[pair], REQUESTS[pair]
+    assert isinstance(route, Route)
+    assert (template.body is None) == (route.body is None)
+    assert set(template.query) == ({each.encode_name for each in fields(route.query)} if route.query else set())
+    if isinstance(route.body, type):
+        assert template.body is not None
+        msgspec.convert(template.body(lambda pool: FIXED_POOLS.get(pool, ("none",))[0]), route.body)
+
+
+@pytest.mark.parametrize(
+    "pair", [pair for pair, entry in ROUTES.items() if isinstance(getattr(entry, "body", None), type)]
+)
+def test_bodies_that_are_generated_are_valid(pair: tuple[str, str]) -> None:
+    rng = random.Random(1)  # noqa: S311 - to be repeated, not to be secret
+    for _ in range(200):
+        parse_body(json.dumps(valid_body(rng, ROUTES[pair].body)).encode(), ROUTES[pair].body)
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ Missing = dict[str, str]
 _UNAVAILABLE = 503
 
 
-class Health(Struct, frozen=True):
+class Liveness(Struct, frozen=True):
     """A process that answers."""
 
     status: Literal["ok"]
@@ -36,11 +36,11 @@ class Readiness(Struct, frozen=True):
 
 async def healthz(request: Request) -> Response:
     """`GET /healthz`: this process answers. It asks no store, as a restart would not bring one back."""
-    return answer(request, Health("ok"))
+    return answer(request, Liveness("ok"))
 
 
 async def readyz(request: Request) -> Response:
-    """`GET /readyz`: 200 when gifts can be sent, else 503 with what is missing; within READY_TIMEOUT_S.
+    """`GET /readyz`: 200 when gifts can be sent, else 503 with what is missing; within a few seconds.
 
     Gifts in known rooms work without PostgreSQL, a relay or an aggregator: that is `degraded` with 200. Otherwise a
     load balancer would stop them everywhere at once.
@@ -95,7 +95,7 @@ async def _missing_in_postgresql(resources: Resources) -> Missing:
 
 
 ROUTES = (
-    Route("GET", "/healthz", PUBLIC, Rate.PROBE, healthz, "Tell that this process answers", answer=Health),
+    Route("GET", "/healthz", PUBLIC, Rate.PROBE, healthz, "Tell that this process answers", answer=Liveness),
     Route(
         "GET",
         "/readyz",

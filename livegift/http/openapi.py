@@ -28,7 +28,7 @@ _REF = "#/components/schemas/{name}"
 _RESPONSES = "#/components/responses/"
 _PART = re.compile(r"{(\w+)}")
 # A handler's docstring begins with its own method and path.
-_OWN_NAME = re.compile(r"^`[A-Z]+ /[^`]*`(?: `[^`]*`)?[.:,]? ?(?:or `[^`]*`\.)?")
+_OWN_NAME = re.compile(r"^`[A-Z]+ /[^`]*`(?: (?:or )?`[^`]*`)*[.:,]? ?")
 _TOKEN = {
     "type": "http",
     "scheme": "bearer",
@@ -130,9 +130,7 @@ def _operation(tag: str, route: Route) -> dict[str, Any]:
         "security": _security(route),
     }
     if isinstance(route.body, Content):
-        schema = {} if route.body.media_type == JSON else {"type": "string"}
-        content = {route.body.media_type: {"schema": schema}}
-        found["requestBody"] = {"description": route.body.description, "required": True, "content": content}
+        found["requestBody"] = {"required": True, "content": _content(route.body)}
     elif route.body is not None:
         found["requestBody"] = {"required": True, "content": {JSON: {"schema": _schema(route.body)}}}
     return {name: value for name, value in found.items() if value not in ("", [])} | {"security": found["security"]}
@@ -198,8 +196,8 @@ def _responses(route: Route) -> dict[str, Any]:
         schemas = [_schema(kind) for kind in route.answers]
         content[JSON] = {"schema": schemas[0] if len(schemas) == 1 else {"anyOf": schemas}}
     if route.content is not None:
-        content[route.content.media_type] = {"schema": {} if route.content.media_type == JSON else {"type": "string"}}
-    texts = [_first_line(kind) for kind in route.answers] + ([route.content.description] if route.content else [])
+        content |= _content(route.content)
+    texts = [_first_line(kind) for kind in route.answers] or ([route.content.description] if route.content else [])
     shown = {"description": " ".join(texts) or "Another address."}
     found = {
         status: {**shown, **({"content": content} if content else {}), **_with_headers(status)}
@@ -210,6 +208,12 @@ def _responses(route: Route) -> dict[str, Any]:
     for status, codes in _codes_by_status(route).items():
         found[status] = _beside(found[status], codes) if status in found else {"$ref": f"{_RESPONSES}{_name(codes)}"}
     return {str(status): found[status] for status in sorted(found)}
+
+
+def _content(content: Content) -> dict[str, Any]:
+    """A body or an answer of another type. Of foreign JSON nothing is known."""
+    kind = {} if content.media_type == JSON else {"type": "string"}
+    return {content.media_type: {"schema": {**kind, "description": content.description}}}
 
 
 def _first_line(kind: type) -> str:

@@ -13,13 +13,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from livegift.contract.errors import ERRORS
+from tests.access_table import ROUTES
 from tests.conftest import COMMON
 from tests.declared import undeclared
 from tests.fuzzing import mutations
+from tests.fuzzing.generated import valid_body
 from tests.fuzzing.roles import Asker, rule_of
 from tests.fuzzing.routes import FIXED_POOLS, REQUESTS_AND_FILES, Template, learned
 
 POOL_MAX = 60
+GENERATED_SHARE = 0.15  # of the bodies, from what the route declares alone
 ODD_METHODS = ("HEAD", "OPTIONS", "TRACE", "BREW", "GET", "POST", "PUT", "PATCH", "DELETE")
 JSON = "application/problem+json"
 UPGRADE = {
@@ -135,25 +138,28 @@ class Fuzzer:
         if rng.random() < 0.01:
             path, is_as_meant = path + rng.choice(("/", "//", "/x", "%2F", ";x")), False
         query = mutations.query(rng, dict(template.query))
-        body = self._body(template) if rng.random() < 0.98 else None
-        headers = self._headers(template, asker, body)
+        body = self._body(route, template) if rng.random() < 0.98 else None
+        headers = self._headers(route, template, asker, body)
         # Another token, or the page of another origin, which is refused whoever asks.
         is_as_meant &= headers.get("Authorization") == asker.headers.get("Authorization") and "Origin" not in headers
         target = f"{path}?{query}" if query else path
         return Request(route, asker, method, target, headers, body, is_as_meant, room)
 
-    def _body(self, template: Template) -> bytes | None:
+    def _body(self, route: tuple[str, str], template: Template) -> bytes | None:
         if template.body is None:
             return b'{"a":1}' if self._rng.random() < 0.1 else None
+        declared = getattr(ROUTES[route], "body", None)
+        if isinstance(declared, type) and self._rng.random() < GENERATED_SHARE:
+            return json.dumps(valid_body(self._rng, declared)).encode()
         valid = template.body(self._pick_payment)
         if isinstance(valid, str):
             return mutations.text_body(self._rng, valid)
         return mutations.json_body(self._rng, valid)
 
-    def _headers(self, template: Template, asker: Asker, body: bytes | None) -> dict[str, str]:
+    def _headers(self, route: tuple[str, str], template: Template, asker: Asker, body: bytes | None) -> dict[str, str]:
         rng = self._rng
         usual = {} if body is None else {"Content-Type": "application/json"}
-        if template.has_key and rng.random() < 0.6:
+        if getattr(ROUTES[route], "takes_key", False) and rng.random() < 0.6:
             usual["Idempotency-Key"] = f"{self._pick('key')}-{rng.randrange(200)}"
         if template.is_websocket and rng.random() < 0.7:
             return {**usual, **asker.headers, **UPGRADE}
