@@ -46,7 +46,7 @@ ARMED = Counter("livegift_partitions_armed_total", "Partitions that were armed")
 REPAIRED_WALLETS = Counter("livegift_repaired_wallets_total", "Wallets that were put right from the ledger")
 REVOKED = Counter("livegift_revoked_gifts_total", "Published gifts that Redis lost before they were booked")
 QUARANTINED = Counter("livegift_quarantined_total", "Journal entries that could not be booked")
-MEMORY_SHORT = Gauge("livegift_redis_memory_short", "1 while a node takes no debits for want of memory", ["node"])
+MEMORY_SHORT = Gauge("livegift_redis_memory_short", "1 while a node is short of memory and takes no debits", ["node"])
 PARTITIONS_HELD = Gauge("livegift_partitions_held", "Partitions that this worker looks after", ["role"])
 PARTITIONS_STOPPED = Gauge("livegift_partitions_stopped", "Partitions that wait for somebody to look at them")
 

@@ -46,7 +46,7 @@ Own = TypeVar("Own", bound=OwnSettings)
 
 
 class CoreSettings(OwnSettings, frozen=True, kw_only=True):
-    """The settings that are no single feature's, with their defaults."""
+    """The settings that do not belong to a feature, with their defaults."""
 
     redis_url: Annotated[
         str, Meta(description="redis:// or rediss:// URL of one node, or of any node of a cluster", extra=SECRET)
@@ -58,7 +58,7 @@ class CoreSettings(OwnSettings, frozen=True, kw_only=True):
     jwt_former_secrets: Annotated[
         str,
         Meta(
-            description="keys before it, comma-separated, still accepted while tokens of theirs are in use",
+            description="earlier keys, comma-separated, accepted while tokens signed with them are in use",
             extra=SECRET,
         ),
     ] = ""
@@ -73,7 +73,7 @@ class CoreSettings(OwnSettings, frozen=True, kw_only=True):
     ] = 10
 
     host: Annotated[str, Meta(description="address that the web processes listen on")] = "127.0.0.1"
-    port: Annotated[int, Meta(ge=0, le=65_535, description="port; 0 takes a free one")] = 8080
+    port: Annotated[int, Meta(ge=0, le=65_535, description="port that they listen on; 0: any free one")] = 8080
     trusted_proxies: Annotated[
         str,
         Meta(
@@ -83,7 +83,7 @@ class CoreSettings(OwnSettings, frozen=True, kw_only=True):
     web_processes: Annotated[int, Meta(ge=1, le=64, description="web processes on that port")] = 1
     metrics_port: Annotated[int, Meta(ge=0, le=65_535, description="Prometheus port of this process; 0 = none")] = 9464
 
-    metrics_host: Annotated[str, Meta(description="address that metrics are served on, to whoever reaches it")] = (
+    metrics_host: Annotated[str, Meta(description="address that metrics are served on; no token is asked for")] = (
         "127.0.0.1"
     )
 
@@ -103,11 +103,11 @@ class CoreSettings(OwnSettings, frozen=True, kw_only=True):
         int, Meta(ge=1, description="gifts from this value on are shown to everybody, whatever the cap")
     ] = 500
     commands_per_s_max: Annotated[int, Meta(ge=0, description="commands per second and connection; 0 = no cap")] = 50
-    connections_max: Annotated[int, Meta(ge=0, description="connections of a web process; 0 = no limit")] = 20_000
+    connections_max: Annotated[int, Meta(ge=0, description="WebSockets of a web process; 0 = no limit")] = 20_000
     connections_per_address_max: Annotated[
-        int, Meta(ge=0, description="of them from one address (the one a trusted proxy names); 0 = no limit")
+        int, Meta(ge=0, description="WebSockets from one address (that a trusted proxy names); 0 = no limit")
     ] = 1_000
-    connects_per_s_max: Annotated[int, Meta(ge=0, description="new ones per second; 0 = no limit")] = 1_000
+    connects_per_s_max: Annotated[int, Meta(ge=0, description="new WebSockets per second; 0 = no limit")] = 1_000
     requests_per_s_max: Annotated[
         int,
         Meta(
@@ -116,9 +116,12 @@ class CoreSettings(OwnSettings, frozen=True, kw_only=True):
             "of users",
         ),
     ] = 100
-    user_requests_per_s_max: Annotated[int, Meta(ge=0, description="and with one user's tokens; 0 = no limit")] = 20
+    user_requests_per_s_max: Annotated[int, Meta(ge=0, description="requests per second of one user; 0 = no limit")] = (
+        20
+    )
     drain_s: Annotated[
-        float, Meta(ge=0, le=DRAIN_WINDOW_MAX_S, description="over how long a stopping process sends viewers away")
+        float,
+        Meta(ge=0, le=DRAIN_WINDOW_MAX_S, description="over how many seconds a stopping process disconnects"),
     ] = 4.0
     combo_timeout_ms: Annotated[int, Meta(ge=100, le=60_000, description="a streak ends this long after a send")] = 3000
     fast_path: Annotated[
@@ -165,7 +168,7 @@ class CoreSettings(OwnSettings, frozen=True, kw_only=True):
         return found
 
     def check(self) -> None:
-        """Raise ConfigError for secrets that are too short, and for what is no network, origin or rate."""
+        """Raise ConfigError for secrets that are too short, and for what is not a network, an origin or a rate."""
         check_secrets("LIVEGIFT_JWT_FORMER_SECRETS", self.jwt_former_secrets)
         if self.jwt_secret and len(self.jwt_secret.encode()) < JWT_SECRET_BYTES_MIN:
             raise ConfigError(f"LIVEGIFT_JWT_SECRET must have at least {JWT_SECRET_BYTES_MIN} bytes")
@@ -241,7 +244,7 @@ def _made(owner: type[Own], values: Mapping[str, object]) -> Own:
 
 
 def is_secret(owner: type[OwnSettings], name: str) -> bool:
-    """Whether the value of that field is never shown."""
+    """Return whether the value of that field is never shown."""
     annotated = get_type_hints(owner, include_extras=True).get(name)
     return any(meta.extra == SECRET for meta in getattr(annotated, "__metadata__", ()) if isinstance(meta, Meta))
 

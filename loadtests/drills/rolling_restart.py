@@ -51,7 +51,7 @@ def rolling_restart(options: RollingRestart) -> Result:
             "gifts accepted",
             sent["accepted"],
             "gifts",
-            note=f"{sent['reconnects']} connections of senders were made anew",
+            note=f"{sent['reconnects']} connections of senders were opened again",
         ),
         Row("gifts in the ledger", ledger[0], "gifts"),
         Row("viewers came back", seen["returns"], "times", note=f"{options.viewers} viewers, closed: {seen['closed']}"),

@@ -49,7 +49,7 @@ _WRONG = text(
 
 @dataclass(frozen=True, slots=True)
 class RefundTerms:
-    """Whether creators lose pending diamonds with the money, and how many hours diamonds are pending."""
+    """Return whether creators lose pending diamonds with the money, and how many hours diamonds are pending."""
 
     policy: RefundPolicy
     hold_h: int

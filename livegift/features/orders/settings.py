@@ -32,7 +32,7 @@ class OrderSettings(OwnSettings, frozen=True, kw_only=True):
     reauth_amount: Annotated[
         int, Meta(ge=0, description="purchases worth more US cents than this need a fresh sign-in; 0 = never")
     ] = 10_000
-    reauth_age_s: Annotated[int, Meta(ge=1, description="how old that sign-in (claim auth_time) may be")] = 300
+    reauth_age_s: Annotated[int, Meta(ge=1, description="seconds since that sign-in (claim auth_time), at most")] = 300
     refund_policy: Annotated[
         RefundPolicy,
         Meta(description="pending diamonds of gifts whose money is given back: creator_keeps or hold_back"),

@@ -83,7 +83,7 @@ class SettledBatch(Struct, frozen=True):
 
 
 class HoldView(Struct, frozen=True):
-    """Whether the diamonds from a sender's gifts are held."""
+    """A sender: the diamonds from their gifts are held, or not."""
 
     user: UserId
     held: bool

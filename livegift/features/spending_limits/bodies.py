@@ -60,7 +60,7 @@ class LimitsView(Struct, frozen=True):
 
 
 class FreezeView(Struct, frozen=True):
-    """Whether a user's wallet is frozen."""
+    """A user's wallet: frozen or not."""
 
     user: UserId
     frozen: bool

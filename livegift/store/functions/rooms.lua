@@ -19,7 +19,7 @@ local changed = {}
 local seen = {}
 local CLOSED = 'ERR the rooms of this node are being compared with the ledger'
 local STALE = 'ERR this was read before the relays were set back'
-local UNCLAIMED = 'UNCLAIMED the gate was claimed by somebody else, or the rooms have started anew since: begin again'
+local UNCLAIMED = 'UNCLAIMED the gate was claimed by somebody else, or the rooms were restarted since: begin again'
 local GONE = 'ERR the room has lost its state: livegift restore puts it right'
 
 local function load_state(root)
