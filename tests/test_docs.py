@@ -77,9 +77,12 @@ def is_column(dotted: str) -> bool:
 
 
 def is_python(dotted: str) -> bool:
-    """Whether it is a module of this project, or something in one."""
+    """Whether it is a module of this project, or something in one; `package.name` can also be an object's attribute."""
     words = dotted.split(".")
     if words[0] in packages():
+        texts = (path.read_text() for path in (ROOT / "livegift" / words[0]).rglob("*.py"))
+        if any(f"self.{words[-1]} = " in text for text in texts):
+            return True
         words.insert(0, "livegift")
     for length in range(len(words), 0, -1):
         try:
