@@ -140,6 +140,7 @@ async def test_a_message_comes_in_so_many_pieces_at_most(system: System) -> None
         await raw.hello(system.token("ann"))
         await raw.send(frame(b"", 0x01) + frame(b"", 0x00) * FRAGMENTS_PER_MESSAGE_MAX)
         assert (await end_of(raw)).code == 1009
+    assert '"reason": "too_big"' in system.log("web 1")
 
 
 async def test_of_many_pings_the_newest_is_answered(system: System) -> None:

@@ -16,6 +16,16 @@ for level in ("debug", "info", "warning", "error"):
     getattr(theirs, level)(f"theirs.{level}")
 logging.getLogger("uvicorn.error").info("GET /v1/ws?token=secret")
 """
+FLOOD = """
+import logging
+from livegift.runtime import logs
+logs.configure("json", "test")
+theirs = logging.getLogger("uvicorn.error")
+for n in range(100):
+    theirs.warning("Invalid HTTP request received.")
+    theirs.warning("from %s", n)
+    theirs.error("a fault")
+"""
 LEVELS = ["debug", "info", "warning", "error"]
 
 
@@ -28,3 +38,9 @@ def test_the_least_level_and_never_a_librarys_debug_lines(level: str) -> None:
         assert (f"theirs.{each}" in done.stderr) == (each in wanted and each != "debug")
     assert "secret" not in done.stderr
     assert done.stdout == ""
+
+
+def test_what_clients_make_the_server_warn_of_is_logged_rarely() -> None:
+    done = subprocess.run([sys.executable, "-c", FLOOD], capture_output=True, text=True, check=True)
+    counts = [done.stderr.count(text) for text in ("Invalid HTTP", '"event": "from', "a fault")]
+    assert counts == [1, 1, 100]

@@ -48,6 +48,13 @@ HALVES = {
 }
 
 
+async def test_what_is_not_http_is_counted_and_fills_no_log(system: System) -> None:
+    for _ in range(20):
+        assert b" 400 " in await until_closed(system, b"hello\r\n\r\n")
+    lines = [line for line in system.log("web 1").splitlines() if "not HTTP" in line or "Invalid HTTP" in line]
+    assert 1 <= len(lines) < 20
+
+
 @pytest.mark.slow
 async def test_half_a_request_ends_in_time(system: System) -> None:
     token = system.token("bob", "creator").encode()

@@ -112,6 +112,11 @@ class GuardedHttp(H11Protocol):
             refusals.note("socket.closed", "not a handshake", address=self.address)
             self._refuse(b"400 Bad Request")
 
+    def send_400_response(self, msg: str) -> None:
+        """Answer what is not HTTP, or has headers that are too long."""
+        refusals.note("socket.closed", "not HTTP", address=self.address)
+        super().send_400_response(msg)
+
     def connection_lost(self, exc: Exception | None) -> None:
         """Handle the end of the socket."""
         self.expect("", 0, None)

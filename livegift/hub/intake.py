@@ -24,6 +24,7 @@ from livegift.hub.framing import (
     unmasked,
 )
 from livegift.hub.rates import FrameBudget
+from livegift.runtime import refusals
 from livegift.runtime.bounds import (
     CLOSE_DISCARD_BYTES_MAX,
     FRAGMENTS_PER_MESSAGE_MAX,
@@ -210,7 +211,16 @@ class Intake(WebSocketsSansIOProtocol):
         if len(self.frames) < FRAGMENTS_PER_MESSAGE_MAX:
             super().handle_cont(event)
         elif not self.close_sent:
+            refusals.note("connection.closed", Close.TOO_BIG.name.lower(), why="pieces")
             self.close_now(Close.TOO_BIG, f"expected a message in at most {FRAGMENTS_PER_MESSAGE_MAX} pieces")
+
+    def handle_parser_exception(self) -> None:
+        """Close for what `websockets` has refused: a frame that is too large, or none that the standard knows."""
+        close = self.conn.close_sent
+        if close is not None:
+            reason = Close.TOO_BIG.name.lower() if close.code == Close.TOO_BIG else "not websocket"
+            refusals.note("connection.closed", reason, code=close.code, why=close.reason)
+        super().handle_parser_exception()
 
     def send_receive_event_to_app(self) -> None:
         """Pass a complete message to the listener."""

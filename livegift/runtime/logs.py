@@ -2,8 +2,11 @@
 
 import logging
 import sys
+import time
 
 import structlog
+
+from livegift.runtime.bounds import REFUSAL_LOG_PERIOD_S
 
 
 def _without_clients_tracebacks(record: logging.LogRecord) -> bool:
@@ -12,6 +15,31 @@ def _without_clients_tracebacks(record: logging.LogRecord) -> bool:
         record.exc_info = None
         record.levelno, record.levelname = logging.WARNING, "WARNING"
     return True
+
+
+class Rarely(logging.Filter):
+    """Let each warning of a library pass once in REFUSAL_LOG_PERIOD_S, for clients cause them.
+
+    Warnings are told apart by what the library's code says, without its arguments, so that there are few. Errors pass.
+    """
+
+    def __init__(self) -> None:
+        """Create a filter that has let nothing pass yet."""
+        super().__init__()
+        self._passed: dict[object, float] = {}
+        self._not_logged: dict[object, int] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Return whether `record` passes; its `not_logged` says how many were left out since the last that did."""
+        if record.levelno > logging.WARNING:
+            return True
+        now = time.monotonic()
+        if record.msg in self._passed and now - self._passed[record.msg] < REFUSAL_LOG_PERIOD_S:
+            self._not_logged[record.msg] = self._not_logged.get(record.msg, 0) + 1
+            return False
+        self._passed[record.msg] = now
+        record.not_logged = self._not_logged.pop(record.msg, 0)
+        return True
 
 
 def configure(log_format: str, process: str, level: str = "info") -> None:
@@ -52,6 +80,6 @@ def configure(log_format: str, process: str, level: str = "info") -> None:
     logging.getLogger("livegift").setLevel(least)
     # At INFO, uvicorn logs the path of each WebSocket with its query string: a `?token=` would end up in the log.
     logging.getLogger("uvicorn").setLevel(max(least, logging.WARNING))
-    logging.getLogger("uvicorn.error").addFilter(_without_clients_tracebacks)
+    logging.getLogger("uvicorn.error").filters[:] = [_without_clients_tracebacks, Rarely()]
     logging.getLogger("alembic").setLevel(max(least, logging.WARNING))
     structlog.contextvars.bind_contextvars(process=process)
