@@ -28,7 +28,7 @@ class Liveness(Struct, frozen=True):
 
 
 class Readiness(Struct, frozen=True):
-    """Whether gifts can be sent, and what is `missing`, part by part."""
+    """The readiness to send gifts, and what is `missing`, part by part."""
 
     status: Literal["ok", "degraded", "unavailable"]
     missing: Missing | UnsetType = UNSET

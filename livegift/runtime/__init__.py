@@ -1,1 +1,1 @@
-"""What every process needs: settings, bounds, logs, metrics, identity."""
+"""The basis of every process: settings, bounds, logs, metrics, identity."""

@@ -14,7 +14,7 @@ from livegift.runtime.identity import Identity, Role
 
 
 class Scope(Enum):
-    """What a token that is limited to rooms (claim `rooms`) may do under a rule that allows its role."""
+    """The reach of a token that is limited to rooms (claim `rooms`), under a rule that allows its role."""
 
     ROOM = "the room in the path or the command has to be one of its rooms"
     FOUND = "the same, but the room is known later: the code that finds it calls `require_room`"

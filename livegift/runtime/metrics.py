@@ -1,4 +1,4 @@
-"""What each process counts, for Prometheus. What a feature counts is in its own `metrics.py`."""
+"""The metrics of all processes, for Prometheus. A feature's own are in its `metrics.py`."""
 
 import errno
 
@@ -52,7 +52,7 @@ PARTITIONS_STOPPED = Gauge("livegift_partitions_stopped", "Partitions that wait 
 
 
 def serve(port: int, host: str) -> None:
-    """Serve the metrics of this process on `port` or, where another process has it, on the next one that is free.
+    """Serve the metrics of this process on `port` or, if another process has it, on the next free one.
 
     So the processes of one machine can share a setting. Port 0 serves none; finding no free port is logged, not fatal.
     """

@@ -33,12 +33,12 @@ class OwnSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
     @classmethod
     def dev_secrets(cls, environ: Mapping[str, str]) -> tuple[str, ...]:  # noqa: ARG003 - for those who override it
-        """Name the variables that `livegift dev` makes secrets for when `environ` has none."""
+        """Return the variables that `livegift dev` makes secrets for when `environ` has none."""
         return ()
 
     @classmethod
     def dev_note(cls, environ: Mapping[str, str]) -> str | None:  # noqa: ARG003 - the same
-        """Return what `livegift dev` is to tell about them."""
+        """Return a line about these settings for `livegift dev` to print, or None."""
         return None
 
 
@@ -154,7 +154,7 @@ class CoreSettings(OwnSettings, frozen=True, kw_only=True):
 
     @property
     def usd_micros_per_unit(self) -> dict[str, int]:
-        """`usd_rates` in millionths of a USD. Raises ConfigError."""
+        """Return `usd_rates` in millionths of a USD. Raises ConfigError."""
         found = {}
         for pair in (part.strip() for part in self.usd_rates.split(",") if part.strip()):
             currency, _, rate = pair.partition("=")
@@ -178,12 +178,12 @@ class CoreSettings(OwnSettings, frozen=True, kw_only=True):
 
     @classmethod
     def dev_secrets(cls, environ: Mapping[str, str]) -> tuple[str, ...]:  # noqa: ARG003 - it always needs one
-        """Name the secret of the tokens."""
+        """Return the variable of the tokens' secret."""
         return ("LIVEGIFT_JWT_SECRET",)
 
 
 class Settings(CoreSettings, frozen=True, kw_only=True):
-    """The core's settings, and with `of` each feature's."""
+    """The core's settings and, with `of`, each feature's."""
 
     features: tuple[OwnSettings, ...] = ()
 
@@ -195,7 +195,7 @@ class Settings(CoreSettings, frozen=True, kw_only=True):
         raise LookupError(f"{owner.__name__} was not read: its feature must be in the list of livegift.composition")
 
     def replaced(self, **values: object) -> Self:
-        """Return the same settings but for `values`, whoever owns them. Raises ConfigError."""
+        """Return the same settings except for `values`, whoever owns them. Raises ConfigError."""
         owners = [type(own) for own in self.features]
         made = make_settings(owners, {**_values_of(self), **values})
         return type(self)(**{name: getattr(made, name) for name in self.__struct_fields__})
@@ -252,10 +252,10 @@ def is_secret(owner: type[OwnSettings], name: str) -> bool:
 def load_settings(
     owners: Collection[type[OwnSettings]], data_dir: Path | None = None, environ: Mapping[str, str] | None = None
 ) -> Settings:
-    """Settings from `environ` (default: the process's), then from the data folder's `env` file.
+    """Load settings from `environ` (default: the process's), then from the data folder's `env` file.
 
-    Variables that no owner declares are passed over. Raises `ConfigError` naming the variable, what was expected and
-    where it can be set.
+    Variables that no owner declares are ignored. Raises `ConfigError` naming the variable, what was expected and where
+    it can be set.
     """
     environ = os.environ if environ is None else environ
     given = {name: value for name, value in environ.items() if name.startswith(PREFIX) and value != ""}
@@ -275,7 +275,7 @@ def load_settings(
 
 
 def read_env_file(path: Path) -> dict[str, str]:
-    """`NAME=value` lines of `path`; comments and blank lines are passed over. A missing file is empty."""
+    """Read the `NAME=value` lines of `path`; comments and blank lines are ignored. A missing file is empty."""
     if not path.is_file():
         return {}
     lines = (line.strip() for line in path.read_text().splitlines())
@@ -284,14 +284,14 @@ def read_env_file(path: Path) -> dict[str, str]:
 
 
 def settings_source(data_dir: Path | None = None, environ: Mapping[str, str] | None = None) -> str | None:
-    """The env file that `load_settings` takes values from, or None when the environment has them all."""
+    """Return the env file that `load_settings` takes values from, or None when the environment has them all."""
     environ = os.environ if environ is None else environ
     path = (data_dir or DEFAULT_DATA_DIR) / "env"
     return str(path) if set(read_env_file(path)) - set(environ) else None
 
 
 def variables_of(settings: Settings) -> dict[str, str]:
-    """The environment in which another process reads the same settings; empty ones are left out."""
+    """Return the environment in which another process reads the same settings; empty ones are left out."""
     return {
         PREFIX + name.upper(): str(value).lower() if isinstance(value, bool) else str(value)
         for name, value in _values_of(settings).items()
@@ -308,18 +308,18 @@ def _values_of(settings: Settings) -> dict[str, Any]:
 
 
 def secrets_of(text: str) -> list[str]:
-    """The secrets of a comma-separated setting."""
+    """Return the secrets of a comma-separated setting."""
     return [secret.strip() for secret in text.split(",") if secret.strip()]
 
 
 def check_secrets(variable: str, text: str) -> None:
-    """Raise ConfigError for one of a comma-separated setting's secrets that could be guessed."""
+    """Raise ConfigError if one of a comma-separated setting's secrets could be guessed."""
     if any(len(secret.encode()) < JWT_SECRET_BYTES_MIN for secret in secrets_of(text)):
         raise ConfigError(f"{variable}: each must have at least {JWT_SECRET_BYTES_MIN} bytes")
 
 
 def _check_proxies(trusted: str) -> None:
-    """Raise ConfigError for anything that is not a network: no proxy would be trusted, and nothing would say so."""
+    """Raise ConfigError for anything that is not a network: else no proxy would be trusted, silently."""
     for network in secrets_of(trusted):
         try:
             if network != "*":

@@ -67,7 +67,7 @@ class Snapshot:
 
 @dataclass(frozen=True, slots=True)
 class RoomContribution:
-    """What a room has from one partition, up to and including a position. `raw` is Redis' text, '' for nothing."""
+    """A partition's contribution to a room, up to and including a position. `raw` is Redis' text, '' for none."""
 
     raw: str
     position: Position
@@ -91,7 +91,7 @@ class RoomContribution:
 
 @dataclass(frozen=True, slots=True)
 class Gifter:
-    """What a user has given in a room: gifts that count, and the coins of those that were not anonymous.
+    """A gifter of a room: the user's gifts that count, and the coins of those that were not anonymous.
 
     `reached_ms` is when the last of the latter was sent (0: none). Of users with equal coins, the first to get there
     ranks higher.

@@ -28,7 +28,7 @@ class Wallet(NamedTuple):
 
 
 class Image(NamedTuple):
-    """What a Redis stores of a partition: its `meta`, wallets, refs and outbox."""
+    """The data of a partition that Redis stores: its `meta`, wallets, refs and outbox."""
 
     epoch: int
     n: int
@@ -64,7 +64,7 @@ class Room(NamedTuple):
 
 
 class RoomContribution(NamedTuple):
-    """What a worker reads of a room."""
+    """A room's contribution as a worker reads it."""
 
     mark: Position
     gifts: int

@@ -67,7 +67,7 @@ class PackagesView(Struct, frozen=True):
 
 
 class PackageRates(Struct, frozen=True):
-    """What creators earn from a package's coins, in dollars and as a share of its price in parts per million."""
+    """Creators' earnings from a package's coins, in dollars and as a share of its price in parts per million."""
 
     id: Id
     region: str
@@ -118,7 +118,7 @@ class StoredGift(Struct, frozen=True):
 
 
 class PackagePrice(Struct, frozen=True, forbid_unknown_fields=True):
-    """What a package costs in a region: `amount` in minor units of `currency` (ISO 4217)."""
+    """A package's price in a region: `amount` in minor units of `currency` (ISO 4217)."""
 
     region: Id
     currency: Annotated[str, Meta(pattern=CURRENCY_PATTERN)]
@@ -135,7 +135,7 @@ class PackageRequest(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class StoredPrice(Struct, frozen=True):
-    """What a package costs in a region."""
+    """A package's price in a region."""
 
     region: Id
     amount: MinorUnits

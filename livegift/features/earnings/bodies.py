@@ -12,7 +12,7 @@ Day = Annotated[str, Meta(description="a day (UTC) such as 2026-01-31", extra_js
 
 
 class EarningsView(Struct, frozen=True):
-    """What a creator has earned. `diamonds_total` = pending + available + in payout; paid ones are not in it."""
+    """A creator's earnings. `diamonds_total` = pending + available + in payout; paid ones are not in it."""
 
     diamonds_total: int
     diamonds_pending: int

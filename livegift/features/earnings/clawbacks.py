@@ -49,7 +49,7 @@ _WRONG = text(
 
 @dataclass(frozen=True, slots=True)
 class RefundTerms:
-    """Return whether creators lose pending diamonds with the money, and how many hours diamonds are pending."""
+    """The terms of refunds: whether creators lose pending diamonds with the money, and the holding period in hours."""
 
     policy: RefundPolicy
     hold_h: int

@@ -62,7 +62,7 @@ class OrderPage(Page[OrderView], frozen=True):
 
 
 class OrdersOfUserQuery(PageQuery, frozen=True, kw_only=True):
-    """Which page of the orders of one user."""
+    """A page of the orders of one user."""
 
     user: Annotated[UserId, Meta(description="the id of a user")]
 

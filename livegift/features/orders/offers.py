@@ -88,7 +88,7 @@ def granted(status: Status, *, used: int, per_user_max: int, runs_now: bool, ran
 
 @dataclass(frozen=True, slots=True)
 class Offered:
-    """What an order offered under its promotion, and the package's full price."""
+    """The coins that an order offered under its promotion, and the package's full price."""
 
     coins: int
     bonus_coins: int

@@ -75,7 +75,7 @@ class BatchView(Struct, frozen=True):
 
 
 class SettledBatch(Struct, frozen=True):
-    """How many payouts the bank's file has settled, and which of the batch are still open."""
+    """The result of a bank's file: how many payouts it has settled, and which of the batch are still open."""
 
     id: Id
     settled: int

@@ -47,7 +47,7 @@ class RoomPage(Page[RoomView], frozen=True):
 
 
 class TotalsView(Struct, frozen=True):
-    """What a room has been given; `gifts` counts sends."""
+    """A room's sums; `gifts` counts sends."""
 
     gifts: int
     coins: Coins
@@ -71,7 +71,7 @@ class BookedTotals(Struct, frozen=True):
 
 
 class RoomProof(Struct, frozen=True):
-    """What a room's viewers saw, compared with what is booked. It has `passed` if there are no `violations`."""
+    """The audit of a room: what its viewers saw, compared with what is booked; `passed` without `violations`."""
 
     room: Id
     creator: UserId

@@ -38,7 +38,7 @@ class UsedView(Struct, frozen=True):
 
 
 class ResetsView(Struct, frozen=True):
-    """When this day and month end."""
+    """The ends of this day and month."""
 
     day: TimeMs
     month: TimeMs

@@ -1,4 +1,4 @@
-"""What operators do, for good."""
+"""The audit trail of operators' acts."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""Diamonds that are held back when the money behind their gifts is given back."""
+"""Clawbacks of diamonds when the money behind their gifts is given back."""
 
 import sqlalchemy as sa
 from alembic import op

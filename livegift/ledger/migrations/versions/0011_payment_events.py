@@ -1,4 +1,4 @@
-"""What providers' events say themselves, those that came early, and what operators decide about the odd ones."""
+"""The contents of providers' events, early events, and operators' decisions about odd payments."""
 
 import sqlalchemy as sa
 from alembic import op

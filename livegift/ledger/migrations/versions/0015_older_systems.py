@@ -1,4 +1,4 @@
-"""What older systems leave to be converted: ranks of rooms, wallets frozen by debts, open revocations."""
+"""The conversion of older systems: ranks of rooms, wallets frozen by debts, open revocations."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -19,7 +19,7 @@ _OPEN_REVOCATIONS = "UPDATE corrections SET is_whole = true WHERE status IN ('re
 
 
 def upgrade() -> None:
-    """Note what is to be converted, once, where Redis and the ledger can be compared."""
+    """Record what has to be converted, once, where Redis and the ledger can be compared."""
     op.add_column(
         "checkpoints", sa.Column("frozen_by_debts", sa.Boolean(), server_default=sa.text("false"), nullable=False)
     )
