@@ -93,7 +93,7 @@ async def test_a_double_credit_that_balances(booked: InProcess) -> None:
 
 async def test_a_hole_in_seq(booked: InProcess) -> None:
     sql(booked, "DELETE FROM gifts WHERE sender = 'alice' AND wallet_seq = 3")
-    assert "wallet alice: hole in seq, entry 4 follows 2" in await violations(booked, 2)
+    assert "wallet alice: gap in seq, entry 4 follows 2" in await violations(booked, 2)
     assert "5 gifts of 25 coins accepted, 4 of 20 in the ledger" in await violations(booked, 3)
 
 

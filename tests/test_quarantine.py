@@ -89,7 +89,7 @@ async def test_what_nobody_can_read_comes_to_light_with_the_wallets_next_entry(
     assert (found.user, found.coins, found.status) == (None, None, "open")
     assert await suspense(running) == 0
     await running.gift("carol", "r1", "bob", "heart", "others go on")
-    with pytest.raises(RequestError, match="nobody knows yet whose wallet"):
+    with pytest.raises(RequestError, match="it is not known yet whose wallet"):
         await drop(running.database, running.wallets, found.partition, found.position, "no use")
     await running.gift("alice", "r1", "bob", "heart", "next")
     await wait_until(lambda: known_of(running), "it was alice's")

@@ -126,7 +126,7 @@ async def broken_chains(connection: AsyncConnection) -> list[str]:
     """Return the wallets whose entries have a gap in `seq`, or a balance that does not follow from the one before."""
     rows = (await connection.execute(_CHAINS, {"examples": EXAMPLES_MAX})).all()
     wrong = [
-        f"wallet {row.user_id}: hole in seq, entry {row.seq} follows {row.before_seq}"
+        f"wallet {row.user_id}: gap in seq, entry {row.seq} follows {row.before_seq}"
         if row.seq != row.before_seq + 1
         else f"wallet {row.user_id}: entry {row.seq} says {row.balance}, "
         f"expected {row.before_balance} + {row.delta} = {row.before_balance + row.delta}"

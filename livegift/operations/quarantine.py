@@ -51,7 +51,8 @@ async def drop(database: Database, wallets: Wallets, partition: int, position: P
         found = _open(await lock_quarantined(connection, partition, position), name)
         if found.user is None and _moves_coins(found):
             raise RequestError(
-                "conflict", f"nobody knows yet whose wallet entry {name} has changed: the wallet's next entry shows it"
+                "conflict",
+                f"it is not known yet whose wallet entry {name} has changed: the wallet's next entry shows it",
             )
         refunded = 0
         if found.user is not None and found.coins is not None and found.coins < 0:

@@ -43,7 +43,7 @@ BOOK_LAG_SECONDS = Gauge("livegift_book_lag_seconds", "Age of the oldest gift of
 UNBOOKED = Gauge("livegift_unbooked", "Journal entries written and not yet booked, of the partitions of this worker")
 ARM_SECONDS = Histogram("livegift_arm_seconds", "Fencing the rooms and arming partitions", buckets=_SECONDS)
 ARMED = Counter("livegift_partitions_armed_total", "Partitions that were armed")
-REPAIRED_WALLETS = Counter("livegift_repaired_wallets_total", "Wallets that were put right from the ledger")
+REPAIRED_WALLETS = Counter("livegift_repaired_wallets_total", "Wallets repaired from the ledger")
 REVOKED = Counter("livegift_revoked_gifts_total", "Published gifts that Redis lost before they were booked")
 QUARANTINED = Counter("livegift_quarantined_total", "Journal entries that could not be booked")
 MEMORY_SHORT = Gauge("livegift_redis_memory_short", "1 while a node is short of memory and takes no debits", ["node"])
