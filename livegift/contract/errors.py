@@ -1,4 +1,4 @@
-"""The error table: every code a client or an operator can meet, in one place.
+"""The error table: every code that a client or an operator can meet.
 
 A code is stable, its sentence is plain, and `retryable` is a promise: the same request can be sent again unchanged.
 """
@@ -9,7 +9,7 @@ from enum import IntEnum
 
 @dataclass(frozen=True, slots=True)
 class ErrorKind:
-    """One row of the table. `http_status` is what the HTTP API answers with (RFC 9110)."""
+    """A row of the table. `http_status` is the status of the HTTP response (RFC 9110)."""
 
     code: str
     sentence: str
@@ -17,7 +17,7 @@ class ErrorKind:
     retryable: bool = False
 
 
-# Below this WebSocket close code clients just reconnect; from it on they read the code first.
+# Below this WebSocket close code, clients just reconnect; from it on, they check the code first.
 STOP_CODES_MIN = 4400
 
 
@@ -46,7 +46,7 @@ assert set(CLOSE_SENTENCES) == set(Close), "each has a sentence"  # noqa: S101 -
 
 
 _TABLE = (
-    # A gift that was refused: certainly nothing was charged.
+    # Refusals of gifts: certainly nothing was charged.
     ErrorKind("insufficient_coins", "The balance is too low for this gift.", 402),
     ErrorKind("limit_exceeded", "A spending limit of this account would be exceeded.", 403),
     ErrorKind("rate_limited", "Too many requests in a short time: wait a moment and try again.", 429, retryable=True),
@@ -64,7 +64,7 @@ _TABLE = (
     ErrorKind("ref_conflict", "This ref was used before with different content: use a new ref.", 409),
     ErrorKind("invalid", "The request is not valid.", 400),
     ErrorKind("unavailable", "The service is busy or restarting: try again with the same ref.", 503, retryable=True),
-    # Everything else.
+    # All others.
     ErrorKind("unauthenticated", "A valid token is required.", 401),
     ErrorKind("token_expired", "The token has expired: get a new one and say hello again.", 401, retryable=True),
     ErrorKind("reauthentication_required", "This purchase needs a token from a fresh sign-in.", 401),
@@ -91,29 +91,29 @@ assert len(ERRORS) == len(_TABLE), "codes are unique"  # noqa: S101 - a constant
 
 
 class LivegiftError(Exception):
-    """Base of all errors that this project raises on purpose."""
+    """The base of all errors that this project raises on purpose."""
 
 
 class RequestError(LivegiftError):
-    """A request that gets an answer with a code. `detail` is shown to the client, so it names no internals."""
+    """A request that is answered with an error code. `detail` is shown to the client, so it names no internals."""
 
     def __init__(self, code: str, detail: str | None = None) -> None:
-        """`code` is one of `ERRORS`; `detail` replaces the table's sentence where more can be said."""
+        """Refuse with one of the codes of `ERRORS`; `detail` replaces the table's sentence where more can be said."""
         self.kind = ERRORS[code]
         self.detail = detail or self.kind.sentence
         super().__init__(f"{code}: {self.detail}")
 
     @property
     def code(self) -> str:
-        """The stable code."""
+        """Return the stable code."""
         return self.kind.code
 
 
 class RateLimitedError(RequestError):
-    """Too much of something; the same request passes later."""
+    """A rate was exceeded; the same request passes later."""
 
     def __init__(self, retry_after_ms: int) -> None:
-        """`retry_after_ms`: after that time the request passes, if nothing else is sent meanwhile."""
+        """Refuse until `retry_after_ms` later, when the request passes if nothing else is sent meanwhile."""
         self.retry_after_ms = retry_after_ms
         super().__init__("rate_limited")
 
@@ -123,19 +123,19 @@ class ConfigError(LivegiftError):
 
 
 class StoreUnavailableError(LivegiftError):
-    """Redis did not answer in time. Whether a write happened is unknown unless `executed` says `False`."""
+    """Redis did not answer in time. Whether a write happened is unknown unless `executed` is False."""
 
     def __init__(self, message: str, *, executed: bool | None = None) -> None:
-        """`executed`: `False` when the command certainly did not reach the server, `None` when nobody knows."""
+        """Take `executed`: False when the command certainly did not reach the server, None when it is unknown."""
         self.executed = executed
         super().__init__(message)
 
 
 class PartitionStoppedError(LivegiftError):
-    """A partition's journal does not fit what the ledger knows. It stays stopped until somebody has looked."""
+    """A partition's journal does not fit the ledger. It stays stopped until a person has looked at it."""
 
     def __init__(self, partition: int, reason: str) -> None:
-        """`reason` says what was expected and what came."""
+        """Name the partition and, in `reason`, what was expected and what came."""
         self.partition = partition
         self.reason = reason
         super().__init__(f"partition {partition}: {reason}")

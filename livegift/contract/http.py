@@ -1,4 +1,4 @@
-"""What HTTP routes of several features share: pages, reasons, problems. A feature's own types are in its package."""
+"""HTTP types that several features share: pages, reasons, problems. A feature's own types are in its package."""
 
 from typing import Annotated, Generic, TypeVar
 
@@ -24,40 +24,40 @@ T = TypeVar("T")
 
 
 class PageQuery(Struct, frozen=True):
-    """Which page of a list."""
+    """The page of a list."""
 
     cursor: Cursor | None = None
     limit: Limit = PAGE_ITEMS_MAX
 
 
 class NumberPageQuery(Struct, frozen=True):
-    """Which page of a list whose items are numbered."""
+    """The page of a list whose items are numbered."""
 
     cursor: NumberCursor | None = None
     limit: Limit = PAGE_ITEMS_MAX
 
 
 class Page(Struct, Generic[T], frozen=True):
-    """Some items of a list; the next begin at `cursor=next_cursor`, null when there are no more."""
+    """A page of a list. The next items begin at `cursor=next_cursor`, null when there are no more."""
 
     items: list[T]
     next_cursor: str | None
 
 
 class RegionQuery(Struct, frozen=True):
-    """The region whose prices are asked for; one without prices of its own has those of another."""
+    """The region whose prices are requested; one without prices of its own has another's."""
 
     region: Annotated[str, Meta(description="a country (ISO 3166, alpha-2) or another name of a region")] | None = None
 
 
 class WhyRequest(Struct, frozen=True, forbid_unknown_fields=True):
-    """Why an operator does something."""
+    """An operator's reason."""
 
     why: Why
 
 
 class CapsView(Struct, frozen=True):
-    """Coins that can be spent at most; null: no limit."""
+    """The most coins that can be spent; null means no limit."""
 
     per_gift: Coins | None
     day: Coins | None
@@ -65,7 +65,7 @@ class CapsView(Struct, frozen=True):
 
 
 class Problem(Struct, frozen=True):
-    """An error (RFC 9457). Decide by `code`; `retryable`: the same request can be sent again unchanged."""
+    """An error (RFC 9457). Decide by `code`. `retryable`: the same request can be sent again unchanged."""
 
     type: str
     title: str

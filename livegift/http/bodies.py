@@ -1,4 +1,4 @@
-"""The one reader of what clients send over HTTP: bodies and queries, as the types that routes declare."""
+"""Parsing of HTTP bodies and queries, into the types that routes declare."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,8 +12,8 @@ from livegift.contract.errors import RequestError
 from livegift.contract.wire import explain, without_halves
 from livegift.domain.texts import visible
 
-SHOWN_LENGTH_MAX = 20  # of what came, in an error
-_NUMBER_LENGTH_MAX = 18  # of a bigint, whatever the digits
+SHOWN_LENGTH_MAX = 20  # of a quoted value, in an error
+_NUMBER_LENGTH_MAX = 18  # of any bigint
 _SHOWN_FIELDS = ("title", "name", "sponsor_name", "holder")
 S = TypeVar("S", bound=Struct)
 T = TypeVar("T")
@@ -31,7 +31,7 @@ class Shown(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def parse_body(body: bytes, model: type[T]) -> T:
-    """A request's body as a model. Raises RequestError('invalid') that names the field."""
+    """Parse a request's body as a model. Raises RequestError('invalid') that names the field."""
     try:
         try:
             return msgspec.json.decode(body, type=model)
@@ -49,7 +49,7 @@ def parse_body(body: bytes, model: type[T]) -> T:
 
 
 def parse_query(given: Mapping[str, str], model: type[S]) -> S:
-    """A request's query as a model; what the model does not name is ignored.
+    """Parse a request's query as a model; parameters that the model does not name are ignored.
 
     Raises RequestError('invalid') that names the parameter, what was expected and what came.
     """
@@ -61,7 +61,7 @@ def parse_query(given: Mapping[str, str], model: type[S]) -> S:
                 raise _wrong(name, expected.words, "")
             continue
         if isinstance(kind, inspect.IntType):
-            # Not `int`: it takes spaces, signs and the digits of all scripts, and any number of them.
+            # Not `int`, which takes spaces, signs and the digits of all scripts, and any number of them.
             if not (text.isascii() and text.isdecimal() and len(text) <= _NUMBER_LENGTH_MAX):
                 raise _wrong(name, expected.words, text)
             values[name] = int(text)
@@ -86,7 +86,7 @@ def _wrong(name: str, expected: str, text: str) -> RequestError:
 
 @cache
 def _parameters(model: type[Struct]) -> dict[str, tuple[inspect.Type, _Expected]]:
-    """Each parameter's type, without that it may be missing, and what is expected of it, in words."""
+    """Return each parameter's type, without that it may be missing, and what is expected of it, in words."""
     info = inspect.type_info(model)
     if not isinstance(info, inspect.StructType):
         raise TypeError(f"expected a Struct, got {model}")

@@ -1,4 +1,4 @@
-"""What the routes share: who is asking, how what they declare is read and written."""
+"""The context of routes: the caller's identity, and reading and writing of declared types."""
 
 import re
 from contextlib import suppress
@@ -22,19 +22,23 @@ from livegift.runtime.identity import Identity
 
 S = TypeVar("S", bound=Struct)
 T = TypeVar("T")
-IDENTITY, ROUTE = "livegift.runtime.identity", "livegift.route"  # where a request's scope has them
+IDENTITY, ROUTE = "livegift.runtime.identity", "livegift.route"  # keys in a request's scope
 _UNDONE_PLACE = re.compile(r"\bundo:(\d{1,4}-\d{1,9}-\d{1,14})$", re.ASCII)
 
 
 def resources_of(request: Request) -> Resources:
-    """What the process that serves `request` owns."""
+    """Return the resources of the process that serves `request`."""
     return cast("Resources", request.app.state.resources)
 
 
 def answer(
     request: Request, value: Struct, status: int | None = None, headers: dict[str, str] | None = None
 ) -> Response:
-    """The answer that the request's route declares, as JSON; `status` is one of the route's, the first unless given."""
+    """Return the response that the request's route declares, as JSON.
+
+    `status` is one of the route's, by default the first. A cacheable response can be kept and revalidated: 304 while it
+    is the same (RFC 9110, 13.1.2).
+    """
     route = _route_of(request)
     status = status or route.status
     if type(value) not in route.answers or status not in (route.status, *route.also):
@@ -60,12 +64,12 @@ def _route_of(request: Request) -> Route:
 
 
 def identity_of(request: Request) -> Identity:
-    """Return who is asking. The guard has let them in by this route's rule, which must not be a public one."""
+    """Return the caller's identity. The guard has admitted it by this route's rule, which must not be a public one."""
     return cast("Identity", request.scope[IDENTITY])
 
 
 def identity_if_any(request: Request) -> Identity | None:
-    """Return who is asking a public route, or None without a valid token that its `optional` rule allows."""
+    """Return the caller's identity on a public route; None without a valid token that its `optional` rule allows."""
     rule = _route_of(request).optional
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer" or rule is None:
@@ -78,7 +82,7 @@ def identity_if_any(request: Request) -> Identity | None:
 
 
 async def body_of(request: Request, model: type[T]) -> T:
-    """The request's body as `model`, which its route declares. Raises RequestError('too_large' or 'invalid')."""
+    """Read the request's body as `model`, which its route declares. Raises RequestError('too_large' or 'invalid')."""
     route = _route_of(request)
     if route.body is not model:
         raise TypeError(f"{route}: expected its route to say body={model.__name__}, got {route.body}")
@@ -86,7 +90,7 @@ async def body_of(request: Request, model: type[T]) -> T:
 
 
 def query_of(request: Request, model: type[S]) -> S:
-    """The request's query as `model`, which its route declares. Raises RequestError('invalid')."""
+    """Read the request's query as `model`, which its route declares. Raises RequestError('invalid')."""
     route = _route_of(request)
     if route.query is not model:
         raise TypeError(f"{route}: expected its route to say query={model.__name__}, got {route.query}")
@@ -94,7 +98,7 @@ def query_of(request: Request, model: type[S]) -> S:
 
 
 def key_of(request: Request) -> str | None:
-    """The Idempotency-Key, None without one. Raises RequestError('invalid')."""
+    """Return the Idempotency-Key, None without one. Raises RequestError('invalid')."""
     route = _route_of(request)
     if not route.takes_key:
         raise TypeError(f"{route}: expected its route to say takes_key=True")
@@ -105,7 +109,7 @@ def key_of(request: Request) -> str | None:
 
 
 async def raw_body_of(request: Request, bytes_max: int) -> bytes:
-    """The request's body as it came. Raises RequestError('too_large')."""
+    """Read the request's body unchanged. Raises RequestError('too_large')."""
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
@@ -115,7 +119,7 @@ async def raw_body_of(request: Request, bytes_max: int) -> bytes:
 
 
 def room_id_of(request: Request) -> str:
-    """The room in the path. Raises RequestError('room_not_found') for what can't be an id."""
+    """Return the room in the path. Raises RequestError('room_not_found') for anything that can't be an id."""
     room = str(request.path_params["room"])
     if not wire.is_id(room):
         raise RequestError("room_not_found")
@@ -123,7 +127,7 @@ def room_id_of(request: Request) -> str:
 
 
 def gift_event_of(request: Request) -> tuple[str, str]:
-    """The gift in the path: its event's id, and its place `<partition>-<epoch>-<n>`.
+    """Return the gift in the path: its event's id, and its position `<partition>-<epoch>-<n>`.
 
     Raises RequestError('not_found') for anything that is not an id of this system, without asking the ledger.
     """
@@ -135,5 +139,5 @@ def gift_event_of(request: Request) -> tuple[str, str]:
 
 
 def public_ref(ids: EventIds, ref: str) -> str:
-    """What a transfer belongs to, as clients may see it: earlier versions noted undone gifts under their place."""
+    """Return a transfer's ref as clients may see it: earlier versions recorded undone gifts by their position."""
     return _UNDONE_PLACE.sub(lambda found: f"undo:{ids.of(found[1])}", ref)

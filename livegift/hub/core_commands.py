@@ -1,4 +1,4 @@
-"""The commands of the hub itself. Features offer more."""
+"""The hub's own commands. Features offer more."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The WebSocket endpoint `/v1/ws`: straight to the socket where the server offers that, on plain ASGI else."""
+"""The WebSocket endpoint `/v1/ws`: directly on the socket where the server offers that, else on plain ASGI."""
 
 import asyncio
 from collections.abc import Callable
@@ -22,7 +22,7 @@ log = structlog.get_logger()
 
 
 async def serve(websocket: WebSocket, services: Services) -> None:
-    """Accept, then read and write until one side ends it. Logs one line when it is over."""
+    """Accept a connection, then read and write until one side ends it. Logs one line at the end."""
     address = websocket.client.host if websocket.client else ""
     refused = services.admission.enter(address)
     if refused is not None:
@@ -46,13 +46,13 @@ async def serve(websocket: WebSocket, services: Services) -> None:
             await _serve_plain(websocket, services, address)
     finally:
         if isinstance(direct, DirectProtocol):
-            direct.when_gone(gone)  # it counts until its socket is closed
+            direct.when_gone(gone)  # it is counted until its socket is closed
         else:
             gone()
 
 
 async def _refuse(websocket: WebSocket, reason: str) -> None:
-    """Before the handshake is answered: 503, with a time to come back that differs from the others'."""
+    """Refuse before the handshake: 503, with a random time to come back."""
     if "websocket.http.response" in websocket.scope.get("extensions", {}):
         retry_after_s = 1 + round(spread(CONNECT_RETRY_S))
         headers = {"Retry-After": str(retry_after_s), "Connection": "close"}
@@ -64,7 +64,7 @@ async def _refuse(websocket: WebSocket, reason: str) -> None:
 
 
 class _Direct:
-    """A connection as its protocol sees it."""
+    """A connection, as the listener of its protocol."""
 
     __slots__ = ("command_queue", "connection", "on_flood", "on_text", "on_writable")
 
@@ -88,8 +88,8 @@ async def _serve_direct(websocket: WebSocket, services: Services, direct: Direct
         if token is not None:
             listener.command_queue.begin(connection.hello(token))
         direct.attach(listener)
-        websocket.scope.clear()  # the request's headers would stay for as long as the connection
-        await websocket.receive()  # nothing comes here any more but the end
+        websocket.scope.clear()  # otherwise the request's headers would be kept as long as the connection
+        await websocket.receive()  # only the end still comes here
     finally:
         await listener.command_queue.aclose()
         await connection.aclose()
@@ -123,11 +123,11 @@ async def _serve_plain(websocket: WebSocket, services: Services, address: str) -
     }
     closing: ClosedError | None = None
     try:
-        # Not the application's task group: the first that ends, ends all.
+        # Not a task group: the first task to end ends all.
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         for task in done:
             error = None if task.cancelled() else task.exception()
-            if error is not None and not isinstance(error, WebSocketDisconnect):  # that one has only left
+            if error is not None and not isinstance(error, WebSocketDisconnect):  # the client has only left
                 log.error("connection.failed", session=connection.session_id, exc_info=error)
         closing = outbound.closing
     finally:
@@ -164,4 +164,4 @@ async def _close(websocket: WebSocket, closing: ClosedError) -> None:
         async with asyncio.timeout(CLOSE_TIMEOUT_S):
             await websocket.close(int(closing.code), closing.reason)
     except (TimeoutError, RuntimeError, WebSocketDisconnect):
-        return  # the other side is gone already, or does not read; the server drops the transport
+        return  # the client is gone or does not read; the server drops the transport

@@ -1,4 +1,4 @@
-"""The events of a room as they go out: one frame, built once for all viewers."""
+"""The frames of a room's events: each is built once for all viewers."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -11,25 +11,28 @@ from livegift.hub.prepared_message import PreparedMessage
 
 
 class Viewer(Protocol):
-    """Whoever gets the frames."""
+    """A receiver of frames."""
 
     def write(self, payload: bytes) -> None:
         """Write one frame; never blocks."""
 
     @property
     def socket_writer(self) -> SocketWriter:
-        """The direct way for what others get too."""
+        """Return the writer of shared frames."""
 
     @property
     def write_shared(self) -> Callable[[PreparedMessage], bool]:
-        """Write whether the socket writer is ready or not; False, and nothing is written, while the viewer lags."""
+        """Return a method that writes a shared message, whether or not the writer is ready.
+
+        It returns False, without writing, while the viewer lags.
+        """
 
     def lag(self) -> None:
-        """Something was not written; `RoomFeed.recover` is called when the viewer keeps up again."""
+        """Mark the viewer as lagging. `RoomFeed.recover` is called when it keeps up again."""
 
 
 class Known(NamedTuple):
-    """What a viewer has got of a room, and the `id` of the join that is not answered yet, if it had one."""
+    """A viewer's position in a room, and the `id` of its join that is not answered yet, if it had one."""
 
     epoch: int | None
     seq: int | None
@@ -41,17 +44,17 @@ NOTHING_KNOWN = Known(None, None)
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """The events first_seq..seq of a room."""
+    """A frame with the events first_seq..seq of a room."""
 
     room: str
     epoch: int
     first_seq: int
     seq: int
     totals: bytes
-    top: bytes | None  # None: as before
+    top: bytes | None  # None: unchanged
     events: tuple[bytes, ...]
     whole: PreparedMessage  # with every event
-    capped: PreparedMessage  # what viewers are shown of a rush; the same object when that is all
+    capped: PreparedMessage  # what viewers are shown of a rush; the same object if it is everything
 
     @classmethod
     def build(
@@ -64,7 +67,7 @@ class Frame:
         events: Sequence[bytes],
         shown: Shown | None = None,
     ) -> "Frame":
-        """Build both variants; `shown` is what viewers see, None for all."""
+        """Build both variants. `shown` is what viewers see, None for everything."""
         seq = first_seq + len(events) - 1
 
         def message(which: Sequence[bytes], omitted: wire.Omitted | None) -> PreparedMessage:
@@ -75,7 +78,7 @@ class Frame:
         return cls(room, epoch, first_seq, seq, totals, top, tuple(events), whole, capped)
 
     def after(self, seq: int) -> "Frame | None":
-        """The frame for somebody who knows everything up to `seq`; None when there is nothing new for them."""
+        """Return the frame for a viewer that has everything up to `seq`; None when it has nothing new."""
         if seq < self.first_seq:
             return self
         if seq >= self.seq:

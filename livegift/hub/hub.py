@@ -1,4 +1,4 @@
-"""The hub of one web process: everything its connections share, with one start and one end."""
+"""The hub of one web process: everything that its connections share, started and stopped together."""
 
 import asyncio
 from secrets import token_hex
@@ -31,7 +31,7 @@ log = structlog.get_logger()
 
 
 class Hub:
-    """Made once per process, before it serves."""
+    """The hub, created once per process, before it serves."""
 
     def __init__(self, resources: Resources, timer_wheel: TimerWheel, commands: Commands) -> None:
         """The hub takes `commands` and turns the timer wheel; `resources` are closed after it."""
@@ -69,7 +69,7 @@ class Hub:
         self._services.sessions.restored(channel)
 
     def start(self) -> None:
-        """Begin to look after the rooms."""
+        """Start polling the rooms."""
         self._tasks = [
             asyncio.create_task(self._timer_wheel.run(), name="timer wheel"),
             asyncio.create_task(self._every(ROOM_HEADS_POLL_S, "heads"), name="heads"),
@@ -87,15 +87,15 @@ class Hub:
                     await self._feeds.close_idle(ROOM_LINGER_S)
             except StoreUnavailableError as error:
                 log.warning("hub.poll_failed", what=what, error=str(error))
-            except Exception:  # whatever it is, the next poll may do better; without polls viewers would miss things
+            except Exception:  # the next poll may succeed; without polls viewers would miss events
                 log.exception("hub.poll_crashed", what=what)
 
     async def serve(self, websocket: WebSocket) -> None:
-        """One connection, from accept to close."""
+        """Serve one connection, from accept to close."""
         await endpoint.serve(websocket, self._services)
 
     async def drain(self, window_s: float) -> None:
-        """Take no more connections; tell those there are when to come back, spread over the window, and wait for it."""
+        """Refuse new connections; tell the others when to come back, spread over the window, and wait for that."""
         connections = self._services.connections
         self._services.admission.is_draining = True
         log.info("hub.draining", connections=len(connections), window_s=window_s)
@@ -106,7 +106,7 @@ class Hub:
             await asyncio.sleep(TIMER_WHEEL_TICK_S)
 
     async def aclose(self) -> None:
-        """Stop. Gifts that wait are answered first."""
+        """Stop. Waiting gifts are answered first."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

@@ -1,4 +1,4 @@
-"""What a room's machine wants to have done. A `Frame` is one too: it goes to everybody."""
+"""The effects that a room's machine asks for. A `Frame` is one too: it goes to everybody."""
 
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -12,14 +12,14 @@ from livegift.hub.room.recovery import Rejoin
 
 @dataclass(frozen=True, slots=True)
 class Wake:
-    """Call `wake` in so many seconds, unless a frame goes out before."""
+    """Call `wake` in `after_s` seconds, unless a frame goes out before."""
 
     after_s: float
 
 
 @dataclass(frozen=True, slots=True)
 class ForgetDetails:
-    """What the ledger has said of the room is outdated."""
+    """Discard what is cached of the room's details."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class ReadLog:
 
 @dataclass(frozen=True, slots=True)
 class TellGap:
-    """The numbers go on after `to_seq`; `message` tells everybody, None if they are of another epoch."""
+    """Report that numbers continue after `to_seq`. `message` goes to everybody; None if they are of another epoch."""
 
     from_epoch: int | None
     from_seq: int
@@ -51,7 +51,7 @@ class MakeSnapshot:
 
 @dataclass(frozen=True, slots=True)
 class ShowSnapshot:
-    """Write this to everybody but those who have a newer one."""
+    """Write this snapshot to everybody except those who have a newer one."""
 
     message: PreparedMessage
     seq: int
@@ -59,36 +59,36 @@ class ShowSnapshot:
 
 @dataclass(frozen=True, slots=True)
 class ServeJoins:
-    """Serve rounds until there is none, once all who come at once are here; then call `end_rounds`."""
+    """Serve rounds until there is none, once all who join together have been added; then call `end_rounds`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Welcome:
-    """Answer a joiner: its snapshot, which is made already, the gap before it if there is one, what went out since."""
+    """Answer a joiner: its prepared snapshot, the gap before it if there is one, and the frames since."""
 
     joiner: Joiner
     gap: bytes | None
     frames: list[Frame]
-    fresh_seq: int | None  # what the snapshot has beyond the last frame
+    fresh_seq: int | None  # the snapshot's seq, if it is ahead of the last frame
 
 
 @dataclass(frozen=True, slots=True)
 class Recover:
-    """Have the viewer join again, after what it knows; then call `rejoined` or `rejoin_failed`."""
+    """Have the viewer join again from its position; then call `rejoined` or `rejoin_failed`."""
 
     rejoin: Rejoin
 
 
 @dataclass(frozen=True, slots=True)
 class RecoverLater:
-    """Call `drained` for the viewer in a while."""
+    """Call `drained` for the viewer after a while."""
 
     rejoin: Rejoin
 
 
 @dataclass(frozen=True, slots=True)
 class Pulse:
-    """Tell everybody latest values."""
+    """Tell everybody the latest values."""
 
     message: PreparedMessage
 

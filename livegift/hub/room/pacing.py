@@ -1,4 +1,4 @@
-"""When a frame may go: a room's first event at once, then, while more keep coming, one frame every flush interval."""
+"""Pacing of frames: a room's first event goes at once; while more keep coming, one frame per flush interval."""
 
 from collections.abc import Sequence
 from math import inf
@@ -9,7 +9,7 @@ from livegift.runtime.bounds import ROOM_PENDING_EVENTS_MAX, ROOM_TOP_S
 
 
 class Batch(NamedTuple):
-    """The events of one frame. `top` is None when viewers know it, or will be told soon enough."""
+    """The events of one frame. `top` is None when viewers know it, or will be told soon."""
 
     epoch: int
     first_seq: int
@@ -19,33 +19,34 @@ class Batch(NamedTuple):
 
     @property
     def seq(self) -> int:
-        """The number of the last event."""
+        """Return the number of the last event."""
         return self.first_seq + len(self.events) - 1
 
 
 class Pacing:
-    """Collects a room's events until a frame may go. Times are seconds of a clock that never goes back."""
+    """Collects a room's events until a frame may go. Times are seconds of a monotonic clock."""
 
     def __init__(self, flush_s: float) -> None:
-        """`flush_s` is the least time between two frames."""
+        """Create a pacing with `flush_s`, the least time between two frames."""
         self._flush_s = flush_s
-        self.sent_seq = 0  # of the last event that went out, or that a snapshot to everybody has
-        self.is_held = False  # by a snapshot that everybody must get first
+        self.sent_seq = 0  # of the last event that was sent, alone or in a snapshot to everybody
+        self.is_held = False  # while everybody must get a snapshot first
         self._epoch = self._first_seq = 0
         self._events: list[bytes] = []
         self._totals = self._top = b""
         self._top_sent = b""
         self._top_at_s = self._flushed_at_s = -inf
-        self._is_awaited = False  # somebody will call `wake`
+        self._is_awaited = False  # `wake` will be called
 
     @property
     def is_full(self) -> bool:
-        """Whether there is no room for more events until what holds them is out."""
+        """Return whether there is no room for more events until held ones are sent."""
         return self.is_held and len(self._events) >= ROOM_PENDING_EVENTS_MAX
 
     def add(self, news: News, now_s: float) -> float | None:
-        """Collect events. Returns in how many seconds to call `wake`; 0 to `take` at once; None when that is arranged.
+        """Collect events.
 
+        Returns the seconds after which to call `wake`; 0 to `take` at once; None if that is arranged.
         ROOM_PENDING_EVENTS_MAX events do not wait.
         """
         if not self._events:
@@ -61,12 +62,12 @@ class Pacing:
         return wait_s
 
     def wake(self, now_s: float) -> Batch | None:
-        """Take what has waited for this moment."""
+        """Take the events that have waited for this moment."""
         self._is_awaited = False
         return self.take(now_s)
 
     def take(self, now_s: float) -> Batch | None:
-        """Take all events for a frame that goes out now; there is no `wake` to wait for any more. None: no frame."""
+        """Take all events for a frame that goes out now, which replaces a pending `wake`. Returns None for no frame."""
         if not self._events or self.is_held:
             return None
         top = None
@@ -81,12 +82,12 @@ class Pacing:
         return batch
 
     def restart(self, seq: int) -> None:
-        """Forget what was collected: everything up to `seq` is in a snapshot."""
+        """Drop collected events: everything up to `seq` is in a snapshot."""
         self._events = []
         self.sent_seq = seq
 
     def take_top(self) -> bytes | None:
-        """Take the ranks to be told without a frame: those that viewers do not know and that no event brings."""
+        """Take the ranks to be told without a frame: viewers do not know them, and no event brings them."""
         if self._events or self._top == self._top_sent:
             return None
         self._top_sent = self._top
