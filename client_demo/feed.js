@@ -141,7 +141,7 @@ export class GiftFeed {
 
   /** @param {{count: number, coins: number}} [omitted] of a frame */
   omitted(omitted) {
-    if (!omitted) return;
+    if (!omitted?.count) return;
     this.#omitted += omitted.count;
     setText(this.footnote, `and ${formatNumber(this.#omitted)} smaller gifts, counted in the totals`);
   }

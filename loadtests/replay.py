@@ -26,7 +26,7 @@ import psycopg
 from websockets.asyncio.client import ClientConnection, connect
 
 from livegift.composition import AUDIT_PLAN
-from livegift.domain.catalogue import GiftKind
+from livegift.contract.values import GiftKind
 from livegift.features.catalogue.gift_files import parse_catalogue
 from livegift.ledger.catalogue import put_gifts, read_gifts
 from livegift.operations.audit import audit

@@ -11,8 +11,8 @@ import pytest
 from click.testing import CliRunner
 
 from livegift.cli.main import cli
-from livegift.contract import wire
 from livegift.contract.errors import RequestError
+from livegift.contract.values import is_text
 from livegift.features.demo.routes import Pages, SecureHeaders, pages_folder
 from livegift.features.payouts.bank import ManualBank
 from livegift.payments.provider import BadSignatureError, PaymentEvent
@@ -106,8 +106,8 @@ def test_a_file_of_grants_counts_all_digits(tmp_path: Path, coins: str) -> None:
 
 
 def test_a_text_has_no_control_characters() -> None:
-    assert wire.is_text("user:ann \N{NO-BREAK SPACE}é")
-    assert not any(wire.is_text(f"a{char}") for char in "\0\n\x1f\x7f\x85")
+    assert is_text("user:ann \N{NO-BREAK SPACE}é")
+    assert not any(is_text(f"a{char}") for char in "\0\n\x1f\x7f\x85")
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,13 @@ import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import Raw
 
-from livegift.contract import wire
 from livegift.contract.bounds import COMMAND_ID_LENGTH_MAX, COMMAND_ID_NUMBER_MAX, ROOMS_PER_CONNECTION_MAX
+from livegift.contract.encoding import encode
+from livegift.contract.messages import Bye, Error, Pong, answering
+from livegift.contract.parsing import BadCommandError
+from livegift.contract.values import CommandId
 from livegift.hub import core_commands
 from livegift.hub.commands import Commands
 from tests.conftest import BOTH_WAYS
@@ -33,23 +37,30 @@ command_ids = st.text(st.characters(exclude_categories=["Cs"]), max_size=COMMAND
 
 
 @given(command_ids)
-def test_an_id_comes_back_as_it_is(command_id: wire.CommandId) -> None:
+def test_an_id_comes_back_as_it_is(command_id: CommandId) -> None:
     parsed = COMMANDS.parse(orjson.dumps({**GIFT, "id": command_id}))
     assert parsed.id == command_id
-    for answer in (wire.frame("x"), wire.error_frame("invalid", ref="r"), wire.pong_frame(b'{"a":[]}', 1)):
-        assert orjson.loads(wire.answering(parsed.id, answer)) == {**orjson.loads(answer), "id": command_id}
-        assert wire.answering(None, answer) is answer
+    for answer in map(
+        encode,
+        (
+            Bye(reason="restarting", reconnect_in_ms=1),
+            Error.of("invalid", ref="r"),
+            Pong(t=Raw(b'{"a":[]}'), server_ms=1),
+        ),
+    ):
+        assert orjson.loads(answering(parsed.id, answer)) == {**orjson.loads(answer), "id": command_id}
+        assert answering(None, answer) is answer
 
 
 @pytest.mark.parametrize("bad", BAD, ids=repr)
 def test_what_is_no_id_is_refused_at_the_border(bad: object) -> None:
-    with pytest.raises(wire.BadCommandError, match="id: ") as caught:
+    with pytest.raises(BadCommandError, match="id: ") as caught:
         COMMANDS.parse(orjson.dumps({**GIFT, "id": bad}) if bad != 2**70 else b'{"type":"ping","id":%d}' % bad)
     assert caught.value.id is None
 
 
 def test_a_command_that_is_wrong_elsewhere_is_answered_under_its_id() -> None:
-    with pytest.raises(wire.BadCommandError, match="count: ") as caught:
+    with pytest.raises(BadCommandError, match="count: ") as caught:
         COMMANDS.parse(orjson.dumps({**GIFT, "id": 7, "count": 0}))
     assert (caught.value.id, caught.value.ref) == (7, "r")
 

@@ -12,7 +12,7 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
-from livegift.contract import wire
+from livegift.contract.values import is_id
 from tests.conftest import JWT_SECRET
 from tests.hostile import unharmed
 from tests.system import System
@@ -283,8 +283,8 @@ LINE_END = "x\n"
 
 def test_an_id_has_no_line_end() -> None:
     """Python's `$` also matches before one."""
-    assert wire.is_id("x")
-    assert not wire.is_id(LINE_END)
+    assert is_id("x")
+    assert not is_id(LINE_END)
 
 
 @pytest.mark.parametrize("field", ["room", "gift_id", "to"])

@@ -12,8 +12,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from livegift.composition import load_settings
-from livegift.contract import wire
 from livegift.contract.errors import ConfigError, RequestError
+from livegift.contract.events import user_json
+from livegift.contract.values import is_id, is_user_id
 from livegift.domain.regions import may_give, region_of
 from livegift.runtime.identity import Identity, Tokens, tokens_of
 from tests.conftest import JWT_SECRET
@@ -50,7 +51,7 @@ USERS = (
 @pytest.mark.parametrize("sub", USERS)
 def test_ids_of_usual_identity_providers(sub: str) -> None:
     assert TOKENS.verify(token(sub=sub)).user == sub
-    assert wire.is_user_id(sub)
+    assert is_user_id(sub)
 
 
 @pytest.mark.parametrize(
@@ -58,7 +59,7 @@ def test_ids_of_usual_identity_providers(sub: str) -> None:
 )
 def test_ids_that_would_break_a_key_or_a_line(sub: str) -> None:
     assert refusal(token(sub=sub)).startswith("unauthenticated: sub: expected 1 to 128 of")
-    assert not wire.is_user_id(sub)
+    assert not is_user_id(sub)
 
 
 def test_what_hosts_leave_empty_is_as_if_it_were_not_there() -> None:
@@ -145,10 +146,10 @@ def check(text: str, tokens: Tokens) -> None:
         assert all(said)
         return
     # What is done with it: frames, keys, the ledger, the clock.
-    wire.user_json(found.user, found.shown_name, found.shown_avatar_url)
+    user_json(found.user, found.shown_name, found.shown_avatar_url)
     orjson.dumps([found.user, found.shown_name, found.shown_avatar_url, found.role, found.region, found.rooms])
-    assert wire.is_user_id(found.user)
-    assert wire.is_id(found.region or "US")
+    assert is_user_id(found.user)
+    assert is_id(found.region or "US")
     assert found.shown_name
     assert 0 <= found.exp < 10**12
     assert found.auth_time is None or math.isfinite(found.auth_time)

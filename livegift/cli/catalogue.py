@@ -25,7 +25,7 @@ def load(path: Path, by: str | None, data: Path) -> None:
 
     The file is a list of {id, coins, name?, icon?, diamond_count?, streakable?, tier?}.
     """
-    from livegift.domain.catalogue import GiftKind
+    from livegift.contract.values import GiftKind
     from livegift.features.catalogue.gift_files import parse_catalogue
     from livegift.ledger.catalogue import put_gifts
     from livegift.ledger.engine import Database

@@ -15,7 +15,7 @@ from livegift.cli import catalogue, money, recovery
 from livegift.cli.options import data_option, open_settings
 from livegift.contract.bounds import TOKEN_TTL_MAX_S, USER_ID_EXPECTED
 from livegift.contract.errors import LivegiftError, RequestError
-from livegift.contract.wire import is_id, is_user_id
+from livegift.contract.values import is_id, is_user_id
 from livegift.runtime import lifeline
 from livegift.runtime.bounds import GRANT_ATTEMPTS_MAX, GRANT_COINS_MAX, GRANT_RETRY_S
 from livegift.runtime.net import is_loopback, listen

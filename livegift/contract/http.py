@@ -5,7 +5,7 @@ from typing import Annotated, Generic, TypeVar
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from livegift.contract.bounds import NAME_LENGTH_MAX, PAGE_ITEMS_MAX, TEXT_PATTERN, WHY_LENGTH_MAX
-from livegift.contract.wire import Coins
+from livegift.contract.values import Coins
 
 Name = Annotated[str, Meta(min_length=1, max_length=NAME_LENGTH_MAX, pattern=TEXT_PATTERN)]
 Why = Annotated[

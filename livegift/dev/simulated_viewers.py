@@ -26,8 +26,8 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import WebSocketException
 from websockets.typing import Subprotocol
 
+from livegift.contract.commands import SUBPROTOCOL
 from livegift.contract.errors import ConfigError, LivegiftError
-from livegift.contract.wire import SUBPROTOCOL
 from livegift.runtime import lifeline, logs
 from livegift.runtime.bounds import DRAIN_TIMEOUT_S
 from livegift.runtime.identity import Tokens, tokens_of

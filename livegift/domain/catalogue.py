@@ -3,20 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from livegift.contract.values import GiftKind
 from livegift.domain.currencies import minor_digits
-
-
-@dataclass(frozen=True, slots=True)
-class GiftKind:
-    """A gift of the catalogue. `coins` is the price and `diamond_count` what the creator earns, for one piece."""
-
-    id: str
-    name: str
-    coins: int
-    diamond_count: int
-    streakable: bool
-    tier: int
-    icon: str
 
 
 @dataclass(frozen=True, slots=True)

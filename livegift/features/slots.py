@@ -10,6 +10,8 @@ from typing import Any
 from prometheus_client import Counter, Gauge, Histogram
 from sqlalchemy import Table
 
+from livegift.contract.event_kinds import EventKind, RoomPart
+from livegift.contract.messages import Message
 from livegift.http.routing import Entry
 from livegift.hub.commands import Command
 from livegift.ledger.journal import Booked
@@ -34,6 +36,9 @@ class Feature:
 
     `routes` (ROUTES): its HTTP routes, each with its access rule.
     `commands` (COMMANDS): its WebSocket commands, each with its access rule.
+    `events` (EVENTS): the kinds of events that it tells rooms, each with its lane.
+    `messages` (MESSAGES): what else it says over WebSockets, each of a type of its own.
+    `room` (ROOM): what it adds to a room's snapshot.
     `on_start`: called when a web process starts, so that no request waits for what is kept with `Stores.once`.
     `reasons` (JOURNAL): its reasons of wallets' changes, each with the account on the other side.
     `booking` (BOOKING): its steps in the aggregator's transaction.
@@ -49,6 +54,9 @@ class Feature:
     name: str
     routes: tuple[Entry, ...] = ()
     commands: tuple[Command[Any], ...] = ()
+    events: tuple[EventKind, ...] = ()
+    messages: tuple[type[Message], ...] = ()
+    room: tuple[RoomPart, ...] = ()
     on_start: tuple[Callable[[Stores], object], ...] = ()
     reasons: Mapping[str, str] = field(default_factory=dict)
     booking: tuple[Participant, ...] = ()

@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Struct, inspect
 
 from livegift.contract.errors import RequestError
-from livegift.contract.wire import explain, without_halves
+from livegift.contract.parsing import explain, without_halves
 from livegift.domain.texts import visible
 
 SHOWN_LENGTH_MAX = 20  # of a quoted value, in an error

@@ -10,9 +10,9 @@ from msgspec import Struct
 from starlette.requests import Request
 from starlette.responses import Response
 
-from livegift.contract import wire
 from livegift.contract.bounds import HTTP_BODY_BYTES_MAX, ID_PATTERN, PATTERNS
 from livegift.contract.errors import RequestError
+from livegift.contract.values import is_id
 from livegift.http import bodies
 from livegift.http.routing import Route
 from livegift.resources.resources import Resources
@@ -103,7 +103,7 @@ def key_of(request: Request) -> str | None:
     if not route.takes_key:
         raise TypeError(f"{route}: expected its route to say takes_key=True")
     key = request.headers.get("idempotency-key")
-    if key is not None and not wire.is_id(key):
+    if key is not None and not is_id(key):
         raise RequestError("invalid", f"Idempotency-Key: expected {PATTERNS[ID_PATTERN]}")
     return key
 
@@ -121,7 +121,7 @@ async def raw_body_of(request: Request, bytes_max: int) -> bytes:
 def room_id_of(request: Request) -> str:
     """Return the room in the path. Raises RequestError('room_not_found') for anything that can't be an id."""
     room = str(request.path_params["room"])
-    if not wire.is_id(room):
+    if not is_id(room):
         raise RequestError("room_not_found")
     return room
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection
 
-from livegift.contract import wire
+from livegift.contract.messages import answering
 from livegift.hub.broadcast import Broadcast, SocketWriter
 from livegift.hub.frames import NOTHING_KNOWN, Frame, Known, Viewer
 from livegift.hub.prepared_message import PreparedMessage
@@ -37,7 +37,7 @@ class Audience:
         joiner = welcome.joiner
         viewer = joiner.viewer
         if joiner.command_id is not None:  # an answer of its own; the others share theirs
-            message = PreparedMessage(wire.answering(joiner.command_id, message.payload))
+            message = PreparedMessage(answering(joiner.command_id, message.payload))
         if not viewer.write_shared(message):
             return [self._fall(viewer, Known(joiner.since.epoch, joiner.since.seq, joiner.command_id))]
         if welcome.gap is not None:

@@ -7,12 +7,14 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import reduce
 from operator import or_
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, NamedTuple, Protocol, TypeVar
 
 import msgspec
 
-from livegift.contract import wire
-from livegift.contract.wire import Identified
+from livegift.contract.commands import Identified, type_of
+from livegift.contract.messages import About, Message
+from livegift.contract.parsing import BadCommandError, parse_command
+from livegift.contract.values import CommandId
 from livegift.hub.command_queue import Work
 from livegift.resources.resources import Resources
 from livegift.runtime.access import Rule
@@ -35,8 +37,8 @@ class Client(Protocol):
     def resources(self) -> Resources:
         """What this process owns."""
 
-    def answer(self, command_id: wire.CommandId | None, frame: bytes) -> None:
-        """Write `frame` (`wire.frame`) as the answer to the command with that id; never blocks."""
+    def answer(self, command_id: CommandId | None, message: Message | bytes) -> None:
+        """Write `message` as the answer to the command with that id; never blocks."""
 
 
 class Budget(NamedTuple):
@@ -59,21 +61,23 @@ class Command(Generic[C]):
     kind: type[C]
     rule: Rule
     handler: Callable[["Connection", C], Work | None]
-    names: str | None = "room"
+    names: Literal["room", "ref"] | None = "room"
     budget: Budget | None = None
     needs_hello: bool = True
-    on_invalid: Callable[["Connection", wire.BadCommandError], None] | None = None
+    on_invalid: Callable[["Connection", BadCommandError], None] | None = None
     on_failure: Callable[["Connection", C], None] | None = None
 
     @property
     def type(self) -> str:
         """The `type` of its frames."""
-        return wire.type_of(self.kind)
+        return type_of(self.kind)
 
-    def about(self, command: C) -> dict[str, object]:
+    def about(self, command: C) -> About:
         """Return the fields that errors of `command` repeat."""
-        value = None if self.names is None else getattr(command, self.names)
-        return {} if value is None else {str(self.names): value}
+        value: str | None = None if self.names is None else getattr(command, self.names)
+        if value is None:
+            return {}
+        return {"ref": value} if self.names == "ref" else {"room": value}
 
 
 class Commands:
@@ -91,4 +95,4 @@ class Commands:
 
     def parse(self, text: str | bytes) -> Identified:
         """One frame's command. Raises BadFrameError or BadCommandError, which names the field."""
-        return wire.parse_command(text, self._decoder)
+        return parse_command(text, self._decoder)

@@ -1,17 +1,19 @@
 """Conflation: what a viewer is shown of a rush is every expensive gift, and as many others as the eye can follow.
 
-Always shown are ends of streaks, gifts from a set value up, revocations, the room's state and matches. Ordinary gifts
-of one streak become one event when there are more than the room's cap, and then the cheapest are left out. What is
-left out is counted, and totals are exact in every frame. Viewers and likes are no events: their latest values come
-with `room.pulse`.
+Each kind of events declares its lane (`contract/event_kinds.py`). Always shown are events of the lane ALWAYS, those of
+kinds that this version does not know, ends of streaks and gifts from a set value up; of the lane LATEST the last event
+of each key. When there are more than the room's cap, ordinary gifts of one streak become one event, then the cheapest
+are left out, and other events of the lane CONFLATED before them. What is left out is counted, and totals are exact in
+every frame. Viewers are no events: their latest count comes with `room.pulse`.
 """
 
 from collections.abc import Sequence
 from heapq import nlargest
 from typing import NamedTuple
 
-from livegift.contract import wire
-from livegift.contract.wire import GiftHead, Omitted
+from livegift.contract.event_kinds import EventKinds, Lane
+from livegift.contract.events import GiftHead, gift_head, merged_gift
+from livegift.contract.messages import Omitted
 from livegift.runtime import metrics
 
 
@@ -25,10 +27,11 @@ class Shown(NamedTuple):
 class Conflation:
     """The cap of one room: so many events a second, saved up for a second at most."""
 
-    def __init__(self, events_per_s_max: int, always_shown_coins: int) -> None:
+    def __init__(self, events_per_s_max: int, always_shown_coins: int, kinds: EventKinds) -> None:
         """Gifts of `always_shown_coins` or more are always shown. `events_per_s_max` 0 is no cap."""
         self._per_s = events_per_s_max
         self._always_shown_coins = always_shown_coins
+        self._kinds = kinds
         self._allowance = float(events_per_s_max)
         self._at_s = 0.0
 
@@ -46,32 +49,49 @@ class Conflation:
         return shown
 
     def _cut(self, events: Sequence[bytes], events_max: int) -> Shown:
-        always: dict[int, bytes] = {}  # place in the frame -> event
+        shown: dict[int, bytes] = {}  # place in the frame -> event
         combos: dict[bytes | int, list[tuple[int, GiftHead]]] = {}
+        latest: dict[tuple[str, str], int] = {}
+        others: list[int] = []
         for place, event in enumerate(events):
-            head = wire.gift_head(event)
-            if head is None or head.count == 0 or head.coins >= self._always_shown_coins:
-                always[place] = event
-            else:
+            kind = self._kinds.of(event)
+            head = None if kind is None or kind.lane is not Lane.CONFLATED else gift_head(event)
+            if head is not None and head.count > 0 and head.coins < self._always_shown_coins:
                 # Words are shown as they were sent, so such a gift stays on its own.
                 combos.setdefault(head.combo_id if head.is_wordless else place, []).append((place, head))
-        chosen = list(combos.values())
-        omitted = None
-        left = max(events_max - len(always), 0)
-        if len(combos) > left:
-            # Of equal value the newer ones.
-            chosen = nlargest(left, chosen, key=lambda sends: (_coins(sends), sends[-1][0]))
-            kept = {sends[-1][0] for sends in chosen}
-            gone = [sends for sends in combos.values() if sends[-1][0] not in kept]
-            omitted = Omitted(sum(map(len, gone)), sum(map(_coins, gone)))
-            metrics.EVENTS_OMITTED.inc(omitted.gifts)
+            elif kind is None or kind.lane is Lane.ALWAYS or head is not None:
+                shown[place] = event
+            elif kind.lane is Lane.LATEST:
+                latest[kind.type, kind.key_of(event)] = place
+            else:
+                others.append(place)
+        shown |= {place: events[place] for place in latest.values()}
+        left = max(events_max - len(shown), 0)
+        chosen, gone = _dearest(list(combos.values()), left)
         for sends in chosen:
             place = sends[-1][0]
             metrics.EVENTS_MERGED.inc(len(sends) - 1)
             heads = [head for _, head in sends]
-            always[place] = events[place] if len(heads) == 1 else wire.merged_gift(events[place], heads)
-        return Shown([event for _, event in sorted(always.items())], omitted)
+            shown[place] = events[place] if len(heads) == 1 else merged_gift(events[place], heads)
+        left -= len(chosen)
+        newest = others[len(others) - left :] if left < len(others) else others
+        shown |= {place: events[place] for place in newest}
+        omitted = Omitted(sum(map(len, gone)), sum(map(_coins, gone)), len(others) - len(newest))
+        metrics.EVENTS_OMITTED.inc(omitted.count + omitted.others)
+        return Shown([event for _, event in sorted(shown.items())], omitted if omitted != Omitted(0, 0) else None)
 
 
-def _coins(sends: list[tuple[int, GiftHead]]) -> int:
+Sends = list[tuple[int, GiftHead]]
+
+
+def _dearest(combos: list[Sends], at_most: int) -> tuple[list[Sends], list[Sends]]:
+    """Return those of the highest value, of equal value the newer ones, and the rest."""
+    if len(combos) <= at_most:
+        return combos, []
+    chosen = nlargest(at_most, combos, key=lambda sends: (_coins(sends), sends[-1][0]))
+    kept = {sends[-1][0] for sends in chosen}
+    return chosen, [sends for sends in combos if sends[-1][0] not in kept]
+
+
+def _coins(sends: Sends) -> int:
     return sum(head.coins for _, head in sends)

@@ -7,8 +7,8 @@ from secrets import token_hex
 from typing import Any
 
 import structlog
+from msgspec import UNSET
 
-from livegift.contract import wire
 from livegift.contract.bounds import (
     GIFT_COUNT_MAX,
     HELLO_TIMEOUT_S,
@@ -16,7 +16,13 @@ from livegift.contract.bounds import (
     ROOMS_PER_CONNECTION_MAX,
     TOKEN_RENEW_TIMEOUT_S,
 )
+from livegift.contract.commands import Identified, Ping, RoomJoin, RoomLeave
+from livegift.contract.encoding import encode
 from livegift.contract.errors import Close, RequestError, StoreUnavailableError
+from livegift.contract.events import User
+from livegift.contract.messages import About, Bye, Error, Limits, Pong, Welcome
+from livegift.contract.parsing import BadCommandError, BadFrameError
+from livegift.contract.values import CommandId
 from livegift.hub.command_queue import Work
 from livegift.hub.commands import Command
 from livegift.hub.feed import RoomFeed
@@ -36,6 +42,7 @@ from livegift.runtime.bounds import (
     TIMER_WHEEL_TICK_S,
 )
 from livegift.runtime.identity import Identity
+from livegift.store.wallets import Balance
 
 log = structlog.get_logger()
 
@@ -50,7 +57,7 @@ class Connection(Giving):
         self.write_shared = outbound.write_shared
         self._feeds: dict[str, RoomFeed] = {}
         self._bucket = TokenBucket(services.resources.settings.commands_per_s_max)
-        self._budgets: dict[type[wire.Identified], TokenBucket] = {}
+        self._budgets: dict[type[Identified], TokenBucket] = {}
         self._user_bucket: TokenBucket | None = None
         self._deadline: Deadline | None = None
         self._slow: Deadline | None = None
@@ -110,10 +117,10 @@ class Connection(Giving):
         self.received += 1
         try:
             command = self._services.commands.parse(text)
-        except wire.BadFrameError as error:
+        except BadFrameError as error:
             self._outbound.close(Close.BAD_FRAME, str(error))
             return None
-        except wire.BadCommandError as error:
+        except BadCommandError as error:
             self._on_bad_command(error)
             return None
         offered = self._services.commands.by_kind[type(command)]
@@ -132,7 +139,7 @@ class Connection(Giving):
             return None
         return None if work is None else self._answering_failures(work, offered, command)
 
-    def _is_allowed(self, offered: Command[Any], command: wire.Identified) -> bool:
+    def _is_allowed(self, offered: Command[Any], command: Identified) -> bool:
         if self._token_expired:
             self._error(RequestError("token_expired"), command.id, **offered.about(command))
             return False
@@ -140,18 +147,20 @@ class Connection(Giving):
         try:
             access.require(offered.rule, self.identity, room)
         except RequestError as error:
-            where = {} if room is None else {"room": room}
-            self._error(error, command.id, **{**offered.about(command), **where})
+            about = offered.about(command)
+            if room is not None:
+                about["room"] = room
+            self._error(error, command.id, **about)
             return False
         return True
 
-    async def _answering_failures(self, work: Work, offered: Command[Any], command: wire.Identified) -> None:
+    async def _answering_failures(self, work: Work, offered: Command[Any], command: Identified) -> None:
         try:
             await work
         except Exception as error:  # noqa: BLE001 - as above
             self._on_failure(error, offered, command)
 
-    def _on_failure(self, error: Exception, offered: Command[Any], command: wire.Identified) -> None:
+    def _on_failure(self, error: Exception, offered: Command[Any], command: Identified) -> None:
         """Answer it whatever it is, so that nobody waits for ever."""
         if offered.on_failure is None and isinstance(error, StoreUnavailableError | LedgerUnavailableError):
             error = RequestError("unavailable")
@@ -172,12 +181,12 @@ class Connection(Giving):
         """More came than a connection may send."""
         self._outbound.close(Close.TOO_FAST, why)
 
-    def _on_bad_command(self, error: wire.BadCommandError) -> None:
+    def _on_bad_command(self, error: BadCommandError) -> None:
         offered = self._services.commands.by_type.get(error.kind_of_command)
         if self._sender is None and (offered is None or offered.needs_hello):
             self._outbound.close(Close.UNAUTHENTICATED, "say hello with a token first")
             return
-        about: dict[str, object] = {} if error.ref is None else {"ref": error.ref}
+        about: About = {} if error.ref is None else {"ref": error.ref}
         if wait_ms := self._wait_ms():
             self._refuse_rate(error.id, wait_ms, about)
         elif offered is not None and offered.on_invalid is not None:
@@ -197,7 +206,7 @@ class Connection(Giving):
             self._refused = 0
         return wait_ms
 
-    def _refuse_rate(self, command_id: wire.CommandId | None, wait_ms: int, about: dict[str, object]) -> None:
+    def _refuse_rate(self, command_id: CommandId | None, wait_ms: int, about: About) -> None:
         self._refused += 1
         if self._refused > REFUSED_IN_A_ROW_MAX:
             self._outbound.close(Close.TOO_FAST, f"{self._refused} commands were refused, and still more came")
@@ -205,15 +214,15 @@ class Connection(Giving):
         if "ref" in about:
             # Not a rejection, which would say that nothing was charged: nobody has looked whether it was accepted.
             about["outcome"] = "unknown"
-        self.answer(command_id, wire.error_frame("rate_limited", None, retry_after_ms=wait_ms, **about))
+        self.answer(command_id, Error.of("rate_limited", retry_after_ms=wait_ms, **about))
 
-    def ping(self, command: wire.Ping) -> None:
+    def ping(self, command: Ping) -> None:
         """Answer with a pong."""
-        self.answer(command.id, wire.pong_frame(bytes(command.t), int(time.time() * 1000)))
+        self.answer(command.id, Pong(t=command.t, server_ms=int(time.time() * 1000)))
 
     # --- Hello --------------------------------------------------------------------------------------------------------
 
-    async def hello(self, token: str, command_id: wire.CommandId | None = None) -> None:
+    async def hello(self, token: str, command_id: CommandId | None = None) -> None:
         """Learn who it is; the answer is `welcome`, or 4401."""
         services = self._services
         try:
@@ -249,34 +258,34 @@ class Connection(Giving):
             return
         self._user_bucket = services.sessions.bucket(identity.user)
         self.wallet_seq = max(self.wallet_seq, wallet.seq)
-        self._welcome(command_id, identity, balance=wallet.balance, wallet_seq=wallet.seq)
+        self._welcome(command_id, identity, wallet)
 
-    def _welcome(self, command_id: wire.CommandId | None, identity: Identity, **wallet: int) -> None:
+    def _welcome(self, command_id: CommandId | None, identity: Identity, wallet: Balance | None = None) -> None:
         services = self._services
         self._sender, self._token_expired = Sender(identity, services.resources), False
         self._set_deadline(max(identity.exp - time.time(), 0), self._on_token_expired)
         self.answer(
             command_id,
-            wire.frame(
-                "welcome",
-                user={"id": identity.user, "name": identity.shown_name},
-                **wallet,
+            Welcome(
+                user=User(id=identity.user, name=identity.shown_name),
+                balance=UNSET if wallet is None else wallet.balance,
+                wallet_seq=UNSET if wallet is None else wallet.seq,
                 session_id=self.session_id,
                 server_ms=int(time.time() * 1000),
                 limits=self._limits(),
             ),
         )
 
-    def _limits(self) -> dict[str, int]:
+    def _limits(self) -> Limits:
         settings = self._services.resources.settings
-        return {
-            "rooms_max": ROOMS_PER_CONNECTION_MAX,
-            "gift_count_max": GIFT_COUNT_MAX,
-            "message_length_max": MESSAGE_LENGTH_MAX,
-            "frame_bytes_max": settings.frame_bytes_max,
-            "commands_per_s_max": settings.commands_per_s_max,
-            "combo_timeout_ms": settings.combo_timeout_ms,
-        }
+        return Limits(
+            rooms_max=ROOMS_PER_CONNECTION_MAX,
+            gift_count_max=GIFT_COUNT_MAX,
+            message_length_max=MESSAGE_LENGTH_MAX,
+            frame_bytes_max=settings.frame_bytes_max,
+            commands_per_s_max=settings.commands_per_s_max,
+            combo_timeout_ms=settings.combo_timeout_ms,
+        )
 
     def _on_token_expired(self) -> None:
         self._token_expired = True
@@ -293,7 +302,7 @@ class Connection(Giving):
 
     # --- Rooms --------------------------------------------------------------------------------------------------------
 
-    async def join(self, command: wire.RoomJoin) -> None:
+    async def join(self, command: RoomJoin) -> None:
         """Answer with the room's state, then write its frames. Raises RequestError or StoreUnavailableError."""
         room, identity = command.room, self.identity
         if room not in self._feeds and len(self._feeds) >= ROOMS_PER_CONNECTION_MAX:
@@ -314,7 +323,7 @@ class Connection(Giving):
             feed.leave(self)
             raise
 
-    def leave(self, command: wire.RoomLeave) -> None:
+    def leave(self, command: RoomLeave) -> None:
         """Write no more of the room's frames."""
         feed = self._feeds.pop(command.room, None)
         if feed is not None:
@@ -325,7 +334,7 @@ class Connection(Giving):
     def drain(self, window_s: float) -> None:
         """Tell when to come back, to another process, and close then; until then everything goes on."""
         after_s = spread(window_s)
-        self.write(wire.frame("bye", reason="restarting", reconnect_in_ms=int(after_s * 1000)))
+        self.write(encode(Bye(reason="restarting", reconnect_in_ms=int(after_s * 1000))))
         self._services.timer_wheel.after(after_s, self._close_for_restart)
 
     def _close_for_restart(self) -> None:

@@ -2,26 +2,26 @@
 
 from typing import Any
 
-from livegift.contract import wire
+from livegift.contract.commands import GiftSendCommand, Hello, Ping, RoomJoin, RoomLeave
 from livegift.hub.commands import Budget, Command
 from livegift.hub.connection import Connection
 from livegift.runtime.access import CONNECT, PUBLIC, SPEND, WATCH
 from livegift.runtime.bounds import HELLOS_BURST_MAX, HELLOS_PER_S_MAX, JOINS_BURST_MAX, JOINS_PER_S_MAX
 
 COMMANDS: tuple[Command[Any], ...] = (
-    Command(wire.Ping, PUBLIC, Connection.ping, names=None, needs_hello=False),
+    Command(Ping, PUBLIC, Connection.ping, names=None, needs_hello=False),
     Command(
-        wire.Hello,
+        Hello,
         CONNECT,
         lambda connection, command: connection.hello(command.token, command.id),
         names=None,
         budget=Budget(HELLOS_PER_S_MAX, HELLOS_BURST_MAX),
         needs_hello=False,
     ),
-    Command(wire.RoomJoin, WATCH, Connection.join, budget=Budget(JOINS_PER_S_MAX, JOINS_BURST_MAX)),
-    Command(wire.RoomLeave, CONNECT, Connection.leave, names=None),
+    Command(RoomJoin, WATCH, Connection.join, budget=Budget(JOINS_PER_S_MAX, JOINS_BURST_MAX)),
+    Command(RoomLeave, CONNECT, Connection.leave, names=None),
     Command(
-        wire.GiftSendCommand,
+        GiftSendCommand,
         SPEND,
         Connection.send_gift,
         names="ref",

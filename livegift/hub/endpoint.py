@@ -7,7 +7,8 @@ import structlog
 from starlette.responses import Response
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from livegift.contract import wire
+from livegift.contract.commands import SUBPROTOCOL
+from livegift.contract.encoding import encode
 from livegift.contract.errors import Close
 from livegift.hub.command_queue import CommandQueue
 from livegift.hub.connection import Connection
@@ -38,7 +39,7 @@ async def serve(websocket: WebSocket, services: Services) -> None:
 
     try:
         offered = websocket.scope.get("subprotocols", [])
-        await websocket.accept(wire.SUBPROTOCOL if wire.SUBPROTOCOL in offered else None)
+        await websocket.accept(SUBPROTOCOL if SUBPROTOCOL in offered else None)
         direct = websocket.scope.get("extensions", {}).get(EXTENSION)
         if isinstance(direct, DirectProtocol):
             await _serve_direct(websocket, services, direct, address)
@@ -57,7 +58,7 @@ async def _refuse(websocket: WebSocket, reason: str) -> None:
         retry_after_s = 1 + round(spread(CONNECT_RETRY_S))
         headers = {"Retry-After": str(retry_after_s), "Connection": "close"}
         body = {"code": "unavailable", "detail": f"No more connections at the moment ({reason}).", "retryable": True}
-        response = Response(wire.dumps(body), 503, headers, media_type="application/problem+json")
+        response = Response(encode(body), 503, headers, media_type="application/problem+json")
         await websocket.send_denial_response(response)
     else:
         await websocket.close(int(Close.RESTARTING), reason)

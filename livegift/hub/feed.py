@@ -8,9 +8,12 @@ from collections.abc import Coroutine, Sequence
 from typing import Any, assert_never
 
 import structlog
+from msgspec import UNSET
 
-from livegift.contract import wire
+from livegift.contract.channels import SnapshotHeader, parse_snapshot, room_snapshot
 from livegift.contract.errors import RequestError, StoreUnavailableError
+from livegift.contract.messages import Creator
+from livegift.contract.values import CommandId
 from livegift.hub.audience import Audience, Fallen
 from livegift.hub.conflation import Conflation
 from livegift.hub.frames import Frame, Viewer
@@ -163,7 +166,7 @@ class RoomFeed:
 
     async def _read(self, since: int | None, epoch: str = "") -> Reading:
         snapshot = await self._rooms.snapshot(self.room, since, epoch)
-        return Reading(wire.SNAPSHOT_HEADER.decode(snapshot.header), snapshot.complete, snapshot.events)
+        return Reading(parse_snapshot(snapshot.header), snapshot.complete, snapshot.events)
 
     async def _read_log(self, asked: ReadLog) -> None:
         reading = None
@@ -188,7 +191,7 @@ class RoomFeed:
         )
         self._note(self._audience.show_gap(gap))
 
-    async def _make_snapshot(self, header: wire.SnapshotHeader) -> None:
+    async def _make_snapshot(self, header: SnapshotHeader) -> None:
         message = None
         try:
             message = await self._snapshot_message(header, (), complete=False)
@@ -198,18 +201,23 @@ class RoomFeed:
         self._perform(self._machine.on_snapshot_made(header, message, self._loop.time()))
 
     async def _snapshot_message(
-        self, header: wire.SnapshotHeader, events: Sequence[bytes], *, complete: bool
+        self, header: SnapshotHeader, events: Sequence[bytes], *, complete: bool
     ) -> PreparedMessage:
-        known: dict[str, object] = {"room": self.room}
         try:
             room = await self._directory.room(self.room)
         except RequestError:
             room = self._directory.last_known(self.room)  # the ledger is away; the numbers are right all the same
-        if room is not None:
-            creator = {"id": room.creator_id, "name": room.creator_name}
-            known |= {"creator": creator, "status": room.status, "title": room.title}
-        viewers = max(self._machine.viewer_count, self.present)
-        return PreparedMessage(wire.room_snapshot_frame(known, header, viewers, events, complete=complete))
+        snapshot = room_snapshot(
+            self.room,
+            header,
+            max(self._machine.viewer_count, self.present),
+            events,
+            complete=complete,
+            creator=UNSET if room is None else Creator(room.creator_id, room.creator_name),
+            status=UNSET if room is None else room.status,
+            title=UNSET if room is None else room.title,
+        )
+        return PreparedMessage(snapshot)
 
     async def _rejoin(self, rejoin: Rejoin) -> None:
         known = rejoin.known
@@ -231,7 +239,7 @@ class RoomFeed:
         since_epoch: int | None,
         *,
         wants_all: bool = False,
-        command_id: wire.CommandId | None = None,
+        command_id: CommandId | None = None,
     ) -> None:
         """Write a snapshot to `viewer`, then every frame after it without a gap or a double.
 

@@ -4,7 +4,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
-from livegift.contract import wire
+from livegift.contract.messages import Omitted, room_events
+from livegift.contract.values import CommandId
 from livegift.hub.broadcast import SocketWriter
 from livegift.hub.conflation import Shown
 from livegift.hub.prepared_message import PreparedMessage
@@ -36,7 +37,7 @@ class Known(NamedTuple):
 
     epoch: int | None
     seq: int | None
-    command_id: wire.CommandId | None = None
+    command_id: CommandId | None = None
 
 
 NOTHING_KNOWN = Known(None, None)
@@ -70,8 +71,8 @@ class Frame:
         """Build both variants. `shown` is what viewers see, None for everything."""
         seq = first_seq + len(events) - 1
 
-        def message(which: Sequence[bytes], omitted: wire.Omitted | None) -> PreparedMessage:
-            return PreparedMessage(wire.room_events_frame(room, epoch, first_seq, seq, totals, top, which, omitted))
+        def message(which: Sequence[bytes], omitted: Omitted | None) -> PreparedMessage:
+            return PreparedMessage(room_events(room, epoch, first_seq, seq, totals, top, which, omitted))
 
         whole = message(events, None)
         capped = whole if shown is None or shown.events is events else message(*shown)

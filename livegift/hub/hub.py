@@ -7,6 +7,7 @@ import structlog
 from starlette.websockets import WebSocket
 
 from livegift.contract.errors import StoreUnavailableError
+from livegift.contract.event_kinds import EventKinds
 from livegift.hub import endpoint
 from livegift.hub.commands import Commands
 from livegift.hub.conflation import Conflation
@@ -33,8 +34,10 @@ log = structlog.get_logger()
 class Hub:
     """The hub, created once per process, before it serves."""
 
-    def __init__(self, resources: Resources, timer_wheel: TimerWheel, commands: Commands) -> None:
-        """The hub takes `commands` and turns the timer wheel; `resources` are closed after it."""
+    def __init__(
+        self, resources: Resources, timer_wheel: TimerWheel, commands: Commands, event_kinds: EventKinds
+    ) -> None:
+        """The hub turns the timer wheel; close `resources` after it. `event_kinds` say how events are conflated."""
         settings, store = resources.settings, resources.store
         self._subscriber = Subscriber(store, self._restored)
         self._debit_batcher = DebitBatcher(store, settings.partitions, settings.combo_timeout_ms, settings.ref_ttl_s)
@@ -43,7 +46,7 @@ class Hub:
             self._subscriber,
             resources.directory,
             flush_s=settings.room_flush_ms / 1000,
-            conflation=lambda: Conflation(settings.room_events_max, settings.always_shown_coins),
+            conflation=lambda: Conflation(settings.room_events_max, settings.always_shown_coins, event_kinds),
             process=token_hex(6),
         )
         self._services = Services(

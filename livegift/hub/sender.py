@@ -2,8 +2,11 @@
 
 import time
 
-from livegift.contract import wire
+from livegift.contract.commands import GiftSendCommand
+from livegift.contract.encoding import encode
 from livegift.contract.errors import RequestError
+from livegift.contract.events import ANONYMOUS_JSON, user_json
+from livegift.contract.messages import Limit
 from livegift.domain.allowances import Exceeded
 from livegift.domain.regions import Windows, may_give, region_of, windows
 from livegift.domain.spending import GiftSend
@@ -23,19 +26,19 @@ class Sender:
         self.identity = identity
         self._directory = resources.directory
         self._settings = resources.settings
-        self._user_json = wire.user_json(identity.user, identity.shown_name, identity.shown_avatar_url)
+        self._user_json = user_json(identity.user, identity.shown_name, identity.shown_avatar_url)
         self._region = region_of(identity.region)
         self._is_old_enough = may_give(self._region, identity.age, age_verified=identity.age_verified)
         self._windows: Windows | None = None
 
-    def prepare_at_once(self, command: wire.GiftSendCommand) -> Prepared | None:
+    def prepare_at_once(self, command: GiftSendCommand) -> Prepared | None:
         """The gift with everything this process knows about it; None if it has to ask first (`prepare`)."""
         room = self._directory.fresh_room(command.room)
         if room is None or not self._directory.knows_receiver(command.to, room):
             return None
         return self._prepared(command, room, self._verdict(command, room, is_receiver=True))
 
-    async def prepare(self, command: wire.GiftSendCommand) -> Prepared:
+    async def prepare(self, command: GiftSendCommand) -> Prepared:
         """The same, with what the ledger says of room and receiver."""
         room: Room | None = None
         try:
@@ -46,13 +49,13 @@ class Sender:
             verdict = error.code if self._is_old_enough else "age_restricted"
         return self._prepared(command, room, verdict)
 
-    def limit(self, limit: Exceeded) -> dict[str, object]:
+    def limit(self, limit: Exceeded) -> Limit:
         """Which limit it was, and when it resets."""
         now = self._windows
         ends = {} if now is None else {"day": now.day_ends_ms, "month": now.month_ends_ms}
-        return {**limit._asdict(), "resets_ms": ends.get(limit.kind)}
+        return Limit(**limit._asdict(), resets_ms=ends.get(limit.kind))
 
-    def _prepared(self, command: wire.GiftSendCommand, room: Room | None, verdict: str) -> Prepared:
+    def _prepared(self, command: GiftSendCommand, room: Room | None, verdict: str) -> Prepared:
         """What speaks against it goes along as a verdict.
 
         Only the wallet knows whether this ref was accepted before; then the first answer is repeated, whatever has
@@ -86,8 +89,8 @@ class Sender:
         if kind is None or room is None:
             return gift, Display(b"{}", b"{}")
         to_name = room.creator_name if to == room.creator_id else to
-        message = wire.dumps(command.message) if command.message else b"null"
-        user_json = wire.ANONYMOUS_JSON if command.anonymous else self._user_json
+        message = encode(command.message) if command.message else b"null"
+        user_json = ANONYMOUS_JSON if command.anonymous else self._user_json
         return gift, Display(user_json, self._directory.details(to, to_name, kind), message)
 
     def _windows_now(self) -> Windows:
@@ -100,7 +103,7 @@ class Sender:
             )
         return found
 
-    def _verdict(self, command: wire.GiftSendCommand, room: Room | None, *, is_receiver: bool) -> str:
+    def _verdict(self, command: GiftSendCommand, room: Room | None, *, is_receiver: bool) -> str:
         kind = self._directory.gifts.get(command.gift_id)
         if not self._is_old_enough:
             return "age_restricted"

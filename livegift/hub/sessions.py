@@ -5,8 +5,10 @@ from typing import Protocol
 
 import structlog
 
-from livegift.contract import wire
+from livegift.contract.channels import parse_wallet
+from livegift.contract.encoding import encode
 from livegift.contract.errors import StoreUnavailableError
+from livegift.contract.messages import Wallet
 from livegift.hub.rates import TokenBucket
 from livegift.hub.subscriber import Subscriber
 from livegift.store.keys import partition_channel, user_channel
@@ -78,12 +80,12 @@ class Sessions:
             await self._subscriber.unsubscribe(self._channel(user))
 
     def _on_message(self, user: str, message: bytes) -> None:
-        wallet = wire.wallet_seq_of(message)
+        wallet = parse_wallet(message)
         for session in self._sessions.get(user, ()):
             if wallet is None:
                 session.write(message)
-            elif wallet[0] > session.wallet_seq:
-                session.wallet_seq = wallet[0]
+            elif wallet.seq > session.wallet_seq:
+                session.wallet_seq = wallet.seq
                 session.write(message)
 
     def tell_others(self, user: str, sender: Session, balance: int, seq: int) -> None:
@@ -91,7 +93,7 @@ class Sessions:
         sessions = self._sessions.get(user, ())
         if len(sessions) < 2:  # noqa: PLR2004 - the sender alone
             return
-        payload = wire.frame("wallet", balance=balance, seq=seq, reason="gift")
+        payload = encode(Wallet(balance=balance, seq=seq, reason="gift"))
         for session in sessions:
             if session is not sender and seq > session.wallet_seq:
                 session.wallet_seq = seq
@@ -120,7 +122,7 @@ class Sessions:
             except StoreUnavailableError as error:
                 log.warning("sessions.resync_failed", root=root, error=str(error))
                 return  # what took it away brings another message when it is back
-            payload = wire.frame("wallet", balance=wallet.balance, seq=wallet.seq, reason="resync")
+            payload = encode(Wallet(balance=wallet.balance, seq=wallet.seq, reason="resync"))
             for session, seq in known.items():
                 if session.wallet_seq == seq != wallet.seq:
                     session.wallet_seq = wallet.seq

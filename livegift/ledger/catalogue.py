@@ -6,7 +6,7 @@ from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from livegift.domain.catalogue import GiftKind
+from livegift.contract.values import GiftKind
 from livegift.ledger import audit_trail, tables
 from livegift.ledger.engine import Database
 

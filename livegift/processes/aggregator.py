@@ -13,11 +13,13 @@ from typing import Any
 
 import structlog
 import uvloop
+from msgspec import UNSET
 
 from livegift import composition
-from livegift.contract import wire
+from livegift.contract.encoding import encode
 from livegift.contract.errors import PartitionStoppedError, StoreUnavailableError
 from livegift.contract.journal import GiftSent
+from livegift.contract.messages import CreatorCredited
 from livegift.domain.partitions import Position
 from livegift.ledger import schema
 from livegift.ledger.arming import advance_marks, forget_streak_ends, set_stopped
@@ -222,17 +224,15 @@ class Aggregator(Worker):
                 background.on_booked(booked)
         await self._outbox.advance("booked", ends)
         for credit in booked.credits:
-            more = {"matched_diamonds": credit.matched_diamonds} if credit.matched_diamonds else {}
-            message = wire.frame(
-                "creator.credited",
+            message = CreatorCredited(
                 batch_id=str(booked.batch_id),
                 diamonds=credit.diamonds,
                 balance=credit.balance,
-                **more,
+                matched_diamonds=credit.matched_diamonds or UNSET,
             )
             # The diamonds are credited; telling a page at once is a courtesy.
             with suppress(StoreUnavailableError):
-                await self._wallets.tell(credit.creator, message)
+                await self._wallets.tell(credit.creator, encode(message))
 
     # --- Arming -------------------------------------------------------------------------------------------------------
 

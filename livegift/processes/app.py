@@ -10,6 +10,7 @@ from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket
 
 from livegift import composition
+from livegift.contract.event_kinds import CORE_EVENTS, EventKinds
 from livegift.http import health, openapi, websocket
 from livegift.http.entrance import Door, Entrance, refuse_websocket
 from livegift.http.guard import guarded
@@ -42,6 +43,13 @@ def commands() -> Commands:
     """Return the WebSocket commands of a web process."""
     offered = (command for feature in composition.FEATURES for command in feature.commands)
     return Commands([*core_commands.COMMANDS, *offered])
+
+
+def event_kinds() -> EventKinds:
+    """Return what happens in its rooms."""
+    features = composition.FEATURES
+    offered = (kind for feature in features for kind in feature.events)
+    return EventKinds([*CORE_EVENTS, *offered], (part for feature in features for part in feature.room))
 
 
 class _Application(Starlette):
@@ -83,7 +91,7 @@ def create_app(
             for feature in composition.FEATURES:
                 for prepare in feature.on_start:
                     prepare(resources)
-            hub = Hub(resources, timer_wheel or TimerWheel(TIMER_WHEEL_TICK_S), commands())
+            hub = Hub(resources, timer_wheel or TimerWheel(TIMER_WHEEL_TICK_S), commands(), event_kinds())
             hub.start()
             app.state.resources, app.state.hub = resources, hub
             try:

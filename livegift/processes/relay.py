@@ -13,9 +13,9 @@ from typing import Any
 import structlog
 import uvloop
 
-from livegift.contract import wire
 from livegift.contract.bounds import ANONYMOUS_TIME_MS
 from livegift.contract.errors import StoreUnavailableError
+from livegift.contract.events import gift_event, shown_ms, streak_end_event
 from livegift.contract.journal import GiftSent, StreakEnded, WalletChanged
 from livegift.domain.partitions import Position
 from livegift.processes.worker import Worker, connected, run_until_stopped, worker_name
@@ -60,7 +60,7 @@ def publication(partition: int, row: Row, incarnation: Incarnation, ids: EventId
             anonymous=entry.anonymous,
             user_json=bytes(entry.user_json),
             combo_id=streak,
-            body=wire.gift_event(ids.at(partition, row.position), ids.of_streak(entry.combo_id), entry),
+            body=gift_event(ids.at(partition, row.position), ids.of_streak(entry.combo_id), entry),
             ts_ms=entry.ts_ms,
             incarnation=incarnation,
         )
@@ -75,7 +75,7 @@ def publication(partition: int, row: Row, incarnation: Incarnation, ids: EventId
             anonymous=entry.anonymous,
             user_json=bytes(entry.user_json),
             combo_id=entry.combo_id,
-            body=wire.streak_end_event(ids.at(partition, row.position), ids.of_streak(entry.combo_id), entry),
+            body=streak_end_event(ids.at(partition, row.position), ids.of_streak(entry.combo_id), entry),
             ts_ms=entry.ts_ms,
             incarnation=incarnation,
         )
@@ -92,7 +92,7 @@ def publication(partition: int, row: Row, incarnation: Incarnation, ids: EventId
             user_json=b"",
             combo_id=gift.combo_id,
             body=revoked_gift(ids.of(gift.event_id), ids.of_streak(gift.combo_id), gift.count),
-            ts_ms=wire.shown_ms(entry.ts_ms, anonymous=gift.anonymous),
+            ts_ms=shown_ms(entry.ts_ms, anonymous=gift.anonymous),
             incarnation=incarnation,
         )
     return None

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 import structlog
 
 from livegift.contract.errors import StoreUnavailableError
-from livegift.contract.wire import shown_ms
+from livegift.contract.events import shown_ms
 from livegift.domain.partitions import partition_of
 from livegift.ledger import room_contributions as ledger
 from livegift.ledger.engine import Database

@@ -7,10 +7,10 @@ from dataclasses import asdict, dataclass, fields
 import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from livegift.contract import wire
 from livegift.contract.errors import PartitionStoppedError, StoreUnavailableError
+from livegift.contract.events import ANONYMOUS_JSON, details_json, user_json
 from livegift.contract.journal import LimitsChanged
-from livegift.domain.catalogue import GiftKind
+from livegift.contract.values import GiftKind
 from livegift.domain.journal import wallet_step
 from livegift.domain.partitions import Position
 from livegift.domain.recovery import Comparison, Step, compare, position_at
@@ -258,8 +258,8 @@ class PartitionRecovery:
             _position_text(streak.combo_id),
             streak.repeat_count,
             streak.ts_ms + self._settings.combo_timeout_ms,
-            wire.ANONYMOUS_JSON if streak.anonymous else wire.user_json(streak.user, streak.user, None),
-            wire.details_json(streak.to, streak.to, kind) if kind else b"{}",
+            ANONYMOUS_JSON if streak.anonymous else user_json(streak.user, streak.user, None),
+            details_json(streak.to, streak.to, kind) if kind else b"{}",
             streak.n,
         )
 

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from livegift.contract import wire
 from livegift.contract.errors import StoreUnavailableError
+from livegift.contract.events import user_json
 from livegift.domain.partitions import START, Position, partition_of
 from livegift.domain.recovery import common_end, position_at
 from livegift.ledger import room_contributions as ledger
@@ -118,7 +118,7 @@ class RoomRecovery:
                 partition,
                 contribution,
                 RoomContribution("", to, booked.gifts, booked.coins, booked.diamonds),
-                ((_gifter(known), wire.user_json(known.user, known.user, None)) for known in gifters),
+                ((_gifter(known), user_json(known.user, known.user, None)) for known in gifters),
                 strangers,
                 revoke_above=revoke,
                 room_lost=room_lost or revoke is None,

@@ -13,9 +13,9 @@ from typing import Any, TypeVar, cast
 
 import structlog
 
-from livegift.contract import wire
 from livegift.contract.errors import RequestError
-from livegift.domain.catalogue import GiftKind
+from livegift.contract.events import details_json
+from livegift.contract.values import GiftKind
 from livegift.ledger.catalogue import read_gifts
 from livegift.ledger.engine import Database, LedgerUnavailableError
 from livegift.ledger.rooms import Room, is_creator, read_room
@@ -156,7 +156,7 @@ class Directory:
         if found is None:
             if len(self._details) >= DIRECTORY_DETAILS_MAX:
                 self._details.clear()
-            found = self._details[key] = wire.details_json(to, to_name, kind)
+            found = self._details[key] = details_json(to, to_name, kind)
         return found
 
     async def _keep_fresh(self) -> None:

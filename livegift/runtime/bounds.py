@@ -80,6 +80,11 @@ GIFT_WAIT_MAX_S = 2.0
 
 # Rooms.
 ROOM_LOG_EVENTS_MAX = 2_000
+# What features tell a room: an event's size, how many ids a room remembers, and after which time a lower version of a
+# kept value is believed (as after the ledger was set back).
+ROOM_EVENT_BYTES_MAX = 4_096
+ROOM_TOLD_MAX = 1_000
+ROOM_KEPT_SETTLED_MS = 30_000
 JOIN_TIMEOUT_S = 5.0
 RECOVER_RETRY_S = 1.0
 ROOM_LINGER_S = 10.0

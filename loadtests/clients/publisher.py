@@ -18,8 +18,8 @@ import msgspec
 import orjson
 import uvloop
 
+from livegift.contract.events import details_json, gift_event, user_json
 from livegift.contract.journal import GiftSent
-from livegift.contract.wire import details_json, gift_event, user_json
 from livegift.domain.catalogue import DEFAULT_GIFTS
 from livegift.domain.partitions import Position
 from livegift.store.client import Command, Store

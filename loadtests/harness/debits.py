@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from functools import cache
 from itertools import islice
 
-from livegift.contract.wire import details_json, user_json
+from livegift.contract.events import details_json, user_json
 from livegift.domain.catalogue import DEFAULT_GIFTS
 from livegift.domain.partitions import partition_of
 from livegift.domain.spending import Accepted, GiftSend

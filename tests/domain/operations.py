@@ -29,7 +29,7 @@ USERS = ("ann", "0|ann", "c:3@x.example")
 ROOMS = ("r1", "r1:x", "r2")
 REFS = tuple("abcdefghijklmnopqrst")
 HASHES = ("aa", "bb")
-VERDICTS = ("room_ended", "price_changed", "sender_banned")
+VERDICTS = ("room_ended", "price_changed", "gift_not_found")
 EDGES = (AMOUNT_MAX - 1, AMOUNT_MAX, AMOUNT_MAX + 1, 2**53 - 1, 2**53, 2**53 + 1)
 
 Outcome = Accepted | Refused | LimitsSet

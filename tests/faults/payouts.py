@@ -5,7 +5,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from livegift.contract import wire
+from livegift.contract.values import digest
 from livegift.features.payouts.rules import MOVES, RETURNED, payable
 from tests.faults.commerce import PayoutAct
 
@@ -57,7 +57,7 @@ class Payouts:
             await self._move(deal.act, payout_id, deal.web)
 
     async def _ask(self, key: str, creator: str, diamonds: int, web: int) -> None:
-        payout_id = f"pay-{wire.digest(creator, key)}"
+        payout_id = f"pay-{digest(creator, key)}"
         asked = self.asked.setdefault(payout_id, Asked(creator, diamonds))
         await self._call("PUT", "/v1/creator/payout-account", web, ACCOUNT, creator)
         status, answer = await self._call("POST", "/v1/payouts", web, {"diamonds": diamonds}, creator, key)

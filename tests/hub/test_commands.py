@@ -9,9 +9,10 @@ import pytest
 import uvicorn
 
 from livegift import composition
-from livegift.contract import wire
+from livegift.contract.commands import Identified
 from livegift.contract.errors import RequestError
-from livegift.contract.wire import Id, Identified
+from livegift.contract.messages import Message
+from livegift.contract.values import Id
 from livegift.features.slots import Feature
 from livegift.hub import core_commands
 from livegift.hub.commands import Budget, Client, Command, Commands
@@ -30,6 +31,14 @@ class PollVote(Identified, tag="poll.vote", tag_field="type", frozen=True):
     option: int
 
 
+class PollResult(Message, frozen=True, kw_only=True, tag="poll.result"):
+    """A message that only this test has."""
+
+    user: str
+    option: int
+    is_open: bool
+
+
 async def vote(client: Client, command: PollVote) -> None:
     if command.option == 0:
         raise RequestError("conflict", "The poll is over.")
@@ -37,7 +46,7 @@ async def vote(client: Client, command: PollVote) -> None:
         raise ZeroDivisionError
     room = await client.resources.directory.room(command.room)
     result = {"user": client.identity.user, "option": command.option, "is_open": room is not None}
-    client.answer(command.id, wire.frame("poll.result", **result))
+    client.answer(command.id, PollResult(**result))
 
 
 VOTE = Command(PollVote, SPEND, vote, budget=Budget(per_s_max=0.001, burst_max=5))

@@ -7,7 +7,6 @@ import orjson
 import pytest
 import redis
 
-from livegift.contract import wire
 from livegift.runtime.bounds import MATCH_SETTLED_MS, ROOM_IDLE_TTL_S
 from livegift.store.functions.rooms import room_announce, room_match
 from tests.store.test_rooms import LiveRoom
@@ -24,7 +23,7 @@ def show(
     room: LiveRoom, used: int, rank: int = ACTIVE, match_id: str = "m1", settled_ms: int = MATCH_SETTLED_MS
 ) -> int:
     shown = orjson.dumps({"match_id": match_id, "used_coins": used, "status": rank})
-    event = wire.match_event(f"{match_id}-{used}-{rank}", 1, shown)
+    event = b'"type":"match","id":"%b-%d-%d","ts_ms":1,%b' % (match_id.encode(), used, rank, shown[1:])
     reply: int = room.run(*room_match(room.root, 100, 10, match_id, used, rank, event, shown, settled_ms))
     return reply
 

@@ -7,9 +7,11 @@ import orjson
 import pytest
 import redis
 
+from livegift.contract.messages import LimitReminder, Wallet
 from livegift.dev.embedded import RedisServer
 from livegift.domain.spending import Change
 from livegift.store.keys import user_channel
+from tests.contract.structs import as_struct
 from tests.store.live import Live
 from tests.store.test_wallet_guards import gift
 
@@ -37,6 +39,7 @@ class Listener:
         found = []
         while (data := self._next()["data"]) != SENTINEL:
             assert isinstance(data, bytes)
+            as_struct(data, Wallet | LimitReminder)
             found.append(orjson.loads(data))
         return found
 

@@ -6,7 +6,7 @@ from msgspec import Meta, Struct
 
 from livegift.contract.bounds import SUBJECT_LENGTH_MAX, TEXT_PATTERN
 from livegift.contract.http import NumberPageQuery, Page
-from livegift.contract.wire import TimeMs
+from livegift.contract.values import TimeMs
 
 Subject = Annotated[
     str,

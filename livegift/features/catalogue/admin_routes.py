@@ -6,10 +6,9 @@ from datetime import UTC, datetime
 from starlette.requests import Request
 from starlette.responses import Response
 
-from livegift.contract import wire
 from livegift.contract.errors import RequestError
 from livegift.contract.http import PageQuery
-from livegift.domain.catalogue import GiftKind
+from livegift.contract.values import GiftKind, is_id
 from livegift.domain.currencies import CurrencyError, check_price
 from livegift.features.catalogue.bodies import (
     GiftRequest,
@@ -32,7 +31,7 @@ from livegift.runtime.access import OPERATE, Rate
 
 def _id_of(request: Request, name: str) -> str:
     given = str(request.path_params[name])
-    if not wire.is_id(given):
+    if not is_id(given):
         raise RequestError("invalid", f"{name}: expected 1 to 64 of A-Z a-z 0-9 . _ : -")
     return given
 

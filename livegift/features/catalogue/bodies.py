@@ -12,7 +12,7 @@ from livegift.contract.bounds import (
     PERCENT_OFF_MAX,
 )
 from livegift.contract.http import Currency, MinorUnits, Name, Page, Price
-from livegift.contract.wire import Coins, Id, TimeMs
+from livegift.contract.values import Coins, Id, TimeMs
 from livegift.http.bodies import Shown
 
 Diamonds = Annotated[int, Meta(ge=0, le=10**9)]

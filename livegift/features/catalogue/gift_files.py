@@ -8,8 +8,8 @@ from msgspec import Meta, Struct
 from livegift.contract.bounds import CATALOGUE_GIFTS_MAX, NAME_LENGTH_MAX, TEXT_PATTERN
 from livegift.contract.errors import RequestError
 from livegift.contract.http import Price
-from livegift.contract.wire import Id
-from livegift.domain.catalogue import DEFAULT_ICON, DIAMONDS_PER_COIN, STREAKABLE_COINS_MAX, GiftKind, tier_of
+from livegift.contract.values import GiftKind, Id
+from livegift.domain.catalogue import DEFAULT_ICON, DIAMONDS_PER_COIN, STREAKABLE_COINS_MAX, tier_of
 from livegift.domain.texts import visible
 from livegift.features.catalogue.bodies import Diamonds, Icon, Tier
 from livegift.http.bodies import parse_body

@@ -6,13 +6,12 @@ from msgspec import UNSET
 from starlette.requests import Request
 from starlette.responses import Response
 
-from livegift.contract import wire
 from livegift.contract.http import RegionQuery
+from livegift.contract.values import GiftKind, is_id
 from livegift.domain.catalogue import (
     DEFAULT_REGION,
     DIAMONDS_PER_COIN,
     USD_MICROS_PER_DIAMOND,
-    GiftKind,
     creator_share_ppm,
     payout_usd_micros,
 )
@@ -65,7 +64,7 @@ async def _prices_of(request: Request, identity: Identity | None = None) -> Pric
     region = DEFAULT_REGION if asked is None else asked
     if identity is not None and identity.region is not None:
         region = identity.region
-    if not wire.is_id(region):  # what can't be a region is not worth a query
+    if not is_id(region):  # what can't be a region is not worth a query
         region = DEFAULT_REGION
     return await read_prices(resources_of(request).database, region, identity.user if identity else None)
 

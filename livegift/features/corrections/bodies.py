@@ -6,7 +6,7 @@ from msgspec import Meta, Struct
 
 from livegift.contract.bounds import AMOUNT_MAX
 from livegift.contract.http import Page, PageQuery, Why
-from livegift.contract.wire import Id, UserId
+from livegift.contract.values import Id, UserId
 from livegift.features.corrections.rules import Status
 
 Decision = Literal["approve", "reject"]

@@ -6,8 +6,8 @@ from typing import get_args
 from starlette.requests import Request
 from starlette.responses import Response
 
-from livegift.contract import wire
 from livegift.contract.errors import RequestError
+from livegift.contract.values import is_id
 from livegift.features.corrections import queries as stored
 from livegift.features.corrections.bodies import (
     CorrectionPage,
@@ -72,7 +72,7 @@ async def decide_correction(request: Request) -> Response:
     """`POST /v1/admin/corrections/{id}/approve` or `/reject`: decide a correction."""
     operator = identity_of(request)
     correction_id, decision = str(request.path_params["id"]), str(request.path_params["decision"])
-    if not wire.is_id(correction_id) or decision not in get_args(Decision):
+    if not is_id(correction_id) or decision not in get_args(Decision):
         raise RequestError("not_found")
     resources = resources_of(request)
     decided = await decide(

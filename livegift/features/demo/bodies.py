@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct
 
 from livegift.contract.http import Name
-from livegift.contract.wire import Id, UserId
+from livegift.contract.values import Id, UserId
 
 
 class TokenRequest(Struct, frozen=True):

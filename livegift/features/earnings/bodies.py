@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct, field
 
 from livegift.contract.http import PageQuery
-from livegift.contract.wire import Id, TimeMs, UserId
+from livegift.contract.values import Id, TimeMs, UserId
 
 Grouping = Literal["line", "day", "room"]
 Day = Annotated[str, Meta(description="a day (UTC) such as 2026-01-31", extra_json_schema={"format": "date"})]

@@ -6,7 +6,7 @@ from msgspec import Meta, Struct
 
 from livegift.contract.bounds import GIFT_COUNT_MAX, ORDER_COINS_MAX
 from livegift.contract.http import Currency, MinorUnits, Page, PageQuery
-from livegift.contract.wire import Coins, Id, TimeMs, UserId
+from livegift.contract.values import Coins, Id, TimeMs, UserId
 from livegift.domain.payments import EventKind
 from livegift.features.orders.odd_payments import Decision
 from livegift.features.orders.rules import Outcome, Status

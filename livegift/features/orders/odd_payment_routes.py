@@ -5,9 +5,9 @@ from typing import cast, get_args
 from starlette.requests import Request
 from starlette.responses import Response
 
-from livegift.contract import wire
 from livegift.contract.errors import RequestError
 from livegift.contract.http import PageQuery, WhyRequest
+from livegift.contract.values import is_id
 from livegift.features.orders import odd_payments as stored
 from livegift.features.orders.bodies import OddPaymentPage, OddPaymentView
 from livegift.features.orders.odd_payments import Decision, OddPayment
@@ -53,7 +53,7 @@ async def decide(request: Request) -> Response:
     """
     operator, resources = identity_of(request), resources_of(request)
     provider, event, decision = (str(request.path_params[name]) for name in ("provider", "event", "decision"))
-    if decision not in get_args(Decision) or not (wire.is_id(provider) and wire.is_id(event)):
+    if decision not in get_args(Decision) or not (is_id(provider) and is_id(event)):
         raise RequestError("not_found")
     body = await body_of(request, WhyRequest)
     row = await stored.read_odd(resources.database, provider, event)

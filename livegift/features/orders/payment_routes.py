@@ -8,9 +8,9 @@ from urllib.parse import parse_qs
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
-from livegift.contract import wire
 from livegift.contract.bounds import FORM_BYTES_MAX, WEBHOOK_BODY_BYTES_MAX
 from livegift.contract.errors import RequestError
+from livegift.contract.values import is_id
 from livegift.features.orders.bodies import EventReceived
 from livegift.features.orders.metrics import PAYMENT_EVENTS
 from livegift.features.orders.service import hear, providers_of, refund_terms_of
@@ -45,7 +45,7 @@ async def webhook(request: Request) -> Response:
 async def _sandbox_payment(request: Request) -> tuple[Sandbox, SandboxPayment]:
     sandbox = providers_of(resources_of(request)).get(Sandbox.name)
     ref = str(request.path_params["ref"])
-    payment = await sandbox.read(ref) if isinstance(sandbox, Sandbox) and wire.is_id(ref) else None
+    payment = await sandbox.read(ref) if isinstance(sandbox, Sandbox) and is_id(ref) else None
     if payment is None or not isinstance(sandbox, Sandbox):
         raise RequestError("not_found", "There is no such payment.")
     return sandbox, payment

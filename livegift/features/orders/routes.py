@@ -6,10 +6,10 @@ from dataclasses import replace
 from starlette.requests import Request
 from starlette.responses import Response
 
-from livegift.contract import wire
 from livegift.contract.bounds import ORDER_COINS_MAX
 from livegift.contract.errors import RequestError
 from livegift.contract.http import PageQuery
+from livegift.contract.values import is_id
 from livegift.domain.catalogue import DEFAULT_REGION
 from livegift.domain.currencies import USD_MICROS_PER_CENT, CurrencyError, shown, usd_micros_of
 from livegift.domain.regions import region_of
@@ -61,7 +61,7 @@ def _region_of(identity: Identity, asked: str | None) -> str:
     if identity.region is None:
         return region_name(asked or DEFAULT_REGION)
     mine = region_name(identity.region)
-    if not wire.is_id(mine) or (asked is not None and region_name(asked) != mine):
+    if not is_id(mine) or (asked is not None and region_name(asked) != mine):
         raise RequestError("forbidden", f"This token is for region {identity.region[:64]}.")
     return mine
 
@@ -154,7 +154,7 @@ async def read(request: Request) -> Response:
     """`GET /v1/orders/{order}`: one of the user's own; not found for others."""
     identity = identity_of(request)
     order_id = str(request.path_params["order"])
-    found = await read_order(resources_of(request).database, order_id) if wire.is_id(order_id) else None
+    found = await read_order(resources_of(request).database, order_id) if is_id(order_id) else None
     if found is None or identity.user != found.order.user:
         raise RequestError("not_found", "You have no such order.")
     return answer(request, _view(found))
@@ -164,7 +164,7 @@ async def withdraw_order(request: Request) -> Response:
     """`POST /v1/orders/{order}/withdraw`: one of the user's own, in the region's period; repeating it is harmless."""
     identity = identity_of(request)
     order_id = str(request.path_params["order"])
-    if not wire.is_id(order_id):
+    if not is_id(order_id):
         raise RequestError("not_found")
     resources = resources_of(request)
     terms = refund_terms_of(resources.settings)
@@ -178,7 +178,7 @@ async def refund_order(request: Request) -> Response:
     """`POST /v1/admin/orders/{order}/refund`: repeating it after a crash or a time-out is harmless."""
     operator = identity_of(request)
     order_id = str(request.path_params["order"])
-    if not wire.is_id(order_id):
+    if not is_id(order_id):
         raise RequestError("not_found")
     resources = resources_of(request)
     await note_before(resources.database, operator.user, "order.refund", f"order:{order_id}")

@@ -5,9 +5,9 @@ import io
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
-from livegift.contract import wire
 from livegift.contract.bounds import WHY_LENGTH_MAX
 from livegift.contract.errors import RequestError
+from livegift.contract.values import is_id
 from livegift.domain.texts import visible
 from livegift.features.payouts.rules import BankLine, Order
 from livegift.runtime import tabular
@@ -57,6 +57,6 @@ class ManualBank:
     @staticmethod
     def _line(number: int, row: Mapping[str, str]) -> BankLine:
         payout_id, status, why = (row[column] for column in ManualBank.RESULT_COLUMNS)
-        if status not in ("paid", "failed") or not wire.is_id(payout_id) or len(why) > WHY_LENGTH_MAX:
+        if status not in ("paid", "failed") or not is_id(payout_id) or len(why) > WHY_LENGTH_MAX:
             raise RequestError("invalid", f"line {number}: expected a payout, paid or failed, and a short reason")
         return BankLine(payout_id, status == "paid", visible(why, WHY_LENGTH_MAX) or None)

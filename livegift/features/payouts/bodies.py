@@ -6,7 +6,7 @@ from msgspec import Meta, Struct
 
 from livegift.contract.bounds import AMOUNT_MAX, HOLDER_LENGTH_MAX, HOLDER_PATTERN, IBAN_TEXT_LENGTH_MAX
 from livegift.contract.http import Currency, MinorUnits, Page, PageQuery
-from livegift.contract.wire import Id, TimeMs, UserId
+from livegift.contract.values import Id, TimeMs, UserId
 from livegift.features.payouts.rules import Status
 from livegift.http.bodies import Shown
 

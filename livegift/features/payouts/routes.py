@@ -5,11 +5,10 @@ from secrets import token_hex
 from starlette.requests import Request
 from starlette.responses import Response
 
-from livegift.contract import wire
 from livegift.contract.bounds import PAYOUT_RESULT_BYTES_MAX
 from livegift.contract.errors import RequestError
 from livegift.contract.http import WhyRequest
-from livegift.contract.wire import UserId
+from livegift.contract.values import UserId, digest, is_id, is_user_id
 from livegift.domain.catalogue import USD_MICROS_PER_DIAMOND
 from livegift.features.payouts import queries as stored
 from livegift.features.payouts.bank import ManualBank
@@ -71,7 +70,7 @@ async def _list(request: Request, creator: str | None) -> Response:
 
 def _id_of(request: Request, name: str = "payout") -> str:
     given = str(request.path_params[name])
-    if not (wire.is_user_id(given) if name == "user" else wire.is_id(given)):
+    if not (is_user_id(given) if name == "user" else is_id(given)):
         raise RequestError("not_found")
     return given
 
@@ -88,7 +87,7 @@ async def request_payout(request: Request) -> Response:
     body = await body_of(request, PayoutRequest)
     key = key_of(request)
     # Keys are each creator's own, ids are everybody's.
-    payout_id = f"pay-{token_hex(12)}" if key is None else f"pay-{wire.digest(identity.user, key)}"
+    payout_id = f"pay-{token_hex(12)}" if key is None else f"pay-{digest(identity.user, key)}"
     resources = resources_of(request)
     found = await stored.request_payout(
         resources.database, payout_id, identity.user, body.diamonds, _terms(resources.settings)

@@ -3,7 +3,7 @@
 from msgspec import UNSET, Struct, UnsetType, field
 
 from livegift.contract.http import Currency, Micros, MinorUnits, Page
-from livegift.contract.wire import Coins, Id, TimeMs, UserId
+from livegift.contract.values import Coins, Id, TimeMs, UserId
 
 
 class PaidPart(Struct, frozen=True):

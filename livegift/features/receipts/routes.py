@@ -6,8 +6,8 @@ from msgspec import UNSET
 from starlette.requests import Request
 from starlette.responses import Response
 
-from livegift.contract import wire
 from livegift.contract.errors import RequestError
+from livegift.contract.events import shown_ms
 from livegift.contract.http import NumberPageQuery
 from livegift.domain.catalogue import USD_MICROS_PER_DIAMOND
 from livegift.features.receipts import queries as stored
@@ -48,7 +48,7 @@ async def receipt(request: Request) -> Response:
         room=gift.room,
         gift_id=gift.gift_id,
         count=gift.count,
-        sent_ms=wire.shown_ms(gift.ts_ms, anonymous=not knows_sender),
+        sent_ms=shown_ms(gift.ts_ms, anonymous=not knows_sender),
         booked_ms=int(gift.booked_at.timestamp() * 1000) if knows_sender else int(gift.booked_at.timestamp()) * 1000,
         batch_id=gift.batch_id if knows_sender else None,
         revoked=gift.is_revoked,

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct
 
 from livegift.contract.http import Page
-from livegift.contract.wire import Coins, Id, Title, UserId
+from livegift.contract.values import Coins, Id, Title, UserId
 from livegift.http.bodies import Shown
 from livegift.ledger.rooms import Kind, Status
 

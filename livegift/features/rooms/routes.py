@@ -7,7 +7,7 @@ from msgspec import structs
 from starlette.requests import Request
 from starlette.responses import Response
 
-from livegift.contract import wire
+from livegift.contract.channels import parse_snapshot
 from livegift.contract.errors import RequestError
 from livegift.contract.http import PageQuery
 from livegift.features.rooms.audit import audit_room
@@ -65,7 +65,7 @@ async def read_room(request: Request) -> Response:
     room = await resources.directory.room(room_id_of(request))
     if room is None:
         raise RequestError("room_not_found")
-    snapshot = wire.SNAPSHOT_HEADER.decode((await resources.rooms.snapshot(room.id)).header)
+    snapshot = parse_snapshot((await resources.rooms.snapshot(room.id)).header)
     totals = msgspec.json.decode(snapshot.totals, type=TotalsView)
     return answer(request, RoomDetails(**structs.asdict(_view(room)), seq=snapshot.seq, totals=totals))
 

@@ -2,7 +2,7 @@
 
 import time
 
-from livegift.contract import wire
+from livegift.contract.events import RoomEvent, body_of
 from livegift.ledger.rooms import Room
 from livegift.runtime.bounds import COMBO_SWEEP_MAX
 from livegift.store.outbox import Outbox
@@ -15,12 +15,12 @@ def _now_ms() -> int:
 
 async def announce_opening(rooms: Rooms, room: Room) -> None:
     """Announce once that the room is live."""
-    body = wire.room_event(f"room-{room.id}-opened", _now_ms(), room.status, room.title)
-    await rooms.announce(room.id, body, "opened")
+    event = RoomEvent(id=f"room-{room.id}-opened", ts_ms=_now_ms(), status=room.status, title=room.title)
+    await rooms.announce(room.id, body_of(event), "opened")
 
 
 async def announce_end(rooms: Rooms, outbox: Outbox, room: Room) -> None:
     """End the room's open streaks, announce once that it has ended, and let its keys expire later."""
-    body = wire.room_event(f"room-{room.id}-ended", _now_ms(), "ended", room.title)
-    await rooms.announce(room.id, body, "ended", ended=True)
+    event = RoomEvent(id=f"room-{room.id}-ended", ts_ms=_now_ms(), status="ended", title=room.title)
+    await rooms.announce(room.id, body_of(event), "ended", ended=True)
     await outbox.sweep_streaks(outbox.roots, COMBO_SWEEP_MAX, room.id)

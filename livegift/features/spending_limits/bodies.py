@@ -3,7 +3,7 @@
 from msgspec import Struct
 
 from livegift.contract.http import CapsView, Page
-from livegift.contract.wire import Coins, Id, TimeMs, UserId
+from livegift.contract.values import Coins, Id, TimeMs, UserId
 from livegift.domain.allowances import Caps, Whose
 
 

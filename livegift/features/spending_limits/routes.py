@@ -6,10 +6,9 @@ from msgspec import structs
 from starlette.requests import Request
 from starlette.responses import Response
 
-from livegift.contract import wire
 from livegift.contract.errors import RequestError
 from livegift.contract.http import WhyRequest
-from livegift.contract.wire import UserId
+from livegift.contract.values import UserId, is_user_id
 from livegift.domain.allowances import Caps, Kind, Limits, Policy, Usage, exceeded, in_force, usage_at
 from livegift.domain.regions import REGIONS, Region, region_of, windows
 from livegift.domain.spending import Refused, SetLimits
@@ -122,7 +121,7 @@ async def thaw(request: Request) -> Response:
 
 async def _freeze(request: Request, why: str, *, frozen: bool) -> Response:
     operator, user = identity_of(request), str(request.path_params["user"])
-    if not wire.is_user_id(user):
+    if not is_user_id(user):
         raise RequestError("not_found")
     resources = resources_of(request)
     act = "wallet.freeze" if frozen else "wallet.thaw"

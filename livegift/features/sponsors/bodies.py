@@ -6,7 +6,7 @@ from msgspec import Meta, Struct
 
 from livegift.contract.bounds import SPONSOR_BUDGET_COINS_MAX, SPONSOR_FACTOR_MAX
 from livegift.contract.http import Name, Page
-from livegift.contract.wire import Coins, Id, TimeMs, Title, UserId
+from livegift.contract.values import Coins, Id, TimeMs, Title, UserId
 from livegift.features.sponsors.rules import Status
 from livegift.http.bodies import Shown
 

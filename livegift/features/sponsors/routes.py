@@ -9,9 +9,9 @@ from msgspec import structs
 from starlette.requests import Request
 from starlette.responses import Response
 
-from livegift.contract import wire
 from livegift.contract.errors import RequestError, StoreUnavailableError
 from livegift.contract.http import NumberPageQuery
+from livegift.contract.values import is_id
 from livegift.features.sponsors import queries as stored
 from livegift.features.sponsors.bodies import FundedMatch, FundedMatchPage, MatchPage, SponsorMatchBody
 from livegift.features.sponsors.queries import NewMatch, StoredMatch
@@ -78,7 +78,7 @@ async def end(request: Request) -> Response:
     identity = identity_of(request)
     match_id = str(request.path_params["match"])
     resources = resources_of(request)
-    known = await stored.read_match(resources.database, match_id) if wire.is_id(match_id) else None
+    known = await stored.read_match(resources.database, match_id) if is_id(match_id) else None
     if known is None or known.match.room != room_id_of(request):
         raise RequestError("not_found", "This room has no such match.")
     found = await end_match(resources.database, resources.wallets, match_id, identity.user)

@@ -4,14 +4,16 @@ import asyncio
 import time
 from collections.abc import Iterable
 
-import msgspec
 import structlog
+from msgspec.structs import asdict
 
-from livegift.contract import wire
+from livegift.contract.encoding import encode
 from livegift.contract.errors import RequestError, StoreUnavailableError
+from livegift.contract.events import body_of
 from livegift.domain.spending import Accepted, Change, Refused
 from livegift.features.sponsors import queries as stored
 from livegift.features.sponsors.bodies import MatchView
+from livegift.features.sponsors.events import MatchEvent
 from livegift.features.sponsors.queries import NewMatch, StoredMatch
 from livegift.features.sponsors.rules import FUNDED, RETURNED, funding_ref, return_ref
 from livegift.ledger.engine import Database
@@ -166,10 +168,11 @@ async def announce_match(rooms: Rooms, found: StoredMatch) -> bool:
     match = found.match
     if match.status not in _RANKS or not match.room:
         return False
-    shown = msgspec.json.encode(view(found))
+    shown = view(found)
     rank = _RANKS[match.status]
-    event = wire.match_event(f"match-{match.id}-{match.used_coins}-{rank}", int(time.time() * 1000), shown)
-    return await rooms.show_match(match.room, match.id, match.used_coins, rank, event, shown)
+    event_id = f"match-{match.id}-{match.used_coins}-{rank}"
+    event = MatchEvent(id=event_id, ts_ms=int(time.time() * 1000), **asdict(shown))
+    return await rooms.show_match(match.room, match.id, match.used_coins, rank, body_of(event), encode(shown))
 
 
 async def refresh_matches(database: Database, rooms: Rooms) -> int:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from livegift.contract import wire
+from livegift.contract.channels import SnapshotHeader
 from livegift.hub.frames import Frame
 from livegift.hub.prepared_message import PreparedMessage
 from livegift.hub.room.joins import Joiner
@@ -46,7 +46,7 @@ class TellGap:
 class MakeSnapshot:
     """Make the message of this state for everybody, and pass it to `on_snapshot_made`."""
 
-    header: wire.SnapshotHeader
+    header: SnapshotHeader
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from livegift.contract import wire
+from livegift.contract.channels import SnapshotHeader
+from livegift.contract.values import CommandId
 from livegift.hub.frames import Frame, Viewer
 from livegift.hub.room.order import Reading
 
@@ -22,7 +23,7 @@ class Joiner:
 
     viewer: Viewer
     since: Place
-    command_id: wire.CommandId | None = None
+    command_id: CommandId | None = None
     has_left: bool = False  # nothing more is written to it
 
 
@@ -133,7 +134,7 @@ class Joins:
         if self._is_serving:
             self._frames.append(frame)
 
-    def frames_after(self, header: wire.SnapshotHeader) -> list[Frame]:
+    def frames_after(self, header: SnapshotHeader) -> list[Frame]:
         """Return what those with this snapshot have missed since it was made."""
         frames = [frame.after(header.seq) for frame in self._frames if frame.epoch == header.epoch]
         return [frame for frame in frames if frame is not None]

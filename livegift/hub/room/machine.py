@@ -6,7 +6,11 @@ Effects are performed in their order, before anything else is put in.
 
 from collections.abc import Iterable, Sequence
 
-from livegift.contract import wire
+from msgspec import UNSET
+
+from livegift.contract.channels import SnapshotHeader
+from livegift.contract.encoding import encode, written
+from livegift.contract.messages import RoomGap, RoomPulse
 from livegift.hub.conflation import Conflation
 from livegift.hub.frames import Frame, Known, Viewer
 from livegift.hub.prepared_message import PreparedMessage
@@ -112,7 +116,8 @@ class RoomMachine:
         if viewer_count == self.viewer_count and top is None:
             return ()
         self.viewer_count = viewer_count
-        return (Pulse(PreparedMessage(wire.room_pulse_frame(self._room, viewer_count, top))),)
+        pulse = RoomPulse(room=self._room, viewers=viewer_count, top=UNSET if top is None else written(top))
+        return (Pulse(PreparedMessage(encode(pulse))),)
 
     # --- Loss ---------------------------------------------------------------------------------------------------------
 
@@ -152,7 +157,7 @@ class RoomMachine:
         """The log can't be read: the next poll tries again."""
         self._catch_up.end()
 
-    def _restart(self, header: wire.SnapshotHeader, now_s: float) -> Effects:
+    def _restart(self, header: SnapshotHeader, now_s: float) -> Effects:
         """The log does not reach back, or the room has restarted: everybody gets the current state."""
         order = self._order
         effects: list[Effect] = [*self.flush(now_s)]
@@ -167,9 +172,9 @@ class RoomMachine:
         return effects
 
     def _gap(self, from_seq: int, to_seq: int) -> bytes:
-        return wire.frame("room.gap", room=self._room, from_seq=from_seq, to_seq=to_seq)
+        return encode(RoomGap(room=self._room, from_seq=from_seq, to_seq=to_seq))
 
-    def on_snapshot_made(self, header: wire.SnapshotHeader, message: PreparedMessage, now_s: float) -> Effects:
+    def on_snapshot_made(self, header: SnapshotHeader, message: PreparedMessage, now_s: float) -> Effects:
         """Write the latest state to everybody; frames after it have waited until it is out."""
         newer = self._to_all.superseding(header)
         if newer is not None:

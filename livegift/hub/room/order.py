@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from livegift.contract import wire
+from livegift.contract.channels import RoomHeader, SnapshotHeader, parse_published
 from livegift.runtime.bounds import ROOM_EARLY_MESSAGES_MAX
 
 
@@ -29,7 +29,7 @@ class Reading(NamedTuple):
     Unless it `is_complete` there are no events: the log does not have all of them, or the epoch is another.
     """
 
-    header: wire.SnapshotHeader
+    header: SnapshotHeader
     is_complete: bool
     events: Sequence[bytes]
 
@@ -58,8 +58,7 @@ class Order:
             if len(self._early) < ROOM_EARLY_MESSAGES_MAX:
                 self._early.append(message)
             return None
-        line, *events = message.split(b"\n")
-        header = wire.ROOM_HEADER.decode(line)
+        header, events = parse_published(message)
         first_seq = self.seq + 1
         if header.epoch != self.epoch or header.first_seq > first_seq:
             return Hole(header.seq)
@@ -73,7 +72,7 @@ class Order:
         """Take what was read from the log. It `continues` this order."""
         return self._news(reading.events[max(self.seq + 1 - reading.first_seq, 0) :], reading.header)
 
-    def _news(self, events: Sequence[bytes], header: wire.RoomHeader | wire.SnapshotHeader) -> News | None:
+    def _news(self, events: Sequence[bytes], header: RoomHeader | SnapshotHeader) -> News | None:
         if not events:
             return None
         news = News(header.epoch, self.seq + 1, events, bytes(header.totals), bytes(header.top))
@@ -88,13 +87,13 @@ class Order:
         """Return whether the room has more than arrived here."""
         return self.epoch is not None and (epoch != self.epoch or seq > self.seq)
 
-    def begin(self, header: wire.SnapshotHeader) -> list[bytes]:
+    def begin(self, header: SnapshotHeader) -> list[bytes]:
         """Follow the room from the first snapshot on. Returns the messages that came too early: take them again."""
         self.epoch, self.seq = header.epoch, header.seq
         early, self._early = self._early, []
         return early
 
-    def restart(self, header: wire.SnapshotHeader) -> None:
+    def restart(self, header: SnapshotHeader) -> None:
         """Go on after `header`, whatever is missing before."""
         self.epoch, self.seq = header.epoch, header.seq
         self.restarts += 1

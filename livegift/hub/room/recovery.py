@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from livegift.contract import wire
+from livegift.contract.channels import SnapshotHeader
 from livegift.hub.frames import Known, Viewer
 
 
@@ -40,14 +40,14 @@ class SnapshotToAll:
 
     def __init__(self) -> None:
         """There is none."""
-        self._header: wire.SnapshotHeader | None = None
+        self._header: SnapshotHeader | None = None
 
-    def want(self, header: wire.SnapshotHeader) -> bool:
+    def want(self, header: SnapshotHeader) -> bool:
         """Have everybody get this state. True: begin to make the message."""
         must_begin, self._header = self._header is None, header
         return must_begin
 
-    def superseding(self, header: wire.SnapshotHeader) -> wire.SnapshotHeader | None:
+    def superseding(self, header: SnapshotHeader) -> SnapshotHeader | None:
         """Return the state that came while the message for `header` was made; None, and it is over, if there is none.
 
         Then the message goes out.

@@ -39,7 +39,7 @@ local function room_snapshot_1(keys, argv)
   local combos = table.concat(redis.call('HVALS', root .. ':combos'), ',')
   local header = '{"epoch":' .. state.epoch .. ',"seq":' .. int(state.seq) .. ',"totals":' .. totals_json(root, state)
     .. ',"top":' .. top_json(root, top_size) .. ',"combos":[' .. combos .. '],"matches":' .. matches_json(root, state)
-    .. '}'
+    .. ',"kept":' .. kept_json(root) .. '}'
   if not since then return { header, '1' } end
   if since_epoch ~= '' and since_epoch ~= state.epoch then return { header, '0' } end
   if since >= state.seq then return { header, since == state.seq and '1' or '0' } end

@@ -72,6 +72,8 @@ RECORDS = {
     "gifter": Record("{gifts:integer} {coins:integer} {reached_ms:integer}"),
     # The body of a revocation: the ids of the gift's event and streak as clients know them, and its count.
     "revoked_gift": Record("{event_id:text} {combo_id:text} {count:integer}"),
+    # What a room keeps of a feature's events, in ':kept': the latest of a key. `body` is without the opening brace.
+    "kept": Record("{version:integer} {over:integer} {at_ms:integer} {body:text}"),
     # Replies.
     "accepted": Record("ok|{event_id:text}|{coins:text}|{balance:text}|{seq:text}|{combo_id:text}|{repeat_count:text}"),
     "duplicate": Record(

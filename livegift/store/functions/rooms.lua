@@ -33,11 +33,13 @@ local function load_state(root)
   return {
     epoch = epoch, seq = tonumber(row[2] or '0'), gifts = tonumber(row[3] or '0'), coins = tonumber(row[4] or '0'),
     diamonds = tonumber(row[5] or '0'), ttl_s = row[6], is_gone = seen[root] and not row[1],
+    is_new = not row[1],
   }
 end
 
 local SUFFIXES = {
   'state', 'watermarks', 'gifters', 'board', 'names', 'combos', 'log', 'announced', 'viewers', 'matches',
+  'told', 'kept',
 }
 
 -- The keys of a room that has ended expire, with what is still published to it after its end.

@@ -196,6 +196,37 @@ def room_match(
     """
 
 
+@redis_function()
+def room_tell(
+    root: Key, log_max: Digits, top_size: Integer, event_id: Text, body: Json, told_max: Integer, when_ended: Flag
+) -> None:
+    """Publish a feature's event, once per id. Returns 1, or 0 when it is among the `told_max` that were told last.
+
+    Fails with UNKNOWN when the room was never opened, and with ENDED unless it may be told something `when_ended`.
+    """
+
+
+@redis_function()
+def room_keep(
+    root: Key,
+    log_max: Digits,
+    top_size: Integer,
+    part: Text,
+    value_key: Text,
+    version: Integer,
+    is_over: Flag,
+    body: Json,
+    values_max: Integer,
+    settled_ms: Integer,
+    when_ended: Flag,
+) -> None:
+    """Publish a feature's event and keep it as the latest value of its key. Returns 1, or 0 when it was no news.
+
+    Older versions are ignored; one that still looks older when what the room has is older than `settled_ms` is right.
+    Fails as `room_tell` does, and with FULL when the part has `values_max` other values that are not over.
+    """
+
+
 @redis_function(writes=False)
 def room_older(root: Key) -> None:
     """Return nothing unless the room has an older form; else its stamp, then id and last event of each open streak."""

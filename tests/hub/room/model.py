@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from livegift.contract import wire
+from livegift.contract.channels import SnapshotHeader, parse_snapshot
 from livegift.hub.broadcast import SocketWriter
 from livegift.hub.prepared_message import PreparedMessage
 from livegift.hub.room.order import Reading
@@ -14,10 +14,8 @@ def event(epoch: int, seq: int, kind: str = "gift") -> bytes:
     return b'{"seq":%d,"type":"%b","id":"%d-%d"}' % (seq, kind.encode(), epoch, seq)
 
 
-def header(epoch: int, seq: int) -> wire.SnapshotHeader:
-    return wire.SNAPSHOT_HEADER.decode(
-        b'{"epoch":%d,"seq":%d,"totals":%d,"top":["top %d"],"combos":[]}' % (epoch, seq, seq, seq)
-    )
+def header(epoch: int, seq: int) -> SnapshotHeader:
+    return parse_snapshot(b'{"epoch":%d,"seq":%d,"totals":%d,"top":["top %d"],"combos":[]}' % (epoch, seq, seq, seq))
 
 
 def message(epoch: int, first_seq: int, seq: int, kind: str = "gift") -> bytes:

@@ -3,7 +3,8 @@
 from collections.abc import Callable, Generator, Iterable
 from contextlib import suppress
 
-from livegift.contract import wire
+from livegift.contract.channels import SnapshotHeader, room_snapshot
+from livegift.contract.event_kinds import CORE_EVENTS, EventKinds
 from livegift.hub.audience import Audience, Fallen
 from livegift.hub.conflation import Conflation
 from livegift.hub.frames import Frame
@@ -39,7 +40,7 @@ class Rig:
 
     def __init__(self) -> None:
         self.room = RoomModel()
-        self.machine = RoomMachine("r1", FLUSH_S, Conflation(0, 0))
+        self.machine = RoomMachine("r1", FLUSH_S, Conflation(0, 0, EventKinds(CORE_EVENTS)))
         self.audience = Audience()
         self.now_s = 1_000.0
         self.wakes_at_s: float | None = None
@@ -180,12 +181,12 @@ class Rig:
             self.perform(self.machine.on_log(asked, reading, self.now_s))
 
     def snapshot_message(
-        self, header: wire.SnapshotHeader, events: Iterable[bytes], *, complete: bool
+        self, header: SnapshotHeader, events: Iterable[bytes], *, complete: bool
     ) -> Generator[str, None, PreparedMessage]:
         yield "the directory is asked"
-        return PreparedMessage(wire.room_snapshot_frame({"room": "r1"}, header, 0, events, complete=complete))
+        return PreparedMessage(room_snapshot("r1", header, 0, events, complete=complete))
 
-    def make_snapshot(self, header: wire.SnapshotHeader) -> Task:
+    def make_snapshot(self, header: SnapshotHeader) -> Task:
         while True:
             try:
                 message = yield from self.snapshot_message(header, (), complete=False)

@@ -1,0 +1,106 @@
+"""Which kinds of events there are, how each is treated in a rush, and which of them rooms keep for their snapshots.
+
+A kind is declared once, here or in a feature's `events` slot. The composition root makes one `EventKinds` of all.
+"""
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from enum import Enum
+
+import orjson
+
+from livegift.contract.commands import type_of
+from livegift.contract.events import Event, GiftEvent, GiftRevokedEvent, RoomEvent
+from livegift.contract.messages import RoomSnapshot
+
+
+class Lane(Enum):
+    """What viewers are shown of a kind when more happens than the room's cap."""
+
+    ALWAYS = "every event"
+    CONFLATED = "some: gifts of a streak are merged and the cheapest left out, of other events the oldest"
+    LATEST = "the last one of each key"
+
+
+@dataclass(frozen=True, slots=True)
+class EventKind:
+    """A kind of events. `key` names the field that says what an event is the latest value of."""
+
+    kind: type[Event]
+    lane: Lane
+    key: str | None = None
+
+    def __post_init__(self) -> None:
+        """Raise RuntimeError for a declaration without sense."""
+        if (self.lane is Lane.LATEST) is not (self.key in self.kind.__struct_fields__):
+            raise RuntimeError(f"{self.type}: expected a field as key for the lane {Lane.LATEST.name}, got {self.key}")
+
+    @property
+    def type(self) -> str:
+        """The `type` of its events."""
+        return type_of(self.kind)
+
+    def key_of(self, event: bytes) -> str:
+        """Return what an event is the latest value of. Raises orjson.JSONDecodeError for what is not JSON."""
+        return str(orjson.loads(event).get(self.key))
+
+
+@dataclass(frozen=True, slots=True)
+class RoomPart:
+    """What a feature adds to a room's snapshot: the field `name` lists the latest event of each key that is not over.
+
+    Without any, the field is missing. A room keeps `values_max` at most that are not over.
+    """
+
+    name: str
+    event: EventKind
+    values_max: int
+
+    def __post_init__(self) -> None:
+        """Raise RuntimeError for a declaration without sense."""
+        if self.event.lane is not Lane.LATEST:
+            raise RuntimeError(f"{self.name}: expected events of the lane {Lane.LATEST.name}, got {self.event.type}")
+        if not re.fullmatch(r"[a-z][a-z_]{0,31}", self.name):
+            raise RuntimeError(f"expected a-z and _ in the name of a part of a room, got {self.name!r}")
+
+
+CORE_EVENTS = (
+    EventKind(GiftEvent, Lane.CONFLATED),
+    EventKind(GiftRevokedEvent, Lane.ALWAYS),
+    EventKind(RoomEvent, Lane.ALWAYS),
+)
+# As rooms and `body_of` write it. Nothing in it can come from a user.
+_TYPE = re.compile(rb'\{"seq":\d+,"type":"([^"]+)"')
+
+
+def type_of_event(event: bytes) -> str:
+    """Return the `type` of a room's event, '' for what is none."""
+    found = _TYPE.match(event)
+    return "" if found is None else found[1].decode()
+
+
+class EventKinds:
+    """All kinds of events that a system has, and what its rooms keep."""
+
+    def __init__(self, kinds: Iterable[EventKind], parts: Iterable[RoomPart] = ()) -> None:
+        """Raises RuntimeError when two kinds have one type, or two parts one name."""
+        self._by_type: dict[str, EventKind] = {}
+        for kind in kinds:
+            if kind.type in self._by_type:
+                raise RuntimeError(f"expected one kind of events of type {kind.type}: two features offer it")
+            self._by_type[kind.type] = kind
+        self.parts: dict[str, RoomPart] = {}
+        for part in parts:
+            if part.name in self.parts or part.name in RoomSnapshot.__struct_fields__:
+                raise RuntimeError(f"expected one part of rooms of the name {part.name}: snapshots have it already")
+            if self._by_type.get(part.event.type) is not part.event:
+                raise RuntimeError(f"{part.name}: expected {part.event.type} among the kinds of events")
+            self.parts[part.name] = part
+
+    def __iter__(self) -> Iterator[EventKind]:
+        return iter(self._by_type.values())
+
+    def of(self, event: bytes) -> EventKind | None:
+        """Return the kind of a room's event; None for one that another version or a removed feature has published."""
+        return self._by_type.get(type_of_event(event))

@@ -1,0 +1,180 @@
+"""What happens in a room: each kind of event is one Struct. Features add their own kinds.
+
+Events of gifts are many, so templates write them from what the journal carries as JSON already; a test keeps each equal
+to its Struct. Everything else is written by `body_of`.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from operator import attrgetter
+from typing import Annotated, Literal
+
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from livegift.contract.bounds import ANONYMOUS_TIME_MS, AVATAR_URL_LENGTH_MAX, NAME_LENGTH_MAX
+from livegift.contract.encoding import encode
+from livegift.contract.journal import GiftSent, StreakEnded
+from livegift.contract.values import Coins, Count, GiftKind, Seq, TimeMs, UserId
+
+EventId = Annotated[str, Meta(min_length=1, max_length=160, description="opaque")]
+
+
+class Event(Struct, frozen=True, kw_only=True):
+    """What every event has. `seq` is its room's to give: whoever publishes an event leaves it unset."""
+
+    id: EventId
+    ts_ms: TimeMs
+    seq: Seq | UnsetType = UNSET
+
+
+class User(Struct, frozen=True, kw_only=True):
+    """Who has sent something. Whoever sends anonymously has a name that everybody shares, and no id."""
+
+    id: UserId | UnsetType = UNSET
+    name: str
+    avatar_url: str | UnsetType = UNSET
+
+
+class Receiver(Struct, frozen=True):
+    """Who gets a gift."""
+
+    id: UserId
+    name: str
+
+
+class GiftDetails(Struct, frozen=True):
+    """What the events of a receiver's gifts of one kind have in common."""
+
+    to_user: Receiver
+    gift: GiftKind
+
+
+class GiftEvent(Event, frozen=True, kw_only=True, tag="gift"):
+    """A gift was sent, or with `repeat_end` and a `count` of 0 its streak has ended.
+
+    `count`, `coins` and `diamonds` are of this send, or of `merged` sends of the streak; `repeat_count` is the streak's
+    sum so far.
+    """
+
+    count: Count
+    combo_id: EventId
+    repeat_count: Count
+    repeat_end: bool
+    coins: Coins
+    diamonds: Coins
+    anonymous: bool
+    user: User
+    to_user: Receiver
+    gift: GiftKind
+    message: str | UnsetType = UNSET
+    merged: Annotated[int, Meta(ge=2)] | UnsetType = UNSET
+
+
+class GiftRevokedEvent(Event, frozen=True, kw_only=True, tag="gift.revoked"):
+    """A gift does not count any more. Rooms write it themselves (`revoked_body` of rooms.lua)."""
+
+    gift_event_id: EventId
+    combo_id: EventId
+    count: Count
+    coins: Coins
+    diamonds: Coins
+
+
+class RoomEvent(Event, frozen=True, kw_only=True, tag="room"):
+    """A room was opened or has ended."""
+
+    status: Literal["live", "ended"]
+    title: str
+
+
+def body_of(event: Event) -> bytes:
+    """Return what is published of an event: its JSON without the opening brace and `seq`, which the room adds."""
+    return encode(event)[1:]
+
+
+# --- Gifts ------------------------------------------------------------------------------------------------------------
+
+
+def user_json(user: str, name: str, avatar_url: str | None) -> bytes:
+    """The sender as events show it."""
+    shown_url = avatar_url if avatar_url and len(avatar_url) <= AVATAR_URL_LENGTH_MAX else UNSET
+    # It stays for as long as the connection does: orjson would leave its buffer of kilobytes around it.
+    return encode(User(id=user, name=name[:NAME_LENGTH_MAX], avatar_url=shown_url))
+
+
+ANONYMOUS_JSON = encode(User(name="Anonymous"))
+
+
+def details_json(to: str, to_name: str, gift: GiftKind) -> bytes:
+    """Receiver and gift as events show them."""
+    return encode(GiftDetails(Receiver(to, to_name), gift))
+
+
+def shown_ms(ts_ms: int, *, anonymous: bool) -> int:
+    """The time at which a gift was sent, as others see it. Gifts of one partition often share a millisecond."""
+    return ts_ms - ts_ms % ANONYMOUS_TIME_MS if anonymous else ts_ms
+
+
+def gift_event(event_id: str, combo_id: str, gift: GiftSent) -> bytes:
+    """Write a `GiftEvent` as `body_of` does. Both ids are those that clients see."""
+    message = bytes(gift.message_json)
+    ts_ms = shown_ms(gift.ts_ms, anonymous=gift.anonymous)
+    text = b"" if message == b"null" else b',"message":' + message
+    head = (
+        f'"type":"gift","id":"{event_id}","ts_ms":{ts_ms},"count":{gift.count},"combo_id":"{combo_id}",'
+        f'"repeat_count":{gift.repeat_count},"repeat_end":{_json_bool(gift.repeat_end)},"coins":{gift.coins},'
+        f'"diamonds":{gift.diamonds},"anonymous":{_json_bool(gift.anonymous)},"user":'
+    )
+    return b"%b%b,%b%b}" % (head.encode(), gift.user_json, bytes(gift.details_json)[1:-1], text)
+
+
+@dataclass(frozen=True, slots=True)
+class GiftHead:
+    """What an event of a gift says before the sender's own words begin."""
+
+    count: int
+    combo_id: bytes
+    coins: int
+    diamonds: int
+    is_wordless: bool
+
+
+# As `gift_event` writes it, with the room's `seq` before it. Nothing in it can come from a user.
+_GIFT_HEAD = re.compile(
+    rb'(\{"seq":\d+,"type":"gift","id":"[^"]+","ts_ms":\d+,"count":)(\d+)(,"combo_id":"([^"]+)","repeat_count":\d+,'
+    rb'"repeat_end":(?:true|false),"coins":)(\d+)(,"diamonds":)(\d+),'
+)
+
+
+def gift_head(event: bytes) -> GiftHead | None:
+    """The head of a room's event; None if it is no gift."""
+    found = _GIFT_HEAD.match(event)
+    if found is None:
+        return None
+    # Within a JSON string the quotes would be escaped.
+    return GiftHead(int(found[2]), found[4], int(found[5]), int(found[7]), b',"message":' not in event)
+
+
+def merged_gift(last: bytes, heads: Sequence[GiftHead]) -> bytes:
+    """The event that stands for the sends of one streak, `last` being the event of the last of them."""
+    found = _GIFT_HEAD.match(last)
+    assert found is not None  # noqa: S101 - the caller has its head
+    count, coins, diamonds = (sum(map(attrgetter(name), heads)) for name in ("count", "coins", "diamonds"))
+    sums = (found[1], count, found[3], coins, found[6], diamonds, len(heads))
+    return b'%b%d%b%d%b%d,"merged":%d,' % sums + last[found.end() :]
+
+
+def streak_end_event(event_id: str, combo_id: str, end: StreakEnded) -> bytes:
+    """Write the `GiftEvent` that ends a streak: `repeat_end` and nothing more to count."""
+    ts_ms = shown_ms(end.ts_ms, anonymous=end.anonymous)
+    head = (
+        f'"type":"gift","id":"{event_id}","ts_ms":{ts_ms},"count":0,"combo_id":"{combo_id}",'
+        f'"repeat_count":{end.repeat_count},"repeat_end":true,"coins":0,"diamonds":0,'
+        f'"anonymous":{_json_bool(end.anonymous)},"user":'
+    )
+    return b"%b%b,%b}" % (head.encode(), end.user_json, bytes(end.details_json)[1:-1])
+
+
+def _json_bool(value: bool) -> str:  # noqa: FBT001 - its one argument is its meaning
+    return "true" if value else "false"
