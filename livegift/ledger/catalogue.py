@@ -11,10 +11,12 @@ from livegift.ledger import audit_trail, tables
 from livegift.ledger.engine import Database
 
 
-async def read_gifts(database: Database) -> list[GiftKind]:
-    """Return the gifts that can be sent, cheapest first."""
+async def read_gifts(database: Database, *, with_inactive: bool = False) -> list[GiftKind]:
+    """Return the gifts that can be sent, cheapest first; or also those that can't be sent any more."""
     kinds = tables.gift_kinds
-    query = select(kinds).where(kinds.c.active).order_by(kinds.c.coins, kinds.c.id)
+    query = select(kinds).order_by(kinds.c.coins, kinds.c.id)
+    if not with_inactive:
+        query = query.where(kinds.c.active)
     async with database.begin() as connection:
         rows = (await connection.execute(query)).all()
     return [

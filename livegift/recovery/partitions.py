@@ -11,6 +11,7 @@ from livegift.contract.errors import PartitionStoppedError, StoreUnavailableErro
 from livegift.contract.events import ANONYMOUS_JSON, details_json, user_json
 from livegift.contract.journal import LimitsChanged
 from livegift.contract.values import GiftKind
+from livegift.domain.catalogue import DEFAULT_ICON
 from livegift.domain.journal import wallet_step
 from livegift.domain.partitions import Position
 from livegift.domain.recovery import Comparison, Step, compare, position_at
@@ -240,7 +241,7 @@ class PartitionRecovery:
         after = position_at(max(common.n - STREAK_LOOKBACK_ENTRIES, 0), bases) if looks_back else common
         since_ms = int((time.time() - STREAK_REOPEN_S) * 1000)
         booked = await ledger.streaks_after(connection, partition, after, since_ms)
-        kinds = {kind.id: kind for kind in await read_gifts(self._database)}
+        kinds = {kind.id: kind for kind in await read_gifts(self._database, with_inactive=True)}
         again = [self._streak(streak, kinds) for streak in booked]
         again = [s for s in again if s.key not in there or there[s.key] in ended or s.last_n > common.n]
         await repair.put_streaks(again)
@@ -248,7 +249,6 @@ class PartitionRecovery:
 
     def _streak(self, streak: ledger.BookedStreak, kinds: Mapping[str, GiftKind]) -> OpenStreak:
         """Return a streak as Redis has it. Names are not in the ledger, so ids stand for them."""
-        kind = kinds.get(streak.gift_id)
         return OpenStreak(
             streak.room,
             streak.gift_id,
@@ -259,9 +259,15 @@ class PartitionRecovery:
             streak.repeat_count,
             streak.ts_ms + self._settings.combo_timeout_ms,
             ANONYMOUS_JSON if streak.anonymous else user_json(streak.user, streak.user, None),
-            details_json(streak.to, streak.to, kind) if kind else b"{}",
+            shown_details(streak.to, streak.gift_id, kinds),
             streak.n,
         )
+
+
+def shown_details(to: str, gift_id: str, kinds: Mapping[str, GiftKind]) -> bytes:
+    """Return receiver and gift as events show them. A gift that the catalogue lacks is shown by its id."""
+    unknown = GiftKind(gift_id, gift_id, 0, 0, streakable=True, tier=1, icon=DEFAULT_ICON)
+    return details_json(to, to, kinds.get(gift_id, unknown))
 
 
 def _position_text(combo_id: str) -> str:

@@ -22,6 +22,7 @@ from livegift.contract.events import (
 from livegift.contract.journal import GiftSent, StreakEnded
 from livegift.contract.messages import GiftAccepted, Omitted, RoomEvents, gift_accepted, room_events
 from livegift.contract.values import GiftKind
+from livegift.recovery.partitions import shown_details
 from tests.contract.structs import as_struct
 
 # No surrogates: JSON that came with halves of characters is mended before it is read.
@@ -77,6 +78,14 @@ def test_the_end_of_a_streak(end: StreakEnded, event_id: str, combo_id: str) -> 
     event = as_struct(numbered(streak_end_event(event_id, combo_id, end)), GiftEvent)
     assert (event.id, event.combo_id, event.repeat_count) == (event_id, combo_id, end.repeat_count)
     assert (event.count, event.coins, event.diamonds, event.repeat_end) == (0, 0, 0, True)
+
+
+def test_the_end_of_a_streak_that_was_opened_again_without_its_gift() -> None:
+    details = Raw(shown_details("cat", "gone", {}))
+    end = StreakEnded(
+        "ann", "r", "cat", "gone", "c", 3, anonymous=True, ts_ms=1, user_json=Raw(ANONYMOUS_JSON), details_json=details
+    )
+    assert as_struct(numbered(streak_end_event("e", "c", end)), GiftEvent).gift.id == "gone"
 
 
 @given(st.lists(gifts, min_size=2, max_size=3), ids)

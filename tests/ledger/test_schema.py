@@ -19,7 +19,7 @@ from livegift.domain.catalogue import DEFAULT_GIFTS, DEFAULT_PACKAGES
 from livegift.domain.prices import REGIONAL_PRICES
 from livegift.features.orders.public import Package, Price, put_package, read_offers, read_prices
 from livegift.ledger import schema
-from livegift.ledger.catalogue import read_gifts
+from livegift.ledger.catalogue import put_gifts, read_gifts
 from livegift.ledger.engine import Database
 from livegift.ledger.journal import read_checkpoints
 from livegift.ledger.room_contributions import older_rooms
@@ -104,6 +104,9 @@ async def test_an_empty_database_gets_everything(empty: Database) -> None:
     assert await schema.migrate(empty, PARTITIONS) == schema.VERSION
     await schema.check(empty, PARTITIONS)
     assert {gift.id for gift in await read_gifts(empty)} == {gift.id for gift in DEFAULT_GIFTS}
+    await put_gifts(empty, DEFAULT_GIFTS[:1], active=False, actor="ops")
+    assert DEFAULT_GIFTS[0] not in await read_gifts(empty)
+    assert DEFAULT_GIFTS[0] in await read_gifts(empty, with_inactive=True)
     assert [package.id for package in (await read_prices(empty, "US")).packages] == [
         package.id for package in DEFAULT_PACKAGES
     ]
