@@ -15,7 +15,7 @@ from starlette.responses import Response
 
 from livegift.contract.errors import ERRORS
 from livegift.contract.http import Problem
-from livegift.contract.wire import Id
+from livegift.contract.values import Id
 from livegift.http.context import cacheable
 from livegift.http.problems import PROBLEM
 from livegift.http.routing import Content, Entry, Route
