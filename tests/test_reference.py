@@ -1,11 +1,18 @@
 """The reference pages say what the code says."""
 
 import re
+from typing import Annotated, Literal
 
 import pytest
+from msgspec import UNSET, Meta, Struct, UnsetType
 
+from livegift.contract.commands import type_of
+from livegift.contract.messages import MESSAGES
+from livegift.contract.values import Id
+from livegift.processes.app import commands, event_kinds
 from livegift.reference.markdown import page, table
 from livegift.reference.pages import FOLDER, PAGES
+from livegift.reference.types import Types
 
 
 @pytest.mark.parametrize("name", PAGES)
@@ -26,3 +33,34 @@ def test_links_to_types_lead_to_one_heading_each() -> None:
     headings = [line.lstrip("# ").strip("`").lower() for line in text.splitlines() if line.startswith("#")]
     assert len(set(headings)) == len(headings)
     assert set(re.findall(r"\]\(#(\w+)\)", text)) <= set(headings)
+
+
+def test_the_protocol_has_every_command_message_and_event() -> None:
+    text = PAGES["protocol.md"]()
+    said = {type_of(message) for message in MESSAGES} | set(commands().by_type) | {kind.type for kind in event_kinds()}
+    assert {name for name in said if f"### `{name}`" not in text} == set()
+
+
+class _Inner(Struct):
+    """An inner one."""
+
+    count: Annotated[int, Meta(ge=1, le=10**13, description="how many")]
+
+
+class _Outer(Struct):
+    inner: list[_Inner]
+    room: Id | None = None
+    kind: Literal["live", "video"] = "live"
+    seq: int | UnsetType = UNSET
+
+
+def test_fields_are_told_in_words() -> None:
+    types = Types()
+    assert types.fields(_Outer).splitlines()[2:] == [
+        "| `inner` | list of [_Inner](#_inner) |  |  |",
+        "| `room` | id or null | may be missing |  |",
+        '| `kind` | `"live"` or `"video"` | default `"live"` |  |',
+        "| `seq` | integer | may be missing |  |",
+    ]
+    assert types.named == {"_Inner": _Inner}
+    assert types.fields(_Inner).splitlines()[2:] == ["| `count` | integer, 1 to 10^13 |  | how many |"]

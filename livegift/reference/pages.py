@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from livegift.reference import commands, errors, http, metrics, settings
+from livegift.reference import commands, errors, http, metrics, protocol, settings
 
 FOLDER = Path(__file__).parents[2] / "docs" / "reference"
 PAGES: Mapping[str, Callable[[], str]] = {
@@ -11,5 +11,6 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "errors.md": errors.write,
     "http.md": http.write,
     "metrics.md": metrics.write,
+    "protocol.md": protocol.write,
     "settings.md": settings.write,
 }
