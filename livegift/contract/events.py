@@ -148,7 +148,7 @@ _GIFT_HEAD = re.compile(
 
 
 def gift_head(event: bytes) -> GiftHead | None:
-    """The head of a room's event; None if it is no gift."""
+    """The head of a room's event; None if it is not a gift."""
     found = _GIFT_HEAD.match(event)
     if found is None:
         return None

@@ -28,7 +28,10 @@ Coins = Annotated[int, Meta(ge=0, le=10**13)]
 TimeMs = Annotated[int, Meta(ge=0, le=10**13, description="milliseconds since the epoch")]
 Count = Annotated[int, Meta(ge=0)]
 Seq = Annotated[int, Meta(ge=0, le=2**53, description="place of an event in its room, from 1 on")]
-Epoch = Annotated[int, Meta(ge=0, le=2**53, description="in which a room's seq counts; another one: begin anew")]
+Epoch = Annotated[
+    int,
+    Meta(ge=0, le=2**53, description="in which seq counts; another one means a new start"),
+]
 
 _ID = re.compile(ID_PATTERN)
 _USER_ID = re.compile(USER_ID_PATTERN)
@@ -53,15 +56,15 @@ def digest(*parts: str) -> str:
 
 
 def is_id(text: str) -> bool:
-    """Whether `text` may be an id: 1 to 64 letters, digits, dots, underscores, colons and hyphens."""
+    """Return whether `text` may be an id: 1 to 64 letters, digits, dots, underscores, colons and hyphens."""
     return _ID.match(text) is not None
 
 
 def is_user_id(text: str) -> bool:
-    """Whether `text` may be a user's id: the host product gives them, so more is taken than in other ids."""
+    """Return whether `text` may be a user's id: the host product gives them, so more is taken than in other ids."""
     return _USER_ID.match(text) is not None
 
 
 def is_text(text: str) -> bool:
-    """Whether `text` has no control characters: of those the ledger can't keep NUL, and not even look for it."""
+    """Return whether `text` has no control characters: of those the ledger can't keep NUL, and not even look for it."""
     return _TEXT.match(text) is not None

@@ -17,7 +17,7 @@ class Audience:
     """The viewers of one room in this process who keep up."""
 
     def __init__(self) -> None:
-        """Nobody yet."""
+        """No viewers."""
         self._viewers: dict[SocketWriter, Viewer] = {}  # who keeps up
         self._broadcast = Broadcast()
         self._wants_all: set[Viewer] = set()  # every event, whatever the cap

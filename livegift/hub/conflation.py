@@ -4,7 +4,7 @@ Each kind of events declares its lane (`contract/event_kinds.py`). Always shown 
 kinds that this version does not know, ends of streaks and gifts from a set value up; of the lane LATEST the last event
 of each key. When there are more than the room's cap, ordinary gifts of one streak become one event, then the cheapest
 are left out, and other events of the lane CONFLATED before them. What is left out is counted, and totals are exact in
-every frame. Viewers are no events: their latest count comes with `room.pulse`.
+every frame. Viewers are not events: their latest count comes with `room.pulse`.
 """
 
 from collections.abc import Sequence
@@ -28,7 +28,7 @@ class Conflation:
     """The cap of one room: so many events a second, saved up for a second at most."""
 
     def __init__(self, events_per_s_max: int, always_shown_coins: int, kinds: EventKinds) -> None:
-        """Gifts of `always_shown_coins` or more are always shown. `events_per_s_max` 0 is no cap."""
+        """Gifts of `always_shown_coins` or more are always shown. With `events_per_s_max` 0 there is no cap."""
         self._per_s = events_per_s_max
         self._always_shown_coins = always_shown_coins
         self._kinds = kinds

@@ -72,7 +72,7 @@ class RoomFeed:
 
     @property
     def is_idle(self) -> bool:
-        """Whether the room has no viewers, and none are joining."""
+        """Return whether the room has no viewers, and none are joining."""
         return not self.present and not self._machine.is_joining
 
     @property

@@ -73,7 +73,7 @@ class Types:
 
 
 def _is_missing(kind: inspect.Type) -> bool:
-    """Return whether it is the mark of a field that may be left out, which is no JSON."""
+    """Return whether it is the mark of a field that may be left out, which is not JSON."""
     return isinstance(kind, inspect.CustomType) and kind.cls is msgspec.UnsetType
 
 

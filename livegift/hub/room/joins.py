@@ -86,12 +86,12 @@ class Joins:
 
     @property
     def is_idle(self) -> bool:
-        """Whether nobody waits."""
+        """Return whether nobody waits."""
         return not self._waiting and not self._is_serving
 
     @property
     def has_waiting(self) -> bool:
-        """Whether there has to be another round."""
+        """Return whether there has to be another round."""
         return bool(self._waiting)
 
     def add(self, joiner: Joiner) -> bool:

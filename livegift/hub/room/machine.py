@@ -69,7 +69,7 @@ class RoomMachine:
 
     @property
     def is_joining(self) -> bool:
-        """Whether anybody waits for a snapshot."""
+        """Return whether anybody waits for a snapshot."""
         return not self._joins.is_idle
 
     # --- Events -------------------------------------------------------------------------------------------------------

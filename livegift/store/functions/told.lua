@@ -93,7 +93,7 @@ local function room_tell_1(keys, argv)
 end
 
 -- [generated] function room_keep
--- Publish a feature's event and keep it as the latest value of its key. Returns 1, or 0 when it was no news.
+-- Publish a feature's event and keep it as the latest value of its key. Returns 1, or 0 when it was known already.
 --
 -- Older versions are ignored; one that still looks older when what the room has is older than `settled_ms` is right.
 -- Fails as `room_tell` does, and with FULL when the part has `values_max` other values that are not over.
