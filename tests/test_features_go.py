@@ -1,0 +1,126 @@
+"""A feature that no other needs can be deleted: its folder and its lines in the list, and nothing else.
+
+`livegift.composition` is the only place that names features, so what is left is a system of the other ones.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import livegift
+from livegift.composition import make_settings
+from livegift.runtime.settings import variables_of
+from tests.conftest import COMMON, migrated
+
+ROOT = Path(livegift.__file__).parents[1]
+PACKAGES = ROOT / "livegift" / "features"
+IMPORT = re.compile(r"^\s*from livegift\.features\.(\w+)", re.MULTILINE)
+
+
+def needed_by(feature: str) -> set[str]:
+    """The other features that `feature` uses."""
+    used = {name for path in (PACKAGES / feature).rglob("*.py") for name in IMPORT.findall(path.read_text())}
+    return used & set(FEATURES) - {feature}
+
+
+FEATURES = sorted(path.parent.name for path in PACKAGES.glob("*/feature.py"))
+NEEDS = {feature: needed_by(feature) for feature in FEATURES}
+NEEDED = set[str]().union(*NEEDS.values())
+FREE = [feature for feature in FEATURES if feature not in NEEDED]
+
+# One adds a step to every booking and legs to the audit, the other reasons and revoked gifts.
+WITH_A_STEP, WITH_A_TABLE = "sponsors", "corrections"
+
+
+def without(feature: str, folder: Path) -> Path:
+    """A copy of the package in `folder` that does not have `feature`."""
+    shutil.copytree(ROOT / "livegift", folder / "livegift", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "pyproject.toml", folder)
+    (folder / "livegift" / "client_demo").symlink_to(ROOT / "client_demo")  # as an installed package has it
+    shutil.rmtree(folder / "livegift" / "features" / feature)
+    composition = folder / "livegift" / "composition.py"
+    lines = composition.read_text().splitlines(keepends=True)
+    gone = (f"from livegift.features.{feature} import feature as {feature}\n", f"    {feature}.FEATURE,\n")
+    kept = "".join(line for line in lines if line not in gone)
+    # The list of `livegift dev` has one, on a line with its brackets.
+    composition.write_text(kept.replace(f"({feature}.FEATURE,)", "()"))
+    return folder
+
+
+def run(folder: Path, *argv: str, **environ: str) -> str:
+    """What `python argv…` prints with the copy in `folder` as `livegift`."""
+    env = {**os.environ, **environ, "PYTHONPATH": str(folder)}  # before the checkout, which has the tests
+    done = subprocess.run(
+        [sys.executable, *argv], cwd=folder, env=env, capture_output=True, text=True, timeout=100, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+PARTS = """
+import sys
+import livegift
+from livegift import composition
+from livegift.processes import app
+from livegift.store import functions
+
+assert livegift.__file__.startswith(sys.argv[1]), livegift.__file__
+settings = composition.make_settings(redis_url="redis://127.0.0.1:1", database_url="postgresql://127.0.0.1:1/none")
+app.create_app(settings, with_demo=True)
+print(len(app.entries(with_demo=True)), len(composition.BOOKING_PLAN.participants), *composition.AUDIT_PLAN.statements)
+"""
+
+
+def test_features_need_each_other_in_no_circle() -> None:
+    left = dict(NEEDS)
+    while left:
+        free = {feature for feature in left if not any(feature in needs for needs in left.values())}
+        assert free, f"a circle among {sorted(left)}"
+        left = {feature: needs for feature, needs in left.items() if feature not in free}
+
+
+def test_those_that_others_need_are_known() -> None:
+    # Each of them is the ground of a few others, by its `public.py`.
+    assert {"earnings", "grants", "orders", "spending_limits"} == NEEDED
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("feature", FREE)
+def test_a_feature_goes_and_the_rest_is_whole(feature: str, tmp_path: Path) -> None:
+    folder = without(feature, tmp_path)
+    assert run(folder, "-c", PARTS, str(folder)).split()
+    linter = Path(sys.executable).with_name("lint-imports")
+    assert "0 broken" in run(folder, str(linter), "--no-cache")
+
+
+GIFT = """
+import asyncio
+from livegift.composition import load_settings
+from tests.inprocess import InProcess
+
+async def main():
+    async with InProcess(load_settings()) as system:
+        await system.open_room("lobby", "bob")
+        await system.grant("alice", 100)
+        await system.gift("alice", "lobby", "bob", "rose", "r1")
+        report = await system.audit()
+        assert report.passed, report.to_text()
+        print("booked:", next(check.compared for check in report.checks if check.number == 5))
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("feature", [WITH_A_STEP, WITH_A_TABLE])
+def test_without_a_feature_a_gift_is_booked_and_the_audit_passes(
+    feature: str, tmp_path: Path, redis_url: str, database_url: str
+) -> None:
+    settings = migrated(make_settings(redis_url=redis_url, database_url=database_url, **COMMON))
+    folder = without(feature, tmp_path)
+    assert run(folder, "-c", GIFT, **variables_of(settings)).splitlines()[-1] == "booked: 1"
