@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import delete, insert, select, text, update
+from sqlalchemy import TextClause, delete, insert, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from livegift.domain.allowances import NO_LIMITS, NO_USAGE, Limits, Usage
@@ -12,6 +12,7 @@ from livegift.ledger import tables
 from livegift.ledger.allowances import allowances_of
 from livegift.ledger.engine import Database
 from livegift.ledger.journal import Checkpoint, checkpoint_of
+from livegift.ledger.statements import Statements
 from livegift.runtime.bounds import ROOM_EPOCH_STRIDE
 
 PAGE = 5_000
@@ -58,44 +59,17 @@ class BookedStreak:
     n: int
 
 
-# On the branch that counts, positions are in the order of n, and the primary keys in that of positions.
-_AFTER = "partition = :partition AND (epoch, n) > (:epoch, :n)"
-# Users whose wallets were changed by what comes after a position.
-_TOUCHED = text(
-    f"SELECT sender AS user_id FROM gifts WHERE {_AFTER} "  # noqa: S608 - our own text
-    f"UNION SELECT user_id FROM transfers WHERE {_AFTER} "
-    f"UNION SELECT user_id FROM wallet_limits WHERE {_AFTER} "
-    f"UNION SELECT user_id FROM quarantine WHERE {_AFTER} AND user_id IS NOT NULL"
-)
-# Users whose wallets were below zero once.
-_DEBTORS = text(
-    "SELECT DISTINCT user_id FROM transfers t WHERE partition = :partition AND balance < 0 AND user_id IS NOT NULL "
-    "AND EXISTS (SELECT 1 FROM checkpoints c WHERE c.partition = t.partition AND c.frozen_by_debts) ORDER BY 1"
-)
-_HEADS = text(
-    "SELECT v.user_id, coalesce(h.balance, 0) AS balance, coalesce(h.seq, 0) AS seq, coalesce("
-    # What an operator has said last: all of a wallet's entries are of one partition.
-    "(SELECT frozen FROM wallet_limits l WHERE l.user_id = v.user_id ORDER BY n DESC LIMIT 1), false) AS frozen "
-    "FROM unnest(CAST(:users AS text[])) AS v(user_id) LEFT JOIN wallet_heads h ON h.user_id = v.user_id"
-)
-_REFS = text(
-    f"SELECT sender AS user_id, ref, payload_hash, epoch, n, coins, combo_id, repeat_count, ts_ms FROM gifts "  # noqa: S608 - our own text
-    f"WHERE {_AFTER} AND ts_ms > :since_ms "
-    "UNION ALL SELECT user_id, ref, payload_hash, epoch, n, "
-    "CASE WHEN credit = 'coins:user:' || user_id THEN amount ELSE -amount END, NULL, NULL, ts_ms FROM transfers "
-    f"WHERE {_AFTER} AND ts_ms > :since_ms ORDER BY epoch, n LIMIT :page"
-)
-# A streak is without what was revoked of it after its last gift; that gift's own count knows what was before.
-_STREAKS = text(
-    "SELECT DISTINCT ON (room, gift_id, receiver, anonymous, sender) gifts.*, coalesce(v.count, 0) AS revoked, "  # noqa: S608 - our own text
-    "greatest(gifts.n, v.last_n) AS last_n FROM gifts JOIN gift_kinds k ON k.id = gift_id AND k.streakable "
-    "LEFT JOIN LATERAL (SELECT sum(r.count) AS count, max(r.n) AS last_n FROM gift_revocations r "
-    "WHERE r.room = gifts.room AND r.partition = gifts.partition AND r.combo_id = gifts.combo_id AND r.n > gifts.n) v "
-    f"ON true WHERE gifts.{_AFTER} AND ts_ms > :since_ms "
-    "ORDER BY room, gift_id, receiver, anonymous, sender, gifts.n DESC"
-)
-_REVOKED = text(f"SELECT EXISTS (SELECT 1 FROM gift_revocations WHERE {_AFTER})")  # noqa: S608 - our own text
-_ENDED = text("SELECT combo_id FROM streak_ends WHERE combo_id = ANY(CAST(:combos AS text[]))")
+class _Sql(Statements, file="arming.sql"):
+    """The statements of this module."""
+
+    ended_after: TextClause
+    touched: TextClause
+    debtors: TextClause
+    heads: TextClause
+    refs: TextClause
+    streaks: TextClause
+    revoked: TextClause
+    ended: TextClause
 
 
 async def lock_checkpoint(connection: AsyncConnection, partition: int) -> tuple[Checkpoint, dict[int, int]]:
@@ -140,19 +114,19 @@ def _behind(partition: int, after: Position) -> dict[str, object]:
 
 async def touched_users(connection: AsyncConnection, partition: int, after: Position) -> list[str]:
     """Return the users whose wallets were changed by entries after a position."""
-    rows = await connection.execute(_TOUCHED, _behind(partition, after))
+    rows = await connection.execute(_Sql.touched, _behind(partition, after))
     return [row.user_id for row in rows]
 
 
 async def debtors_to_thaw(connection: AsyncConnection, partition: int) -> list[str]:
     """Return users whom an earlier version may have frozen for being below zero; only once, see `begin_epoch`."""
-    return [row.user_id for row in await connection.execute(_DEBTORS, {"partition": partition})]
+    return [row.user_id for row in await connection.execute(_Sql.debtors, {"partition": partition})]
 
 
 async def wallet_balances_of(connection: AsyncConnection, users: Sequence[str]) -> AsyncIterator[list[WalletBalance]]:
     """Yield the wallets of `users`, in chunks."""
     for start in range(0, len(users), PAGE):
-        rows = await connection.execute(_HEADS, {"users": list(users[start : start + PAGE])})
+        rows = await connection.execute(_Sql.heads, {"users": list(users[start : start + PAGE])})
         allowed = await allowances_of(connection, users[start : start + PAGE])
         yield [
             WalletBalance(
@@ -168,7 +142,7 @@ async def refs_after(
     """Yield the refs accepted after a position and after a time, in order, in chunks."""
     while True:
         query = {**_behind(partition, after), "since_ms": since_ms, "page": PAGE}
-        rows = (await connection.execute(_REFS, query)).all()
+        rows = (await connection.execute(_Sql.refs, query)).all()
         if not rows:
             return
         yield [
@@ -191,8 +165,8 @@ async def streaks_after(
     connection: AsyncConnection, partition: int, after: Position, since_ms: int
 ) -> list[BookedStreak]:
     """Return the last gift of each streak that was begun or extended after a position and has no booked end."""
-    found = (await connection.execute(_STREAKS, {**_behind(partition, after), "since_ms": since_ms})).all()
-    ended = {row.combo_id for row in await connection.execute(_ENDED, {"combos": [row.combo_id for row in found]})}
+    found = (await connection.execute(_Sql.streaks, {**_behind(partition, after), "since_ms": since_ms})).all()
+    ended = {row.combo_id for row in await connection.execute(_Sql.ended, {"combos": [row.combo_id for row in found]})}
     return [
         BookedStreak(
             r.room,
@@ -212,13 +186,13 @@ async def streaks_after(
 
 async def has_revocations_after(connection: AsyncConnection, partition: int, after: Position) -> bool:
     """Return whether gifts were revoked after a position; their streaks may have begun before it."""
-    return bool(await connection.scalar(_REVOKED, _behind(partition, after)))
+    return bool(await connection.scalar(_Sql.revoked, _behind(partition, after)))
 
 
 async def ended_combos(connection: AsyncConnection, partition: int, after: Position) -> set[str]:
     """Return the streaks whose end was booked after a position."""
-    query = text(f"SELECT combo_id FROM streak_ends WHERE {_AFTER}")  # noqa: S608 - our own text
-    return {row.combo_id for row in await connection.execute(query, _behind(partition, after))}
+    rows = await connection.execute(_Sql.ended_after, _behind(partition, after))
+    return {row.combo_id for row in rows}
 
 
 async def forget_streak_ends(database: Database, before_ms: int) -> None:
