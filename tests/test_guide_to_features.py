@@ -10,9 +10,8 @@ from pathlib import Path
 import pytest
 
 from livegift.ledger import schema
-from tests.documents import DOCS, ROOT, blocks
+from tests.documents import FEATURE_GUIDE, ROOT, blocks
 
-GUIDE = DOCS / "guides" / "add-a-feature.md"
 STEP_TIMEOUT_S = 400
 COPIED = ("livegift", "tests", "client_demo", "docs", "loadtests", "pyproject.toml", "Makefile", "zensical.toml")
 # What the guide has its reader call at the end. The guide's own code is formatted as it stands.
@@ -70,7 +69,7 @@ def copy(tmp_path: Path) -> Path:
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
 def test_a_stranger_who_follows_the_guide_has_a_feature_that_works(copy: Path) -> None:
-    for block in blocks(GUIDE, "python", "diff"):
+    for block in blocks(FEATURE_GUIDE, "python", "diff"):
         text = numbered(block.text)
         if block.language == "diff":
             path = copy / text.splitlines()[0].removeprefix("--- ")
