@@ -64,6 +64,7 @@ lint: setup
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 	@$(BIN)/python .ci/lint_lua.py
+	@.ci/lint_js
 
 format: setup
 	@$(BIN)/ruff format .

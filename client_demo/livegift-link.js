@@ -7,7 +7,7 @@
  * @property {() => Promise<string>} getToken
  * @property {typeof WebSocket} WebSocketClass
  * @property {(detail: {state: LinkState, reason?: string, code?: number, retryInMs?: number}) => void} onState
- * @property {(message: any) => void} onMessage every frame of the server, as an object
+ * @property {(message: import("./protocol.js").ServerMessage) => void} onMessage every frame of the server, as an object
  */
 
 export const SUBPROTOCOL = "livegift.v1";
@@ -209,7 +209,7 @@ export class Link {
     if (generation === this.#generation) this.send({ type: "hello", token: this.#token });
   }
 
-  /** The server is about to go. Answers to what is under way still come on this connection. @param {any} message */
+  /** The server is about to go. Answers to what is under way still come on this connection. @param {import("./protocol.js").Bye} message */
   #onBye(message) {
     const delay_ms = Math.min(LIMITS.byeMaxMs, Math.max(0, Number(message.reconnect_in_ms) || 0));
     this.#byeUntil_ms = Date.now() + delay_ms;

@@ -8,8 +8,8 @@
  * @property {number|null} count null when the room started a new life (its epoch changed)
  *
  * @typedef {object} Arrival what a frame comes to
- * @property {any} [snapshot] a `room.snapshot` that is news
- * @property {any[]} frames `room.events` frames to show, in order, with nothing in them that was shown before
+ * @property {import("./protocol.js").RoomSnapshot} [snapshot] a `room.snapshot` that is news
+ * @property {import("./protocol.js").RoomEvents[]} frames `room.events` frames to show, in order, with nothing in them that was shown before
  * @property {Missed} [missed]
  * @property {boolean} resync ask again: send `joinCommand()`
  */
@@ -49,7 +49,7 @@ export class RoomTracker {
   }
 
   /**
-   * @param {any} message a `room.snapshot`
+   * @param {import("./protocol.js").RoomSnapshot} message
    * @returns {Arrival}
    */
   onSnapshot(message) {
@@ -68,7 +68,7 @@ export class RoomTracker {
   }
 
   /**
-   * @param {any} message a `room.events`
+   * @param {import("./protocol.js").RoomEvents} message
    * @returns {Arrival}
    */
   onEvents(message) {
@@ -90,7 +90,7 @@ export class RoomTracker {
   }
 
   /**
-   * @param {any} message a `room.gap`
+   * @param {import("./protocol.js").RoomGap} message
    * @returns {Arrival}
    */
   onGap(message) {

@@ -126,14 +126,14 @@ export class SendQueue {
     }
   }
 
-  /** @param {any} message a `gift.result` */
+  /** @param {import("./protocol.js").GiftAccepted|import("./protocol.js").GiftRejected} message */
   onResult(message) {
     const entry = this.#entryOf(message);
     if (entry) this.#finish(entry, message);
   }
 
   /**
-   * @param {any} message an `error`
+   * @param {import("./protocol.js").Error} message
    * @returns {boolean} whether it was about a gift of this queue
    */
   onError(message) {

@@ -28,6 +28,7 @@
  *
  * @typedef {import("./livegift-sends.js").GiftResult} GiftResult
  * @typedef {import("./livegift-rooms.js").Arrival} Arrival
+ * @typedef {import("./protocol.js").ServerMessage} ServerMessage
  */
 
 import { Link } from "./livegift-link.js";
@@ -170,13 +171,16 @@ export class LiveGift extends EventTarget {
 
   // --- What the server says ---------------------------------------------------------------------------------------
 
-  /** @param {any} message */
+  /** @param {ServerMessage} message */
   #onMessage(message) {
     // Types that are not known are of a newer server: left alone, as the protocol's promise to only add requires.
-    if (Object.hasOwn(this.#handlers, message?.type)) this.#handlers[message.type](message);
+    if (!Object.hasOwn(this.#handlers, message?.type)) return;
+    /** @type {((message: any) => void)|undefined} the one of its type */
+    const handler = this.#handlers[message.type];
+    handler?.(message);
   }
 
-  /** @type {Record<string, (message: any) => void>} */
+  /** @type {{[T in ServerMessage["type"]]?: (message: Extract<ServerMessage, {type: T}>) => void}} */
   #handlers = {
     welcome: (message) => this.#onWelcome(message),
     "room.snapshot": (message) => this.#onRoom(message, (tracker) => tracker.onSnapshot(message)),
@@ -190,26 +194,28 @@ export class LiveGift extends EventTarget {
     error: (message) => this.#onError(message),
   };
 
-  /** @param {any} message */
+  /** @param {import("./protocol.js").Welcome} message */
   #onWelcome(message) {
     this.#walletSeq = -1;
     this.#emit("welcome", message);
     this.#onWallet({ balance: message.balance, seq: message.wallet_seq, reason: "welcome" });
   }
 
-  /** @param {any} message */
+  /** @param {import("./protocol.js").GiftAccepted|import("./protocol.js").GiftRejected} message */
   #onResult(message) {
     // A refusal comes without a place in the wallet's history; it tells the balance all the same.
-    if (message.wallet_seq === undefined) this.#setBalance(message.balance, "gift");
-    else this.#onWallet({ balance: message.balance, seq: message.wallet_seq, reason: "gift" });
+    const seq = message.status === "rejected" ? undefined : message.wallet_seq;
+    this.#onWallet({ balance: message.balance, seq, reason: "gift" });
     this.#sends.onResult(message);
   }
 
-  /** @param {any} message */
+  /** @param {{balance?: number, seq?: number, reason: string}} message */
   #onWallet(message) {
-    // After a loss of the server a wallet may be back at an earlier state; "resync" says so.
-    if (message.seq <= this.#walletSeq && message.reason !== "resync") return;
-    this.#walletSeq = message.seq;
+    if (message.seq !== undefined) {
+      // After a loss of the server a wallet may be back at an earlier state; "resync" says so.
+      if (message.seq <= this.#walletSeq && message.reason !== "resync") return;
+      this.#walletSeq = message.seq;
+    }
     this.#setBalance(message.balance, message.reason);
   }
 
@@ -220,7 +226,7 @@ export class LiveGift extends EventTarget {
     this.#emit("balance", { balance, reason });
   }
 
-  /** @param {any} message */
+  /** @param {import("./protocol.js").Error} message */
   #onError(message) {
     if (this.#sends.onError(message)) return;
     if (message.code === "token_expired") return; // the link renews it
@@ -246,7 +252,7 @@ export class LiveGift extends EventTarget {
     );
   }
 
-  /** @param {any} message @param {(tracker: RoomTracker) => Arrival} take */
+  /** @param {{room: string}} message @param {(tracker: RoomTracker) => Arrival} take */
   #onRoom(message, take) {
     const tracker = this.#rooms.get(message.room);
     if (!tracker) return;
@@ -259,14 +265,14 @@ export class LiveGift extends EventTarget {
     if (resync) this.#joinLater(message.room, LIMITS.resyncPaceMs * Math.random());
   }
 
-  /** A snapshot usually follows; without one, open streaks and totals would stay as they were. @param {any} message */
+  /** A snapshot usually follows; without one, open streaks and totals would stay as they were. @param {import("./protocol.js").RoomGap} message */
   #onGap(message) {
     this.#onRoom(message, (tracker) => tracker.onGap(message));
     const tracker = this.#rooms.get(message.room);
     if (tracker && !tracker.awaiting) this.#joinLater(message.room, LIMITS.resyncPaceMs);
   }
 
-  /** @param {any} message @returns {boolean} whether it was the answer to a join */
+  /** @param {import("./protocol.js").Error} message @returns {boolean} whether it was the answer to a join */
   #onJoinError(message) {
     const willRetry = JOIN_ERRORS.get(message.code);
     const waiting = [...this.#rooms.values()].filter((tracker) => tracker.awaiting);

@@ -61,7 +61,8 @@ def test_only_what_is_meant_to_be_public_is() -> None:
         *(
             ("GET", path)
             for path in (
-                "/openapi.json", "/healthz", "/readyz", "/v1/gifts", "/v1/coin-packages", "/v1/rates", "/v1/regions",
+                "/openapi.json", "/asyncapi.json",
+                "/healthz", "/readyz", "/v1/gifts", "/v1/coin-packages", "/v1/rates", "/v1/regions",
                 "/v1/regions/{region}", "/v1/rooms", "/v1/rooms/{room}", "/v1/rooms/{room}/matches",
                 "/v1/payments/sandbox/checkout/{ref}", "/", "/demo", "/demo/{file}",
             )

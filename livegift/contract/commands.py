@@ -1,8 +1,9 @@
 """What clients send over a WebSocket. Features add their own commands; `parsing.parse_command` reads all of them."""
 
+from functools import partial
 from typing import Annotated
 
-from msgspec import Meta, Raw, Struct
+from msgspec import Meta, Raw, Struct, field
 
 from livegift.contract.bounds import GIFT_COUNT_MAX, MESSAGE_LENGTH_MAX, TOKEN_LENGTH_MAX
 from livegift.contract.values import Coins, CommandId, Epoch, Id, Ref, Seq, UserId
@@ -55,7 +56,7 @@ class GiftSendCommand(Identified, tag="gift.send", tag_field="type", frozen=True
 class Ping(Identified, tag="ping", tag_field="type", frozen=True):
     """A sign of life; `t` comes back as it is."""
 
-    t: Raw = Raw(b"null")
+    t: Raw = field(default_factory=partial(Raw, b"null"))  # a plain default would have to be in the schema
 
 
 def type_of(kind: type[Struct]) -> str:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from operator import attrgetter
 from typing import Annotated, Literal
 
-from msgspec import UNSET, Meta, Struct, UnsetType
+from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 from livegift.contract.bounds import ANONYMOUS_TIME_MS, AVATAR_URL_LENGTH_MAX, NAME_LENGTH_MAX
 from livegift.contract.encoding import encode
@@ -26,6 +26,11 @@ class Event(Struct, frozen=True, kw_only=True):
     id: EventId
     ts_ms: TimeMs
     seq: Seq | UnsetType = UNSET
+
+
+ANY_EVENT = "AnyEvent"
+"""The name that documents have for an event of any kind, those of features included."""
+AnyEvent = Annotated[Raw, Meta(extra_json_schema={"$ref": f"#/components/schemas/{ANY_EVENT}"})]
 
 
 class User(Struct, frozen=True, kw_only=True):

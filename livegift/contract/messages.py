@@ -12,7 +12,7 @@ from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 from livegift.contract.encoding import encode
 from livegift.contract.errors import ERRORS
-from livegift.contract.events import EventId, GiftEvent, User
+from livegift.contract.events import AnyEvent, EventId, GiftEvent, User
 from livegift.contract.values import Coins, CommandId, Count, Epoch, Id, Ref, Seq, TimeMs, UserId
 
 
@@ -252,7 +252,7 @@ class RoomSnapshot(Message, frozen=True, kw_only=True, tag="room.snapshot"):
     top: list[Ranked]
     combos: list[GiftEvent]
     matches: list[Raw]
-    events: list[Raw]
+    events: list[AnyEvent]
 
 
 class Omitted(Struct, frozen=True, omit_defaults=True):
@@ -273,7 +273,7 @@ class RoomEvents(Message, frozen=True, kw_only=True, tag="room.events"):
     totals: Totals
     top: list[Ranked] | UnsetType = UNSET
     omitted: Omitted | UnsetType = UNSET
-    events: list[Raw]
+    events: list[AnyEvent]
 
 
 def room_events(

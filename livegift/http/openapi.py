@@ -65,7 +65,7 @@ def described(sections: Sections) -> tuple[Entry, ...]:
 
     @cache
     def written() -> bytes:
-        return msgspec.json.encode(document({"description": (route,), **sections}))
+        return msgspec.json.encode(document({**sections, "description": (route, *sections.get("description", ()))}))
 
     async def openapi(request: Request) -> Response:
         return cacheable(request, written(), {})

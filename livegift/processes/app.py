@@ -11,7 +11,8 @@ from starlette.websockets import WebSocket
 
 from livegift import composition
 from livegift.contract.event_kinds import CORE_EVENTS, EventKinds
-from livegift.http import health, openapi, websocket
+from livegift.contract.messages import MESSAGES, Message
+from livegift.http import asyncapi, health, openapi, websocket
 from livegift.http.entrance import Door, Entrance, refuse_websocket
 from livegift.http.guard import guarded
 from livegift.http.problems import HANDLERS
@@ -30,7 +31,11 @@ from livegift.runtime.settings import Settings
 def sections(*, with_demo: bool) -> dict[str, tuple[Entry, ...]]:
     """Return the routes that the OpenAPI document describes, by feature."""
     features = composition.FEATURES + (composition.DEV_FEATURES if with_demo else ())
-    return {"health": health.ROUTES, **{feature.name: feature.routes for feature in features if feature.routes}}
+    return {
+        "description": asyncapi.described(commands(), messages(), event_kinds()),
+        "health": health.ROUTES,
+        **{feature.name: feature.routes for feature in features if feature.routes},
+    }
 
 
 def entries(*, with_demo: bool) -> list[Entry]:
@@ -43,6 +48,11 @@ def commands() -> Commands:
     """Return the WebSocket commands of a web process."""
     offered = (command for feature in composition.FEATURES for command in feature.commands)
     return Commands([*core_commands.COMMANDS, *offered])
+
+
+def messages() -> tuple[type[Message], ...]:
+    """Return what it says over WebSockets."""
+    return (*MESSAGES, *(message for feature in composition.FEATURES for message in feature.messages))
 
 
 def event_kinds() -> EventKinds:

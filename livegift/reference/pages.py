@@ -1,16 +1,17 @@
-"""The pages and their writers."""
+"""What is written from the code, and its writers."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from livegift.reference import commands, errors, http, metrics, protocol, settings
+from livegift.reference import commands, errors, http, metrics, protocol, settings, typescript
 
-FOLDER = Path(__file__).parents[2] / "docs" / "reference"
+ROOT = Path(__file__).parents[2]
 PAGES: Mapping[str, Callable[[], str]] = {
-    "cli.md": commands.write,
-    "errors.md": errors.write,
-    "http.md": http.write,
-    "metrics.md": metrics.write,
-    "protocol.md": protocol.write,
-    "settings.md": settings.write,
+    "docs/reference/cli.md": commands.write,
+    "docs/reference/errors.md": errors.write,
+    "docs/reference/http.md": http.write,
+    "docs/reference/metrics.md": metrics.write,
+    "docs/reference/protocol.md": protocol.write,
+    "docs/reference/settings.md": settings.write,
+    "client_demo/protocol.d.ts": typescript.write,
 }

@@ -114,6 +114,7 @@ A = "/v1/admin"
 REQUESTS: dict[tuple[str, str], Template] = {
     ("WS", "/v1/ws"): Template(query={"token": ("a.b.c", "x")}, is_websocket=True),
     ("GET", "/openapi.json"): Template(),
+    ("GET", "/asyncapi.json"): Template(),
     ("GET", "/healthz"): Template(),
     ("GET", "/readyz"): Template(),
     ("GET", "/v1/gifts"): Template(query=REGION),
