@@ -1,8 +1,8 @@
 """Operators' routes of the catalogue: gifts, coin packages with their prices, promotions."""
 
-from dataclasses import asdict
 from datetime import UTC, datetime
 
+from msgspec.structs import asdict
 from starlette.requests import Request
 from starlette.responses import Response
 
