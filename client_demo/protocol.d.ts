@@ -28,7 +28,7 @@ export type AnyEvent =
   | RoomEvent
   | MatchEvent;
 
-/** A sign of life; `t` comes back as it is. */
+/** A sign of life; `t` is returned unchanged. */
 export interface Ping {
   type: "ping";
   t?: unknown;
@@ -89,14 +89,14 @@ export interface Welcome {
   limits: Limits;
 }
 
-/** Who has sent something. Whoever sends anonymously has a name that everybody shares, and no id. */
+/** The sender of something. Anonymous senders have a name that they share, and no id. */
 export interface User {
   id?: string;
   name: string;
   avatar_url?: string;
 }
 
-/** What a client may send. */
+/** The limits for a client. */
 export interface Limits {
   rooms_max: number;
   gift_count_max: number;
@@ -116,9 +116,9 @@ export interface Pong {
 }
 
 /**
- * A command was refused, or something has become of the connection.
+ * An error: a command was refused, or something has happened to the connection.
  *
- * `outcome: unknown`: whether a gift was charged is not known; the same `ref` again tells.
+ * `outcome: unknown`: whether a gift was charged is not known; sending the same `ref` again tells.
  */
 export interface Error {
   type: "error";
@@ -134,7 +134,7 @@ export interface Error {
   retry_after_ms?: number;
 }
 
-/** This process stops: come back after this time, to another one. */
+/** The process is stopping: reconnect after this time, to another one. */
 export interface Bye {
   type: "bye";
   id?: string | number;
@@ -186,7 +186,7 @@ export interface GiftRejected {
   balance?: number;
 }
 
-/** The spending limit that a gift would exceed, and when it counts from zero again (None: never). */
+/** The spending limit that a gift would exceed, and when its count restarts (None: never). */
 export interface Limit {
   kind: "day" | "month" | "per_gift";
   whose: "operator" | "own";
@@ -198,9 +198,9 @@ export interface Limit {
 }
 
 /**
- * A wallet has changed, on another connection or by an order. A higher `seq` is newer.
+ * A wallet has changed, through another connection or an order. A higher `seq` is newer.
  *
- * Redis writes most of them itself (`tell` of accounts.lua).
+ * Redis writes most of these itself (`tell` of accounts.lua).
  */
 export interface Wallet {
   type: "wallet";
@@ -211,7 +211,7 @@ export interface Wallet {
   reason: string;
 }
 
-/** So many percent of a spending limit are used. Redis writes it itself (`use` of limits.lua). */
+/** A percentage of a spending limit is used. Redis writes this itself (`use` of limits.lua). */
 export interface LimitReminder {
   type: "limit.reminder";
   id?: string | number;
@@ -237,10 +237,10 @@ export interface CreatorCredited {
 }
 
 /**
- * A room as it is at `seq`, with the events after `since` where that was given.
+ * A room as it is at `seq`, with the events after `since` if that was given.
  *
- * `complete`: these are all of them. Without `creator`, `status` and `title` the ledger is away. What features keep of
- * the room comes as fields of their own.
+ * `complete`: these are all of them. `creator`, `status` and `title` are missing while the ledger is away. Values that
+ * features keep in the room are fields of their own.
  */
 export interface RoomSnapshot {
   type: "room.snapshot";
@@ -263,13 +263,13 @@ export interface RoomSnapshot {
   events: Array<AnyEvent>;
 }
 
-/** Whose room it is. */
+/** The creator of a room. */
 export interface Creator {
   id: string;
   name: string;
 }
 
-/** A room's sums. Rooms write it themselves (`totals_json` of gifters.lua), as they do `Ranked`. */
+/** A room's sums. Rooms write them themselves (`totals_json` of gifters.lua), as they do `Ranked`. */
 export interface Totals {
   /** >= 0 */
   gifts: number;
@@ -281,7 +281,7 @@ export interface Totals {
   gifters: number;
 }
 
-/** One of those who have given most. */
+/** One of the top gifters. */
 export interface Ranked {
   user: User;
   /** >= 0, <= 10,000,000,000,000 */
@@ -324,13 +324,13 @@ export interface GiftEvent {
   merged?: number;
 }
 
-/** Who gets a gift. */
+/** The receiver of a gift. */
 export interface Receiver {
   id: string;
   name: string;
 }
 
-/** A gift of the catalogue. `coins` is its price, `diamond_count` what the creator earns, each for one piece. */
+/** A gift of the catalogue. `coins` is the price and `diamond_count` what the creator earns, for one piece. */
 export interface GiftKind {
   id: string;
   name: string;
@@ -341,7 +341,7 @@ export interface GiftKind {
   icon: string;
 }
 
-/** What has happened in a room from `first_seq` to `seq`: all of it, or all but what is omitted or merged. */
+/** The events of a room from `first_seq` to `seq`: all of them, or all but those omitted or merged. */
 export interface RoomEvents {
   type: "room.events";
   id?: string | number;
@@ -358,7 +358,7 @@ export interface RoomEvents {
   events: Array<AnyEvent>;
 }
 
-/** Gifts (sends, as in the totals) that a frame does not show, and their coins; and how many `others`. */
+/** The gifts (sends, as in the totals) that a frame leaves out, and their coins; and how many `others`. */
 export interface Omitted {
   /** >= 0 */
   count: number;
@@ -368,7 +368,7 @@ export interface Omitted {
   others?: number;
 }
 
-/** Latest values, which have no `seq`; without `top` the ranks are those that were told before. */
+/** The latest values, which have no `seq`. Without `top` the ranks are unchanged. */
 export interface RoomPulse {
   type: "room.pulse";
   id?: string | number;
@@ -378,7 +378,7 @@ export interface RoomPulse {
   top?: Array<Ranked>;
 }
 
-/** These events can't be had any more; a snapshot tells what has become of the room. */
+/** A gap: these events are no longer available; a snapshot shows the resulting state. */
 export interface RoomGap {
   type: "room.gap";
   id?: string | number;
@@ -389,7 +389,7 @@ export interface RoomGap {
   to_seq: number;
 }
 
-/** A gift does not count any more. Rooms write it themselves (`revoked_body` of rooms.lua). */
+/** A gift no longer counts. Rooms write this event themselves (`revoked_body` of rooms.lua). */
 export interface GiftRevokedEvent {
   type: "gift.revoked";
   /** opaque, 1 to 160 characters */

@@ -1,4 +1,4 @@
-"""What processes tell each other through Redis: a room's channel, its snapshot, and a user's channel."""
+"""The messages between processes through Redis: a room's channel, its snapshot, and a user's channel."""
 
 from collections.abc import Iterable
 from typing import Literal, NamedTuple
@@ -11,7 +11,7 @@ from livegift.contract.messages import Creator, RoomSnapshot, Wallet
 
 
 class RoomHeader(Struct, frozen=True):
-    """The first line of what a room's channel carries; the events follow, one a line."""
+    """The first line of a message on a room's channel; the events follow, one a line."""
 
     epoch: int
     first_seq: int
@@ -33,7 +33,7 @@ class SnapshotHeader(Struct, frozen=True):
 
 
 class Published(NamedTuple):
-    """One message of a room's channel: the events header.first_seq..header.seq."""
+    """A message of a room's channel: the events header.first_seq..header.seq."""
 
     header: RoomHeader
     events: list[bytes]
@@ -46,18 +46,18 @@ _WALLET_BEGINS = b'{"type":"wallet"'
 
 
 def parse_published(message: bytes) -> Published:
-    """Read a message of a room's channel. Raises msgspec.MsgspecError."""
+    """Decode a message of a room's channel. Raises msgspec.MsgspecError."""
     line, *events = message.split(b"\n")
     return Published(_ROOM_HEADER.decode(line), events)
 
 
 def parse_snapshot(header: bytes) -> SnapshotHeader:
-    """Read the header of a room's snapshot. Raises msgspec.MsgspecError."""
+    """Decode the header of a room's snapshot. Raises msgspec.MsgspecError."""
     return _SNAPSHOT_HEADER.decode(header)
 
 
 def parse_wallet(message: bytes) -> Wallet | None:
-    """Read a `wallet` message from a user's channel; None for any other message."""
+    """Decode a `wallet` message from a user's channel; None for any other message."""
     return _WALLET.decode(message) if message.startswith(_WALLET_BEGINS) else None
 
 

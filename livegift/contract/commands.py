@@ -1,4 +1,4 @@
-"""What clients send over a WebSocket. Features add their own commands; `parsing.parse_command` reads all of them."""
+"""The commands that clients send over a WebSocket. Features add their own; `parsing.parse_command` decodes them all."""
 
 from functools import partial
 from typing import Annotated
@@ -12,7 +12,7 @@ SUBPROTOCOL = "livegift.v1"
 
 
 class Identified(Struct, frozen=True, kw_only=True):
-    """What every command may carry: an `id` chosen by the client, which its answer or error returns unchanged.
+    """The base of all commands: an `id` chosen by the client, which its answer or error returns unchanged.
 
     It only matches answers to commands; it is not part of a gift's payload.
     """
@@ -54,7 +54,7 @@ class GiftSendCommand(Identified, tag="gift.send", tag_field="type", frozen=True
 
 
 class Ping(Identified, tag="ping", tag_field="type", frozen=True):
-    """A sign of life; `t` comes back as it is."""
+    """A sign of life; `t` is returned unchanged."""
 
     t: Raw = field(default_factory=partial(Raw, b"null"))  # a plain default would have to be in the schema
 

@@ -1,4 +1,4 @@
-"""The one way from a message or an event to bytes."""
+"""The encoding of messages and events."""
 
 from typing import Any
 
@@ -9,10 +9,10 @@ encode = msgspec.json.Encoder().encode
 
 
 def written(json: bytes | msgspec.Raw) -> Any:
-    """JSON that is there already, for a field of any type: it is copied as it is when the message is written."""
+    """Return existing JSON for a field of any type: it is copied unchanged when the message is written."""
     return msgspec.Raw(json)
 
 
 def joined(first: bytes, second: bytes) -> bytes:
-    """Return one JSON object with the fields of both; neither is empty but perhaps the second."""
+    """Return one JSON object with the fields of both, of which only the second may be empty."""
     return first if second == b"{}" else b"%b,%b" % (first[:-1], second[1:])

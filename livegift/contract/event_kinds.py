@@ -1,4 +1,4 @@
-"""Which kinds of events there are, how each is treated in a rush, and which of them rooms keep for their snapshots.
+"""The kinds of events: how each is treated in a rush, and which of them rooms keep for their snapshots.
 
 A kind is declared once, here or in a feature's `events` slot. The composition root makes one `EventKinds` of all.
 """
@@ -16,7 +16,7 @@ from livegift.contract.messages import RoomSnapshot
 
 
 class Lane(Enum):
-    """What viewers are shown of a kind when more happens than the room's cap."""
+    """The treatment of a kind when more happens than the room's cap."""
 
     ALWAYS = "every event"
     CONFLATED = "some: gifts of a streak are merged and the cheapest left out, of other events the oldest"
@@ -25,32 +25,32 @@ class Lane(Enum):
 
 @dataclass(frozen=True, slots=True)
 class EventKind:
-    """A kind of events. `key` names the field that says what an event is the latest value of."""
+    """A kind of events. `key` names the field that identifies the value of which an event is the latest."""
 
     kind: type[Event]
     lane: Lane
     key: str | None = None
 
     def __post_init__(self) -> None:
-        """Raise RuntimeError for a declaration without sense."""
+        """Raise RuntimeError for an inconsistent declaration."""
         if (self.lane is Lane.LATEST) is not (self.key in self.kind.__struct_fields__):
             raise RuntimeError(f"{self.type}: expected a field as key for the lane {Lane.LATEST.name}, got {self.key}")
 
     @property
     def type(self) -> str:
-        """The `type` of its events."""
+        """Return the `type` of its events."""
         return type_of(self.kind)
 
     def key_of(self, event: bytes) -> str:
-        """Return what an event is the latest value of. Raises orjson.JSONDecodeError for what is not JSON."""
+        """Return the key of the value that an event updates. Raises orjson.JSONDecodeError for anything but JSON."""
         return str(orjson.loads(event).get(self.key))
 
 
 @dataclass(frozen=True, slots=True)
 class RoomPart:
-    """What a feature adds to a room's snapshot: the field `name` lists the latest event of each key that is not over.
+    """A feature's part of a room's snapshot: the field `name` lists the latest event of each key that is not over.
 
-    Without any, the field is missing. A room keeps `values_max` at most that are not over.
+    The field is missing when there are none. A room keeps at most `values_max` that are not over.
     """
 
     name: str
@@ -58,7 +58,7 @@ class RoomPart:
     values_max: int
 
     def __post_init__(self) -> None:
-        """Raise RuntimeError for a declaration without sense."""
+        """Raise RuntimeError for an inconsistent declaration."""
         if self.event.lane is not Lane.LATEST:
             raise RuntimeError(f"{self.name}: expected events of the lane {Lane.LATEST.name}, got {self.event.type}")
         if not re.fullmatch(r"[a-z][a-z_]{0,31}", self.name):
@@ -70,7 +70,7 @@ CORE_EVENTS = (
     EventKind(GiftRevokedEvent, Lane.ALWAYS),
     EventKind(RoomEvent, Lane.ALWAYS),
 )
-# As rooms and `body_of` write it. Nothing in it can come from a user.
+# As written by rooms and `body_of`. Nothing in it can come from a user.
 _TYPE = re.compile(rb'\{"seq":\d+,"type":"([^"]+)"')
 
 
@@ -81,10 +81,10 @@ def type_of_event(event: bytes) -> str:
 
 
 class EventKinds:
-    """All kinds of events that a system has, and what its rooms keep."""
+    """All kinds of events of a system, and what its rooms keep."""
 
     def __init__(self, kinds: Iterable[EventKind], parts: Iterable[RoomPart] = ()) -> None:
-        """Raises RuntimeError when two kinds have one type, or two parts one name."""
+        """Combine kinds and parts. Raises RuntimeError when two kinds have one type, or two parts one name."""
         self._by_type: dict[str, EventKind] = {}
         for kind in kinds:
             if kind.type in self._by_type:

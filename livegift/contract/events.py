@@ -1,7 +1,7 @@
-"""What happens in a room: each kind of event is one Struct. Features add their own kinds.
+"""The events of a room: each kind is one Struct. Features add their own kinds.
 
-Events of gifts are many, so templates write them from what the journal carries as JSON already; a test keeps each equal
-to its Struct. Everything else is written by `body_of`.
+Gifts' events are many, so templates write them from JSON that the journal has already; a test keeps each equal to its
+Struct. All others are written by `body_of`.
 """
 
 import re
@@ -21,7 +21,7 @@ EventId = Annotated[str, Meta(min_length=1, max_length=160, description="opaque"
 
 
 class Event(Struct, frozen=True, kw_only=True):
-    """What every event has. `seq` is its room's to give: whoever publishes an event leaves it unset."""
+    """The base of all events. The room sets `seq`; publishers leave it unset."""
 
     id: EventId
     ts_ms: TimeMs
@@ -34,7 +34,7 @@ AnyEvent = Annotated[Raw, Meta(extra_json_schema={"$ref": f"#/components/schemas
 
 
 class User(Struct, frozen=True, kw_only=True):
-    """Who has sent something. Whoever sends anonymously has a name that everybody shares, and no id."""
+    """The sender of something. Anonymous senders have a name that they share, and no id."""
 
     id: UserId | UnsetType = UNSET
     name: str
@@ -42,14 +42,14 @@ class User(Struct, frozen=True, kw_only=True):
 
 
 class Receiver(Struct, frozen=True):
-    """Who gets a gift."""
+    """The receiver of a gift."""
 
     id: UserId
     name: str
 
 
 class GiftDetails(Struct, frozen=True):
-    """What the events of a receiver's gifts of one kind have in common."""
+    """The common part of the events of a receiver's gifts of one kind."""
 
     to_user: Receiver
     gift: GiftKind
@@ -77,7 +77,7 @@ class GiftEvent(Event, frozen=True, kw_only=True, tag="gift"):
 
 
 class GiftRevokedEvent(Event, frozen=True, kw_only=True, tag="gift.revoked"):
-    """A gift does not count any more. Rooms write it themselves (`revoked_body` of rooms.lua)."""
+    """A gift no longer counts. Rooms write this event themselves (`revoked_body` of rooms.lua)."""
 
     gift_event_id: EventId
     combo_id: EventId
@@ -94,7 +94,7 @@ class RoomEvent(Event, frozen=True, kw_only=True, tag="room"):
 
 
 def body_of(event: Event) -> bytes:
-    """Return what is published of an event: its JSON without the opening brace and `seq`, which the room adds."""
+    """Return the published form of an event: its JSON without the opening brace and `seq`, which the room adds."""
     return encode(event)[1:]
 
 
@@ -102,9 +102,9 @@ def body_of(event: Event) -> bytes:
 
 
 def user_json(user: str, name: str, avatar_url: str | None) -> bytes:
-    """The sender as events show it."""
+    """Return the sender as events show it, as JSON."""
     shown_url = avatar_url if avatar_url and len(avatar_url) <= AVATAR_URL_LENGTH_MAX else UNSET
-    # It stays for as long as the connection does: orjson would leave its buffer of kilobytes around it.
+    # It is kept as long as the connection: orjson would leave its buffer of kilobytes around it.
     return encode(User(id=user, name=name[:NAME_LENGTH_MAX], avatar_url=shown_url))
 
 
@@ -112,17 +112,17 @@ ANONYMOUS_JSON = encode(User(name="Anonymous"))
 
 
 def details_json(to: str, to_name: str, gift: GiftKind) -> bytes:
-    """Receiver and gift as events show them."""
+    """Return receiver and gift as events show them, as JSON."""
     return encode(GiftDetails(Receiver(to, to_name), gift))
 
 
 def shown_ms(ts_ms: int, *, anonymous: bool) -> int:
-    """The time at which a gift was sent, as others see it. Gifts of one partition often share a millisecond."""
+    """Return the time of a gift that others see. Gifts of one partition often share a millisecond."""
     return ts_ms - ts_ms % ANONYMOUS_TIME_MS if anonymous else ts_ms
 
 
 def gift_event(event_id: str, combo_id: str, gift: GiftSent) -> bytes:
-    """Write a `GiftEvent` as `body_of` does. Both ids are those that clients see."""
+    """Write a `GiftEvent` as `body_of` does. Both ids are the public ones."""
     message = bytes(gift.message_json)
     ts_ms = shown_ms(gift.ts_ms, anonymous=gift.anonymous)
     text = b"" if message == b"null" else b',"message":' + message
@@ -136,7 +136,7 @@ def gift_event(event_id: str, combo_id: str, gift: GiftSent) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class GiftHead:
-    """What an event of a gift says before the sender's own words begin."""
+    """The head of a gift's event, before the sender's own text."""
 
     count: int
     combo_id: bytes
@@ -145,7 +145,7 @@ class GiftHead:
     is_wordless: bool
 
 
-# As `gift_event` writes it, with the room's `seq` before it. Nothing in it can come from a user.
+# As written by `gift_event`, with the room's `seq` before it. Nothing in it can come from a user.
 _GIFT_HEAD = re.compile(
     rb'(\{"seq":\d+,"type":"gift","id":"[^"]+","ts_ms":\d+,"count":)(\d+)(,"combo_id":"([^"]+)","repeat_count":\d+,'
     rb'"repeat_end":(?:true|false),"coins":)(\d+)(,"diamonds":)(\d+),'
@@ -153,7 +153,7 @@ _GIFT_HEAD = re.compile(
 
 
 def gift_head(event: bytes) -> GiftHead | None:
-    """The head of a room's event; None if it is not a gift."""
+    """Return the head of a room's event; None if it is not a gift."""
     found = _GIFT_HEAD.match(event)
     if found is None:
         return None
@@ -162,7 +162,7 @@ def gift_head(event: bytes) -> GiftHead | None:
 
 
 def merged_gift(last: bytes, heads: Sequence[GiftHead]) -> bytes:
-    """The event that stands for the sends of one streak, `last` being the event of the last of them."""
+    """Return the event that stands for several sends of a streak. `last` is the event of the last one."""
     found = _GIFT_HEAD.match(last)
     assert found is not None  # noqa: S101 - the caller has its head
     count, coins, diamonds = (sum(map(attrgetter(name), heads)) for name in ("count", "coins", "diamonds"))
@@ -171,7 +171,7 @@ def merged_gift(last: bytes, heads: Sequence[GiftHead]) -> bytes:
 
 
 def streak_end_event(event_id: str, combo_id: str, end: StreakEnded) -> bytes:
-    """Write the `GiftEvent` that ends a streak: `repeat_end` and nothing more to count."""
+    """Write the `GiftEvent` that ends a streak: `repeat_end`, and a `count` of 0."""
     ts_ms = shown_ms(end.ts_ms, anonymous=end.anonymous)
     head = (
         f'"type":"gift","id":"{event_id}","ts_ms":{ts_ms},"count":0,"combo_id":"{combo_id}",'

@@ -1,6 +1,6 @@
-"""What the server says over a WebSocket: each message is one Struct, and `encode` writes it.
+"""The messages that the server sends over a WebSocket: each is one Struct, and `encode` writes it.
 
-Templates write the two that are many, frames of a room's events and results of gifts; a test keeps each equal to its
+Templates write the two frequent ones, frames of a room's events and results of gifts; a test keeps each equal to its
 Struct. Features add their own messages.
 """
 
@@ -17,13 +17,13 @@ from livegift.contract.values import Coins, CommandId, Count, Epoch, Id, Ref, Se
 
 
 class Message(Struct, frozen=True, kw_only=True):
-    """A message. As the answer to a command that has an `id`, it carries that (`answering` adds it)."""
+    """The base of all messages. The answer to a command with an `id` carries that id (`answering` adds it)."""
 
     id: CommandId | UnsetType = UNSET
 
 
 def answering(command_id: CommandId | None, answer: bytes) -> bytes:
-    """The answer to a command with this `id`; the message as it is when the command had none."""
+    """Return the answer to a command with this `id`; the message unchanged when the command had none."""
     return answer if command_id is None else b'%b,"id":%b}' % (answer[:-1], orjson.dumps(command_id))
 
 
@@ -31,7 +31,7 @@ def answering(command_id: CommandId | None, answer: bytes) -> bytes:
 
 
 class Limits(Struct, frozen=True, kw_only=True):
-    """What a client may send."""
+    """The limits for a client."""
 
     rooms_max: int
     gift_count_max: int
@@ -60,9 +60,9 @@ class Pong(Message, frozen=True, kw_only=True, tag="pong"):
 
 
 class Error(Message, frozen=True, kw_only=True, tag="error"):
-    """A command was refused, or something has become of the connection.
+    """An error: a command was refused, or something has happened to the connection.
 
-    `outcome: unknown`: whether a gift was charged is not known; the same `ref` again tells.
+    `outcome: unknown`: whether a gift was charged is not known; sending the same `ref` again tells.
     """
 
     code: str
@@ -84,7 +84,7 @@ class Error(Message, frozen=True, kw_only=True, tag="error"):
         outcome: Literal["unknown"] | UnsetType = UNSET,
         retry_after_ms: Count | UnsetType = UNSET,
     ) -> Self:
-        """The error of the table, with its sentence unless `message` says more."""
+        """Return the error of a code, with the table's sentence unless `message` says more."""
         known = ERRORS[code]
         return cls(
             code=code,
@@ -98,7 +98,7 @@ class Error(Message, frozen=True, kw_only=True, tag="error"):
 
 
 class About(TypedDict, total=False):
-    """What an error is about, as far as that is known."""
+    """The subject of an error, as far as it is known."""
 
     ref: Ref
     room: Id
@@ -106,7 +106,7 @@ class About(TypedDict, total=False):
 
 
 class Bye(Message, frozen=True, kw_only=True, tag="bye"):
-    """This process stops: come back after this time, to another one."""
+    """The process is stopping: reconnect after this time, to another one."""
 
     reason: Literal["restarting"]
     reconnect_in_ms: Count
@@ -135,7 +135,7 @@ class GiftAccepted(Message, frozen=True, kw_only=True, tag="gift.result"):
 
 
 class Limit(Struct, frozen=True, kw_only=True):
-    """The spending limit that a gift would exceed, and when it counts from zero again (None: never)."""
+    """The spending limit that a gift would exceed, and when its count restarts (None: never)."""
 
     kind: Literal["per_gift", "day", "month"]
     whose: Literal["own", "operator"]
@@ -178,9 +178,9 @@ def gift_accepted(
 
 
 class Wallet(Message, frozen=True, kw_only=True, tag="wallet"):
-    """A wallet has changed, on another connection or by an order. A higher `seq` is newer.
+    """A wallet has changed, through another connection or an order. A higher `seq` is newer.
 
-    Redis writes most of them itself (`tell` of accounts.lua).
+    Redis writes most of these itself (`tell` of accounts.lua).
     """
 
     balance: int
@@ -189,7 +189,7 @@ class Wallet(Message, frozen=True, kw_only=True, tag="wallet"):
 
 
 class LimitReminder(Message, frozen=True, kw_only=True, tag="limit.reminder"):
-    """So many percent of a spending limit are used. Redis writes it itself (`use` of limits.lua)."""
+    """A percentage of a spending limit is used. Redis writes this itself (`use` of limits.lua)."""
 
     kind: Literal["day", "month"]
     percent: Annotated[int, Meta(ge=1, le=100)]
@@ -210,7 +210,7 @@ class CreatorCredited(Message, frozen=True, kw_only=True, tag="creator.credited"
 
 
 class Totals(Struct, frozen=True, kw_only=True):
-    """A room's sums. Rooms write it themselves (`totals_json` of gifters.lua), as they do `Ranked`."""
+    """A room's sums. Rooms write them themselves (`totals_json` of gifters.lua), as they do `Ranked`."""
 
     gifts: Count
     coins: Count
@@ -219,7 +219,7 @@ class Totals(Struct, frozen=True, kw_only=True):
 
 
 class Ranked(Struct, frozen=True, kw_only=True):
-    """One of those who have given most."""
+    """One of the top gifters."""
 
     user: User
     coins: Coins
@@ -227,17 +227,17 @@ class Ranked(Struct, frozen=True, kw_only=True):
 
 
 class Creator(Struct, frozen=True):
-    """Whose room it is."""
+    """The creator of a room."""
 
     id: UserId
     name: str
 
 
 class RoomSnapshot(Message, frozen=True, kw_only=True, tag="room.snapshot"):
-    """A room as it is at `seq`, with the events after `since` where that was given.
+    """A room as it is at `seq`, with the events after `since` if that was given.
 
-    `complete`: these are all of them. Without `creator`, `status` and `title` the ledger is away. What features keep of
-    the room comes as fields of their own.
+    `complete`: these are all of them. `creator`, `status` and `title` are missing while the ledger is away. Values that
+    features keep in the room are fields of their own.
     """
 
     room: Id
@@ -256,7 +256,7 @@ class RoomSnapshot(Message, frozen=True, kw_only=True, tag="room.snapshot"):
 
 
 class Omitted(Struct, frozen=True, omit_defaults=True):
-    """Gifts (sends, as in the totals) that a frame does not show, and their coins; and how many `others`."""
+    """The gifts (sends, as in the totals) that a frame leaves out, and their coins; and how many `others`."""
 
     count: Count
     coins: Count
@@ -264,7 +264,7 @@ class Omitted(Struct, frozen=True, omit_defaults=True):
 
 
 class RoomEvents(Message, frozen=True, kw_only=True, tag="room.events"):
-    """What has happened in a room from `first_seq` to `seq`: all of it, or all but what is omitted or merged."""
+    """The events of a room from `first_seq` to `seq`: all of them, or all but those omitted or merged."""
 
     room: Id
     epoch: Epoch
@@ -294,7 +294,7 @@ def room_events(
 
 
 class RoomPulse(Message, frozen=True, kw_only=True, tag="room.pulse"):
-    """Latest values, which have no `seq`; without `top` the ranks are those that were told before."""
+    """The latest values, which have no `seq`. Without `top` the ranks are unchanged."""
 
     room: Id
     viewers: Count
@@ -302,7 +302,7 @@ class RoomPulse(Message, frozen=True, kw_only=True, tag="room.pulse"):
 
 
 class RoomGap(Message, frozen=True, kw_only=True, tag="room.gap"):
-    """These events can't be had any more; a snapshot tells what has become of the room."""
+    """A gap: these events are no longer available; a snapshot shows the resulting state."""
 
     room: Id
     from_seq: Seq

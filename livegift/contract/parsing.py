@@ -1,4 +1,4 @@
-"""From a client's bytes to a command, or to an error that names the field."""
+"""Parsing of a client's frames into commands, or into errors that name the field."""
 
 import re
 from typing import TypeVar
@@ -14,14 +14,14 @@ T = TypeVar("T")
 
 
 class BadFrameError(Exception):
-    """Not a JSON object: the connection is closed (4400)."""
+    """A frame that is not a JSON object: the connection is closed (4400)."""
 
 
 class BadCommandError(RequestError):
     """A JSON object that is not a valid command. `ref` and `id` are set when they could be read."""
 
     def __init__(self, detail: str, kind: str, ref: str | None, command_id: CommandId | None) -> None:
-        """`kind` is the command's type as far as it could be read."""
+        """Describe an invalid command of type `kind`, as far as that could be read."""
         super().__init__("invalid", detail)
         self.kind_of_command = kind
         self.ref = ref
@@ -29,7 +29,7 @@ class BadCommandError(RequestError):
 
 
 def parse_command(text: str | bytes, decoder: msgspec.json.Decoder[T]) -> T:
-    """One frame's command, of those that `decoder` knows. Raises BadFrameError or BadCommandError (names the field)."""
+    """Parse one frame as a command that `decoder` knows. Raises BadFrameError or BadCommandError (names the field)."""
     try:
         return decoder.decode(text)
     except msgspec.MsgspecError as error:
@@ -60,7 +60,8 @@ def _legible_id(found: object) -> CommandId | None:
     return command_id
 
 
-# A character beyond 16 bits that was cut in two, as `text.slice(0, 200)` of JavaScript does: half of a pair of escapes.
+# Half of a character beyond 16 bits that was cut in two, as JavaScript's `text.slice(0, 200)` does: half of a pair of
+# escapes. An escape is read from its backslash on, so that the second half of an escaped backslash begins none.
 # An escape is read from its backslash on, so that the second half of an escaped backslash begins none.
 _HALVES = re.compile(
     rb"\\\\|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(\\u[dD][89a-fA-F][0-9a-fA-F]{2})"
@@ -79,7 +80,7 @@ def without_halves(text: str | bytes) -> bytes | None:
 
 
 def explain(problem: msgspec.MsgspecError) -> str:
-    """A msgspec message such as "Expected `int` >= 1 - at `$.count`", with the field first and a pattern in words."""
+    """Rewrite a msgspec message such as "Expected `int` >= 1 - at `$.count`": field first, patterns in words."""
     what, _, where = str(problem).partition(" - at `$")
     field = where.strip("`.")
     pattern = what.partition("matching regex ")[2]

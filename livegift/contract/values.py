@@ -1,4 +1,4 @@
-"""The values that messages are made of: ids, amounts, times, and a gift of the catalogue."""
+"""The values in messages: ids, amounts, times, and a gift of the catalogue."""
 
 import re
 from hashlib import blake2b
@@ -39,7 +39,7 @@ _TEXT = re.compile(TEXT_PATTERN)
 
 
 class GiftKind(Struct, frozen=True):
-    """A gift of the catalogue. `coins` is its price, `diamond_count` what the creator earns, each for one piece."""
+    """A gift of the catalogue. `coins` is the price and `diamond_count` what the creator earns, for one piece."""
 
     id: Id
     name: str
@@ -51,7 +51,7 @@ class GiftKind(Struct, frozen=True):
 
 
 def digest(*parts: str) -> str:
-    """24 hex digits that stand for these ids together."""
+    """Return 24 hex digits that stand for these ids together."""
     return blake2b("\n".join(parts).encode(), digest_size=12).hexdigest()
 
 

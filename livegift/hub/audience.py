@@ -1,4 +1,4 @@
-"""A room's viewers, and what each of them has got."""
+"""A room's viewers, and how much each of them has got."""
 
 from collections.abc import Collection
 
@@ -10,18 +10,18 @@ from livegift.hub.room.effects import ShowSnapshot, TellGap, Welcome
 from livegift.runtime import metrics
 
 Fallen = list[tuple[Viewer, Known]]
-"""Those who could not take something, with what they have got. They are left out until they are welcomed again."""
+"""The viewers who could not take something, with their positions. They are left out until they are welcomed again."""
 
 
 class Audience:
-    """The viewers of one room in this process who keep up."""
+    """The viewers of a room in this process who keep up."""
 
     def __init__(self) -> None:
         """No viewers."""
-        self._viewers: dict[SocketWriter, Viewer] = {}  # who keeps up
+        self._viewers: dict[SocketWriter, Viewer] = {}  # those who keep up
         self._broadcast = Broadcast()
-        self._wants_all: set[Viewer] = set()  # every event, whatever the cap
-        self._fresh: dict[Viewer, int] = {}  # who has a snapshot that is ahead of the last frame, and up to where
+        self._wants_all: set[Viewer] = set()  # those who get every event, whatever the cap
+        self._fresh: dict[Viewer, int] = {}  # those whose snapshot is ahead of the last frame -> its seq
 
     def __len__(self) -> int:
         return len(self._viewers)
@@ -29,14 +29,14 @@ class Audience:
     # --- Coming and going ---------------------------------------------------------------------------------------------
 
     def show_all_to(self, viewer: Viewer) -> None:
-        """Whatever the cap, this one gets every event, until it leaves."""
+        """Show every event to `viewer`, whatever the cap, until it leaves."""
         self._wants_all.add(viewer)
 
     def welcome(self, welcome: Welcome, message: PreparedMessage) -> Fallen:
-        """Write a joiner its snapshot and what belongs to it; from now on frames go to it."""
+        """Write a joiner its snapshot and what belongs to it, and add it to the audience."""
         joiner = welcome.joiner
         viewer = joiner.viewer
-        if joiner.command_id is not None:  # an answer of its own; the others share theirs
+        if joiner.command_id is not None:  # its own answer; the others share theirs
             message = PreparedMessage(answering(joiner.command_id, message.payload))
         if not viewer.write_shared(message):
             return [self._fall(viewer, Known(joiner.since.epoch, joiner.since.seq, joiner.command_id))]
@@ -52,7 +52,7 @@ class Audience:
         return []
 
     def leave(self, viewer: Viewer) -> None:
-        """No more frames for `viewer`."""
+        """Stop writing frames to `viewer`."""
         self._drop(viewer)
         self._wants_all.discard(viewer)
 
@@ -69,29 +69,29 @@ class Audience:
     # --- Writing ------------------------------------------------------------------------------------------------------
 
     def show_gap(self, gap: TellGap) -> Fallen:
-        """Tell everybody of a gap, which makes the room's numbers others than they were."""
+        """Tell everybody of a gap, after which earlier positions are not valid."""
         refused = self._refused(gap.message) if gap.message is not None else []
         self._fresh.clear()
         return [self._fall(viewer, NOTHING_KNOWN) for viewer in refused]
 
     def show_snapshot(self, snapshot: ShowSnapshot) -> Fallen:
-        """Write the room's state to everybody; who has joined with a newer one needs none."""
+        """Write the room's state to everybody, except those who have joined with a newer one."""
         ahead = {viewer for viewer, fresh_seq in self._fresh.items() if fresh_seq > snapshot.seq}
         return [self._fall(viewer, NOTHING_KNOWN) for viewer in self._refused(snapshot.message, ahead)]
 
     def tell(self, message: PreparedMessage) -> None:
-        """Write what a later one will tell as well: whoever can't take it has missed nothing."""
+        """Write a message that a later one repeats: whoever can't take it has missed nothing."""
         for viewer in self._refused(message):
             viewer.lag()
 
     def _refused(self, message: PreparedMessage, skip: Collection[Viewer] = ()) -> list[Viewer]:
-        """Write to everybody but `skip`; who could not take it."""
+        """Write to everybody but `skip`; returns the viewers who could not take it."""
         skipped = {viewer.socket_writer for viewer in skip}
         paused = self._broadcast.write(message.plain, lambda: message.deflated, skipped)
         return [viewer for viewer in map(self._viewers.__getitem__, paused) if not viewer.write_shared(message)]
 
     def show(self, frame: Frame) -> Fallen:
-        """Write a frame's events, to each the variant that is for it."""
+        """Write a frame to everybody, to each in its variant."""
         metrics.FRAMES.inc()
         metrics.FRAME_WRITES.inc(len(self._viewers))
         apart = self._fresh if frame.capped is frame.whole else self._fresh.keys() | self._wants_all
@@ -102,7 +102,7 @@ class Audience:
         return fallen
 
     def _show_apart(self, viewer: Viewer, frame: Frame) -> Fallen:
-        """To one who has a newer snapshot than the others, or who gets every event."""
+        """Write a frame to a viewer who has a newer snapshot than the others, or who gets every event."""
         known_seq = self._fresh.get(viewer, frame.first_seq - 1)
         if known_seq <= frame.seq:
             self._fresh.pop(viewer, None)
@@ -112,5 +112,5 @@ class Audience:
         return []
 
     def _variant(self, frame: Frame, viewer: Viewer) -> PreparedMessage:
-        """The one that is for `viewer`."""
+        """Return the variant for `viewer`."""
         return frame.whole if viewer in self._wants_all else frame.capped

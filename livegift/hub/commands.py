@@ -1,4 +1,4 @@
-"""What clients may send over a WebSocket: each command is one object with its model, its rule and its handler.
+"""The commands that clients may send over a WebSocket: each is one object with its model, its rule and its handler.
 
 A feature offers `Command(PollVote, WATCH, vote)` with `async def vote(client: Client, command: PollVote) -> None`.
 """
@@ -27,22 +27,22 @@ C = TypeVar("C", bound=Identified)
 
 
 class Client(Protocol):
-    """Who has sent a command, as its handler sees them."""
+    """The sender of a command, as its handler sees it."""
 
     @property
     def identity(self) -> Identity:
-        """What their token says."""
+        """Return the claims of their token."""
 
     @property
     def resources(self) -> Resources:
-        """What this process owns."""
+        """Return this process's resources."""
 
     def answer(self, command_id: CommandId | None, message: Message | bytes) -> None:
         """Write `message` as the answer to the command with that id; never blocks."""
 
 
 class Budget(NamedTuple):
-    """How often a connection may send a command of one type, beside its rate of all commands."""
+    """The rate of a type of command on one connection, beside that of all commands."""
 
     per_s_max: float
     burst_max: int
@@ -50,12 +50,12 @@ class Budget(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Command(Generic[C]):
-    """One type of command.
+    """A type of command.
 
-    `handler` answers at once, or returns what it has to wait for (an `async` handler does): the connection's next
-    command waits for that. RequestError and a store that is away are answered as errors; anything else is logged and
-    answered as `internal`. `names` is the field that errors repeat, so that a client knows what they are about.
-    `on_invalid` and `on_failure` replace the usual answers to what is not valid and to whatever the handler raises.
+    `handler` answers at once, or returns work to be awaited (an `async` handler does) before the connection's next
+    command. RequestError and a store that is away are answered as errors; anything else is logged and answered as
+    `internal`. `names` is the field that errors repeat, so that a client knows what they are about. `on_invalid` and
+    `on_failure` replace the usual answers to invalid commands and to exceptions of the handler.
     """
 
     kind: type[C]
@@ -69,7 +69,7 @@ class Command(Generic[C]):
 
     @property
     def type(self) -> str:
-        """The `type` of its frames."""
+        """Return the `type` of its frames."""
         return type_of(self.kind)
 
     def about(self, command: C) -> About:
@@ -81,10 +81,10 @@ class Command(Generic[C]):
 
 
 class Commands:
-    """All commands that one process takes."""
+    """All commands that one process accepts."""
 
     def __init__(self, commands: Iterable[Command[Any]]) -> None:
-        """Raises RuntimeError when two have the same type."""
+        """Combine commands. Raises RuntimeError when two have the same type."""
         self.by_type: dict[str, Command[Any]] = {}
         for command in commands:
             if command.type in self.by_type:
@@ -94,5 +94,5 @@ class Commands:
         self._decoder: msgspec.json.Decoder[Identified] = msgspec.json.Decoder(reduce(or_, self.by_kind))
 
     def parse(self, text: str | bytes) -> Identified:
-        """One frame's command. Raises BadFrameError or BadCommandError, which names the field."""
+        """Parse one frame as a command. Raises BadFrameError or BadCommandError, which names the field."""
         return parse_command(text, self._decoder)

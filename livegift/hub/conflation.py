@@ -18,17 +18,17 @@ from livegift.runtime import metrics
 
 
 class Shown(NamedTuple):
-    """The events of a frame, and what they leave out."""
+    """The events of a frame, and what it leaves out."""
 
     events: Sequence[bytes]
     omitted: Omitted | None
 
 
 class Conflation:
-    """The cap of one room: so many events a second, saved up for a second at most."""
+    """The cap of one room: a number of events a second, saved up for at most a second."""
 
     def __init__(self, events_per_s_max: int, always_shown_coins: int, kinds: EventKinds) -> None:
-        """Gifts of `always_shown_coins` or more are always shown. With `events_per_s_max` 0 there is no cap."""
+        """Set the cap. Gifts of `always_shown_coins` or more are always shown. `events_per_s_max` 0 means no cap."""
         self._per_s = events_per_s_max
         self._always_shown_coins = always_shown_coins
         self._kinds = kinds
@@ -36,9 +36,9 @@ class Conflation:
         self._at_s = 0.0
 
     def cap(self, events: Sequence[bytes], now_s: float) -> Shown:
-        """What of these events goes out at `now_s` (seconds of a clock that never goes back); the same object if all.
+        """Return the events that go out at `now_s` (seconds of a monotonic clock); the same object if it is all.
 
-        What is always shown may exceed the cap; the excess is not taken from later frames.
+        Events that are always shown may exceed the cap; the excess is not taken from later frames.
         """
         if not self._per_s:
             return Shown(events, None)
@@ -49,7 +49,7 @@ class Conflation:
         return shown
 
     def _cut(self, events: Sequence[bytes], events_max: int) -> Shown:
-        shown: dict[int, bytes] = {}  # place in the frame -> event
+        shown: dict[int, bytes] = {}  # index in the frame -> event
         combos: dict[bytes | int, list[tuple[int, GiftHead]]] = {}
         latest: dict[tuple[str, str], int] = {}
         others: list[int] = []
@@ -57,7 +57,7 @@ class Conflation:
             kind = self._kinds.of(event)
             head = None if kind is None or kind.lane is not Lane.CONFLATED else gift_head(event)
             if head is not None and head.count > 0 and head.coins < self._always_shown_coins:
-                # Words are shown as they were sent, so such a gift stays on its own.
+                # Messages are shown as they were sent, so a gift with one is not merged.
                 combos.setdefault(head.combo_id if head.is_wordless else place, []).append((place, head))
             elif kind is None or kind.lane is Lane.ALWAYS or head is not None:
                 shown[place] = event
@@ -85,7 +85,7 @@ Sends = list[tuple[int, GiftHead]]
 
 
 def _dearest(combos: list[Sends], at_most: int) -> tuple[list[Sends], list[Sends]]:
-    """Return those of the highest value, of equal value the newer ones, and the rest."""
+    """Return the streaks of the highest value (the newer ones of equal value), and the rest."""
     if len(combos) <= at_most:
         return combos, []
     chosen = nlargest(at_most, combos, key=lambda sends: (_coins(sends), sends[-1][0]))

@@ -1,4 +1,4 @@
-"""One viewer: hello, commands, results."""
+"""A viewer's connection: hello, commands, results."""
 
 import asyncio
 import time
@@ -48,10 +48,10 @@ log = structlog.get_logger()
 
 
 class Connection(Giving):
-    """State of one WebSocket. `on_text` is called with one frame after the other."""
+    """The state of one WebSocket. `on_text` is called with one frame after the other."""
 
     def __init__(self, services: Services, outbound: Outbound) -> None:
-        """`outbound` belongs to this connection alone."""
+        """Write to `outbound`, which belongs to this connection alone."""
         super().__init__(services, outbound)
         self.socket_writer = outbound.socket_writer
         self.write_shared = outbound.write_shared
@@ -70,25 +70,25 @@ class Connection(Giving):
 
     @property
     def identity(self) -> Identity:
-        """What the newest token says. There is one after hello."""
+        """Return the claims of the newest token. There are none before hello."""
         assert self._sender is not None  # noqa: S101 - commands that ask for it need a hello
         return self._sender.identity
 
     @property
     def resources(self) -> Resources:
-        """What this process owns."""
+        """Return this process's resources."""
         return self._services.resources
 
     # --- Writing ------------------------------------------------------------------------------------------------------
 
     def lag(self) -> None:
-        """A frame was not written because this connection does not keep up."""
+        """Start the time limit for a connection that does not keep up, after a frame was not written."""
         if self._slow is None:
             metrics.LAGGING.inc()
             self._slow = self._services.timer_wheel.after(SLOW_VIEWER_S, self._too_slow)
 
     def on_writable(self) -> None:
-        """It keeps up again: it gets what it has missed."""
+        """Write what was missed, when the connection keeps up again."""
         if self._slow is not None:
             self._slow.cancel()
             self._slow = None
@@ -110,9 +110,9 @@ class Connection(Giving):
     # --- Commands -----------------------------------------------------------------------------------------------------
 
     def on_text(self, text: str) -> Work | None:
-        """Handle one frame; what has to wait for something is returned, to be awaited before the next frame.
+        """Handle one frame. Returns work that has to be awaited before the next frame.
 
-        Whatever is wrong with it is answered; nothing is raised.
+        All errors are answered; nothing is raised.
         """
         self.received += 1
         try:
@@ -161,7 +161,7 @@ class Connection(Giving):
             self._on_failure(error, offered, command)
 
     def _on_failure(self, error: Exception, offered: Command[Any], command: Identified) -> None:
-        """Answer it whatever it is, so that nobody waits for ever."""
+        """Answer any exception, so that no client waits for ever."""
         if offered.on_failure is None and isinstance(error, StoreUnavailableError | LedgerUnavailableError):
             error = RequestError("unavailable")
         if offered.on_failure is None and isinstance(error, RequestError):
@@ -174,11 +174,11 @@ class Connection(Giving):
             self._error(RequestError("internal"), command.id, **offered.about(command))
 
     def refuse_binary(self) -> None:
-        """A binary frame came."""
+        """Close the connection, which sent a binary frame."""
         self._outbound.close(Close.BAD_FRAME, "expected a text frame with a JSON object, got a binary one")
 
     def too_fast(self, why: str) -> None:
-        """More came than a connection may send."""
+        """Close the connection, which sent more than it may."""
         self._outbound.close(Close.TOO_FAST, why)
 
     def _on_bad_command(self, error: BadCommandError) -> None:
@@ -195,7 +195,7 @@ class Connection(Giving):
             self._error(error, error.id, **about)
 
     def _wait_ms(self, offered: Command[Any] | None = None) -> int:
-        """Count a command, in the budget of its type too, and return how long it would have to wait; 0: it passes."""
+        """Count a command, in the budget of its type too. Returns how many ms it would have to wait; 0: it passes."""
         wait_ms = self._bucket.take() or (self._user_bucket.take() if self._user_bucket else 0)
         if wait_ms == 0 and offered is not None and offered.budget is not None:
             bucket = self._budgets.get(offered.kind)
@@ -212,7 +212,7 @@ class Connection(Giving):
             self._outbound.close(Close.TOO_FAST, f"{self._refused} commands were refused, and still more came")
             return
         if "ref" in about:
-            # Not a rejection, which would say that nothing was charged: nobody has looked whether it was accepted.
+            # Not a rejection, which would say that nothing was charged: whether it was accepted was not checked.
             about["outcome"] = "unknown"
         self.answer(command_id, Error.of("rate_limited", retry_after_ms=wait_ms, **about))
 
@@ -223,7 +223,7 @@ class Connection(Giving):
     # --- Hello --------------------------------------------------------------------------------------------------------
 
     async def hello(self, token: str, command_id: CommandId | None = None) -> None:
-        """Learn who it is; the answer is `welcome`, or 4401."""
+        """Authenticate the connection. The answer is `welcome`, or 4401."""
         services = self._services
         try:
             identity = services.resources.tokens.verify(token)
@@ -233,7 +233,7 @@ class Connection(Giving):
             is_known = error.code == "forbidden"
             self._outbound.close(Close.FORBIDDEN if is_known else Close.UNAUTHENTICATED, error.detail[:100])
             return
-        # Overlays' tokens are in addresses that streams show: no wallet for them.
+        # Overlays' tokens are in addresses that streams show, so they get no wallet.
         has_wallet = access.may(access.WALLET, identity)
         if self._sender is not None:
             before = self._sender.identity
@@ -248,7 +248,7 @@ class Connection(Giving):
             async with asyncio.timeout(HELLO_ANSWER_S):
                 if self._sender is None:
                     await services.sessions.add(identity.user, self)
-                # Read after the subscription was confirmed: no change can fall between the two.
+                # Read after the subscription was confirmed, so that no change falls between the two.
                 wallet = await services.resources.wallets.read(identity.user)
         except (StoreUnavailableError, TimeoutError):
             if self._sender is None:
@@ -296,7 +296,7 @@ class Connection(Giving):
         )
 
     def _leave_all_but(self, identity: Identity) -> None:
-        """Leave the rooms that the new token is not for."""
+        """Leave the rooms that the new token does not allow."""
         for room in [room for room in self._feeds if not identity.may_enter(room)]:
             self._feeds.pop(room).leave(self)
 
@@ -324,7 +324,7 @@ class Connection(Giving):
             raise
 
     def leave(self, command: RoomLeave) -> None:
-        """Write no more of the room's frames."""
+        """Stop writing the room's frames."""
         feed = self._feeds.pop(command.room, None)
         if feed is not None:
             feed.leave(self)
@@ -332,20 +332,20 @@ class Connection(Giving):
     # --- The end ------------------------------------------------------------------------------------------------------
 
     def drain(self, window_s: float) -> None:
-        """Tell when to come back, to another process, and close then; until then everything goes on."""
+        """Tell the client when to come back, to another process, and close then. Until then everything works."""
         after_s = spread(window_s)
         self.write(encode(Bye(reason="restarting", reconnect_in_ms=int(after_s * 1000))))
         self._services.timer_wheel.after(after_s, self._close_for_restart)
 
     def _close_for_restart(self) -> None:
         if self._in_flight:
-            # What is in flight has an answer within its own deadline.
+            # Gifts in flight are answered within their own deadline.
             self._services.timer_wheel.after(TIMER_WHEEL_TICK_S, self._close_for_restart)
         else:
             self._outbound.close(Close.RESTARTING, "this process is restarting")
 
     async def aclose(self) -> None:
-        """Leave everything."""
+        """Leave all rooms and remove the session."""
         self._services.connections.discard(self)
         for deadline in (self._deadline, self._slow):
             if deadline is not None:

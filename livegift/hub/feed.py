@@ -44,10 +44,10 @@ log = structlog.get_logger()
 
 
 class RoomFeed:
-    """One room as this process follows it."""
+    """A room as this process follows it."""
 
     def __init__(self, room: str, rooms: Rooms, directory: Directory, flush_s: float, conflation: Conflation) -> None:
-        """`flush_s` is the least time between two frames. Made in the loop that it works in."""
+        """Follow `room`. `flush_s` is the least time between two frames. Call it in the event loop that it works in."""
         self.room = room
         self._rooms = rooms
         self._directory = directory
@@ -65,7 +65,7 @@ class RoomFeed:
         task.add_done_callback(self._tasks.discard)
 
     def close(self) -> None:
-        """Forget everything."""
+        """Stop everything."""
         self._cancel_timer()
         for task in self._tasks:
             task.cancel()
@@ -77,40 +77,40 @@ class RoomFeed:
 
     @property
     def present(self) -> int:
-        """How many viewers there are, those who don't keep up included."""
+        """Return how many viewers there are, including those who don't keep up."""
         return len(self._audience) + self._machine.lagging
 
     @property
     def seq(self) -> int:
-        """The number of the last event that has come."""
+        """Return the number of the last event received."""
         return self._machine.seq
 
     # --- What comes ---------------------------------------------------------------------------------------------------
 
     def on_message(self, data: bytes) -> None:
-        """Take one published message: a header line, then an event a line."""
+        """Handle a published message: a header line, then an event a line."""
         effects = self._machine.on_message(data, self._loop.time())
         if effects:
             self._perform(effects)
 
     def on_head(self, epoch: int, seq: int) -> None:
-        """The room in Redis is at `seq`, and was so a while ago: whatever is missing was lost on the way."""
+        """Compare with a head of the room in Redis from a while ago: whatever is missing was lost."""
         self._perform(self._machine.on_head(epoch, seq))
 
     def catch_up(self, target: int) -> None:
-        """Read from the room's log what did not arrive."""
+        """Read events that did not arrive from the room's log."""
         self._perform(self._machine.catch_up(target))
 
     def pulse(self, viewer_count: int) -> None:
-        """Tell what has no place in the order of events, if it is news: how many viewers, and ranks not told yet."""
+        """Tell the viewer count and pending ranks, if they are new: these have no place in the order of events."""
         self._perform(self._machine.pulse(viewer_count))
 
     def recover(self, viewer: Viewer) -> None:
-        """`viewer` keeps up again: it gets the state of the room and the events that it has missed."""
+        """Bring a viewer that keeps up again up to date: it gets the room's state and the events that it has missed."""
         self._perform(self._machine.drained(viewer))
 
     def leave(self, viewer: Viewer) -> None:
-        """No more frames for `viewer`."""
+        """Stop writing frames to `viewer`."""
         self._audience.leave(viewer)
         self._machine.leave(viewer)
 
@@ -206,7 +206,7 @@ class RoomFeed:
         try:
             room = await self._directory.room(self.room)
         except RequestError:
-            room = self._directory.last_known(self.room)  # the ledger is away; the numbers are right all the same
+            room = self._directory.last_known(self.room)  # the ledger is away, but the numbers are right
         snapshot = room_snapshot(
             self.room,
             header,
@@ -241,10 +241,10 @@ class RoomFeed:
         wants_all: bool = False,
         command_id: CommandId | None = None,
     ) -> None:
-        """Write a snapshot to `viewer`, then every frame after it without a gap or a double.
+        """Write a snapshot to `viewer`, then every frame after it without a gap or a duplicate.
 
-        Who `wants_all` is shown every gift, however many there are. Raises StoreUnavailableError when the snapshot
-        can't be had in time.
+        With `wants_all`, the viewer is shown every gift, however many there are. Raises StoreUnavailableError when the
+        snapshot can't be read in time.
         """
         if wants_all:
             self._audience.show_all_to(viewer)

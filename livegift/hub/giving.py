@@ -1,4 +1,4 @@
-"""The gifts of one connection, and how it answers."""
+"""A connection's gifts and its answers."""
 
 from typing import Unpack
 
@@ -21,10 +21,10 @@ from livegift.store.wallets import Display, Outcome
 
 
 class Giving:
-    """A connection's answers and gifts; `Connection` adds who it is and which rooms it is in."""
+    """A connection's answers and gifts; `Connection` adds its identity and its rooms."""
 
     def __init__(self, services: Services, outbound: Outbound) -> None:
-        """`outbound` belongs to this connection alone."""
+        """Write to `outbound`, which belongs to this connection alone."""
         self._services = services
         self._outbound = outbound
         self._sender: Sender | None = None
@@ -63,7 +63,7 @@ class Giving:
         return None
 
     def refuse_invalid_gift(self, error: BadCommandError) -> None:
-        """Say that a gift is not valid, as its result where its ref could be read."""
+        """Answer an invalid gift, with a result if its ref could be read."""
         if error.ref is None:
             self._error(error, error.id)
             return
@@ -73,7 +73,7 @@ class Giving:
         self.answer(error.id, rejected)
 
     def leave_gift_unknown(self, command: GiftSendCommand) -> None:
-        """Say that nobody knows what became of a gift, after an internal error."""
+        """Answer that the outcome of a gift is unknown, after an internal error."""
         self._in_flight -= 1
         self.answer(command.id, Error.of("internal", ref=command.ref, outcome="unknown"))
 
@@ -114,7 +114,7 @@ class Giving:
 
 
 def _refused(ref: str, outcome: Refused, sender: Sender) -> GiftRejected:
-    """The answer to a gift that the wallet, or what this process knows, has refused."""
+    """Return the answer to a gift that the wallet, or what this process knows, has refused."""
     known = ERRORS[outcome.code]
     return GiftRejected(
         ref=ref,
@@ -124,5 +124,5 @@ def _refused(ref: str, outcome: Refused, sender: Sender) -> GiftRejected:
         shortfall=outcome.shortfall or UNSET,
         limit=UNSET if outcome.limit is None else sender.limit(outcome.limit),
         retry_after_ms=UNSET if outcome.retry_after_ms is None else outcome.retry_after_ms,
-        balance=UNSET if outcome.code == "unavailable" else outcome.balance,  # then nobody could look at it
+        balance=UNSET if outcome.code == "unavailable" else outcome.balance,  # then it could not be read
     )

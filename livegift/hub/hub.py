@@ -37,7 +37,10 @@ class Hub:
     def __init__(
         self, resources: Resources, timer_wheel: TimerWheel, commands: Commands, event_kinds: EventKinds
     ) -> None:
-        """The hub turns the timer wheel; close `resources` after it. `event_kinds` say how events are conflated."""
+        """Create the hub, which turns the timer wheel.
+
+        Close `resources` after it. `event_kinds` define the conflation.
+        """
         settings, store = resources.settings, resources.store
         self._subscriber = Subscriber(store, self._restored)
         self._debit_batcher = DebitBatcher(store, settings.partitions, settings.combo_timeout_ms, settings.ref_ttl_s)

@@ -1,4 +1,4 @@
-"""Who sends gifts on a connection, and what this process knows about one of them before the wallet decides."""
+"""A connection's sender of gifts, and this process's checks of a gift before the wallet decides."""
 
 import time
 
@@ -19,10 +19,10 @@ Prepared = tuple[GiftSend, Display]
 
 
 class Sender:
-    """One user with one token."""
+    """A user with one token."""
 
     def __init__(self, identity: Identity, resources: Resources) -> None:
-        """`identity` is what the token says."""
+        """Take the claims of the token."""
         self.identity = identity
         self._directory = resources.directory
         self._settings = resources.settings
@@ -32,14 +32,14 @@ class Sender:
         self._windows: Windows | None = None
 
     def prepare_at_once(self, command: GiftSendCommand) -> Prepared | None:
-        """The gift with everything this process knows about it; None if it has to ask first (`prepare`)."""
+        """Return the gift with this process's verdict; None if the ledger has to be asked first (`prepare`)."""
         room = self._directory.fresh_room(command.room)
         if room is None or not self._directory.knows_receiver(command.to, room):
             return None
         return self._prepared(command, room, self._verdict(command, room, is_receiver=True))
 
     async def prepare(self, command: GiftSendCommand) -> Prepared:
-        """The same, with what the ledger says of room and receiver."""
+        """Return the gift with this process's verdict, after asking the ledger about room and receiver."""
         room: Room | None = None
         try:
             room = await self._directory.room(command.room)
@@ -50,13 +50,13 @@ class Sender:
         return self._prepared(command, room, verdict)
 
     def limit(self, limit: Exceeded) -> Limit:
-        """Which limit it was, and when it resets."""
+        """Return the exceeded limit, and when it resets."""
         now = self._windows
         ends = {} if now is None else {"day": now.day_ends_ms, "month": now.month_ends_ms}
         return Limit(**limit._asdict(), resets_ms=ends.get(limit.kind))
 
     def _prepared(self, command: GiftSendCommand, room: Room | None, verdict: str) -> Prepared:
-        """What speaks against it goes along as a verdict.
+        """Return a gift with its verdict: the code of a reason to refuse it, or ''.
 
         Only the wallet knows whether this ref was accepted before; then the first answer is repeated, whatever has
         changed since.
@@ -94,7 +94,7 @@ class Sender:
         return gift, Display(user_json, self._directory.details(to, to_name, kind), message)
 
     def _windows_now(self) -> Windows:
-        """Day and month of this viewer; looked up again when the day is over."""
+        """Return the viewer's day and month, which are looked up again when the day is over."""
         now_ms = int(time.time() * 1000)
         found = self._windows
         if found is None or now_ms >= found.day_ends_ms:

@@ -1,4 +1,4 @@
-"""A user's connections of this process, and the channel that tells them what happened elsewhere."""
+"""A user's connections in this process, and the channel of what happens elsewhere."""
 
 import asyncio
 from typing import Protocol
@@ -18,7 +18,7 @@ log = structlog.get_logger()
 
 
 class Session(Protocol):
-    """One connection of a user. `wallet_seq` is the newest state of the wallet that it was told."""
+    """A connection of a user. `wallet_seq` is the newest state of the wallet that it was told."""
 
     wallet_seq: int
 
@@ -27,24 +27,24 @@ class Session(Protocol):
 
 
 class Sessions:
-    """Connections by user. The user's channel is subscribed while there is any."""
+    """The connections by user. A user's channel is subscribed while there are any."""
 
     def __init__(self, subscriber: Subscriber, wallets: Wallets, commands_per_s_max: int) -> None:
-        """`wallets` tells which partition a user belongs to; the rate is for all connections of a user here."""
+        """Use `wallets` to find users' partitions. The rate is for all connections of a user here."""
         self._subscriber = subscriber
         self._wallets = wallets
         self._commands_per_s_max = commands_per_s_max
         self._sessions: dict[str, set[Session]] = {}
         self._buckets: dict[str, TokenBucket] = {}
         self._subscribing: dict[str, asyncio.Task[None]] = {}
-        self._partitions: dict[str, str] = {}  # channel -> root, of all partitions that any user here belongs to
+        self._partitions: dict[str, str] = {}  # channel -> root, of all partitions with users here
         self._resyncing: dict[str, asyncio.Task[None]] = {}
 
     def _channel(self, user: str) -> str:
         return user_channel(self._wallets.root_of(user), user)
 
     async def add(self, user: str, session: Session) -> None:
-        """From now on `session` hears of the user. Raises StoreUnavailableError."""
+        """Add a session, which is told the user's news from now on. Raises StoreUnavailableError."""
         sessions = self._sessions.setdefault(user, set())
         sessions.add(session)
         task = self._subscribing.get(user)
@@ -60,16 +60,16 @@ class Sessions:
         await self._subscriber.subscribe(self._channel(user), lambda message: self._on_message(user, message))
         root = self._wallets.root_of(user)
         channel = partition_channel(root)
-        if channel not in self._partitions:  # kept for good: there are few
+        if channel not in self._partitions:  # never removed: there are few
             await self._subscriber.subscribe(channel, lambda _: self._resync(root))
             self._partitions[channel] = root
 
     def bucket(self, user: str) -> TokenBucket:
-        """What all connections of `user` draw from, while there is any."""
+        """Return the bucket that all connections of `user` share while there are any."""
         return self._buckets.setdefault(user, TokenBucket(self._commands_per_s_max))
 
     async def remove(self, user: str, session: Session) -> None:
-        """Forget `session`."""
+        """Remove a session."""
         sessions = self._sessions.get(user, set())
         sessions.discard(session)
         if not sessions and self._sessions.pop(user, None) is not None:
@@ -89,7 +89,7 @@ class Sessions:
                 session.write(message)
 
     def tell_others(self, user: str, sender: Session, balance: int, seq: int) -> None:
-        """A gift of `sender` changed the wallet: the user's other connections here hear of it."""
+        """Tell the user's other connections here of the wallet's change by a gift of `sender`."""
         sessions = self._sessions.get(user, ())
         if len(sessions) < 2:  # noqa: PLR2004 - the sender alone
             return
@@ -102,26 +102,27 @@ class Sessions:
     # --- Wallets that are not what they were --------------------------------------------------------------------------
 
     def restored(self, channel: str) -> None:
-        """The channel was subscribed again: messages may have been missed."""
+        """Compare wallets after a channel was subscribed again: messages may have been missed."""
         root = self._partitions.get(channel)
         if root is not None:
             self._resync(root)
 
     def _resync(self, root: str) -> None:
-        """The partition was armed again, or messages were missed: compare what its users here were told."""
+        """Compare the wallets of a partition that was armed again, or whose messages were missed."""
         if root not in self._resyncing:
             task = self._resyncing[root] = asyncio.create_task(self._compare(root), name=f"resync {root}")
             task.add_done_callback(lambda _: self._resyncing.pop(root, None))
 
     async def _compare(self, root: str) -> None:
         for user in [user for user in self._sessions if self._wallets.root_of(user) == root]:
-            # What a session knew before the wallet is read can't be newer than the wallet, unless that went back.
+            # A session can't know a newer state than the wallet that is read afterwards, unless the wallet was set
+            # back.
             known = {session: session.wallet_seq for session in self._sessions.get(user, ())}
             try:
                 wallet = await self._wallets.read(user)
             except StoreUnavailableError as error:
                 log.warning("sessions.resync_failed", root=root, error=str(error))
-                return  # what took it away brings another message when it is back
+                return  # when it is back, another message starts this again
             payload = encode(Wallet(balance=wallet.balance, seq=wallet.seq, reason="resync"))
             for session, seq in known.items():
                 if session.wallet_seq == seq != wallet.seq:

@@ -1,4 +1,4 @@
-"""Who waits for a snapshot. One read serves all who asked before it began; who asks meanwhile is served by the next."""
+"""The joins of a room. One read serves all who asked before it began; later ones are served by the next read."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -11,7 +11,7 @@ from livegift.hub.room.order import Reading
 
 
 class Place(NamedTuple):
-    """Where somebody has stopped following the room; None for what is not known."""
+    """The position after which a viewer needs events; None for what is not known."""
 
     seq: int | None
     epoch: int | None
@@ -19,7 +19,7 @@ class Place(NamedTuple):
 
 @dataclass(slots=True, eq=False)
 class Joiner:
-    """A viewer who waits for a snapshot with what happened `since`."""
+    """A viewer who waits for a snapshot with the events after `since`."""
 
     viewer: Viewer
     since: Place
@@ -29,30 +29,33 @@ class Joiner:
 
 @dataclass(slots=True, eq=False)
 class Round:
-    """Those who are served together. Those who return at once know the same, mostly: one message for each place."""
+    """The joiners that are served together.
+
+    Most of them have the same position: one message is made for each position.
+    """
 
     joiners: list[Joiner]
     restarts: int  # of the room's order when the read began
     reading: Reading | None = None
     missed: dict[Place, Sequence[bytes] | None] = field(default_factory=dict)
-    """What joiners have missed; None when not all of it can be had."""
+    """The events that joiners have missed; None when not all are available."""
 
     @property
     def since(self) -> int | None:
-        """After which event to read; None for a snapshot without events."""
+        """Return the event after which to read; None for a snapshot without events."""
         return min((joiner.since.seq for joiner in self.joiners if joiner.since.seq is not None), default=None)
 
     @property
     def places(self) -> list[Place]:
-        """The places that need a message each."""
+        """Return the positions that need a message each."""
         return list(dict.fromkeys(joiner.since for joiner in self.joiners))
 
     def needs_own_reading(self, place: Place) -> bool:
-        """Return whether somebody else wanted more than the log has, which does not concern who stopped at `place`."""
+        """Return whether `place` needs a reading of its own: somebody else wanted more than the log has."""
         return self._can_go_on(place) and not self._read.is_complete
 
     def find(self, place: Place, own: Reading | None) -> Sequence[bytes] | None:
-        """Find, and keep, the events that were missed since `place`; `own` is a reading for this place alone."""
+        """Find and store the events missed since `place`. `own` is a reading for this place alone."""
         self.missed[place] = events = self._find(place, self._read if own is None else own)
         return events
 
@@ -75,14 +78,14 @@ class Round:
 
 
 class Joins:
-    """Those who wait for a snapshot, and the frames that they must not miss meanwhile."""
+    """The viewers who wait for a snapshot, and the frames that they must not miss meanwhile."""
 
     def __init__(self) -> None:
-        """None yet."""
+        """Create no joins."""
         self._waiting: list[Joiner] = []
         self._round: Round | None = None
         self._is_serving = False
-        self._frames: list[Frame] = []  # that went out since the round began
+        self._frames: list[Frame] = []  # sent since the round began
 
     @property
     def is_idle(self) -> bool:
@@ -95,25 +98,25 @@ class Joins:
         return bool(self._waiting)
 
     def add(self, joiner: Joiner) -> bool:
-        """Have somebody wait. True: rounds have to begin, as soon as all who come at once are here."""
+        """Add a joiner. Returns True if rounds have to begin, once all who join together have been added."""
         self._waiting.append(joiner)
         must_begin, self._is_serving = not self._is_serving, True
         return must_begin
 
     def leave(self, viewer: Viewer) -> None:
-        """Answer `viewer` no more, even if its round has begun."""
+        """Stop answering `viewer`, even if its round has begun."""
         for joiners in (self._waiting, self._round.joiners if self._round else ()):
             for joiner in joiners:
                 joiner.has_left = joiner.has_left or joiner.viewer is viewer
 
     def withdraw(self, joiner: Joiner) -> None:
-        """Answer this one no more."""
+        """Stop answering this joiner."""
         joiner.has_left = True
         if joiner in self._waiting:
             self._waiting.remove(joiner)
 
     def begin(self, restarts: int) -> Round | None:
-        """Begin a round for all who wait; None, and rounds are over, when nobody does."""
+        """Begin a round for all who wait. Returns None, and ends the rounds, when nobody does."""
         self._frames = []
         self._round = Round(self._waiting, restarts) if self._waiting else None
         self._waiting = []
@@ -121,20 +124,20 @@ class Joins:
         return self._round
 
     def end(self) -> None:
-        """No more rounds, whoever waits: reading fails for good."""
+        """End the rounds, even if viewers wait: reading has failed for good."""
         self._round, self._is_serving, self._frames = None, False, []
 
     def put_off(self, round_: Round) -> None:
-        """Serve a round's joiners with the next one: the room has restarted while their snapshot was read."""
+        """Serve a round's joiners in the next one: the room has restarted while their snapshot was read."""
         self._waiting = round_.joiners + self._waiting
         round_.joiners = []
 
     def shown(self, frame: Frame) -> None:
-        """A frame goes out to those who have joined."""
+        """Keep a frame that goes out, for those who are joining."""
         if self._is_serving:
             self._frames.append(frame)
 
     def frames_after(self, header: SnapshotHeader) -> list[Frame]:
-        """Return what those with this snapshot have missed since it was made."""
+        """Return the frames that went out after this snapshot was made."""
         frames = [frame.after(header.seq) for frame in self._frames if frame.epoch == header.epoch]
         return [frame for frame in frames if frame is not None]

@@ -1,7 +1,7 @@
-"""One room as this process follows it, without I/O: what came goes in with the time, what is to be done comes out.
+"""A room as this process follows it, without I/O: input and time go in, effects come out.
 
-It numbers nothing and adds nothing up (the room in Redis does): it keeps the order, notices what is missing, and paces.
-Effects are performed in their order, before anything else is put in.
+It numbers nothing and sums nothing (the room in Redis does): it keeps the order, notices what is missing, and paces.
+Effects are performed in order, before the next input.
 """
 
 from collections.abc import Iterable, Sequence
@@ -43,10 +43,10 @@ def _is_about_the_room(news: News) -> bool:
 
 
 class RoomMachine:
-    """Order, pacing, joins and recovery of one room. Times are seconds of a clock that never goes back."""
+    """Order, pacing, joins and recovery of a room. Times are seconds of a monotonic clock."""
 
     def __init__(self, room: str, flush_s: float, conflation: Conflation) -> None:
-        """`flush_s` is the least time between two frames."""
+        """Create the machine of `room`. `flush_s` is the least time between two frames."""
         self._room = room
         self._conflation = conflation
         self._order = Order()
@@ -55,16 +55,16 @@ class RoomMachine:
         self._catch_up = CatchUp()
         self._to_all = SnapshotToAll()
         self._lagging = Lagging()
-        self.viewer_count = 0  # in all processes, as the room has told last
+        self.viewer_count = 0  # in all processes, as last told
 
     @property
     def seq(self) -> int:
-        """The last event's number."""
+        """Return the last event's number."""
         return self._order.seq
 
     @property
     def lagging(self) -> int:
-        """How many viewers do not keep up, or wait for what they have missed."""
+        """Return how many viewers do not keep up, or wait for what they have missed."""
         return len(self._lagging)
 
     @property
@@ -75,16 +75,16 @@ class RoomMachine:
     # --- Events -------------------------------------------------------------------------------------------------------
 
     def on_message(self, message: bytes, now_s: float) -> Effects:
-        """Take one published message."""
+        """Handle a published message."""
         if self._pacing.is_held and self._pacing.is_full:
-            return ()  # as if it were lost: the next one, or the room's head, shows that it is missing
+            return ()  # as if it were lost: the next one, or the room's head, will show that
         news = self._order.take(message)
         if news is None:
             return ()
         if isinstance(news, Hole):
             return self.catch_up(news.to_seq)
         effects = self._accept(news, now_s)
-        # Looking at the whole message first spares most of them a look at each event.
+        # Checking the whole message first saves checking each event of most messages.
         return (ForgetDetails(), *effects) if _ABOUT_THE_ROOM in message and _is_about_the_room(news) else effects
 
     def _accept(self, news: News, now_s: float) -> Effects:
@@ -94,11 +94,11 @@ class RoomMachine:
         return (Wake(wait_s),) if wait_s else self.flush(now_s)
 
     def wake(self, now_s: float) -> Effects:
-        """Take the moment that was asked for."""
+        """Handle the wake-up that was asked for."""
         return self._frame(self._pacing.wake(now_s), now_s)
 
     def flush(self, now_s: float) -> Effects:
-        """Write what is pending, as one frame."""
+        """Write pending events as one frame."""
         return self._frame(self._pacing.take(now_s), now_s)
 
     def _frame(self, batch: Batch | None, now_s: float) -> Effects:
@@ -111,7 +111,7 @@ class RoomMachine:
         return (frame,)
 
     def pulse(self, viewer_count: int) -> Effects:
-        """Tell what has no place in the order of events, if it is news: how many viewers, and ranks not told yet."""
+        """Tell the viewer count and pending ranks, if they are new: these have no place in the order of events."""
         top = self._pacing.take_top()
         if viewer_count == self.viewer_count and top is None:
             return ()
@@ -122,11 +122,11 @@ class RoomMachine:
     # --- Loss ---------------------------------------------------------------------------------------------------------
 
     def on_head(self, epoch: int, seq: int) -> Effects:
-        """The room in Redis is at `seq`, and was so a while ago: whatever is missing was lost on the way."""
+        """Compare with a head of the room in Redis from a while ago: whatever is missing was lost."""
         return self.catch_up(seq) if self._order.is_behind(epoch, seq) else ()
 
     def catch_up(self, to_seq: int) -> Effects:
-        """Read from the room's log what did not arrive."""
+        """Read events that did not arrive from the room's log."""
         return self._read_log() if self._order.epoch is not None and self._catch_up.want(to_seq) else ()
 
     def _read_log(self) -> Effects:
@@ -134,9 +134,9 @@ class RoomMachine:
         return (ReadLog(self._order.seq, self._order.epoch, self._order.restarts),)
 
     def on_log(self, asked: ReadLog, reading: Reading, now_s: float) -> Effects:
-        """Take what was read."""
+        """Handle what was read from the log."""
         if asked.restarts != self._order.restarts:
-            return self._read_log()  # what was read is of the time before
+            return self._read_log()  # it was read before the restart
         if self._pacing.is_full:
             self._catch_up.end()
             return ()
@@ -154,18 +154,18 @@ class RoomMachine:
         return effects
 
     def on_log_failed(self) -> None:
-        """The log can't be read: the next poll tries again."""
+        """Give up reading the log; the next poll tries again."""
         self._catch_up.end()
 
     def _restart(self, header: SnapshotHeader, now_s: float) -> Effects:
-        """The log does not reach back, or the room has restarted: everybody gets the current state."""
+        """Restart from the current state, sent to everybody: the log does not reach back, or the room has restarted."""
         order = self._order
         effects: list[Effect] = [*self.flush(now_s)]
         from_seq = order.seq + 1
         gap = PreparedMessage(self._gap(from_seq, header.seq)) if header.epoch == order.epoch else None
         effects.append(TellGap(order.epoch, from_seq, header.epoch, header.seq, gap))
         order.restart(header)
-        self._pacing.restart(header.seq)  # what was held back is in the snapshot that is on its way
+        self._pacing.restart(header.seq)  # pending events are in the snapshot that is being made
         self._pacing.is_held = True
         if self._to_all.want(header):
             effects.append(MakeSnapshot(header))
@@ -175,7 +175,7 @@ class RoomMachine:
         return encode(RoomGap(room=self._room, from_seq=from_seq, to_seq=to_seq))
 
     def on_snapshot_made(self, header: SnapshotHeader, message: PreparedMessage, now_s: float) -> Effects:
-        """Write the latest state to everybody; frames after it have waited until it is out."""
+        """Write the latest state to everybody; later frames have waited for it."""
         newer = self._to_all.superseding(header)
         if newer is not None:
             return (MakeSnapshot(newer),)
@@ -183,18 +183,18 @@ class RoomMachine:
         return (ShowSnapshot(message, header.seq), *self.flush(now_s))
 
     def on_snapshot_failed(self) -> None:
-        """The message can't be made, for a reason that nobody has thought of: at least the frames go on."""
+        """Continue with frames although the snapshot's message failed unexpectedly."""
         self._to_all.end()
         self._pacing.is_held = False
 
     # --- Viewers who don't keep up ------------------------------------------------------------------------------------
 
     def fall_behind(self, viewer: Viewer, known: Known) -> None:
-        """Something could not be written to `viewer`, who knows so much."""
+        """Record that something could not be written to `viewer`, which is at this position."""
         self._lagging.fall_behind(viewer, known)
 
     def drained(self, viewer: Viewer) -> Effects:
-        """`viewer` keeps up again: it gets the state of the room and the events that it has missed."""
+        """Bring a viewer that keeps up again up to date: it gets the room's state and the events that it has missed."""
         rejoin = self._lagging.drained(viewer)
         return () if rejoin is None else (Recover(rejoin),)
 
@@ -203,46 +203,47 @@ class RoomMachine:
         return self._lagging.is_current(rejoin)
 
     def rejoined(self, rejoin: Rejoin) -> None:
-        """The viewer was answered, or has left."""
+        """Record that the viewer was answered, or has left."""
         self._lagging.succeeded(rejoin)
 
     def rejoin_failed(self, rejoin: Rejoin) -> Effects:
-        """The viewer could not be answered."""
+        """Record that the viewer could not be answered."""
         return (RecoverLater(rejoin),) if self._lagging.failed(rejoin) else ()
 
     # --- Joining ------------------------------------------------------------------------------------------------------
 
     def join(self, joiner: Joiner) -> Effects:
-        """Have somebody wait for a snapshot."""
+        """Add a joiner, who waits for a snapshot."""
         return (ServeJoins(),) if self._joins.add(joiner) else ()
 
     def withdraw(self, joiner: Joiner) -> None:
-        """Somebody has been answered, or waits no longer."""
+        """Remove a joiner who was answered or waits no longer."""
         self._joins.withdraw(joiner)
 
     def leave(self, viewer: Viewer) -> None:
-        """No more for `viewer`."""
+        """Stop serving `viewer`."""
         self._lagging.leave(viewer)
         self._joins.leave(viewer)
 
     def begin_round(self, now_s: float) -> tuple[Round | None, Effects]:
-        """Begin to serve all who wait, if anybody does: read the room after the round's `since`.
+        """Begin to serve all who wait, if anybody does: the room is read after the round's `since`.
 
-        Then `on_round_read`; then what its places have missed is found, and a message is made for each; then `welcome`.
+        Then comes `on_round_read`; then the missed events of its positions are found, and a message is made for each;
+        then `welcome`.
         """
         # All frames so far are at or below the snapshot.
         effects = self.flush(now_s) if self._joins.has_waiting else ()
         return self._joins.begin(self._order.restarts), effects
 
     def on_round_read(self, round_: Round, reading: Reading, now_s: float) -> Effects:
-        """Take a round's snapshot. One that is outdated leaves the round without joiners: the next one has them."""
+        """Handle a round's snapshot. An outdated one leaves the round without joiners: the next round serves them."""
         order, header = self._order, reading.header
         round_.reading = reading
         if round_.restarts != order.restarts:
             self._joins.put_off(round_)
             return ()
         if order.epoch is None:
-            # The first snapshot tells where this process begins to follow.
+            # The first snapshot is where this process begins to follow.
             early = order.begin(header)
             self._pacing.restart(header.seq)
             return [effect for message in early for effect in self.on_message(message, now_s)]
@@ -253,7 +254,7 @@ class RoomMachine:
         return effects
 
     def welcome(self, round_: Round) -> Iterable[Welcome]:
-        """Answer a round's joiners, all before anything else is put in; none if the room has restarted meanwhile."""
+        """Answer a round's joiners, all before the next input; none if the room has restarted meanwhile."""
         if round_.restarts != self._order.restarts:
             self._joins.put_off(round_)
         if round_.reading is None or not round_.joiners:
@@ -269,5 +270,5 @@ class RoomMachine:
                 yield Welcome(joiner, gap, frames, fresh_seq)
 
     def end_rounds(self) -> None:
-        """Nobody is served any more."""
+        """End the rounds."""
         self._joins.end()

@@ -1,4 +1,4 @@
-"""The numbering of a room's events: what comes next, what came before, and where something is missing."""
+"""The order of a room's events: what comes next, what is a repeat, and what is missing."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -8,7 +8,7 @@ from livegift.runtime.bounds import ROOM_EARLY_MESSAGES_MAX
 
 
 class News(NamedTuple):
-    """Events that come next, the first of them numbered `first_seq`, and the room after the last of them."""
+    """The next events, the first of them numbered `first_seq`, and the room's state after the last of them."""
 
     epoch: int
     first_seq: int
@@ -18,13 +18,13 @@ class News(NamedTuple):
 
 
 class Hole(NamedTuple):
-    """Something up to `to_seq` did not arrive."""
+    """A gap: events up to `to_seq` did not arrive."""
 
     to_seq: int
 
 
 class Reading(NamedTuple):
-    """The room at one moment, with the events after the `seq` that was asked for.
+    """The room at one moment, with the events after the requested `seq`.
 
     Unless it `is_complete` there are no events: the log does not have all of them, or the epoch is another.
     """
@@ -35,22 +35,22 @@ class Reading(NamedTuple):
 
     @property
     def first_seq(self) -> int:
-        """The number of the first event."""
+        """Return the number of the first event."""
         return self.header.seq - len(self.events) + 1
 
 
 class Order:
-    """Follows the numbers of a room's events. What it lets through has neither holes nor doubles."""
+    """Follows the numbers of a room's events. Its output has neither gaps nor duplicates."""
 
     def __init__(self) -> None:
-        """Nothing is known before `begin`."""
+        """Create an order, in which nothing is known before `begin`."""
         self.epoch: int | None = None
-        self.seq = 0  # of the last event that was let through
+        self.seq = 0  # of the last event in the output
         self.restarts = 0
         self._early: list[bytes] = []
 
     def take(self, message: bytes) -> News | Hole | None:
-        """Take what the room's channel carries: a header line, then an event a line. None: nothing new.
+        """Handle a message of the room's channel: a header line, then an event a line. Returns None for nothing new.
 
         Before `begin` messages are kept, up to ROOM_EARLY_MESSAGES_MAX; the others will be missed and read again.
         """
@@ -69,7 +69,7 @@ class Order:
         return self._news(events, header)
 
     def take_reading(self, reading: Reading) -> News | None:
-        """Take what was read from the log. It `continues` this order."""
+        """Handle a reading of the log that `continues` this order."""
         return self._news(reading.events[max(self.seq + 1 - reading.first_seq, 0) :], reading.header)
 
     def _news(self, events: Sequence[bytes], header: RoomHeader | SnapshotHeader) -> News | None:
@@ -84,16 +84,16 @@ class Order:
         return reading.is_complete and reading.header.epoch == self.epoch
 
     def is_behind(self, epoch: int, seq: int) -> bool:
-        """Return whether the room has more than arrived here."""
+        """Return whether the room has more events than have arrived here."""
         return self.epoch is not None and (epoch != self.epoch or seq > self.seq)
 
     def begin(self, header: SnapshotHeader) -> list[bytes]:
-        """Follow the room from the first snapshot on. Returns the messages that came too early: take them again."""
+        """Follow the room from its first snapshot on. Returns the messages that came too early: handle them again."""
         self.epoch, self.seq = header.epoch, header.seq
         early, self._early = self._early, []
         return early
 
     def restart(self, header: SnapshotHeader) -> None:
-        """Go on after `header`, whatever is missing before."""
+        """Continue after `header`, whatever is missing before it."""
         self.epoch, self.seq = header.epoch, header.seq
         self.restarts += 1

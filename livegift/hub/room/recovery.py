@@ -1,4 +1,4 @@
-"""What a room's followers do about loss: read the log again, tell everybody of a gap, take back who did not keep up."""
+"""Recovery from loss: reading the log again, telling everybody of a gap, and bringing slow viewers up to date."""
 
 from dataclasses import dataclass
 
@@ -7,21 +7,21 @@ from livegift.hub.frames import Known, Viewer
 
 
 class CatchUp:
-    """Reads the log until everything is there that is known to be missing."""
+    """Reads the log until everything known to be missing is there."""
 
     def __init__(self) -> None:
-        """Nothing is missing."""
+        """Create a catch-up with nothing missing."""
         self._target = 0
         self._is_reading = False
 
     def want(self, to_seq: int) -> bool:
-        """Note that the room is at `to_seq`, as far as is known. True: begin to read the log."""
+        """Record that the room is known to be at `to_seq`. Returns True if reading the log has to begin."""
         self._target = max(self._target, to_seq)
         must_begin, self._is_reading = not self._is_reading, True
         return must_begin
 
     def has_to_go_on(self, before: int, seq: int) -> bool:
-        """Return whether to read again after a reading that led from `before` to `seq`; if not, it is over.
+        """Return whether to read again after a reading that led from `before` to `seq`; if not, the catch-up ends.
 
         A reading that led nowhere is the last: a later poll of the room's head begins again.
         """
@@ -31,24 +31,24 @@ class CatchUp:
         return False
 
     def end(self) -> None:
-        """Nothing is missing any more, or it can't be had now."""
+        """End: nothing is missing any more, or it is not available now."""
         self._target, self._is_reading = 0, False
 
 
 class SnapshotToAll:
-    """The snapshot that everybody has to get when events can't be had any more. Only the newest counts."""
+    """The snapshot that everybody has to get when events are no longer available. Only the newest counts."""
 
     def __init__(self) -> None:
-        """There is none."""
+        """Create it without a snapshot."""
         self._header: SnapshotHeader | None = None
 
     def want(self, header: SnapshotHeader) -> bool:
-        """Have everybody get this state. True: begin to make the message."""
+        """Set the state that everybody has to get. Returns True if its message has to be made."""
         must_begin, self._header = self._header is None, header
         return must_begin
 
     def superseding(self, header: SnapshotHeader) -> SnapshotHeader | None:
-        """Return the state that came while the message for `header` was made; None, and it is over, if there is none.
+        """Return a newer state, set while the message for `header` was made; None, and end, if there is none.
 
         Then the message goes out.
         """
@@ -58,13 +58,13 @@ class SnapshotToAll:
         return None
 
     def end(self) -> None:
-        """Nobody gets it any more."""
+        """End without a snapshot."""
         self._header = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Rejoin:
-    """One attempt to bring a viewer that has drained up to date."""
+    """An attempt to bring a viewer that has drained up to date."""
 
     viewer: Viewer
     known: Known
@@ -74,7 +74,7 @@ class Lagging:
     """The viewers who do not keep up, and those of them who have drained and wait for what they have missed."""
 
     def __init__(self) -> None:
-        """None."""
+        """Create an empty set of viewers."""
         self._behind: dict[Viewer, Known] = {}
         self._rejoining: dict[Viewer, Rejoin] = {}
 
@@ -82,11 +82,11 @@ class Lagging:
         return len(self._behind) + len(self._rejoining)
 
     def fall_behind(self, viewer: Viewer, known: Known) -> None:
-        """Note what `viewer` has got: nothing more is written to it until it has drained."""
+        """Record the position of `viewer`: nothing more is written to it until it has drained."""
         self._behind[viewer] = known
 
     def drained(self, viewer: Viewer) -> Rejoin | None:
-        """Begin to bring `viewer` up to date. None: it has missed nothing, or that has begun already."""
+        """Begin to bring `viewer` up to date. Returns None if it has missed nothing, or that has begun already."""
         known = self._behind.pop(viewer, None)
         if known is None:
             return None
@@ -98,7 +98,7 @@ class Lagging:
         return self._rejoining.get(rejoin.viewer) is rejoin
 
     def failed(self, rejoin: Rejoin) -> bool:
-        """Note that the viewer could not be brought up to date. True: try again later."""
+        """Record that the viewer could not be brought up to date. Returns True to try again later."""
         if not self.is_current(rejoin):
             return False
         del self._rejoining[rejoin.viewer]
@@ -106,11 +106,11 @@ class Lagging:
         return True
 
     def succeeded(self, rejoin: Rejoin) -> None:
-        """The viewer was answered."""
+        """Record that the viewer was answered."""
         if self.is_current(rejoin):
             del self._rejoining[rejoin.viewer]
 
     def leave(self, viewer: Viewer) -> None:
-        """Forget `viewer`."""
+        """Remove `viewer`."""
         self._behind.pop(viewer, None)
         self._rejoining.pop(viewer, None)
