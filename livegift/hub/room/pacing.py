@@ -87,7 +87,7 @@ class Pacing:
         self.sent_seq = seq
 
     def take_top(self) -> bytes | None:
-        """Take the ranks to be told without a frame: viewers do not know them, and no event brings them."""
+        """Return the ranks that no event brings and viewers do not know yet, to be sent without a frame."""
         if self._events or self._top == self._top_sent:
             return None
         self._top_sent = self._top
