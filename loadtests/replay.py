@@ -15,7 +15,7 @@ import sys
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
@@ -23,6 +23,7 @@ from typing import Any
 
 import orjson
 import psycopg
+from msgspec.structs import replace
 from websockets.asyncio.client import ClientConnection, connect
 
 from livegift.composition import AUDIT_PLAN
