@@ -23,7 +23,7 @@ logs.configure("json", "test")
 theirs = logging.getLogger("uvicorn.error")
 for n in range(100):
     theirs.warning("Invalid HTTP request received.")
-    theirs.warning("from %s", n)
+    theirs.warning(f"from {n}")
     theirs.error("a fault")
 """
 LEVELS = ["debug", "info", "warning", "error"]
@@ -44,3 +44,4 @@ def test_what_clients_make_the_server_warn_of_is_logged_rarely() -> None:
     done = subprocess.run([sys.executable, "-c", FLOOD], capture_output=True, text=True, check=True)
     counts = [done.stderr.count(text) for text in ("Invalid HTTP", '"event": "from', "a fault")]
     assert counts == [1, 1, 100]
+    assert '"not_logged": 0' in done.stderr

@@ -20,25 +20,25 @@ def _without_clients_tracebacks(record: logging.LogRecord) -> bool:
 class Rarely(logging.Filter):
     """Let each warning of a library pass once in REFUSAL_LOG_PERIOD_S, for clients cause them.
 
-    Warnings are told apart by what the library's code says, without its arguments, so that there are few. Errors pass.
+    Warnings are told apart by their place in the library's code, so that clients can't make them many. Errors pass.
     """
 
     def __init__(self) -> None:
         """Create a filter that has let nothing pass yet."""
         super().__init__()
-        self._passed: dict[object, float] = {}
-        self._not_logged: dict[object, int] = {}
+        self._passed: dict[tuple[str, int], float] = {}
+        self._not_logged: dict[tuple[str, int], int] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Return whether `record` passes; its `not_logged` says how many were left out since the last that did."""
         if record.levelno > logging.WARNING:
             return True
-        now = time.monotonic()
-        if record.msg in self._passed and now - self._passed[record.msg] < REFUSAL_LOG_PERIOD_S:
-            self._not_logged[record.msg] = self._not_logged.get(record.msg, 0) + 1
+        place, now = (record.pathname, record.lineno), time.monotonic()
+        if place in self._passed and now - self._passed[place] < REFUSAL_LOG_PERIOD_S:
+            self._not_logged[place] = self._not_logged.get(place, 0) + 1
             return False
-        self._passed[record.msg] = now
-        record.not_logged = self._not_logged.pop(record.msg, 0)
+        self._passed[place] = now
+        record.not_logged = self._not_logged.pop(place, 0)
         return True
 
 
@@ -66,7 +66,7 @@ def configure(log_format: str, process: str, level: str = "info") -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=shared,
+            foreign_pre_chain=[*shared, structlog.stdlib.ExtraAdder(allow=["not_logged"])],
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
                 structlog.processors.format_exc_info,
