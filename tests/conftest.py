@@ -194,7 +194,9 @@ def cluster_system(cluster_url: str, database_url: str, tmp_path: Path) -> Itera
 
 
 @pytest.fixture(autouse=True)
-def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    # A demo in this checkout has left its own, with a secret and providers.
+    monkeypatch.setattr("livegift.runtime.settings.DEFAULT_DATA_DIR", tmp_path_factory.getbasetemp() / "no data")
     for name in list(os.environ):
         if name.startswith("LIVEGIFT_"):
             monkeypatch.delenv(name)
