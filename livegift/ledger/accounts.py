@@ -2,19 +2,18 @@
 
 from collections.abc import Iterable, Sequence
 
-from sqlalchemy import insert, select, text
+from sqlalchemy import TextClause, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from livegift.domain.postings import Transfer, sums
 from livegift.ledger import tables
+from livegift.ledger.statements import Statements
 
-# In the order of the names, which all bookings share: no two of them can wait for each other.
-_ADD = text(
-    "INSERT INTO accounts (name, asset, balance) "
-    "SELECT n, a, c FROM unnest(CAST(:names AS text[]), CAST(:assets AS text[]), CAST(:changes AS bigint[])) "
-    "AS v(n, a, c) ORDER BY n "
-    "ON CONFLICT (name) DO UPDATE SET balance = accounts.balance + excluded.balance RETURNING name, balance"
-)
+
+class _Sql(Statements, file="accounts.sql"):
+    """The statements of this module."""
+
+    add: TextClause
 
 
 async def add(connection: AsyncConnection, moves: Iterable[Transfer]) -> dict[str, int]:
@@ -23,7 +22,7 @@ async def add(connection: AsyncConnection, moves: Iterable[Transfer]) -> dict[st
     if not changes:
         return {}
     result = await connection.execute(
-        _ADD,
+        _Sql.add,
         {
             "names": [name for name, _ in changes],
             "assets": [asset for _, asset in changes],

@@ -3,31 +3,22 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Row, text
+from sqlalchemy import Row, TextClause
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from livegift.contract.journal import LimitsChanged
 from livegift.domain.allowances import Caps, Limits, Usage
 from livegift.domain.partitions import Position
 from livegift.ledger.engine import Database
+from livegift.ledger.statements import Statements
 
-_LATEST = text(
-    "SELECT DISTINCT ON (user_id) * FROM wallet_limits WHERE user_id = ANY(CAST(:users AS text[])) "
-    "ORDER BY user_id, version DESC"
-)
-# The last day that a gift was sent on, what was spent on it and in its month.
-_USAGE = text(
-    "WITH last AS (SELECT sender, max(day) AS day FROM gifts WHERE sender = ANY(CAST(:users AS text[])) AND day > 0 "
-    "GROUP BY sender) SELECT l.sender, l.day, sum(g.coins) FILTER (WHERE g.day = l.day) AS day_coins, "
-    "sum(g.coins) AS month_coins FROM last l JOIN gifts g ON g.sender = l.sender AND g.day / 100 = l.day / 100 "
-    "GROUP BY 1, 2"
-)
-# The reason that is known for a freeze: an operator's, or the change that has led below zero, whichever came last.
-_FROZEN = text(
-    "SELECT why FROM (SELECT n, why, frozen FROM wallet_limits WHERE user_id = :user "
-    "UNION ALL SELECT n, reason, true FROM transfers WHERE user_id = :user AND balance < 0) e "
-    "WHERE frozen AND why <> '' ORDER BY n DESC LIMIT 1"
-)
+
+class _Sql(Statements, file="allowances.sql"):
+    """The statements of this module."""
+
+    latest: TextClause
+    usage: TextClause
+    frozen: TextClause
 
 
 def row_of(partition: int, position: Position, entry: LimitsChanged) -> tuple[object, ...]:
@@ -47,10 +38,10 @@ def limits_of(row: Row[Any]) -> Limits:
 
 async def allowances_of(connection: AsyncConnection, users: Sequence[str]) -> dict[str, tuple[Limits, Usage]]:
     """Return limits and usage of those of `users` who have any."""
-    limits = {row.user_id: limits_of(row) for row in await connection.execute(_LATEST, {"users": list(users)})}
+    limits = {row.user_id: limits_of(row) for row in await connection.execute(_Sql.latest, {"users": list(users)})}
     usage = {
         row.sender: Usage(row.day, int(row.day_coins), int(row.month_coins))
-        for row in await connection.execute(_USAGE, {"users": list(users)})
+        for row in await connection.execute(_Sql.usage, {"users": list(users)})
     }
     return {user: (limits.get(user, Limits()), usage.get(user, Usage())) for user in limits.keys() | usage.keys()}
 
@@ -58,5 +49,5 @@ async def allowances_of(connection: AsyncConnection, users: Sequence[str]) -> di
 async def frozen_why(database: Database, user: str) -> str | None:
     """Return why a wallet is frozen, as far as it is booked: an operator's words, or a reason such as 'chargeback'."""
     async with database.begin() as connection:
-        why = await connection.scalar(_FROZEN, {"user": user})
+        why = await connection.scalar(_Sql.frozen, {"user": user})
     return None if why is None else str(why)

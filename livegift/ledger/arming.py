@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import TextClause, delete, insert, select, text, update
+from sqlalchemy import TextClause, delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from livegift.domain.allowances import NO_LIMITS, NO_USAGE, Limits, Usage
@@ -70,6 +70,8 @@ class _Sql(Statements, file="arming.sql"):
     streaks: TextClause
     revoked: TextClause
     ended: TextClause
+    next_room_epoch: TextClause
+    advance_marks: TextClause
 
 
 async def lock_checkpoint(connection: AsyncConnection, partition: int) -> tuple[Checkpoint, dict[int, int]]:
@@ -206,12 +208,8 @@ async def next_room_epoch(database: Database) -> int:
 
     The clock helps a ledger that was set back not to issue a number twice; in between, rooms increment it themselves.
     """
-    query = text(
-        "SELECT setval('room_epochs', greatest(nextval('room_epochs') + :stride, "
-        "(extract(epoch FROM clock_timestamp()) * 1000)::bigint))"
-    )
     async with database.begin() as connection:
-        return int(await connection.scalar(query, {"stride": ROOM_EPOCH_STRIDE}) or 0)
+        return int(await connection.scalar(_Sql.next_room_epoch, {"stride": ROOM_EPOCH_STRIDE}) or 0)
 
 
 async def advance_marks(database: Database, partitions: Sequence[int], keep_s: float) -> dict[int, Position]:
@@ -219,12 +217,6 @@ async def advance_marks(database: Database, partitions: Sequence[int], keep_s: f
 
     Entries up to the returned positions can be trimmed.
     """
-    query = text(
-        "WITH old AS (SELECT partition, mark_epoch, mark_n FROM checkpoints WHERE partition = ANY(CAST(:ps AS int[])) "
-        "AND mark_at <= now() - make_interval(secs => :keep) ORDER BY partition FOR UPDATE SKIP LOCKED) "
-        "UPDATE checkpoints c SET mark_epoch = c.epoch, mark_n = c.n, mark_at = now() FROM old "
-        "WHERE c.partition = old.partition RETURNING c.partition, old.mark_epoch, old.mark_n"
-    )
     async with database.begin() as connection:
-        rows = (await connection.execute(query, {"ps": list(partitions), "keep": keep_s})).all()
+        rows = (await connection.execute(_Sql.advance_marks, {"ps": list(partitions), "keep": keep_s})).all()
     return {row.partition: Position(row.mark_epoch, row.mark_n) for row in rows}

@@ -89,3 +89,21 @@ WHERE combo_id = ANY(CAST(:combos AS text[]))
 SELECT combo_id
 FROM streak_ends
 WHERE {after}
+
+-- name: next_room_epoch
+SELECT setval('room_epochs', greatest(nextval('room_epochs') + :stride,
+    (extract(epoch FROM clock_timestamp()) * 1000)::bigint))
+
+-- name: advance_marks
+WITH old AS (
+    SELECT partition, mark_epoch, mark_n
+    FROM checkpoints
+    WHERE partition = ANY(CAST(:ps AS int[])) AND mark_at <= now() - make_interval(secs => :keep)
+    ORDER BY partition
+    FOR UPDATE SKIP LOCKED
+)
+UPDATE checkpoints c
+SET mark_epoch = c.epoch, mark_n = c.n, mark_at = now()
+FROM old
+WHERE c.partition = old.partition
+RETURNING c.partition, old.mark_epoch, old.mark_n

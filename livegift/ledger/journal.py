@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import psycopg
 from psycopg import AsyncConnection as DriverConnection
-from sqlalchemy import Row, insert, select, text
+from sqlalchemy import Row, TextClause, insert, select
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -21,6 +21,7 @@ from livegift.ledger.limit_tables import wallet_limits
 from livegift.ledger.participants import Batch, BookingPlan
 from livegift.ledger.quarantine import Quarantined, put_aside
 from livegift.ledger.slices import JournalSlice
+from livegift.ledger.statements import Statements
 from livegift.ledger.wallet_balances import move_wallet_balances
 
 
@@ -72,17 +73,16 @@ class Booked:
     news: Mapping[str, object]
 
 
+class _Sql(Statements, file="journal.sql"):
+    """The statements of this module."""
+
+    move_checkpoints: TextClause
+
+
 _GIFT_COLUMNS = [column.name for column in tables.gifts.columns]
 _TRANSFER_COLUMNS = [column.name for column in tables.transfers.columns]
 _LIMIT_COLUMNS = [column.name for column in wallet_limits.columns]
 _STREAK_END_COLUMNS = [column.name for column in tables.streak_ends.columns]
-
-_MOVE_CHECKPOINTS = text(
-    "UPDATE checkpoints c SET epoch = v.epoch, n = v.n, gifts = c.gifts + v.gifts, coins = c.coins + v.coins, "
-    "booked_at = now() FROM unnest(CAST(:partitions AS int[]), CAST(:epochs AS bigint[]), CAST(:ns AS bigint[]), "
-    "CAST(:gifts AS bigint[]), CAST(:coins AS bigint[])) "
-    "AS v(partition, epoch, n, gifts, coins) WHERE c.partition = v.partition"
-)
 
 
 async def read_checkpoints(database: Database, partitions: Iterable[int] | None = None) -> dict[int, Checkpoint]:
@@ -218,7 +218,7 @@ async def _move_checkpoints(connection: AsyncConnection, slices: Sequence[Journa
     # A gift counts as accepted, whether it could be booked or not.
     accepted = [[g for _, entry in s.entries if (g := _gift_in(entry)) is not None] for s in slices]
     await connection.execute(
-        _MOVE_CHECKPOINTS,
+        _Sql.move_checkpoints,
         {
             "partitions": [s.partition for s in slices],
             "epochs": [s.end.epoch for s in slices],

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import select, text
+from sqlalchemy import TextClause, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from livegift.contract.errors import PartitionStoppedError
@@ -13,6 +13,15 @@ from livegift.domain.postings import Transfer, suspense_of
 from livegift.ledger import tables
 from livegift.ledger.quarantine import attribute
 from livegift.ledger.slices import JournalSlice
+from livegift.ledger.statements import Statements
+
+
+class _Sql(Statements, file="wallet_balances.sql"):
+    """The statements of this module."""
+
+    add_heads: TextClause
+    move_heads: TextClause
+    set_head: TextClause
 
 
 @dataclass(slots=True)
@@ -26,20 +35,6 @@ class _Move:
     epoch: int
     seq: int
     balance: int
-
-
-_NEW_HEADS = text(
-    "INSERT INTO wallet_heads (user_id, partition, epoch, seq, balance) "
-    "SELECT u, p, 0, 0, 0 FROM unnest(CAST(:users AS text[]), CAST(:partitions AS int[])) AS v(u, p) "
-    "ORDER BY u ON CONFLICT (user_id) DO NOTHING"
-)
-_MOVE_HEADS = text(
-    "UPDATE wallet_heads h SET epoch = v.epoch, seq = v.seq, balance = v.balance "
-    "FROM unnest(CAST(:users AS text[]), CAST(:before_seqs AS bigint[]), CAST(:before_balances AS bigint[]), "
-    "CAST(:epochs AS bigint[]), CAST(:seqs AS bigint[]), CAST(:balances AS bigint[])) "
-    "AS v(user_id, before_seq, before_balance, epoch, seq, balance) "
-    "WHERE h.user_id = v.user_id AND h.seq = v.before_seq AND h.balance = v.before_balance RETURNING h.user_id"
-)
 
 
 def _fold(slices: Sequence[JournalSlice]) -> dict[str, list[_Move]]:
@@ -86,13 +81,13 @@ async def move_wallet_balances(connection: AsyncConnection, slices: Sequence[Jou
 async def _add_heads(connection: AsyncConnection, moves: Mapping[str, _Move]) -> None:
     if moves:
         await connection.execute(
-            _NEW_HEADS, {"users": list(moves), "partitions": [move.partition for move in moves.values()]}
+            _Sql.add_heads, {"users": list(moves), "partitions": [move.partition for move in moves.values()]}
         )
 
 
 async def _move(connection: AsyncConnection, moves: Mapping[str, _Move]) -> set[str]:
     result = await connection.execute(
-        _MOVE_HEADS,
+        _Sql.move_heads,
         {
             "users": list(moves),
             "before_seqs": [move.before_seq for move in moves.values()],
@@ -119,7 +114,5 @@ async def _bridge(connection: AsyncConnection, user: str, move: _Move) -> list[T
             f"the ledger has it at seq {found.seq} with {found.balance}",
         )
     before = {"user": user, "seq": move.before_seq, "balance": move.before_balance}
-    await connection.execute(
-        text("UPDATE wallet_heads SET seq = :seq, balance = :balance WHERE user_id = :user"), before
-    )
+    await connection.execute(_Sql.set_head, before)
     return list(suspense_of(user, move.partition, delta))
