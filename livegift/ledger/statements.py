@@ -40,9 +40,9 @@ class Statements:
     """The base of a class whose annotations are the statements of a file.
 
     `class _Sql(Statements, file="audit.sql")` reads the file beside the class's module. An attribute annotated with
-    TextClause can be executed; one with str is text, in which `{…}` may be left for its module to fill. `parts` are
-    parts from elsewhere. Raises StatementsError for a name that only the file or only the class has, one that the file
-    has twice, and a part that nothing uses or that is not there.
+    TextClause can be executed; one with str is text, in which `{…}` may be left for its module to fill, or a part that
+    other modules use as well. `parts` are parts from elsewhere. Raises StatementsError for a name that only the file or
+    only the class has, one that the file has twice, and a part that nothing uses or that is not there.
     """
 
     def __init_subclass__(cls, file: str, parts: Mapping[str, str] | None = None) -> None:
@@ -51,7 +51,8 @@ class Statements:
         path = Path(str(module.__file__)).with_name(file)
         sections = parse(path.read_text(), file)
         wanted = get_annotations(cls)
-        names = {name for name, section in sections.items() if section.kind == "name"}
+        shared = {name for name, kind in wanted.items() if kind is str}
+        names = {name for name, section in sections.items() if section.kind == "name" or name in shared}
         if names != wanted.keys():
             raise StatementsError(f"{file}: expected exactly {sorted(wanted)}, got {sorted(names)}")
         known = {name: section.sql for name, section in sections.items() if section.kind == "part"} | dict(parts or {})

@@ -51,17 +51,24 @@ def test_statements_come_with_their_parts(module: str, tmp_path: Path) -> None:
     assert made.template == "SELECT {columns} FROM gifts"
 
 
+def test_a_part_can_be_had_by_other_modules_as_well(module: str, tmp_path: Path) -> None:
+    made = declare(module, tmp_path, GOOD, {**BOTH, "gifts": str}, table="gifts")
+    assert made.gifts == "SELECT coins, n FROM gifts WHERE room = :room"
+    assert made.gifts in str(made.shares)
+
+
 @pytest.mark.parametrize(
     ("sql", "names", "parts", "message"),
     [
         (GOOD, {"shares": TextClause}, {"table": "gifts"}, "expected exactly"),
         (GOOD, {**BOTH, "more": TextClause}, {"table": "gifts"}, "expected exactly"),
+        (GOOD, {**BOTH, "gifts": TextClause}, {"table": "gifts"}, "expected exactly"),
         (GOOD, BOTH, {}, "shares uses the parts"),
         (GOOD, BOTH, {"table": "gifts", "other": "x"}, "no statement uses the parts"),
         (GOOD + "-- name: shares\nSELECT 1\n", BOTH, {"table": "gifts"}, "got shares twice"),
         ("SELECT 1\n" + GOOD, BOTH, {"table": "gifts"}, "before any SQL"),
     ],
-    ids=["unused", "unknown", "no part", "unused part", "twice", "without a name"],
+    ids=["unused", "unknown", "a part is no statement", "no part", "unused part", "twice", "without a name"],
 )
 def test_what_does_not_fit_fails_at_once(
     module: str, tmp_path: Path, sql: str, names: dict[str, type], parts: dict[str, str], message: str

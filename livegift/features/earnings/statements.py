@@ -10,13 +10,23 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Row, text
+from sqlalchemy import Row, TextClause
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from livegift.domain.postings import diamonds_of
+from livegift.ledger.statements import Statements
 from livegift.runtime.bounds import STATEMENT_SETTLES_S, TRANSACTION_TIMEOUT_S
 
 assert STATEMENT_SETTLES_S > TRANSACTION_TIMEOUT_S  # noqa: S101 - constants relate by assertion
+
+
+class _Sql(Statements, file="statements.sql"):
+    """The statements of this module."""
+
+    page: TextClause
+    groups: TextClause
+    balance: TextClause
+    closed: TextClause
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,65 +73,19 @@ class Group:
     diamonds: int
 
 
-_ID_DIGITS = 19  # of a bigint
 # The second, the source, and the entry: what a gift's place or a posting's id can be.
 _KEY = re.compile(r"([0-9]{1,11})\.([0-9]{1,18})\.([0-9]{1,19}|[0-9]{1,4}-[0-9]{1,10}-[0-9]{1,15})")
-# Where a gift stands among those of its second.
-_SHUFFLED = (
-    "encode(sha256(convert_to((SELECT value FROM system WHERE key = 'event_id_key') || {place}, 'UTF8')), 'hex') "
-    'COLLATE "C"'
-)
-_PLACE = "g.partition || '-' || g.epoch || '-' || g.n"
-_TURN = _SHUFFLED.format(place=_PLACE)
-_LINES = f"""
-    SELECT date_trunc('second', b.booked_at) AS at, 0 AS source, {_TURN} AS turn,
-        {_PLACE} AS entry, 'gift' AS what, {_PLACE} AS ref, g.diamonds,
-        CASE WHEN NOT g.anonymous THEN b.id END AS batch_id, g.room, g.gift_id, g.count AS pieces, g.coins,
-        CASE WHEN NOT g.anonymous THEN g.sender END AS sender
-    FROM batches b JOIN gifts g ON g.batch_id = b.id
-    WHERE g.receiver = :creator AND b.booked_at >= :start AND b.booked_at < :end
-    UNION ALL
-    SELECT date_trunc('second', b.booked_at), 2 + s.number, {_TURN}, {_PLACE}, 'match',
-        {_PLACE}, m.diamonds, CASE WHEN NOT g.anonymous THEN b.id END, g.room, g.gift_id, m.units, m.coins, s.sponsor
-    FROM batches b JOIN gifts g ON g.batch_id = b.id
-    JOIN gift_matches m ON (m.partition, m.epoch, m.n) = (g.partition, g.epoch, g.n)
-    JOIN sponsor_matches s ON s.id = m.match_id
-    WHERE g.receiver = :creator AND b.booked_at >= :start AND b.booked_at < :end
-    UNION ALL
-    SELECT date_trunc('second', at), 1, lpad(id::text, {_ID_DIGITS}, '0') COLLATE "C", id::text, reason, ref,
-        CASE WHEN credit = :account THEN amount ELSE -amount END, NULL, NULL, NULL, NULL, NULL, NULL
-    FROM postings WHERE (credit = :account OR debit = :account) AND at >= :start AND at < :end
-"""  # noqa: S608 - our own text
-_PAGE = text(
-    f"SELECT * FROM ({_LINES}) l WHERE CAST(:after_at AS timestamptz) IS NULL "  # noqa: S608 - our own text
-    "OR (at, source, turn) > (CAST(:after_at AS timestamptz), CAST(:source AS bigint), "
-    f"CASE WHEN CAST(:source AS bigint) = 1 THEN lpad(CAST(:entry AS text), {_ID_DIGITS}, '0') "
-    f"ELSE {_SHUFFLED.format(place='CAST(:entry AS text)')} END) "
-    "ORDER BY at, source, turn LIMIT :limit"
-)
-_GROUPS = text(
-    "SELECT to_char(at, 'YYYY-MM-DD') AS day, CASE WHEN :by_room THEN room END AS room, what, "  # noqa: S608 - our own text
-    f"count(*) AS lines, coalesce(sum(coins), 0) AS coins, sum(diamonds) AS diamonds FROM ({_LINES}) l "
-    "GROUP BY 1, 2, 3 ORDER BY 1, 3, 2 NULLS FIRST"
-)
-# What was there before a moment: gifts from the hours, as days begin with an hour.
-_BALANCE = text(
-    "SELECT (SELECT coalesce(sum(diamonds), 0) FROM earned_hours WHERE creator = :creator AND hour < :at) "
-    "+ (SELECT coalesce(sum(CASE WHEN credit = :account THEN amount ELSE -amount END), 0) FROM postings "
-    "WHERE (credit = :account OR debit = :account) AND at < :at)"
-)
-_CLOSED = text("SELECT :at < now() - make_interval(secs => :settles_s)")
 
 
 async def is_closed(connection: AsyncConnection, period: Period) -> bool:
     """Return whether no line can be added to `period` any more."""
-    return bool(await connection.scalar(_CLOSED, {"at": period.end, "settles_s": STATEMENT_SETTLES_S}))
+    return bool(await connection.scalar(_Sql.closed, {"at": period.end, "settles_s": STATEMENT_SETTLES_S}))
 
 
 async def balance_at(connection: AsyncConnection, creator: str, at: datetime) -> int:
     """Return the balance of `creator` at the beginning of a day."""
     where = {"creator": creator, "account": diamonds_of(creator), "at": at}
-    return int(await connection.scalar(_BALANCE, where) or 0)
+    return int(await connection.scalar(_Sql.balance, where) or 0)
 
 
 async def read_lines(connection: AsyncConnection, creator: str, period: Period, after: str, limit: int) -> list[Line]:
@@ -137,7 +101,7 @@ async def read_lines(connection: AsyncConnection, creator: str, period: Period, 
         "limit": limit,
         **_parse_key(after),
     }
-    return [_line(row) for row in await connection.execute(_PAGE, where)]
+    return [_line(row) for row in await connection.execute(_Sql.page, where)]
 
 
 async def read_groups(connection: AsyncConnection, creator: str, period: Period, *, by_room: bool) -> Sequence[Group]:
@@ -151,7 +115,7 @@ async def read_groups(connection: AsyncConnection, creator: str, period: Period,
     }
     return [
         Group(row.day, row.room, row.what, row.lines, int(row.coins), int(row.diamonds))
-        for row in await connection.execute(_GROUPS, where)
+        for row in await connection.execute(_Sql.groups, where)
     ]
 
 
