@@ -4,7 +4,7 @@ from livegift.features.earnings.public import RefundTerms
 from livegift.features.orders.bodies import OrderRequest
 from livegift.features.orders.queries import StoredOrder, read_order
 from livegift.features.orders.sandbox import SandboxPayments
-from livegift.features.orders.service import hear, offer_of, place
+from livegift.features.orders.service import apply_provider_event, offer_of, place
 from livegift.features.orders.settings import OrderSettings
 from livegift.payments.provider import PaymentEvent
 from livegift.payments.sandbox import Sandbox
@@ -34,7 +34,7 @@ class Shop:
         said = PaymentEvent(
             f"evt-{order_id}-{kind}", kind, order_id, order.provider_ref, order.order.amount, order.order.currency  # type: ignore[arg-type]
         )  # fmt: skip
-        await hear(self.system.database, self.system.wallets, "sandbox", said, KEEPS)
+        await apply_provider_event(self.system.database, self.system.wallets, "sandbox", said, KEEPS)
 
     async def becomes(self, order_id: str, status: str) -> StoredOrder:
         async def there() -> bool:

@@ -36,7 +36,7 @@ async def test_a_crash_between_the_decision_and_the_coins_is_finished_once(runni
     correction = await wait_until(wanted, "the gift is booked")
     assert isinstance(correction, Correction)
     await stored.request(running.database, correction)
-    await stored.settle_decision(running.database, "c1", "second", approve=True)
+    await stored.record_decision(running.database, "c1", "second", approve=True)
     # Here the process died. The sweep looks for what is some seconds old, so the decision is made older.
     async with running.database.begin() as connection:
         await connection.execute(text("UPDATE corrections SET decided_at = decided_at - interval '1 minute'"))

@@ -104,7 +104,7 @@ async def test_the_audit_finds_limits_that_are_not_the_ledgers(running: InProces
     report = await running.audit()
     wrong = next(check for check in report.checks if check.number == 9)
     assert len(wrong.violations) == 2, wrong.violations
-    assert "limits Limits(version=1" in wrong.violations[0]
+    assert "limits SpendingLimits(version=1" in wrong.violations[0]
     assert "100 coins, the limit was 50" in wrong.violations[1]
 
 

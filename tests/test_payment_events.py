@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, and_
 from livegift.features.earnings.public import RefundTerms
 from livegift.features.orders import odd_payments, payment_events, reversals
 from livegift.features.orders import service as orders
-from livegift.features.orders.payment_events import Event, apply
+from livegift.features.orders.payment_events import ProviderEvent, apply
 from livegift.features.orders.public import Promotion, put_promotion
 from livegift.features.orders.queries import NewOrder, StoredOrder, create_order, note_checkout, read_order
 from livegift.features.orders.rules import Order
@@ -24,7 +24,7 @@ from tests.test_audit import run_audit
 from tests.waiting import wait_until
 
 TERMS = RefundTerms("creator_keeps", 24)
-PAID = Event("stripe", "evt-1", "paid", "o1", "pi_1", 999, "USD", "cs_o1")
+PAID = ProviderEvent("stripe", "evt-1", "paid", "o1", "pi_1", 999, "USD", "cs_o1")
 # What another product sells: no order of ours, a checkout of its own, no payment (a subscription).
 FOREIGN = replace(PAID, order_id=None, payment_ref=None, session_ref="cs_shop")
 
@@ -41,7 +41,7 @@ async def order_of(system: InProcess, order_id: str) -> StoredOrder:
     return found
 
 
-async def hear(system: InProcess, event: Event) -> None:
+async def hear(system: InProcess, event: ProviderEvent) -> None:
     said = PaymentEvent(
         event.id,
         event.kind,
@@ -52,7 +52,7 @@ async def hear(system: InProcess, event: Event) -> None:
         event.session_ref,
         event.reversal_ref,
     )
-    await orders.hear(system.database, system.wallets, event.provider, said, TERMS)
+    await orders.apply_provider_event(system.database, system.wallets, event.provider, said, TERMS)
 
 
 async def credited(system: InProcess, order_id: str) -> None:
@@ -82,7 +82,7 @@ async def test_each_of_its_names_is_enough_and_a_wrong_one_is_for_a_person(setti
             await make(system, name, "ann")
         outcomes: dict[str, Any] = {}
 
-        async def said(name: str, event: Event) -> None:
+        async def said(name: str, event: ProviderEvent) -> None:
             applied = await apply(system.database, replace(event, id=name), TERMS)
             outcomes[name] = applied and (applied[0].order.id, applied[1])
 
@@ -118,7 +118,7 @@ async def test_each_of_its_names_is_enough_and_a_wrong_one_is_for_a_person(setti
 async def test_a_dispute_that_overtakes_its_payment_is_not_lost(settings: Settings) -> None:
     async with InProcess(settings) as system:
         await make(system, "o1", "ann")
-        dispute = Event("stripe", "evt-d", "disputed", None, "pi_1", 999, "USD")
+        dispute = ProviderEvent("stripe", "evt-d", "disputed", None, "pi_1", 999, "USD")
         for event in (dispute, replace(dispute, id="evt-shop", payment_ref="pi_shop"), dispute):
             assert await apply(system.database, event, TERMS) is None
         await hear(system, PAID)
@@ -136,12 +136,12 @@ async def returned(system: InProcess, order_id: str) -> bool:
 # --- The faults put back: the audit sees them -------------------------------------------------------------------------
 
 
-def by_what_it_does_not_say(event: Event) -> ColumnElement[bool]:
+def by_what_it_does_not_say(event: ProviderEvent) -> ColumnElement[bool]:
     """As it was: without an order's id by the payment, which nothing had been paid with yet."""
     return table.c.id == event.order_id if event.order_id else table.c.payment_ref.is_(event.payment_ref)
 
 
-def by_the_amount(event: Event) -> ColumnElement[bool]:
+def by_the_amount(event: ProviderEvent) -> ColumnElement[bool]:
     return and_(table.c.amount == event.amount, table.c.status == "created")
 
 
@@ -229,7 +229,7 @@ async def test_a_dispute_that_is_won_and_a_refund_that_fails_give_the_coins_agai
         await make(system, "o1", "ann")
         await hear(system, PAID)
         await credited(system, "o1")
-        dispute = Event("stripe", "evt-d", "disputed", None, "pi_1", 999, "USD", reversal_ref="dp_1")
+        dispute = ProviderEvent("stripe", "evt-d", "disputed", None, "pi_1", 999, "USD", reversal_ref="dp_1")
         await hear(system, dispute)
         assert (await order_of(system, "o1")).order.status == "charged_back"
         for n in range(2):
@@ -268,7 +268,9 @@ async def test_a_dispute_that_is_won_gives_no_coins_for_money_that_was_refunded_
             await hear(system, replace(PAID, id=f"evt-p{n}", order_id=f"o{n}", payment_ref=f"pi_{n}", session_ref=None))
             await credited(system, f"o{n}")
         for n, status, code in ((1, "charged_back", 0), (2, "credited", 1)):
-            dispute = Event("stripe", f"evt-d{n}", "disputed", f"o{n}", f"pi_{n}", 999, "USD", reversal_ref=f"dp_{n}")
+            dispute = ProviderEvent(
+                "stripe", f"evt-d{n}", "disputed", f"o{n}", f"pi_{n}", 999, "USD", reversal_ref=f"dp_{n}"
+            )
             await hear(system, dispute)
             await hear(system, replace(dispute, id=f"evt-r{n}", kind="refunded", reversal_ref=None))
             await wait_until(partial(returned, system, f"o{n}"), "the coins are taken")
@@ -290,7 +292,7 @@ async def test_the_refund_of_a_second_payment_does_not_count_as_the_orders_own(s
         await hear(system, second)
         await odd_payments.note_decision(system.database, "stripe", "evt-2", "refund", "root", "paid twice")
         await hear(system, replace(second, id="evt-r", kind="refunded"))
-        dispute = Event("stripe", "evt-d", "disputed", None, "pi_1", 999, "USD", reversal_ref="dp_1")
+        dispute = ProviderEvent("stripe", "evt-d", "disputed", None, "pi_1", 999, "USD", reversal_ref="dp_1")
         await hear(system, dispute)
         await wait_until(lambda: returned(system, "o1"), "the coins are taken")
         await hear(system, replace(dispute, id="evt-w", kind="dispute_won"))
@@ -320,4 +322,4 @@ async def test_a_promotion_is_decided_also_where_the_coins_come_by_the_end_of_a_
 async def said_of(system: InProcess, order: StoredOrder, kind: Any, event_id: str) -> None:
     made = order.order
     names = (made.id, order.provider_ref, made.amount, made.currency)
-    await hear(system, Event("sandbox", event_id, kind, *names, reversal_ref=f"re_{event_id[-1]}"))
+    await hear(system, ProviderEvent("sandbox", event_id, kind, *names, reversal_ref=f"re_{event_id[-1]}"))

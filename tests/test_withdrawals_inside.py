@@ -6,7 +6,7 @@ import pytest
 
 from livegift.contract.errors import RequestError
 from livegift.features.orders import withdrawals
-from livegift.features.orders.service import hear
+from livegift.features.orders.service import apply_provider_event
 from livegift.payments.provider import PaymentEvent, ProviderError, ProviderRefusedError
 from livegift.runtime.settings import Settings
 from tests.inprocess import InProcess, passes
@@ -70,7 +70,7 @@ async def test_a_process_that_dies_after_any_step(inside: Shop, monkeypatch: pyt
     async def dies(*_: object, **__: object) -> None:
         raise DeadError
 
-    for user, step in (("lea", "settle"), ("mia", "_pay"), ("nia", "hear")):
+    for user, step in (("lea", "move_due_coins"), ("mia", "_pay"), ("nia", "apply_provider_event")):
         order = await inside.bought(user)
         with monkeypatch.context() as patch:
             # The sweep of this very process waits until then.
@@ -111,7 +111,7 @@ async def test_an_order_that_is_given_back_again_after_the_refund_has_failed(ins
     made = order.order
     names = (made.id, order.provider_ref, made.amount, made.currency)
     said = PaymentEvent("evt-failed", "refund_failed", *names, reversal_ref="re_1")
-    await hear(system.database, system.wallets, "sandbox", said, KEEPS)
+    await apply_provider_event(system.database, system.wallets, "sandbox", said, KEEPS)
     await inside.becomes(made.id, "credited")
     assert await balance(inside, "vic") == 100
     await passes(system)

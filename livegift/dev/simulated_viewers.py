@@ -101,7 +101,7 @@ class Crowd:
         # A viewer's pause between two acts, chosen so that all of them together send GIFTS_PER_S.
         act_s = (SENDS_PER_ACT - 1) * (TAP_MIN_S + TAP_MAX_S) / 2
         self.pause_s = max(viewers * SENDS_PER_ACT / GIFTS_PER_S - act_s, TAP_MAX_S)
-        self._viewers = [Viewer(self, number) for number in range(viewers)]
+        self._viewers = [SimulatedViewer(self, number) for number in range(viewers)]
         self._away = set(self._viewers)
         self._said = ""
 
@@ -113,14 +113,14 @@ class Crowd:
         with suppress(asyncio.CancelledError):
             await everybody
 
-    def came(self, viewer: "Viewer") -> None:
+    def came(self, viewer: "SimulatedViewer") -> None:
         """Record that `viewer` is in the room."""
         self._away.discard(viewer)
         if not self._away and self._said != "watching":
             self._said = "watching"
             log.info("crowd.watching", room=self.room, viewers=len(self._viewers))
 
-    def went(self, viewer: "Viewer", why: BaseException) -> None:
+    def went(self, viewer: "SimulatedViewer", why: BaseException) -> None:
         """Record that `viewer` was disconnected or can't connect."""
         self._away.add(viewer)
         if self._said != "away":
@@ -128,7 +128,7 @@ class Crowd:
             log.warning("crowd.away", error=str(why) or type(why).__name__)
 
 
-class Viewer:
+class SimulatedViewer:
     """A viewer, with one connection at a time."""
 
     def __init__(self, crowd: Crowd, number: int) -> None:

@@ -29,7 +29,7 @@ class Policy(NamedTuple):
     gifts_per_minute: int | None = None
 
 
-class Limits(NamedTuple):
+class SpendingLimits(NamedTuple):
     """The limits a viewer has set. `pending` replaces `own` from `pending_ms` on (0: nothing is pending)."""
 
     version: int = 0
@@ -48,7 +48,7 @@ class Usage(NamedTuple):
     minute_gifts: int = 0
 
 
-NO_CAPS, NO_POLICY, NO_LIMITS, NO_USAGE = Caps(), Policy(), Limits(), Usage()
+NO_CAPS, NO_POLICY, NO_LIMITS, NO_USAGE = Caps(), Policy(), SpendingLimits(), Usage()
 
 
 class Exceeded(NamedTuple):
@@ -69,7 +69,7 @@ class Reminder(NamedTuple):
     used: int
 
 
-def in_force(limits: Limits, now_ms: int) -> Caps:
+def in_force(limits: SpendingLimits, now_ms: int) -> Caps:
     """Return the viewer's own limits in force at `now_ms`."""
     return limits.pending if limits.pending_ms and now_ms >= limits.pending_ms else limits.own
 
@@ -78,13 +78,13 @@ def _lower(a: int | None, b: int | None) -> int | None:
     return b if a is None else a if b is None else min(a, b)
 
 
-def change(limits: Limits, wanted: Caps, now_ms: int, delay_ms: int) -> Limits:
+def change(limits: SpendingLimits, wanted: Caps, now_ms: int, delay_ms: int) -> SpendingLimits:
     """Return the limits after a viewer has asked for `wanted`: lower ones count now, the rest after `delay_ms`."""
     before = in_force(limits, now_ms)
     now = Caps(*(_lower(a, b) for a, b in zip(before, wanted, strict=True)))
     if now == wanted:
-        return Limits(limits.version + 1, now)
-    return Limits(limits.version + 1, now, now_ms + delay_ms, wanted)
+        return SpendingLimits(limits.version + 1, now)
+    return SpendingLimits(limits.version + 1, now, now_ms + delay_ms, wanted)
 
 
 def usage_at(usage: Usage, policy: Policy, now_ms: int) -> Usage:

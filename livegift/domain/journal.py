@@ -15,7 +15,7 @@ class Poison:
 
 
 @dataclass(frozen=True, slots=True)
-class WalletStep:
+class WalletEffect:
     """The effect of an entry on a wallet: it moves `delta` coins and leaves the wallet at `seq` and `balance`."""
 
     user: str
@@ -24,12 +24,12 @@ class WalletStep:
     balance: int
 
 
-def wallet_step(entry: Entry | Poison | None) -> WalletStep | None:
+def wallet_effect(entry: Entry | Poison | None) -> WalletEffect | None:
     """Return the effect of an entry on its wallet; None if it moves no coins or is not legible."""
     if isinstance(entry, Poison):
         entry = entry.entry
     if isinstance(entry, GiftSent):
-        return WalletStep(entry.user, -entry.coins, entry.wallet_seq, entry.balance)
+        return WalletEffect(entry.user, -entry.coins, entry.wallet_seq, entry.balance)
     if isinstance(entry, WalletChanged):
-        return WalletStep(entry.user, entry.delta, entry.wallet_seq, entry.balance)
+        return WalletEffect(entry.user, entry.delta, entry.wallet_seq, entry.balance)
     return None

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from livegift.contract.journal import Entry, GiftSent, WalletChanged
-from livegift.domain.journal import Poison, wallet_step
+from livegift.domain.journal import Poison, wallet_effect
 
 COIN = "COIN"
 DIAMOND = "DIAMOND"
@@ -57,8 +57,8 @@ def transfers_of(entry: Entry | Poison, partition: int, reasons: Mapping[str, st
     it lacks.
     """
     if isinstance(entry, Poison):
-        step = wallet_step(entry)
-        return suspense_of(step.user, partition, step.delta) if step else ()
+        effect = wallet_effect(entry)
+        return suspense_of(effect.user, partition, effect.delta) if effect else ()
     if isinstance(entry, GiftSent):
         coins = Transfer(COIN, coins_of(entry.user), f"coins:spent:p{partition}", entry.coins)
         diamonds = Transfer(DIAMOND, f"diamonds:issued:p{partition}", diamonds_of(entry.to), entry.diamonds)

@@ -12,7 +12,7 @@ from enum import StrEnum
 from livegift.domain.partitions import Position
 
 
-class Step(StrEnum):
+class RecoveryStep(StrEnum):
     """The step that has to come before a partition may move money."""
 
     ARM = "arm"  # both sides are equal
@@ -29,7 +29,7 @@ class Comparison:
     Both sides agree up to `common_n`; beyond it, Redis has `diverged` entries that do not count and lacks `lost` ones.
     """
 
-    step: Step
+    step: RecoveryStep
     common_n: int
     diverged: int = 0
     lost: int = 0
@@ -43,25 +43,25 @@ def compare(store: Position, ledger: Position, bases: Mapping[int, int]) -> Comp
     """
     if store.epoch == 0:
         if ledger.n == 0 and store.n == 0:
-            return Comparison(Step.ARM, 0)
-        return Comparison(Step.RESTORE, 0, store.n, ledger.n, "Redis has nothing of this partition")
+            return Comparison(RecoveryStep.ARM, 0)
+        return Comparison(RecoveryStep.RESTORE, 0, store.n, ledger.n, "Redis has nothing of this partition")
     if store.epoch < ledger.epoch:
         end = common_end(store.epoch, bases)
         if end is None:
-            return Comparison(Step.STOP, 0, reason=f"nothing is known about the epochs after {store.epoch}")
+            return Comparison(RecoveryStep.STOP, 0, reason=f"nothing is known about the epochs after {store.epoch}")
         common = min(store.n, end)
     elif store.n < ledger.n and store.epoch > ledger.epoch:
         reason = f"Redis is at {store}, the ledger has booked up to {ledger} and never armed epoch {store.epoch}"
-        return Comparison(Step.STOP, 0, reason=reason)
+        return Comparison(RecoveryStep.STOP, 0, reason=reason)
     else:
         # The same branch. A ledger at an older epoch was itself set back; the journal brings it up to date.
         common = min(store.n, ledger.n)
         if store.n > ledger.n:
-            return Comparison(Step.DRAIN, common)
+            return Comparison(RecoveryStep.DRAIN, common)
     diverged, lost = store.n - common, ledger.n - common
     if diverged or lost:
-        return Comparison(Step.REPAIR, common, diverged, lost)
-    return Comparison(Step.ARM, common)
+        return Comparison(RecoveryStep.REPAIR, common, diverged, lost)
+    return Comparison(RecoveryStep.ARM, common)
 
 
 def common_end(epoch: int, bases: Mapping[int, int]) -> int | None:

@@ -17,8 +17,8 @@ from livegift.domain.allowances import (
     NO_USAGE,
     Caps,
     Exceeded,
-    Limits,
     Policy,
+    SpendingLimits,
     Usage,
     exceeded,
     in_force,
@@ -129,7 +129,7 @@ class Journaled:
 
 
 @dataclass(frozen=True, slots=True)
-class Remembered:
+class StoredAnswer:
     """The stored answer to an accepted ref."""
 
     payload_hash: str
@@ -137,15 +137,15 @@ class Remembered:
 
 
 @dataclass(frozen=True, slots=True)
-class Wallet:
+class WalletState:
     """A wallet of spendable coins. `seq` counts its changes without gaps; only operators set `frozen`."""
 
     balance: int = 0
     seq: int = 0
     frozen: bool = False
-    limits: Limits = NO_LIMITS
+    limits: SpendingLimits = NO_LIMITS
     usage: Usage = NO_USAGE
-    refs: Mapping[str, Remembered] = field(default_factory=dict)
+    refs: Mapping[str, StoredAnswer] = field(default_factory=dict)
 
     @property
     def is_frozen(self) -> bool:
@@ -160,13 +160,13 @@ class Partition:
     number: int
     epoch: int = 1
     n: int = 0
-    wallets: Mapping[str, Wallet] = field(default_factory=dict)
+    wallets: Mapping[str, WalletState] = field(default_factory=dict)
     streaks: Mapping[StreakKey, Streak] = field(default_factory=dict)
     journal: tuple[Journaled, ...] = ()
 
-    def wallet(self, user: str) -> Wallet:
+    def wallet(self, user: str) -> WalletState:
         """Return the wallet of `user`; an empty one if it was never changed."""
-        return self.wallets.get(user, Wallet())
+        return self.wallets.get(user, WalletState())
 
     @property
     def next_position(self) -> Position:
@@ -177,12 +177,12 @@ class Partition:
         """Return this partition with one more entry."""
         return replace(self, n=entry.position.n, journal=(*self.journal, entry))
 
-    def with_wallet(self, user: str, wallet: Wallet) -> "Partition":
+    def with_wallet(self, user: str, wallet: WalletState) -> "Partition":
         """Return this partition with that wallet."""
         return replace(self, wallets={**self.wallets, user: wallet})
 
 
-def _known(wallet: Wallet, ref: str, payload_hash: str) -> Accepted | Refused | None:
+def _known(wallet: WalletState, ref: str, payload_hash: str) -> Accepted | Refused | None:
     remembered = wallet.refs.get(ref)
     if remembered is None:
         return None
@@ -191,7 +191,7 @@ def _known(wallet: Wallet, ref: str, payload_hash: str) -> Accepted | Refused | 
     return structs.replace(remembered.answer, balance=wallet.balance, wallet_seq=wallet.seq, duplicate=True)
 
 
-def _refusal(wallet: Wallet, send: GiftSend, now_ms: int) -> Refused | None:
+def _refusal(wallet: WalletState, send: GiftSend, now_ms: int) -> Refused | None:
     coins = send.price * send.count
     if send.verdict:
         return Refused(send.verdict, wallet.balance)
@@ -204,7 +204,7 @@ def _refusal(wallet: Wallet, send: GiftSend, now_ms: int) -> Refused | None:
     return _over_limit(wallet, send, now_ms) if send.policy.day else None
 
 
-def _over_limit(wallet: Wallet, send: GiftSend, now_ms: int) -> Refused | None:
+def _over_limit(wallet: WalletState, send: GiftSend, now_ms: int) -> Refused | None:
     usage = usage_at(wallet.usage, send.policy, now_ms)
     per_minute = send.policy.gifts_per_minute
     if per_minute is not None and usage.minute_gifts >= per_minute:
@@ -249,7 +249,7 @@ def send_gift(
         balance=answer.balance,
         seq=answer.wallet_seq,
         usage=spent(usage_at(wallet.usage, send.policy, now_ms), coins) if send.policy.day else wallet.usage,
-        refs={**wallet.refs, send.ref: Remembered(send.payload_hash, answer)},
+        refs={**wallet.refs, send.ref: StoredAnswer(send.payload_hash, answer)},
     )
     return partition.with_wallet(send.user, changed), answer
 
@@ -277,7 +277,7 @@ def change_wallet(partition: Partition, change: Change) -> tuple[Partition, Acce
         wallet,
         balance=balance,
         seq=answer.wallet_seq,
-        refs={**wallet.refs, ref: Remembered(change.payload_hash, answer)},
+        refs={**wallet.refs, ref: StoredAnswer(change.payload_hash, answer)},
     )
     return partition.with_wallet(change.user, changed), answer
 

@@ -19,7 +19,7 @@ S = TypeVar("S", bound=Struct)
 T = TypeVar("T")
 
 
-class Shown(Struct, frozen=True, forbid_unknown_fields=True):
+class VisibleTexts(Struct, frozen=True, forbid_unknown_fields=True):
     """A body with texts that people will see."""
 
     def __post_init__(self) -> None:

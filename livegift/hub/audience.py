@@ -6,11 +6,11 @@ from livegift.contract.messages import answering
 from livegift.hub.broadcast import Broadcast, SocketWriter
 from livegift.hub.frames import NOTHING_KNOWN, Frame, Known, Viewer
 from livegift.hub.prepared_message import PreparedMessage
-from livegift.hub.room.effects import ShowSnapshot, TellGap, Welcome
+from livegift.hub.room.effects import AnswerJoin, ShowSnapshot, TellGap
 from livegift.runtime import metrics
 
 Fallen = list[tuple[Viewer, Known]]
-"""The viewers who could not take something, with their positions. They are left out until they are welcomed again."""
+"""The viewers who could not take something, with their positions: left out until a join of theirs is answered."""
 
 
 class Audience:
@@ -32,23 +32,23 @@ class Audience:
         """Show every event to `viewer`, whatever the cap, until it leaves."""
         self._wants_all.add(viewer)
 
-    def welcome(self, welcome: Welcome, message: PreparedMessage) -> Fallen:
+    def answer_join(self, join: AnswerJoin, message: PreparedMessage) -> Fallen:
         """Write a joiner its snapshot and what belongs to it, and add it to the audience."""
-        joiner = welcome.joiner
+        joiner = join.joiner
         viewer = joiner.viewer
         if joiner.command_id is not None:  # its own answer; the others share theirs
             message = PreparedMessage(answering(joiner.command_id, message.payload))
         if not viewer.write_shared(message):
             return [self._fall(viewer, Known(joiner.since.epoch, joiner.since.seq, joiner.command_id))]
-        if welcome.gap is not None:
-            viewer.write(welcome.gap)
-        for frame in welcome.frames:
+        if join.gap is not None:
+            viewer.write(join.gap)
+        for frame in join.frames:
             viewer.write(self._variant(frame, viewer).payload)
         if viewer.socket_writer not in self._viewers:
             self._viewers[viewer.socket_writer] = viewer
             self._broadcast.add(viewer.socket_writer)
-        if welcome.fresh_seq is not None:
-            self._fresh[viewer] = welcome.fresh_seq
+        if join.fresh_seq is not None:
+            self._fresh[viewer] = join.fresh_seq
         return []
 
     def leave(self, viewer: Viewer) -> None:
@@ -79,7 +79,7 @@ class Audience:
         ahead = {viewer for viewer, fresh_seq in self._fresh.items() if fresh_seq > snapshot.seq}
         return [self._fall(viewer, NOTHING_KNOWN) for viewer in self._refused(snapshot.message, ahead)]
 
-    def tell(self, message: PreparedMessage) -> None:
+    def write_latest(self, message: PreparedMessage) -> None:
         """Write a message that a later one repeats: whoever can't take it has missed nothing."""
         for viewer in self._refused(message):
             viewer.lag()

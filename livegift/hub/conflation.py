@@ -17,7 +17,7 @@ from livegift.contract.messages import Omitted
 from livegift.runtime import metrics
 
 
-class Shown(NamedTuple):
+class ConflatedEvents(NamedTuple):
     """The events of a frame, and what it leaves out."""
 
     events: Sequence[bytes]
@@ -35,20 +35,22 @@ class Conflation:
         self._allowance = float(events_per_s_max)
         self._at_s = 0.0
 
-    def cap(self, events: Sequence[bytes], now_s: float) -> Shown:
+    def cap(self, events: Sequence[bytes], now_s: float) -> ConflatedEvents:
         """Return the events that go out at `now_s` (seconds of a monotonic clock); the same object if it is all.
 
         Events that are always shown may exceed the cap; the excess is not taken from later frames.
         """
         if not self._per_s:
-            return Shown(events, None)
+            return ConflatedEvents(events, None)
         self._allowance = min(self._allowance + (now_s - self._at_s) * self._per_s, self._per_s)
         self._at_s = now_s
-        shown = Shown(events, None) if len(events) <= self._allowance else self._cut(events, int(self._allowance))
+        shown = (
+            ConflatedEvents(events, None) if len(events) <= self._allowance else self._cut(events, int(self._allowance))
+        )
         self._allowance = max(self._allowance - len(shown.events), 0.0)
         return shown
 
-    def _cut(self, events: Sequence[bytes], events_max: int) -> Shown:
+    def _cut(self, events: Sequence[bytes], events_max: int) -> ConflatedEvents:
         shown: dict[int, bytes] = {}  # index in the frame -> event
         combos: dict[bytes | int, list[tuple[int, GiftHead]]] = {}
         latest: dict[tuple[str, str], int] = {}
@@ -78,7 +80,9 @@ class Conflation:
         shown |= {place: events[place] for place in newest}
         omitted = Omitted(sum(map(len, gone)), sum(map(_coins, gone)), len(others) - len(newest))
         metrics.EVENTS_OMITTED.inc(omitted.count + omitted.others)
-        return Shown([event for _, event in sorted(shown.items())], omitted if omitted != Omitted(0, 0) else None)
+        return ConflatedEvents(
+            [event for _, event in sorted(shown.items())], omitted if omitted != Omitted(0, 0) else None
+        )
 
 
 Sends = list[tuple[int, GiftHead]]

@@ -34,8 +34,8 @@ from livegift.hub.room.effects import (
 )
 from livegift.hub.room.joins import Joiner, Place, Round
 from livegift.hub.room.machine import RoomMachine
-from livegift.hub.room.order import Reading
 from livegift.hub.room.recovery import Rejoin
+from livegift.hub.room.sequence import LogReading
 from livegift.resources.directory import Directory
 from livegift.runtime.bounds import JOIN_TIMEOUT_S, RECOVER_RETRY_S
 from livegift.store.rooms import Rooms
@@ -131,7 +131,7 @@ class RoomFeed:
             case ForgetDetails():
                 self._directory.forget(self.room)
             case Pulse(message):
-                self._audience.tell(message)
+                self._audience.write_latest(message)
             case TellGap():
                 self._tell_gap(effect)
             case MakeSnapshot(header):
@@ -164,9 +164,9 @@ class RoomFeed:
 
     # --- Loss ---------------------------------------------------------------------------------------------------------
 
-    async def _read(self, since: int | None, epoch: str = "") -> Reading:
+    async def _read(self, since: int | None, epoch: str = "") -> LogReading:
         snapshot = await self._rooms.snapshot(self.room, since, epoch)
-        return Reading(parse_snapshot(snapshot.header), snapshot.complete, snapshot.events)
+        return LogReading(parse_snapshot(snapshot.header), snapshot.complete, snapshot.events)
 
     async def _read_log(self, asked: ReadLog) -> None:
         reading = None
@@ -297,7 +297,7 @@ class RoomFeed:
             own = await self._read(place.seq, str(header.epoch)) if round_.needs_own_reading(place) else None
             events = round_.find(place, own)
             messages[place] = await self._snapshot_message(header, events or (), complete=events is not None)
-        for welcome in self._machine.welcome(round_):
-            answer = self._answers.get(welcome.joiner)
+        for join in self._machine.answer_joins(round_):
+            answer = self._answers.get(join.joiner)
             if answer is not None and not answer.done():  # else it gave up just now
-                self._note(self._audience.welcome(welcome, messages[welcome.joiner.since]))
+                self._note(self._audience.answer_join(join, messages[join.joiner.since]))

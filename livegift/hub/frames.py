@@ -7,7 +7,7 @@ from typing import NamedTuple, Protocol
 from livegift.contract.messages import Omitted, room_events
 from livegift.contract.values import CommandId
 from livegift.hub.broadcast import SocketWriter
-from livegift.hub.conflation import Shown
+from livegift.hub.conflation import ConflatedEvents
 from livegift.hub.prepared_message import PreparedMessage
 
 
@@ -66,7 +66,7 @@ class Frame:
         totals: bytes,
         top: bytes | None,
         events: Sequence[bytes],
-        shown: Shown | None = None,
+        shown: ConflatedEvents | None = None,
     ) -> "Frame":
         """Build both variants. `shown` is what viewers see, None for everything."""
         seq = first_seq + len(events) - 1

@@ -16,9 +16,9 @@ class _Sql(Statements, file="accounts.sql"):
     add: TextClause
 
 
-async def add(connection: AsyncConnection, moves: Iterable[Transfer]) -> dict[str, int]:
-    """Add the sums of `moves` to the accounts; returns the new balance of each. The caller stores the moves."""
-    changes = sums(moves)
+async def add(connection: AsyncConnection, transfers: Iterable[Transfer]) -> dict[str, int]:
+    """Add the sums of `transfers` to the accounts; returns the new balance of each. The caller stores them."""
+    changes = sums(transfers)
     if not changes:
         return {}
     result = await connection.execute(
@@ -39,29 +39,29 @@ async def balances(connection: AsyncConnection, names: Iterable[str]) -> dict[st
     return {row.name: row.balance for row in await connection.execute(query.with_for_update())}
 
 
-async def post(connection: AsyncConnection, reason: str, ref: str, moves: Sequence[Transfer]) -> dict[str, int]:
+async def post(connection: AsyncConnection, reason: str, ref: str, transfers: Sequence[Transfer]) -> dict[str, int]:
     """Book transfers that touch no wallet, all for one posting `(reason, ref)`; returns the new balances.
 
     A posting is made once: a second time raises SQLAlchemy's IntegrityError. Called in the transaction that changes the
     state behind it, it can't happen twice. To undo one, post transfers in the other direction.
     """
-    await write(connection, reason, ref, moves)
-    return await add(connection, moves)
+    await write(connection, reason, ref, transfers)
+    return await add(connection, transfers)
 
 
-async def write(connection: AsyncConnection, reason: str, ref: str, moves: Sequence[Transfer]) -> None:
+async def write(connection: AsyncConnection, reason: str, ref: str, transfers: Sequence[Transfer]) -> None:
     """Write the rows of `post` only, where one `add` moves the accounts of several postings: two could deadlock."""
     rows = [
         {
             "reason": reason,
             "ref": ref,
             "line": line,
-            "asset": move.asset,
-            "debit": move.debit,
-            "credit": move.credit,
-            "amount": move.amount,
+            "asset": transfer.asset,
+            "debit": transfer.debit,
+            "credit": transfer.credit,
+            "amount": transfer.amount,
         }
-        for line, move in enumerate(moves, 1)
+        for line, transfer in enumerate(transfers, 1)
     ]
     if rows:
         await connection.execute(insert(tables.postings), rows)

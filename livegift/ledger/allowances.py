@@ -7,7 +7,7 @@ from sqlalchemy import Row, TextClause
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from livegift.contract.journal import LimitsChanged
-from livegift.domain.allowances import Caps, Limits, Usage
+from livegift.domain.allowances import Caps, SpendingLimits, Usage
 from livegift.domain.partitions import Position
 from livegift.ledger.engine import Database
 from livegift.ledger.statements import Statements
@@ -30,20 +30,24 @@ def row_of(partition: int, position: Position, entry: LimitsChanged) -> tuple[ob
     )  # fmt: skip
 
 
-def limits_of(row: Row[Any]) -> Limits:
+def limits_of(row: Row[Any]) -> SpendingLimits:
     """Return the limits of a row of `wallet_limits`."""
     own = Caps(row.per_gift, row.day, row.month)
-    return Limits(row.version, own, row.pending_ms, Caps(row.pending_per_gift, row.pending_day, row.pending_month))
+    return SpendingLimits(
+        row.version, own, row.pending_ms, Caps(row.pending_per_gift, row.pending_day, row.pending_month)
+    )
 
 
-async def allowances_of(connection: AsyncConnection, users: Sequence[str]) -> dict[str, tuple[Limits, Usage]]:
+async def allowances_of(connection: AsyncConnection, users: Sequence[str]) -> dict[str, tuple[SpendingLimits, Usage]]:
     """Return limits and usage of those of `users` who have any."""
     limits = {row.user_id: limits_of(row) for row in await connection.execute(_Sql.latest, {"users": list(users)})}
     usage = {
         row.sender: Usage(row.day, int(row.day_coins), int(row.month_coins))
         for row in await connection.execute(_Sql.usage, {"users": list(users)})
     }
-    return {user: (limits.get(user, Limits()), usage.get(user, Usage())) for user in limits.keys() | usage.keys()}
+    return {
+        user: (limits.get(user, SpendingLimits()), usage.get(user, Usage())) for user in limits.keys() | usage.keys()
+    }
 
 
 async def frozen_why(database: Database, user: str) -> str | None:

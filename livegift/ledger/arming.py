@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from sqlalchemy import TextClause, delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from livegift.domain.allowances import NO_LIMITS, NO_USAGE, Limits, Usage
+from livegift.domain.allowances import NO_LIMITS, NO_USAGE, SpendingLimits, Usage
 from livegift.domain.partitions import Position
 from livegift.ledger import tables
 from livegift.ledger.allowances import allowances_of
@@ -26,7 +26,7 @@ class WalletBalance:
     balance: int
     seq: int
     frozen: bool
-    limits: Limits
+    limits: SpendingLimits
     usage: Usage
 
 

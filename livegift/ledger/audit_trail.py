@@ -12,7 +12,7 @@ from livegift.ledger.tables import operator_acts as table
 
 
 @dataclass(frozen=True, slots=True)
-class Act:
+class OperatorAct:
     """An entry: `actor` did `act` ('order.refund', 'payout.approve', …) to `subject` ('order:ord-1')."""
 
     id: int
@@ -38,7 +38,7 @@ async def note_before(
         await note(connection, actor, act, subject, details)
 
 
-async def read_acts(database: Database, subject: str | None, before: int | None, limit: int) -> list[Act]:
+async def read_acts(database: Database, subject: str | None, before: int | None, limit: int) -> list[OperatorAct]:
     """Return acts, newest first, older than the act `before`; of one subject or of all."""
     query = select(table).order_by(table.c.id.desc()).limit(limit)
     if subject is not None:
@@ -47,4 +47,4 @@ async def read_acts(database: Database, subject: str | None, before: int | None,
         query = query.where(table.c.id < before)
     async with database.begin() as connection:
         rows = (await connection.execute(query)).all()
-    return [Act(row.id, row.actor, row.act, row.subject, row.details, row.at) for row in rows]
+    return [OperatorAct(row.id, row.actor, row.act, row.subject, row.details, row.at) for row in rows]

@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from livegift.contract.errors import PartitionStoppedError
 from livegift.contract.journal import Entry, GiftSent
-from livegift.domain.journal import Poison, wallet_step
+from livegift.domain.journal import Poison, wallet_effect
 from livegift.domain.partitions import Position
 from livegift.ledger import tables
 from livegift.ledger.engine import Database
@@ -58,7 +58,7 @@ async def put_aside(connection: AsyncConnection, slices: Sequence[JournalSlice])
             continue
         await _check_room(connection, piece.partition, len(poison))
         for position, entry in poison:
-            step = wallet_step(entry)
+            effect = wallet_effect(entry)
             gift = entry.entry if isinstance(entry.entry, GiftSent) else None
             rows.append(
                 {
@@ -67,10 +67,10 @@ async def put_aside(connection: AsyncConnection, slices: Sequence[JournalSlice])
                     "n": position.n,
                     "raw": entry.raw[:QUARANTINE_BYTES_MAX],
                     "error": entry.error,
-                    "user_id": step.user if step else None,
-                    "wallet_seq": step.seq if step else None,
-                    "balance": step.balance if step else None,
-                    "coins": step.delta if step else None,
+                    "user_id": effect.user if effect else None,
+                    "wallet_seq": effect.seq if effect else None,
+                    "balance": effect.balance if effect else None,
+                    "coins": effect.delta if effect else None,
                     "room": gift.room if gift else None,
                     "diamonds": gift.diamonds if gift else None,
                 }

@@ -7,7 +7,7 @@ from sqlalchemy import TextClause, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from livegift.contract.errors import PartitionStoppedError
-from livegift.domain.journal import wallet_step
+from livegift.domain.journal import wallet_effect
 from livegift.domain.partitions import Position
 from livegift.domain.postings import Transfer, suspense_of
 from livegift.ledger import tables
@@ -42,17 +42,25 @@ def _fold(slices: Sequence[JournalSlice]) -> dict[str, list[_Move]]:
     moves: dict[str, list[_Move]] = {}
     for piece in slices:
         for position, entry in piece.entries:
-            step = wallet_step(entry)
-            if step is None:
+            effect = wallet_effect(entry)
+            if effect is None:
                 continue
-            known = moves.setdefault(step.user, [])
-            before_seq, before_balance = step.seq - 1, step.balance - step.delta
+            known = moves.setdefault(effect.user, [])
+            before_seq, before_balance = effect.seq - 1, effect.balance - effect.delta
             if known and (known[-1].seq, known[-1].balance) == (before_seq, before_balance):
                 move = known[-1]
-                move.epoch, move.seq, move.balance = position.epoch, step.seq, step.balance
+                move.epoch, move.seq, move.balance = position.epoch, effect.seq, effect.balance
             else:
                 known.append(
-                    _Move(piece.partition, position, before_seq, before_balance, position.epoch, step.seq, step.balance)
+                    _Move(
+                        piece.partition,
+                        position,
+                        before_seq,
+                        before_balance,
+                        position.epoch,
+                        effect.seq,
+                        effect.balance,
+                    )
                 )
     return moves
 

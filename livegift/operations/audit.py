@@ -18,10 +18,10 @@ from livegift.ledger.engine import Database
 from livegift.ledger.journal import read_checkpoints
 from livegift.runtime.bounds import AUDIT_WAIT_S
 from livegift.runtime.settings import Settings
-from livegift.store.audit import WalletState, read_wallets
+from livegift.store.audit import StoredWallet, read_wallets
 from livegift.store.client import Store
 from livegift.store.outbox import Outbox, PartitionState
-from livegift.store.rooms import Rooms, Totals
+from livegift.store.rooms import Rooms, RoomTotals
 
 POLL_S = 0.1
 
@@ -38,9 +38,9 @@ CORE = {
 class Seen:
     """The state read from Redis, in the order in which it was read, and how long refs are kept."""
 
-    wallets: list[WalletState]
+    wallets: list[StoredWallet]
     states: dict[int, PartitionState]
-    rooms: dict[str, Totals]
+    rooms: dict[str, RoomTotals]
     ref_ttl_s: int
 
 
@@ -222,7 +222,7 @@ async def _check_sums(connection: AsyncConnection, check: Check, legs: Iterable[
     check.violations += await ledger.wrong_accounts(connection, legs)
 
 
-async def _check_wallets(connection: AsyncConnection, wallets: list[WalletState], check: Check) -> None:
+async def _check_wallets(connection: AsyncConnection, wallets: list[StoredWallet], check: Check) -> None:
     check.violations += await ledger.broken_chains(connection)
     known = await ledger.balances_at(connection, {wallet.user: wallet.seq for wallet in wallets})
     for wallet in wallets:
@@ -268,7 +268,7 @@ async def _check_rooms(connection: AsyncConnection, seen: Seen, check: Check) ->
 
 
 async def _check_signs(
-    connection: AsyncConnection, wallets: list[WalletState], check: Check, overdrawing: Iterable[str]
+    connection: AsyncConnection, wallets: list[StoredWallet], check: Check, overdrawing: Iterable[str]
 ) -> None:
     below = {wallet.user for wallet in wallets if wallet.balance < 0}
     explained = await ledger.taken_below_zero(connection, below, overdrawing)

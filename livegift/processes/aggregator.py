@@ -27,7 +27,7 @@ from livegift.ledger.engine import Database, LedgerUnavailableError
 from livegift.ledger.journal import Booked, CheckpointMovedError, read_checkpoints
 from livegift.ledger.slices import JournalSlice
 from livegift.processes.booking import book_all, slice_of
-from livegift.processes.reading import DurableReader, Reading
+from livegift.processes.reading import DurableReader, JournalReading
 from livegift.processes.worker import Worker, connected, run_until_stopped, worker_name
 from livegift.recovery.partitions import Prepared, tell
 from livegift.recovery.restore import recovery_of
@@ -175,7 +175,7 @@ class Aggregator(Worker):
         with suppress(LedgerUnavailableError):
             await self._load(set(self._held))
 
-    async def _book(self, readings: Sequence[Reading]) -> None:
+    async def _book(self, readings: Sequence[JournalReading]) -> None:
         """Book what was read, in transactions of about BOOK_BATCH_MAX entries. A bad journal stops only itself."""
         rows: dict[int, list[Row]] = {}
         for reading in readings:

@@ -12,7 +12,7 @@ from livegift.store.outbox import Outbox, Row
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class JournalReading:
     """The entries read after `cursors` on a link, which then waits for the barrier."""
 
     link: Link
@@ -33,7 +33,7 @@ class DurableReader:
         self._node = node
         self._outbox = outbox
         self._barrier = barrier
-        self._readings: deque[Reading] = deque()
+        self._readings: deque[JournalReading] = deque()
         # The position up to which each partition was read: entries that are not booked yet must not be read again.
         self._ends: dict[int, Position] = {}
         self._free: list[Link] = []
@@ -62,9 +62,9 @@ class DurableReader:
         waiting = self._outbox.wait_durable(link, next(iter(cursors)), self._barrier)
         self._ends = {**cursors, **{p: rows[-1].position for p, rows in found.items()}}
         task = asyncio.create_task(waiting, name=f"barrier {self._node.name}")
-        self._readings.append(Reading(link, cursors, found, task))
+        self._readings.append(JournalReading(link, cursors, found, task))
 
-    def through(self) -> list[Reading]:
+    def through(self) -> list[JournalReading]:
         """Return the readings whose barriers are through, in order.
 
         Raises StoreUnavailableError when one has failed.

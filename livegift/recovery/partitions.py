@@ -12,9 +12,9 @@ from livegift.contract.events import ANONYMOUS_JSON, details_json, user_json
 from livegift.contract.journal import LimitsChanged
 from livegift.contract.values import GiftKind
 from livegift.domain.catalogue import DEFAULT_ICON
-from livegift.domain.journal import wallet_step
+from livegift.domain.journal import wallet_effect
 from livegift.domain.partitions import Position
-from livegift.domain.recovery import Comparison, Step, compare, position_at
+from livegift.domain.recovery import Comparison, RecoveryStep, compare, position_at
 from livegift.ledger import arming as ledger
 from livegift.ledger.catalogue import read_gifts
 from livegift.ledger.engine import Database
@@ -33,7 +33,7 @@ from livegift.runtime.bounds import (
 from livegift.runtime.settings import Settings
 from livegift.store.client import Store
 from livegift.store.outbox import Outbox, Row
-from livegift.store.repair import OpenStreak, Remembered, Repair, WalletState
+from livegift.store.repair import OpenStreak, Repair, RestoredAnswer, RestoredWallet
 
 log = structlog.get_logger()
 
@@ -74,8 +74,8 @@ def tell(prepared: Collection[Prepared], armed: int) -> None:
         log.info("partition.armed", count=armed)
 
 
-def _state(balance: ledger.WalletBalance) -> WalletState:
-    return WalletState(balance.user, balance.balance, balance.seq, balance.frozen, balance.limits, balance.usage)
+def _restored_wallet(balance: ledger.WalletBalance) -> RestoredWallet:
+    return RestoredWallet(balance.user, balance.balance, balance.seq, balance.frozen, balance.limits, balance.usage)
 
 
 class PartitionRecovery:
@@ -108,13 +108,13 @@ class PartitionRecovery:
             log.debug("partition.compared", partition=partition, store=str(said), ledger=str(checkpoint.position),
                       step=str(comparison.step), diverged=comparison.diverged, lost=comparison.lost)  # fmt: skip
             repair = Repair(self._store, self._outbox.roots[partition], token)
-            if comparison.step is Step.DRAIN:
+            if comparison.step is RecoveryStep.DRAIN:
                 await self._check_drainable(repair, partition, checkpoint.position)
                 return None
             self._refuse(partition, comparison, restore=restore)
             broken = await repair.broken()
             repaired = None
-            if comparison.step is not Step.ARM or broken:
+            if comparison.step is not RecoveryStep.ARM or broken:
                 repaired = await self._repair(connection, repair, said, checkpoint, bases, comparison, broken)
             await self._thaw_debtors(connection, repair, partition)
             # The cursor does not move while the partition is disarmed.
@@ -129,11 +129,11 @@ class PartitionRecovery:
     @staticmethod
     def _refuse(partition: int, comparison: Comparison, *, restore: bool) -> None:
         """Raise PartitionStoppedError for a comparison on which a person has to decide."""
-        if comparison.step is Step.STOP:
+        if comparison.step is RecoveryStep.STOP:
             raise PartitionStoppedError(partition, comparison.reason)
         if restore:
             return
-        if comparison.step is Step.RESTORE:
+        if comparison.step is RecoveryStep.RESTORE:
             raise PartitionStoppedError(
                 partition, f"{comparison.reason}; if it is the right one, run `livegift restore`"
             )
@@ -178,18 +178,18 @@ class PartitionRecovery:
         started, common_n, partition = time.monotonic(), comparison.common_n, checkpoint.partition
         common = position_at(common_n, bases)
         rows = await self._diverged(repair, partition, common_n, said.n) if comparison.diverged else []
-        steps = [step for row in rows if (step := wallet_step(row.entry)) is not None]
+        effects = [effect for row in rows if (effect := wallet_effect(row.entry)) is not None]
         touched = await ledger.touched_users(connection, partition, common)
         limited = {row.entry.user for row in rows if isinstance(row.entry, LimitsChanged)}
-        users = sorted({*touched, *limited, *(step.user for step in steps), *(user for user, _ in broken)})
+        users = sorted({*touched, *limited, *(effect.user for effect in effects), *(user for user, _ in broken)})
         await repair.forget(rows)
         await repair.forget_broken(broken)
         async for balances in ledger.wallet_balances_of(connection, users):
-            await repair.put_wallets(_state(balance) for balance in balances)
+            await repair.put_wallets(_restored_wallet(balance) for balance in balances)
         since_ms = int((time.time() - self._settings.ref_ttl_s) * 1000)
         refs = 0
         async for booked in ledger.refs_after(connection, partition, common, since_ms):
-            await repair.put_refs([_remembered(ref) for ref in booked], self._settings.ref_ttl_s)
+            await repair.put_refs([_restored_answer(ref) for ref in booked], self._settings.ref_ttl_s)
             refs += len(booked)
         streaks = await self._repair_streaks(
             connection, repair, partition, common, bases, forgotten=bool(rows or broken)
@@ -210,7 +210,7 @@ class PartitionRecovery:
         debtors = await ledger.debtors_to_thaw(connection, partition)
         if debtors:
             async for balances in ledger.wallet_balances_of(connection, debtors):
-                await repair.put_wallets(_state(balance) for balance in balances)
+                await repair.put_wallets(_restored_wallet(balance) for balance in balances)
             log.info("partition.debtors_thawed", partition=partition, wallets=len(debtors))
 
     async def _diverged(self, repair: Repair, partition: int, common_n: int, n: int) -> list[Row]:
@@ -275,10 +275,10 @@ def _position_text(combo_id: str) -> str:
     return combo_id.partition("-")[2]
 
 
-def _remembered(ref: ledger.BookedRef) -> Remembered:
+def _restored_answer(ref: ledger.BookedRef) -> RestoredAnswer:
     if ref.combo_id is None:
-        return Remembered(ref.user, f"!{ref.ref}", ref.payload_hash, ref.position, ref.coins, "", 0, ref.ts_ms)
-    return Remembered(
+        return RestoredAnswer(ref.user, f"!{ref.ref}", ref.payload_hash, ref.position, ref.coins, "", 0, ref.ts_ms)
+    return RestoredAnswer(
         ref.user,
         ref.ref,
         ref.payload_hash,

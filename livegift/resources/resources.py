@@ -13,7 +13,7 @@ from livegift.runtime.settings import Settings
 from livegift.store import functions
 from livegift.store.client import Store
 from livegift.store.outbox import Outbox
-from livegift.store.room_events import RoomEvents
+from livegift.store.room_events import RoomEventPublisher
 from livegift.store.rooms import Rooms
 from livegift.store.wallets import Wallets
 
@@ -31,7 +31,7 @@ class Stores:
         self.outbox = Outbox(store, settings.partitions)
         self.wallets = Wallets(store, settings.partitions, settings.ref_ttl_s)
         self.rooms = Rooms(store)
-        self.room_events = RoomEvents(store)
+        self.room_events = RoomEventPublisher(store)
         self._made: dict[Callable[..., Any], object] = {}
 
     def once(self, make: Callable[["Stores"], T]) -> T:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from redis.exceptions import RedisError
 
 from livegift.contract.errors import StoreUnavailableError
-from livegift.domain.allowances import Limits
+from livegift.domain.allowances import SpendingLimits
 from livegift.store import keys
 from livegift.store.client import Store
 from livegift.store.wallets import WALLET_FIELDS, Balance, balance_of
@@ -15,22 +15,22 @@ SCAN_COUNT = 1_000
 
 
 @dataclass(frozen=True, slots=True)
-class WalletState:
+class StoredWallet:
     """A wallet as it is in Redis."""
 
     user: str
     balance: int
     seq: int
     frozen: bool
-    limits: Limits
+    limits: SpendingLimits
 
 
-def _state(name: str, found: Balance) -> WalletState:
+def _state(name: str, found: Balance) -> StoredWallet:
     user = name.partition(keys.WALLET_PREFIX)[2]
-    return WalletState(user, found.balance, found.seq, found.frozen, found.limits)
+    return StoredWallet(user, found.balance, found.seq, found.frozen, found.limits)
 
 
-async def read_wallets(store: Store, partitions: int) -> AsyncIterator[list[WalletState]]:
+async def read_wallets(store: Store, partitions: int) -> AsyncIterator[list[StoredWallet]]:
     """Yield all wallets of all partitions, in chunks. Raises StoreUnavailableError."""
     roots = set(keys.partition_roots(partitions))
     for node in store.nodes:

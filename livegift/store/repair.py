@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from livegift.contract.errors import StoreUnavailableError
 from livegift.contract.journal import Entry, GiftSent, LimitsChanged, WalletChanged
-from livegift.domain.allowances import NO_LIMITS, NO_USAGE, Limits, Usage
+from livegift.domain.allowances import NO_LIMITS, NO_USAGE, SpendingLimits, Usage
 from livegift.domain.combos import StreakKey
 from livegift.domain.partitions import Position
 from livegift.runtime.bounds import REPAIR_CHUNK
@@ -36,19 +36,19 @@ CHANGE_REF_PREFIX = "!"
 
 
 @dataclass(frozen=True, slots=True)
-class WalletState:
+class RestoredWallet:
     """The state to give a wallet; with a `seq` of 0 and no limits, the wallet is removed."""
 
     user: str
     balance: int
     seq: int
     frozen: bool
-    limits: Limits = NO_LIMITS
+    limits: SpendingLimits = NO_LIMITS
     usage: Usage = NO_USAGE
 
 
 @dataclass(frozen=True, slots=True)
-class Remembered:
+class RestoredAnswer:
     """The answer to an accepted ref. `combo` is the position of a streak's first gift, '' for a change of a wallet."""
 
     user: str
@@ -83,12 +83,12 @@ class OpenStreak:
         return StreakKey(self.user, self.room, self.gift_id, self.to, self.anonymous).text
 
 
-def _wallet_row(wallet: WalletState) -> WalletRow:
+def _wallet_row(wallet: RestoredWallet) -> WalletRow:
     limits, usage = limits_text(wallet.limits), usage_text(wallet.usage)
     return WalletRow(wallet.user, wallet.balance, wallet.seq, "1" if wallet.frozen else "0", limits, usage)
 
 
-def _ref_row(ref: Remembered) -> RefRow:
+def _ref_row(ref: RestoredAnswer) -> RefRow:
     answer = RECORDS["answer"].text(
         payload_hash=ref.payload_hash,
         position=ref.position,
@@ -164,11 +164,11 @@ class Repair:
         )
         await self.drop_streaks(key for entry in entries if (key := _streak_of(entry)) is not None)
 
-    async def put_wallets(self, wallets: Iterable[WalletState]) -> None:
+    async def put_wallets(self, wallets: Iterable[RestoredWallet]) -> None:
         """Write wallets: balance, seq, whether frozen, limits and usage."""
         await self._call(wallets_put, map(_wallet_row, wallets))
 
-    async def put_refs(self, refs: Iterable[Remembered], ref_ttl_s: int) -> None:
+    async def put_refs(self, refs: Iterable[RestoredAnswer], ref_ttl_s: int) -> None:
         """Store answers again. Call it after `put_wallets`."""
 
         def put(root: str, token: str, rows: Sequence[RefRow]) -> Command:

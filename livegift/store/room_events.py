@@ -16,14 +16,14 @@ from livegift.store.functions.rooms import room_keep, room_tell
 _REFUSALS = {"UNKNOWN": "room_not_found", "ENDED": "room_ended", "FULL": "conflict"}
 
 
-class RoomEvents:
-    """Tells rooms what has happened in features."""
+class RoomEventPublisher:
+    """Publishes to rooms what has happened in features."""
 
     def __init__(self, store: Store) -> None:
         """`store` is connected."""
         self._store = store
 
-    async def tell(self, room: str, event: Event, *, when_ended: bool = False) -> bool:
+    async def publish(self, room: str, event: Event, *, when_ended: bool = False) -> bool:
         """Publish an event. False when one of this id was published before: it is among the last ROOM_TOLD_MAX.
 
         After StoreUnavailableError nobody knows whether it was published; the same id again is safe. Raises
@@ -40,7 +40,7 @@ class RoomEvents:
         )
         return await self._call(room, command)
 
-    async def keep(
+    async def publish_latest(
         self,
         room: str,
         part: RoomPart,
@@ -54,7 +54,7 @@ class RoomEvents:
 
         `version` grows with each change of the value; False when the room knew this version or a later one. A lower
         version is believed when what the room has is older than ROOM_KEPT_SETTLED_MS. A room that has lost its values
-        (`livegift restore`) has them again when they are told again. Raises what `tell` does, and RequestError
+        (`livegift restore`) has them again when they are told again. Raises what `publish` does, and RequestError
         `conflict` when the part has `values_max` other values, ValueError for a version out of bounds.
         """
         if not 0 <= version <= AMOUNT_MAX:

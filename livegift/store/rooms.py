@@ -104,7 +104,7 @@ class Gifter:
 
 
 @dataclass(frozen=True, slots=True)
-class Totals:
+class RoomTotals:
     """A room's sums, and the last entry of each partition that they include."""
 
     gifts: int
@@ -203,11 +203,11 @@ class Rooms:
         )
         return bool(await self._store.call(command))
 
-    async def totals(self, room: str) -> Totals:
+    async def totals(self, room: str) -> RoomTotals:
         """Return sums and watermarks of the same moment."""
         gifts, coins, diamonds, *rest = await self._store.call(room_totals(keys.room_root(room)))
         watermarks = {int(rest[i]): Position.parse(rest[i + 1].decode()) for i in range(0, len(rest), 2)}
-        return Totals(int(gifts), int(coins), int(diamonds), watermarks)
+        return RoomTotals(int(gifts), int(coins), int(diamonds), watermarks)
 
     async def gate(self, node: Node) -> str:
         """Return the token of a node's gate, '' while the gate is closed: then its rooms may have lost something."""

@@ -10,7 +10,18 @@ import msgspec
 from msgspec import Struct
 
 from livegift.contract.errors import StoreUnavailableError
-from livegift.domain.allowances import NO_CAPS, NO_LIMITS, NO_USAGE, Caps, Exceeded, Kind, Limits, Policy, Usage, Whose
+from livegift.domain.allowances import (
+    NO_CAPS,
+    NO_LIMITS,
+    NO_USAGE,
+    Caps,
+    Exceeded,
+    Kind,
+    Policy,
+    SpendingLimits,
+    Usage,
+    Whose,
+)
 from livegift.domain.combos import StreakKey
 from livegift.domain.partitions import partition_of
 from livegift.domain.spending import Accepted, Change, GiftSend, LimitsSet, Refused, SetLimits
@@ -50,7 +61,7 @@ class Balance:
     seq: int = 0
     frozen: bool = False
     frozen_by_operator: bool = False
-    limits: Limits = NO_LIMITS
+    limits: SpendingLimits = NO_LIMITS
     usage: Usage = NO_USAGE
 
 
@@ -78,7 +89,7 @@ def _text(number: int | None) -> str:
     return "" if number is None else str(number)
 
 
-def limits_text(limits: Limits) -> str:
+def limits_text(limits: SpendingLimits) -> str:
     """Return limits as stored in the wallet; '' when none were ever set."""
     if not limits.version:
         return ""
@@ -90,14 +101,14 @@ def limits_text(limits: Limits) -> str:
     )
 
 
-def parse_limits(text: str) -> Limits:
+def parse_limits(text: str) -> SpendingLimits:
     """Parse what `limits_text` returns. Raises ValueError."""
     if not text:
-        return Limits()
+        return SpendingLimits()
     said = dict(zip(RECORDS["limits"].kinds, RECORDS["limits"].parse(text), strict=True))
     own = Caps(*(_number(said[name]) for name in Caps._fields))
     pending = Caps(*(_number(said[f"pending_{name}"]) for name in Caps._fields))
-    return Limits(int(said["version"]), own, int(said["pending_ms"]), pending)
+    return SpendingLimits(int(said["version"]), own, int(said["pending_ms"]), pending)
 
 
 def _number(text: str) -> int | None:

@@ -10,8 +10,8 @@ from livegift.domain.allowances import (
     NO_USAGE,
     Caps,
     Exceeded,
-    Limits,
     Policy,
+    SpendingLimits,
     Usage,
     change,
     exceeded,
@@ -33,7 +33,7 @@ def at_most(cap: int | None, other: int | None) -> bool:
 
 @given(st.lists(st.tuples(CAPS, st.integers(0, 600)), min_size=1, max_size=8))
 def test_nothing_is_raised_before_its_time(asked: list[tuple[Caps, int]]) -> None:
-    limits, now_ms = Limits(), 0
+    limits, now_ms = SpendingLimits(), 0
     for wanted, pause_ms in asked:
         now_ms += pause_ms
         before = in_force(limits, now_ms)

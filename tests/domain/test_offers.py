@@ -8,7 +8,16 @@ from hypothesis import strategies as st
 from livegift.domain.catalogue import DEFAULT_PACKAGES, CoinPackage
 from livegift.domain.currencies import CURRENCIES, charge_amount_min, currency_of
 from livegift.domain.prices import REGIONAL_PRICES
-from livegift.features.orders.offers import Offered, Terms, best, decided, granted, lowered, priced_regions, with_terms
+from livegift.features.orders.offers import (
+    Offered,
+    PromotionTerms,
+    best,
+    decided,
+    granted,
+    lowered,
+    priced_regions,
+    with_terms,
+)
 from livegift.features.orders.rules import Order, Status
 from tests.domain.operations import quick
 
@@ -30,13 +39,13 @@ def test_a_lowered_price_can_be_charged_and_is_never_above_the_full_one(amount: 
     assert lowered(amount, code, 0) <= amount
 
 
-terms = st.builds(Terms, st.sampled_from("abc"), st.integers(0, 500), percents)
+terms = st.builds(PromotionTerms, st.sampled_from("abc"), st.integers(0, 500), percents)
 
 
 @quick
 @given(st.integers(1, 10**6), st.integers(0, 1000), amounts, st.lists(terms, max_size=4))
 def test_the_best_promotion_is_the_one_with_most_coins_for_the_money(
-    coins: int, bonus: int, amount: int, running: list[Terms]
+    coins: int, bonus: int, amount: int, running: list[PromotionTerms]
 ) -> None:
     package = CoinPackage("p", coins, bonus, amount, "USD")
     found = best(package, running)

@@ -22,18 +22,18 @@ from livegift.domain.postings import sums
 from livegift.features.orders.rules import (
     REVERSED,
     UNPAID,
-    Act,
+    CoinPrice,
     Order,
-    Rate,
+    PostingReason,
     apply_event,
-    base_rate,
+    base_price,
     begin_withdrawal,
     coins_refused,
-    credit_steps,
     differences,
+    due_credits,
+    due_returns,
     entry_booked,
     money_refused,
-    return_steps,
     shortfall_offer,
     transfers_of,
 )
@@ -50,7 +50,7 @@ class World:
 
     def __init__(self, bonus: int = 20) -> None:
         self.order = Order("ord-1", "ann", 100, bonus, 199, "USD", "sandbox")
-        self.acts: list[Act] = []
+        self.postings: list[PostingReason] = []
         self.wallet: dict[str, int] = {}
         self.spent = 0
         self.unbooked: list[tuple[int, str]] = []
@@ -62,22 +62,22 @@ class World:
         return sum(self.wallet.values()) - self.spent
 
     def hear(self, kind: EventKind, amount: int = 199, currency: str = "USD") -> str:
-        step = apply_event(self.order, kind, amount, currency)
-        self.order = step.order
-        self.acts += step.acts
-        return step.outcome
+        transition = apply_event(self.order, kind, amount, currency)
+        self.order = transition.order
+        self.postings += transition.postings
+        return transition.outcome
 
     def settle(self, upto: int = 9, seen: Order | None = None) -> None:
         """The wallet's changes, or the first `upto` of them: then the process dies. `seen`: what it knew, maybe old."""
         seen = seen or self.order
-        for step in (*credit_steps(seen), *return_steps(seen))[:upto]:
-            if step.ref in self.wallet:
+        for due in (*due_credits(seen), *due_returns(seen))[:upto]:
+            if due.ref in self.wallet:
                 continue
-            if seen.status == "withdrawing" and step.delta < 0 and self.balance + step.delta < 0:
+            if seen.status == "withdrawing" and due.delta < 0 and self.balance + due.delta < 0:
                 self.order = coins_refused(self.order)
                 return
-            self.wallet[step.ref] = step.delta
-            self.unbooked.append((step.delta, step.reason))
+            self.wallet[due.ref] = due.delta
+            self.unbooked.append((due.delta, due.reason))
 
     def begin(self) -> None:
         with suppress(RequestError):
@@ -154,14 +154,14 @@ def test_any_order_of_events_withdrawals_crashes_and_bookings_ends_with_exact_mo
 ) -> None:
     world = run(happened, bonus)
     order = world.order
-    assert max(Counter(world.acts).values(), default=0) <= 1
-    assert not credit_steps(order)
-    assert not return_steps(order)
+    assert max(Counter(world.postings).values(), default=0) <= 1
+    assert not due_credits(order)
+    assert not due_returns(order)
     assert order.status not in ("paid", "withdrawing", "restoring")
     assert not world.asked_too_soon
     moved = Counter({"sold": 0})
-    for act in world.acts:
-        for (name, _), change in sums(transfers_of(act, order)).items():
+    for reason in world.postings:
+        for (name, _), change in sums(transfers_of(reason, order)).items():
             moved[name.split(":")[1]] += change
     coins = sum(world.wallet.values())
     if order.status == "credited":
@@ -183,9 +183,9 @@ def test_a_withdrawal_takes_then_pays_and_a_refused_one_gives_back() -> None:
     world.hear("paid")
     world.settle()
     world.begin()
-    assert [step.ref for step in return_steps(world.order)] == ["withdrawal:ord-1"]
+    assert [due.ref for due in due_returns(world.order)] == ["withdrawal:ord-1"]
     world.pay()
-    assert world.acts == ["sale"], "nothing is paid before the coins are booked as taken"
+    assert world.postings == ["sale"], "nothing is paid before the coins are booked as taken"
     world.settle()
     while world.unbooked:
         world.book()
@@ -195,10 +195,10 @@ def test_a_withdrawal_takes_then_pays_and_a_refused_one_gives_back() -> None:
     with pytest.raises(RequestError, match="conflict"):
         begin_withdrawal(world.order)
     world.finish()
-    assert (world.order.status, world.balance, world.acts) == ("credited", 120, ["sale"])
+    assert (world.order.status, world.balance, world.postings) == ("credited", 120, ["sale"])
     world.begin()
     world.finish()
-    assert (world.order.status, world.balance, world.acts) == ("refunded", 0, ["sale", "refund"])
+    assert (world.order.status, world.balance, world.postings) == ("refunded", 0, ["sale", "refund"])
     assert list(world.wallet) == [
         "order:ord-1", "bonus:ord-1", "withdrawal:ord-1", "restored:ord-1", "withdrawal:ord-1:2"
     ]  # fmt: skip
@@ -223,11 +223,11 @@ def test_what_was_heard_before_changes_nothing(order_of_events: list[EventKind],
     world = World()
     for kind in order_of_events[:upto]:
         world.hear(kind)
-    before, acts = world.order, list(world.acts)
+    before, postings = world.order, list(world.postings)
     for kind in order_of_events[:upto]:
         if kind != "paid" or before.status not in UNPAID:
             world.hear(kind)
-    assert (world.order, world.acts) == (before, acts)
+    assert (world.order, world.postings) == (before, postings)
 
 
 def test_money_that_comes_late_is_honoured() -> None:
@@ -244,7 +244,7 @@ def test_a_refund_that_is_heard_of_first_moves_money_twice_and_no_coins() -> Non
     assert world.hear("refunded") == "applied"
     assert world.hear("paid") == "stale"
     world.finish()
-    assert (world.order.status, world.acts, world.wallet) == ("refunded", ["sale", "refund"], {})
+    assert (world.order.status, world.postings, world.wallet) == ("refunded", ["sale", "refund"], {})
 
 
 def test_a_refund_before_the_credit_has_landed_credits_first() -> None:
@@ -273,20 +273,20 @@ def test_another_amount_or_currency_is_for_a_person() -> None:
     st.integers(1, 100),
     st.sampled_from((1, 10, 100)),
 )
-def test_a_shortfall_is_covered_at_the_base_rate_and_never_below(
+def test_a_shortfall_is_covered_at_the_base_price_and_never_below(
     coins: int, of: int, amount: int, least: int, step: int
 ) -> None:
-    rate = Rate(of, amount, "USD")
-    offer = shortfall_offer(coins, rate, least, step)
+    price = CoinPrice(of, amount, "USD")
+    offer = shortfall_offer(coins, price, least, step)
     assert offer.coins >= coins
     assert offer.amount >= least
-    assert offer.amount * rate.coins >= coins * rate.amount
+    assert offer.amount * price.coins >= coins * price.amount
     assert offer.amount % step == 0
     if offer.amount > -(-least // step) * step:
-        assert (offer.amount - step) * rate.coins < coins * rate.amount
+        assert (offer.amount - step) * price.coins < coins * price.amount
     if offer.coins > coins:  # what is paid for is given
-        assert (offer.coins + 1) * rate.amount > offer.amount * rate.coins
-    if step == 1 and rate.amount >= rate.coins and offer.amount > least:
+        assert (offer.coins + 1) * price.amount > offer.amount * price.coins
+    if step == 1 and price.amount >= price.coins and offer.amount > least:
         assert offer.coins == coins
 
 
@@ -295,14 +295,16 @@ def test_a_shortfall_is_covered_at_the_base_rate_and_never_below(
 def test_a_shortfall_can_be_charged_in_every_currency(code: str, coins: int) -> None:
     step = currency_of(code).price_step
     price = round_up(amount_of_usd(9_990_000, code), step)  # of 550 coins
-    offer = shortfall_offer(coins, Rate(550, price, code), charge_amount_min(code), step)
+    offer = shortfall_offer(coins, CoinPrice(550, price, code), charge_amount_min(code), step)
     assert offer.coins >= coins
     assert from_stripe(to_stripe(offer.amount, code), code) == offer.amount >= charge_amount_min(code)
 
 
-def test_the_base_rate_is_the_one_without_a_discount() -> None:
-    assert base_rate([Rate(550, 999, "USD"), Rate(100, 199, "USD"), Rate(1250, 1999, "USD")]) == Rate(100, 199, "USD")
-    assert base_rate([]) is None
+def test_the_base_price_is_the_one_without_a_discount() -> None:
+    assert base_price(
+        [CoinPrice(550, 999, "USD"), CoinPrice(100, 199, "USD"), CoinPrice(1250, 1999, "USD")]
+    ) == CoinPrice(100, 199, "USD")
+    assert base_price([]) is None
 
 
 def test_each_difference_is_named() -> None:

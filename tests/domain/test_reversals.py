@@ -8,7 +8,7 @@ import pytest
 from livegift.domain.payments import EventKind
 from livegift.domain.postings import Transfer
 from livegift.features.orders.reversals import Heard, apply_reversal, rounds_of
-from livegift.features.orders.rules import Order, Outcome, return_steps, transfers_of
+from livegift.features.orders.rules import Order, Outcome, due_returns, transfers_of
 
 PAID = Order("o1", "ann", 100, 20, 999, "USD", "stripe", "credited", credits=True, credited_coins=120)
 Said = tuple[EventKind, str | None]
@@ -30,18 +30,18 @@ class World:
 
     def hear(self, *said: Said, amount: int = 999) -> list[Outcome]:
         for kind, ref in said:
-            step = apply_reversal(self.order, kind, amount, "USD", ref, self.heard)
-            self.heard.append(Heard(kind, ref, step.outcome))
-            self.order = step.order
-            for act in step.acts:
-                self.money += sum(sold(leg) for leg in transfers_of(act, step.order))
-            for wallet_step in return_steps(self.order):
-                if wallet_step.delta < 0:
-                    self.order = replace(self.order, returned_coins=self.order.returned_coins - wallet_step.delta)
+            transition = apply_reversal(self.order, kind, amount, "USD", ref, self.heard)
+            self.heard.append(Heard(kind, ref, transition.outcome))
+            self.order = transition.order
+            for reason in transition.postings:
+                self.money += sum(sold(leg) for leg in transfers_of(reason, transition.order))
+            for due in due_returns(self.order):
+                if due.delta < 0:
+                    self.order = replace(self.order, returned_coins=self.order.returned_coins - due.delta)
                 else:
-                    restored = self.order.restored_coins + wallet_step.delta
+                    restored = self.order.restored_coins + due.delta
                     self.order = replace(self.order, restored_coins=restored, status="credited")
-            self.outcomes.append(step.outcome)
+            self.outcomes.append(transition.outcome)
         return self.outcomes
 
 

@@ -11,9 +11,9 @@ from msgspec import Raw
 from livegift.contract.journal import GiftSent, WalletChanged
 from livegift.domain.postings import Transfer, sums
 from livegift.features.sponsors.rules import (
-    Act,
     Match,
     Matched,
+    Posting,
     account_of,
     end,
     forgotten,
@@ -181,11 +181,11 @@ class World:
         self.journal: list[int] = []
         self.booked = 0
 
-    def post(self, acts: tuple[Act, ...]) -> None:
-        for act in acts:
-            assert (act.reason, act.ref) not in self.posted, f"{act} is posted twice"
-            self.posted.add((act.reason, act.ref))
-            self.move(act.moves)
+    def post(self, postings: tuple[Posting, ...]) -> None:
+        for posting in postings:
+            assert (posting.reason, posting.ref) not in self.posted, f"{posting} is posted twice"
+            self.posted.add((posting.reason, posting.ref))
+            self.move(posting.transfers)
 
     def move(self, moves: tuple[Transfer, ...]) -> None:
         for (name, _), change in sums(moves).items():
@@ -211,9 +211,9 @@ class World:
         self.booked += 1
         self.accounts["coins:user:brand"] += delta
         self.accounts["coins:sponsored:p3"] -= delta
-        step = fund(self.match, entry(delta), 3) if delta < 0 else give_back(self.match, entry(delta))
-        self.match = step.match
-        self.post(step.acts)
+        transition = fund(self.match, entry(delta), 3) if delta < 0 else give_back(self.match, entry(delta))
+        self.match = transition.match
+        self.post(transition.postings)
 
     def gift(self, count: int) -> None:
         self.match, added = match_gift(self.match, gift(count=count))
@@ -229,14 +229,14 @@ class World:
             revocation, added = self.added[which % len(self.added)]
             self.added = [pair for pair in self.added if pair[0] != revocation]
             self.move(taken_back_transfers(added, 7, "cho"))
-            step = take_back(self.match, added, revocation)
-            self.match = step.match
-            self.post(step.acts)
+            transition = take_back(self.match, added, revocation)
+            self.match = transition.match
+            self.post(transition.postings)
 
     def end(self, status: str = "ended") -> None:
-        step = end(self.match, status)  # type: ignore[arg-type]
-        self.match = step.match
-        self.post(step.acts)
+        transition = end(self.match, status)  # type: ignore[arg-type]
+        self.match = transition.match
+        self.post(transition.postings)
 
     def save(self) -> None:
         self.saved = (self.match, Counter(self.accounts), set(self.posted), self.added)
@@ -306,12 +306,16 @@ def test_what_comes_free_of_a_match_that_was_given_back_is_due_once_more() -> No
     assert added is not None
     over = give_back(end(match).match, entry(70)).match
     assert (over.status, over.due_coins) == ("returned", 0)
-    step = take_back(over, added, "c1")
-    assert (step.match.status, step.match.due_coins, return_ref(step.match)) == ("ended", 30, "sponsor-return:m1:70")
-    assert [(act.reason, act.ref) for act in step.acts] == [("sponsor_return", "m1:revoked:c1")]
-    assert give_back(step.match, entry(30)).match.status == "returned"
+    transition = take_back(over, added, "c1")
+    assert (transition.match.status, transition.match.due_coins, return_ref(transition.match)) == (
+        "ended",
+        30,
+        "sponsor-return:m1:70",
+    )
+    assert [(posting.reason, posting.ref) for posting in transition.postings] == [("sponsor_return", "m1:revoked:c1")]
+    assert give_back(transition.match, entry(30)).match.status == "returned"
     with pytest.raises(ValueError, match="can't be taken back"):
-        take_back(step.match, added, "c2")
+        take_back(transition.match, added, "c2")
 
 
 @quick
@@ -341,10 +345,10 @@ def test_a_return_of_nothing_that_was_paid_is_refused() -> None:
 
 
 def test_a_payment_that_nobody_remembers_is_given_back() -> None:
-    step = fund(forgotten("m1", "brand", 40), entry(-40), 3)
-    assert (step.match.status, step.match.due_coins) == ("ended", 40)
-    assert match_gift(step.match, gift())[1] is None
-    assert [act.reason for act in step.acts] == ["sponsor", "sponsor_return"]
+    transition = fund(forgotten("m1", "brand", 40), entry(-40), 3)
+    assert (transition.match.status, transition.match.due_coins) == ("ended", 40)
+    assert match_gift(transition.match, gift())[1] is None
+    assert [posting.reason for posting in transition.postings] == ["sponsor", "sponsor_return"]
 
 
 def test_refs_tell_their_match() -> None:

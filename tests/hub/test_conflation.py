@@ -14,7 +14,7 @@ from livegift.contract.events import Event, RoomEvent, body_of, details_json, gi
 from livegift.contract.journal import GiftSent, StreakEnded
 from livegift.contract.messages import Omitted
 from livegift.contract.values import GiftKind
-from livegift.hub.conflation import Conflation, Shown
+from livegift.hub.conflation import ConflatedEvents, Conflation
 
 DEAR = 500
 PER_S = 4
@@ -115,7 +115,7 @@ def test_nothing_is_lost_uncounted_and_what_matters_is_never_left_out(
     assert ordinary_shown <= PER_S * (1 + now_s - 100.0) + 1e-6, "no more than was saved up at first and came in since"
 
 
-def check(before: list[dict[str, Any]], shown: Shown) -> None:
+def check(before: list[dict[str, Any]], shown: ConflatedEvents) -> None:
     after = opened(shown.events)
     assert [e["seq"] for e in after] == sorted(e["seq"] for e in after)
     by_seq = {e["seq"]: e for e in before}

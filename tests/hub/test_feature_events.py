@@ -70,13 +70,13 @@ POLLS = RoomPart("polls", TALLIES, values_max=2)
 async def shout(request: Request) -> Response:
     identity, text = identity_of(request), (await request.body()).decode()
     event = Shout(id=request.headers["Idempotency-Key"], ts_ms=1, user=User(id=identity.user, name="Ann"), text=text)
-    is_news = await resources_of(request).room_events.tell(room_id_of(request), event)
+    is_news = await resources_of(request).room_events.publish(room_id_of(request), event)
     return Response(b"", 201 if is_news else 200)
 
 
 async def vote(client: Client, command: Vote) -> None:
     tally = Tally(id=f"{command.poll_id}-{command.number}", ts_ms=1, poll_id=command.poll_id, votes=command.number)
-    is_news = await client.resources.room_events.keep(
+    is_news = await client.resources.room_events.publish_latest(
         command.room, POLLS, tally, version=command.number, is_over=command.last
     )
     client.answer(command.id, Counted(is_news=is_news))

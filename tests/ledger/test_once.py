@@ -8,7 +8,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 import livegift
 from livegift.domain.payments import EventKind
-from livegift.features.orders.payment_events import Event, apply
+from livegift.features.orders.payment_events import ProviderEvent, apply
 from livegift.features.orders.queries import read_order
 from livegift.features.payouts import queries as payouts
 from livegift.features.payouts.tables import payout_batches
@@ -50,7 +50,7 @@ async def test_an_event_that_comes_again_changes_nothing(database: Database) -> 
     assert before.status == "credited"
     again: list[tuple[EventKind, str]] = [("refunded", "evt-r"), ("refund_failed", "evt-f"), ("refunded", "evt-r")]
     for kind, event_id in again:
-        event = Event("sandbox", event_id, kind, order.id, None, order.amount, order.currency)
+        event = ProviderEvent("sandbox", event_id, kind, order.id, None, order.amount, order.currency)
         applied = await apply(database, event, KEEPS)
         assert applied is not None
         assert (applied[0].order, applied[1]) == (before, None), kind

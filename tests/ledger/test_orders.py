@@ -16,9 +16,9 @@ from livegift.features.earnings.public import RefundTerms
 from livegift.features.earnings.queries import Earnings, earnings_of
 from livegift.features.orders import queries as orders
 from livegift.features.orders.checks import wrong_orders
-from livegift.features.orders.payment_events import Event, apply
+from livegift.features.orders.payment_events import ProviderEvent, apply
 from livegift.features.orders.queries import NewOrder, StoredOrder
-from livegift.features.orders.rules import Order, credit_steps, return_steps
+from livegift.features.orders.rules import Order, due_credits, due_returns
 from livegift.features.payouts import queries as payouts
 from livegift.features.payouts.checks import wrong_payouts
 from livegift.ledger import audit
@@ -52,17 +52,17 @@ class Books:
     async def hear(self, order: Order, kind: EventKind, terms: RefundTerms = KEEPS, event_id: str = "") -> StoredOrder:
         self._events += 1
         name = event_id or f"e{self._events}"
-        event = Event("sandbox", name, kind, order.id, None, order.amount, order.currency)
+        event = ProviderEvent("sandbox", name, kind, order.id, None, order.amount, order.currency)
         applied = await apply(self.database, event, terms)
         assert applied is not None
         return applied[0]
 
     def move(self, order: Order) -> None:
-        """The wallet's steps that are due, as Redis would take them: once per ref."""
+        """The wallet's changes that are due, as Redis would take them: once per ref."""
         refs = {getattr(entry, "ref", "") for _, entry in self.journal.entries}
-        for step in (*credit_steps(order), *return_steps(order)):
-            if step.ref not in refs:
-                self.journal.credit(order.user, step.delta, step.ref.partition(":")[2], step.reason)
+        for due in (*due_credits(order), *due_returns(order)):
+            if due.ref not in refs:
+                self.journal.credit(order.user, due.delta, due.ref.partition(":")[2], due.reason)
 
     async def paid(self, order_id: str, user: str, coins: int = 500) -> Order:
         order = await self.order(order_id, user, coins)
@@ -147,7 +147,7 @@ async def test_coins_of_a_gift_that_is_being_undone_are_missing_nowhere(books: B
     await books.gift("kim", "eve", 100)
     wanted = await corrections.revocation_of(books.database, "c1", undone, "undone", "kim")
     await corrections.request(books.database, wanted)
-    await corrections.settle_decision(books.database, "c1", "undo-window", approve=True)
+    await corrections.record_decision(books.database, "c1", "undo-window", approve=True)
     await books.hear(order, "refunded", HOLDS)
     assert (await books.earned("eve")).total == 100, "her gift was paid for"
 
@@ -210,7 +210,7 @@ async def test_a_revocation_takes_only_what_was_not_held_back(books: Books) -> N
     wanted: Correction = await corrections.revocation_of(books.database, "c2", first, "fraud", "root")
     assert [(await corrections.request(books.database, wanted)).gift.diamonds for _ in range(2)] == [0, 0]  # type: ignore[union-attr]
     for name in ("c1", "c2"):
-        await corrections.settle_decision(books.database, name, "second", approve=True)
+        await corrections.record_decision(books.database, name, "second", approve=True)
     assert (await books.earned("bob")).available == 0
     for name, gift in (("c1", second), ("c2", first)):
         books.journal.revoke(int(gift.rpartition("-")[2]) - 1, name)
@@ -235,7 +235,7 @@ async def test_refunds_bookings_and_payouts_at_the_same_time_end(books: Books, d
             await other.gift("joe", ("bob", "eve")[n % 2], 10)
 
     async def ask(n: int) -> None:
-        terms = payouts.Terms(10, 10**6, 5_000, 0)
+        terms = payouts.PayoutTerms(10, 10**6, 5_000, 0)
         with suppress(RequestError):  # as the diamonds may be gone by then
             await payouts.request_payout(database, f"p{n}", ("bob", "eve")[n % 2], 100, terms)
 

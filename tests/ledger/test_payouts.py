@@ -18,7 +18,7 @@ from livegift.features.earnings import statements
 from livegift.features.earnings.queries import Earnings, earnings_of
 from livegift.features.earnings.statements import Period
 from livegift.features.payouts import queries as payouts
-from livegift.features.payouts.queries import BankAccount, Terms
+from livegift.features.payouts.queries import BankAccount, PayoutTerms
 from livegift.features.payouts.rules import BankLine, Payout
 from livegift.ledger import audit
 from livegift.ledger.engine import Database
@@ -26,7 +26,7 @@ from livegift.runtime.bounds import STATEMENT_SETTLES_S
 from tests.booking import NOTHING_IN_REDIS, book
 from tests.ledger.journals import Journal, accounts, arm
 
-TERMS = Terms(100, 1_000_000, 5_000, 0)
+TERMS = PayoutTerms(100, 1_000_000, 5_000, 0)
 IBAN = "DE89370400440532013000"
 
 
@@ -92,7 +92,7 @@ async def test_what_was_revoked_is_neither_pending_nor_available(database: Datab
     await give(database, 1_000)
     gift = RevokedGift("3-1-2", 3, "r1", "cleo", 1_000)
     await corrections.request(database, Correction("c1", "fan-3", 1_000, "fraud", "root", gift))
-    await corrections.settle_decision(database, "c1", "second", approve=True)
+    await corrections.record_decision(database, "c1", "second", approve=True)
     for hold_h in (0, 24):
         found = await earned(database, hold_h=hold_h)
         assert (found.total, found.pending, found.available) == (1_000, 1_000, 0), "the coins are on their way"
@@ -110,7 +110,7 @@ async def test_a_revocation_that_is_booked_meanwhile_makes_nothing_available(dat
     await give(database, 1_000)
     gift = RevokedGift("3-1-2", 3, "r1", "cleo", 1_000)
     await corrections.request(database, Correction("c1", "fan-3", 1_000, "undone", "fan-3", gift))
-    await corrections.settle_decision(database, "c1", "undo-window", approve=True)
+    await corrections.record_decision(database, "c1", "undo-window", approve=True)
 
     class Interrupted:
         """A connection behind whose first statement the revocation is booked."""
@@ -171,7 +171,7 @@ async def test_the_same_id_is_the_same_payout_and_odd_diamonds_stay(database: Da
     with pytest.raises(RequestError, match="at least 100"):
         await payouts.request_payout(database, "p2", "cleo", 99, TERMS)
     with pytest.raises(RequestError, match="At most 100 more"):
-        await payouts.request_payout(database, "p2", "cleo", 300, Terms(100, 400, 5_000, 0))
+        await payouts.request_payout(database, "p2", "cleo", 300, PayoutTerms(100, 400, 5_000, 0))
     with pytest.raises(RequestError, match="where the money goes"):
         await payouts.request_payout(database, "p3", "nobody", 300, TERMS)
 
@@ -299,7 +299,7 @@ async def test_a_closed_period_is_the_same_whatever_comes_after(database: Databa
     await corrections.request(
         database, Correction("c1", "fan-3", 1_000, "fraud", "root", RevokedGift("3-1-2", 3, "r1", "cleo", 1_000))
     )
-    await corrections.settle_decision(database, "c1", "second", approve=True)
+    await corrections.record_decision(database, "c1", "second", approve=True)
     assert await read() == before
 
 

@@ -64,7 +64,7 @@ class Books:
         await corrections.request(
             self.database, await corrections.revocation_of(self.database, name, event, "undone", "ann")
         )
-        return await corrections.settle_decision(self.database, name, "undo-window", approve=True)
+        return await corrections.record_decision(self.database, name, "undo-window", approve=True)
 
     async def undo(self, index: int, name: str, *, whole: bool = True) -> None:
         await self.approve(index, name)

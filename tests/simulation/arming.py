@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from livegift.domain.partitions import Position
-from livegift.domain.recovery import Comparison, Step, compare
+from livegift.domain.recovery import Comparison, RecoveryStep, compare
 from tests.simulation import ledger, partition, rooms
 from tests.simulation.partition import put
 from tests.simulation.state import IDLE_ARMER, Armer, Config, Process, RoomContribution, World
@@ -71,12 +71,12 @@ def begin(config: Config, index: int, world: World, *, is_old: bool) -> World | 
     stored = Position(image.epoch, image.n)
     comparison = compare(stored, at, dict(world.ledger.bases))
     step = comparison.step
-    if step is Step.DRAIN and not config.design.drain:
-        step = Step.ARM
-    if step is Step.DRAIN and not process.armed:
+    if step is RecoveryStep.DRAIN and not config.design.drain:
+        step = RecoveryStep.ARM
+    if step is RecoveryStep.DRAIN and not process.armed:
         return None  # nothing would change
     world = with_process(world, partition.disarm(process, index + 1, config.design), is_old=is_old)
-    if step is Step.STOP or (step is Step.RESTORE and "flush" not in config.kinds):
+    if step is RecoveryStep.STOP or (step is RecoveryStep.RESTORE and "flush" not in config.kinds):
         return _set(world._replace(ledger=world.ledger._replace(stopped=True)), index, IDLE_ARMER)
     if comparison.lost and not is_old and _is_kept(config):
         world = world._replace(alarm=f"Redis has lost {comparison.lost} entries that a barrier has promised")
@@ -95,9 +95,9 @@ def _plan(config: Config, index: int, world: World, found: Comparison, stored: P
     assert process is not None
     new = 1 if config.design.new_epoch else 0
     at = Position(max(stored.epoch, world.ledger.at.epoch) + new, world.ledger.at.n)
-    phase = "drain" if found.step is Step.DRAIN and config.design.drain else "epoch"
+    phase = "drain" if found.step is RecoveryStep.DRAIN and config.design.drain else "epoch"
     relayed_n = process.image.relayed.n if config.design.fill_always else 0
-    if found.step in (Step.REPAIR, Step.RESTORE):
+    if found.step in (RecoveryStep.REPAIR, RecoveryStep.RESTORE):
         relayed_n = at.n
         phase = "diverged" if found.diverged else "wallets"
     armer = Armer(phase, is_old, stored, world.ledger.at, found.common_n, relayed_n=relayed_n, at=at)

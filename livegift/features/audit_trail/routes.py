@@ -6,12 +6,12 @@ from starlette.responses import Response
 from livegift.features.audit_trail.bodies import ActPage, ActsQuery, ActView
 from livegift.http.context import answer, query_of, resources_of
 from livegift.http.routing import Route
-from livegift.ledger.audit_trail import Act, read_acts
+from livegift.ledger.audit_trail import OperatorAct, read_acts
 from livegift.runtime.access import OPERATE, Rate
 from livegift.runtime.event_ids import EventIds
 
 
-def _view(act: Act, ids: EventIds) -> ActView:
+def _view(act: OperatorAct, ids: EventIds) -> ActView:
     details = dict(act.details)
     if details.get("gift"):
         details["gift"] = ids.of(str(details["gift"]))

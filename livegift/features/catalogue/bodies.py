@@ -13,7 +13,7 @@ from livegift.contract.bounds import (
 )
 from livegift.contract.http import Currency, MinorUnits, Name, Page, Price
 from livegift.contract.values import Coins, Id, TimeMs
-from livegift.http.bodies import Shown
+from livegift.http.bodies import VisibleTexts
 
 Diamonds = Annotated[int, Meta(ge=0, le=10**9)]
 Tier = Annotated[int, Meta(ge=1, le=3)]
@@ -92,7 +92,7 @@ class RatesView(Struct, frozen=True):
 # --- Operators --------------------------------------------------------------------------------------------------------
 
 
-class GiftRequest(Shown, frozen=True, forbid_unknown_fields=True):
+class GiftRequest(VisibleTexts, frozen=True, forbid_unknown_fields=True):
     """A gift: price and earnings are for one piece; with `active` false it is not on the list."""
 
     name: Name

@@ -24,7 +24,7 @@ from livegift.features.catalogue.bodies import (
     PackagesView,
     RatesView,
 )
-from livegift.features.orders.public import PriceList, Rate, base_rate, read_all_prices, read_prices
+from livegift.features.orders.public import CoinPrice, PriceList, base_price, read_all_prices, read_prices
 from livegift.http.context import answer, identity_if_any, query_of, resources_of
 from livegift.http.routing import Route
 from livegift.ledger.engine import LedgerUnavailableError
@@ -36,15 +36,15 @@ from livegift.runtime.identity import Identity
 async def gifts(request: Request) -> Response:
     """`GET /v1/gifts?region=`: prices in coins and, at the region's undiscounted price per coin, in money."""
     kinds = resources_of(request).directory.gifts.values()
-    rate = None
+    price = None
     with suppress(LedgerUnavailableError):  # gifts are known all the same
         prices = await _prices_of(request)
-        rate = base_rate(Rate(p.coins, p.amount_before, p.currency) for p in prices.packages)
-    return answer(request, GiftsView([_gift(gift, rate) for gift in kinds]))
+        price = base_price(CoinPrice(p.coins, p.amount_before, p.currency) for p in prices.packages)
+    return answer(request, GiftsView([_gift(gift, price) for gift in kinds]))
 
 
-def _gift(gift: GiftKind, rate: Rate | None) -> GiftView:
-    amount, currency = (-(-gift.coins * rate.amount // rate.coins), rate.currency) if rate else (UNSET, UNSET)
+def _gift(gift: GiftKind, price: CoinPrice | None) -> GiftView:
+    amount, currency = (-(-gift.coins * price.amount // price.coins), price.currency) if price else (UNSET, UNSET)
     return GiftView(
         id=gift.id,
         name=gift.name,

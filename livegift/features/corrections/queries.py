@@ -113,7 +113,7 @@ async def _request(connection: AsyncConnection, wanted: Correction) -> Correctio
     return _correction(row)
 
 
-async def settle_decision(database: Database, correction_id: str, by: str, *, approve: bool) -> Correction:
+async def record_decision(database: Database, correction_id: str, by: str, *, approve: bool) -> Correction:
     """Decide a correction, once. Raises RequestError: see `rules.decide`."""
     async with database.begin() as connection:
         query = select(table).where(table.c.id == correction_id)

@@ -28,13 +28,13 @@ async def decide(database: Database, wallets: Wallets, correction_id: str, by: s
 
     The decision is durable when this returns; coins that could not be moved now are moved by the aggregator's sweep.
     """
-    decided = await stored.settle_decision(database, correction_id, by, approve=approve)
+    decided = await stored.record_decision(database, correction_id, by, approve=approve)
     # Without the user: the id of somebody who undid an anonymous gift would reveal who sent it.
     log.info("corrections.decided", correction=decided.id, status=decided.status)
     if decided.status != "approved":
         return decided
     try:
-        return await settle(database, wallets, decided)
+        return await move_coins(database, wallets, decided)
     except StoreUnavailableError as error:
         log.warning("corrections.settled_later", correction=decided.id, error=str(error))
         return decided
@@ -63,7 +63,7 @@ async def undo(
     return await decide(database, wallets, noted.id, UNDO, approve=True)
 
 
-async def settle(database: Database, wallets: Wallets, approved: Correction) -> Correction:
+async def move_coins(database: Database, wallets: Wallets, approved: Correction) -> Correction:
     """Move the coins of an approved correction, once.
 
     The journal's entry carries everything else: the relay brings a revoked gift to its room, and when the entry is
@@ -92,7 +92,7 @@ async def finish_corrections(database: Database, wallets: Wallets) -> None:
     found = await stored.unapplied(database, SWEEP_CORRECTIONS_S, wallets.ref_ttl_s, SWEEP_CORRECTIONS_MAX)
     for correction in found:
         try:
-            await settle(database, wallets, correction)
+            await move_coins(database, wallets, correction)
         except StoreUnavailableError as error:
             # One partition that takes no money holds up nobody else's.
             log.warning("corrections.not_finished", correction=correction.id, error=str(error))

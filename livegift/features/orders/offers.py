@@ -28,7 +28,7 @@ def priced_regions(region: str) -> tuple[str, ...]:
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
+class PromotionTerms:
     """The terms of a promotion: coins on top of a package, and a percentage off its price."""
 
     id: str
@@ -46,7 +46,7 @@ def lowered(amount: int, currency: str, percent_off: int) -> int:
     return min(amount, max(exact // step * step, round_up(least, step)))
 
 
-def with_terms(package: CoinPackage, terms: Terms) -> CoinPackage:
+def with_terms(package: CoinPackage, terms: PromotionTerms) -> CoinPackage:
     """Return `package` (at its full price) as it is sold under a promotion."""
     return replace(
         package,
@@ -57,7 +57,7 @@ def with_terms(package: CoinPackage, terms: Terms) -> CoinPackage:
     )
 
 
-def best(package: CoinPackage, running: Iterable[Terms]) -> CoinPackage:
+def best(package: CoinPackage, running: Iterable[PromotionTerms]) -> CoinPackage:
     """Return `package` under the promotion that gives the most coins for the money; unchanged without one."""
     found = package
     for terms in running:

@@ -15,7 +15,15 @@ from livegift.features.orders.odd_payments import was_given_back
 from livegift.features.orders.promotions import decide, lock_promotions
 from livegift.features.orders.queries import COLUMNS, StoredOrder, order_of, stored_order, write_order
 from livegift.features.orders.reversals import REINSTATING, Heard, apply_reversal, rounds_of
-from livegift.features.orders.rules import REVERSED, UNPAID, Order, Outcome, Step, transfers_of, wallet_credits
+from livegift.features.orders.rules import (
+    REVERSED,
+    UNPAID,
+    Order,
+    OrderTransition,
+    Outcome,
+    transfers_of,
+    wallet_credits,
+)
 from livegift.features.orders.tables import early_events, order_events
 from livegift.features.orders.tables import orders as table
 from livegift.ledger import accounts
@@ -27,7 +35,7 @@ _CREDITING: frozenset[EventKind] = frozenset({"paid", *REINSTATING})
 
 
 @dataclass(frozen=True, slots=True)
-class Event:
+class ProviderEvent:
     """A provider's event about a payment: the input of `rules.apply_event`, with the names that make it unique.
 
     It names an order by the order's id, or by the provider's name of its checkout or payment; the other names are None.
@@ -45,7 +53,9 @@ class Event:
     reversal_ref: str | None = None
 
 
-async def apply(database: Database, event: Event, terms: RefundTerms) -> tuple[StoredOrder, Outcome | None] | None:
+async def apply(
+    database: Database, event: ProviderEvent, terms: RefundTerms
+) -> tuple[StoredOrder, Outcome | None] | None:
     """Apply an event in one transaction: it is recorded, the order moves, its money is posted.
 
     Returns the order afterwards, with None as the outcome when the event was known. Returns None when no known order is
@@ -65,7 +75,7 @@ async def apply(database: Database, event: Event, terms: RefundTerms) -> tuple[S
         return stored_order(await _read(connection, row.id)), outcome
 
 
-def named_by(event: Event) -> ColumnElement[bool]:
+def named_by(event: ProviderEvent) -> ColumnElement[bool]:
     """Return a condition for the orders that an event names. A missing name must not match orders without one."""
     names = (
         (table.c.id, event.order_id),
@@ -75,7 +85,7 @@ def named_by(event: Event) -> ColumnElement[bool]:
     return or_(false(), *(column == name for column, name in names if name))
 
 
-async def _meant(connection: AsyncConnection, event: Event) -> Sequence[Row[Any]]:
+async def _meant(connection: AsyncConnection, event: ProviderEvent) -> Sequence[Row[Any]]:
     query = select(*COLUMNS).where(table.c.provider == event.provider, named_by(event))
     return (await connection.execute(query.order_by(table.c.id).with_for_update(of=table))).all()
 
@@ -85,14 +95,19 @@ async def _read(connection: AsyncConnection, order_id: str) -> Row[Any]:
 
 
 async def _apply(
-    connection: AsyncConnection, row: Row[Any], event: Event, terms: RefundTerms, *, is_contradictory: bool = False
+    connection: AsyncConnection,
+    row: Row[Any],
+    event: ProviderEvent,
+    terms: RefundTerms,
+    *,
+    is_contradictory: bool = False,
 ) -> Outcome | None:
     # The order is locked: nobody else can note the same event of it at the same time.
     before = await _heard(connection, row)
-    step = _step(row, event, before, is_contradictory=is_contradictory)
+    transition = _transition(row, event, before, is_contradictory=is_contradictory)
     if event.kind == "refunded" and event.payment_ref and await was_given_back(connection, row.id, event.payment_ref):
-        step = Step(order_of(row), (), "stale")  # an odd payment, as an operator has decided
-    if step.outcome == "applied" and event.kind in REINSTATING:
+        transition = OrderTransition(order_of(row), (), "stale")  # an odd payment, as an operator has decided
+    if transition.outcome == "applied" and event.kind in REINSTATING:
         order = order_of(row)
         if order.credits and not order.coins_are_back:
             raise RequestError("unavailable", "The coins that this order has given back are not booked yet.")
@@ -101,7 +116,7 @@ async def _apply(
         event_id=event.id,
         order_id=row.id,
         kind=event.kind,
-        outcome=step.outcome,
+        outcome=transition.outcome,
         named_order=event.order_id,
         session_ref=event.session_ref,
         payment_ref=event.payment_ref,
@@ -112,26 +127,31 @@ async def _apply(
     if not await has_inserted(connection, noted.on_conflict_do_nothing()):
         return None
     decision: dict[str, Any] = {}
-    if step.outcome == "applied" and step.order.credits and not order_of(row).credits:
+    if transition.outcome == "applied" and transition.order.credits and not order_of(row).credits:
         # Also when a reversal was the first news of the payment, and did not last.
         order, decision = await decide(connection, row)
-        step = apply_reversal(order, event.kind, event.amount, event.currency, event.reversal_ref, before)
-    if step.outcome == "applied":
-        await _move(connection, row, step.order, event.payment_ref, decision)
+        transition = apply_reversal(order, event.kind, event.amount, event.currency, event.reversal_ref, before)
+    if transition.outcome == "applied":
+        await _move(connection, row, transition.order, event.payment_ref, decision)
     # What was taken from the wallet before the money went back is missing nowhere.
     rounds = rounds_of(before)
-    if step.acts and step.order.status in REVERSED and not step.order.coins_are_back and not rounds:
-        await _claw_back(connection, step.order, terms)
-    for act in step.acts:
+    if (
+        transition.postings
+        and transition.order.status in REVERSED
+        and not transition.order.coins_are_back
+        and not rounds
+    ):
+        await _claw_back(connection, transition.order, terms)
+    for reason in transition.postings:
         ref = f"{row.id}:{rounds + 1}" if rounds else row.id
-        await accounts.post(connection, act, ref, transfers_of(act, step.order))
-    return step.outcome
+        await accounts.post(connection, reason, ref, transfers_of(reason, transition.order))
+    return transition.outcome
 
 
 async def _claw_back(connection: AsyncConnection, order: Order, terms: RefundTerms) -> None:
     if order.credits:
-        steps = wallet_credits(order)
-        refs, reasons = tuple(step.ref for step in steps), tuple(step.reason for step in steps)
+        changes = wallet_credits(order)
+        refs, reasons = tuple(change.ref for change in changes), tuple(change.reason for change in changes)
         await claw_back(connection, GivenBack(order.id, order.user, order.total_coins, refs, reasons), terms)
 
 
@@ -144,13 +164,15 @@ async def _heard(connection: AsyncConnection, row: Row[Any]) -> list[Heard]:
     return [Heard(*row) for row in rows]
 
 
-def _step(row: Row[Any], event: Event, before: Sequence[Heard], *, is_contradictory: bool) -> Step:
+def _transition(
+    row: Row[Any], event: ProviderEvent, before: Sequence[Heard], *, is_contradictory: bool
+) -> OrderTransition:
     order = order_of(row)
     if event.kind not in _UNPAID_KINDS:
         if is_contradictory:  # it names two
-            return Step(order, (), "mismatch")
+            return OrderTransition(order, (), "mismatch")
         if event.payment_ref and row.payment_ref and event.payment_ref != row.payment_ref:
-            return Step(order, (), "duplicate" if event.kind == "paid" else "mismatch")
+            return OrderTransition(order, (), "duplicate" if event.kind == "paid" else "mismatch")
     return apply_reversal(order, event.kind, event.amount, event.currency, event.reversal_ref, before)
 
 
@@ -167,7 +189,7 @@ async def _move(
 # --- Events that came before the one that tells whose they are --------------------------------------------------------
 
 
-async def _keep(connection: AsyncConnection, event: Event) -> None:
+async def _keep(connection: AsyncConnection, event: ProviderEvent) -> None:
     """Keep an event if it can turn out to be ours: it is about a payment and names no foreign order."""
     if event.kind in _UNPAID_KINDS or event.kind == "paid" or event.order_id or not event.payment_ref:
         return
@@ -183,14 +205,14 @@ async def _keep(connection: AsyncConnection, event: Event) -> None:
     await connection.execute(insert(early_events).values(values).on_conflict_do_nothing())
 
 
-async def _apply_early(connection: AsyncConnection, order_id: str, event: Event, terms: RefundTerms) -> None:
+async def _apply_early(connection: AsyncConnection, order_id: str, event: ProviderEvent, terms: RefundTerms) -> None:
     if not event.payment_ref:
         return
     same = (early_events.c.provider == event.provider) & (early_events.c.payment_ref == event.payment_ref)
     found = (await connection.execute(select(early_events).where(same).order_by(early_events.c.at))).all()
     for early in found:
         row = await _read(connection, order_id)
-        kept = Event(
+        kept = ProviderEvent(
             early.provider,
             early.event_id,
             early.kind,

@@ -13,7 +13,7 @@ from livegift.contract.errors import RequestError
 from livegift.contract.values import is_id
 from livegift.features.orders.bodies import EventReceived
 from livegift.features.orders.metrics import PAYMENT_EVENTS
-from livegift.features.orders.service import hear, providers_of, refund_terms_of
+from livegift.features.orders.service import apply_provider_event, providers_of, refund_terms_of
 from livegift.http.context import answer, raw_body_of, resources_of
 from livegift.http.routing import Content, Route
 from livegift.payments.sandbox import Decision, Sandbox, SandboxPayment, page, page_headers
@@ -29,7 +29,9 @@ async def _receive(resources: Resources, name: str, headers: Mapping[str, str], 
     if event is None:
         PAYMENT_EVENTS.labels(name, "ignored").inc()
     else:
-        await hear(resources.database, resources.wallets, name, event, refund_terms_of(resources.settings))
+        await apply_provider_event(
+            resources.database, resources.wallets, name, event, refund_terms_of(resources.settings)
+        )
 
 
 async def webhook(request: Request) -> Response:

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from livegift.contract.errors import RequestError
 from livegift.domain.catalogue import CoinPackage
-from livegift.features.orders.offers import Terms, best, priced_regions
+from livegift.features.orders.offers import PromotionTerms, best, priced_regions
 from livegift.features.orders.tables import orders, promotions
 from livegift.ledger import audit_trail, tables
 from livegift.ledger.engine import Database
@@ -88,7 +88,7 @@ async def read_prices(database: Database, region: str, user: str | None = None) 
     return PriceList(names[0], priced, tuple(best(package, running.get(package.id, ())) for package in full))
 
 
-async def _running(connection: AsyncConnection, region: str, user: str | None) -> dict[str, list[Terms]]:
+async def _running(connection: AsyncConnection, region: str, user: str | None) -> dict[str, list[PromotionTerms]]:
     """Return the promotions running in `region`, by package; for `user`, only those that are not used up."""
     query = select(promotions).where(
         promotions.c.region.is_(None) | (promotions.c.region == region),
@@ -102,9 +102,9 @@ async def _running(connection: AsyncConnection, region: str, user: str | None) -
             .scalar_subquery()
         )
         query = query.where((promotions.c.per_user_max == 0) | (used < promotions.c.per_user_max))
-    found: dict[str, list[Terms]] = {}
+    found: dict[str, list[PromotionTerms]] = {}
     for row in (await connection.execute(query)).all():
-        found.setdefault(row.package_id, []).append(Terms(row.id, row.bonus_coins, row.percent_off))
+        found.setdefault(row.package_id, []).append(PromotionTerms(row.id, row.bonus_coins, row.percent_off))
     return found
 
 

@@ -12,15 +12,15 @@ from livegift.features.orders.prices import (
     read_prices,
     read_promotions,
 )
-from livegift.features.orders.rules import Rate, base_rate
+from livegift.features.orders.rules import CoinPrice, base_price
 
 __all__ = [
+    "CoinPrice",
     "Package",
     "Price",
     "PriceList",
     "Promotion",
-    "Rate",
-    "base_rate",
+    "base_price",
     "put_package",
     "put_promotion",
     "read_all_prices",

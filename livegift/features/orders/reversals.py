@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from livegift.domain.payments import EventKind
-from livegift.features.orders.rules import Order, Outcome, Status, Step, apply_event
+from livegift.features.orders.rules import Order, OrderTransition, Outcome, Status, apply_event
 
 # The event that ends a reversal -> the status that it ends.
 REINSTATING: dict[EventKind, Status] = {"dispute_won": "charged_back", "refund_failed": "refunded"}
@@ -30,7 +30,7 @@ def rounds_of(before: Iterable[Heard]) -> int:
 
 def apply_reversal(
     order: Order, kind: EventKind, amount: int, currency: str, ref: str | None, before: Iterable[Heard]
-) -> Step:
+) -> OrderTransition:
     """Apply an event that belongs to the dispute or refund named `ref`, as `apply_event` does for others."""
     noted = list(before)
     if kind in REINSTATING:
@@ -38,32 +38,35 @@ def apply_reversal(
     if kind == "disputed" and ref and ("dispute_won", ref) in {heard[:2] for heard in noted}:
         # Its end has overtaken its beginning; or money that had come again is taken once more: an operator decides.
         began = any(heard[:2] == ("disputed", ref) for heard in noted)
-        return Step(order, (), "mismatch" if began else "stale")
+        return OrderTransition(order, (), "mismatch" if began else "stale")
     return apply_event(order, kind, amount, currency)
 
 
-def _reinstate(order: Order, kind: EventKind, amount: int, currency: str, ref: str | None, noted: list[Heard]) -> Step:
+def _reinstate(
+    order: Order, kind: EventKind, amount: int, currency: str, ref: str | None, noted: list[Heard]
+) -> OrderTransition:
     if (kind, ref) in {heard[:2] for heard in noted}:
-        return Step(order, (), "stale")
+        return OrderTransition(order, (), "stale")
     if currency != order.currency or amount > order.amount:
-        return Step(order, (), "mismatch")
+        return OrderTransition(order, (), "mismatch")
     if amount < order.amount:
-        return Step(order, (), "partial")
+        return OrderTransition(order, (), "partial")
     if order.status != REINSTATING[kind]:
         # Another reversal came first; a refund that fails although nothing was given back is for an operator.
-        return Step(order, (), "stale" if kind == "dispute_won" else "mismatch")
+        return OrderTransition(order, (), "stale" if kind == "dispute_won" else "mismatch")
     disputes = {heard.ref for heard in noted if heard.kind == "disputed"}
     won = {heard.ref for heard in noted if heard.kind == "dispute_won"}
     if kind == "dispute_won":
         if ref not in disputes and None not in disputes:
-            return Step(order, (), "stale")
+            return OrderTransition(order, (), "stale")
         won = won | {ref}
         disputes.discard(None)
     if disputes - won or (kind == "dispute_won" and _is_refunded(noted)):
-        return Step(order, (), "mismatch")  # the money is away all the same: by another dispute, or by a refund
+        # The money is away all the same: by another dispute, or by a refund.
+        return OrderTransition(order, (), "mismatch")
     # Where the payment was heard of after its end no coins have moved yet: now they are due.
     after = replace(order, status="restoring") if order.credits else replace(order, status="paid", credits=True)
-    return Step(after, ("reinstated",), "applied")
+    return OrderTransition(after, ("reinstated",), "applied")
 
 
 def _is_refunded(noted: list[Heard]) -> bool:

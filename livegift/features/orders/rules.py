@@ -20,7 +20,7 @@ from livegift.domain.postings import Transfer
 Status = Literal[
     "created", "declined", "expired", "paid", "credited", "withdrawing", "restoring", "refunded", "charged_back"
 ]
-Act = Literal["sale", "refund", "chargeback", "reinstated"]
+PostingReason = Literal["sale", "refund", "chargeback", "reinstated"]
 # The outcome of an event: 'stale' changes nothing because something later is known, 'mismatch' has another amount,
 # currency or payment than the order, 'partial' gives back only a part, 'duplicate' is a second payment: the last three
 # need an operator.
@@ -78,15 +78,15 @@ class Order:
         return self.credits and self.taken_coins >= self.total_coins
 
 
-class Step(NamedTuple):
-    """The order after an event, and the acts whose transfers are posted in the same transaction."""
+class OrderTransition(NamedTuple):
+    """The order after an event, and the reasons for which its money is posted in the same transaction."""
 
     order: Order
-    acts: tuple[Act, ...]
+    postings: tuple[PostingReason, ...]
     outcome: Outcome
 
 
-class WalletStep(NamedTuple):
+class DueChange(NamedTuple):
     """A change of the wallet that is due, once per `ref`."""
 
     ref: str
@@ -94,7 +94,7 @@ class WalletStep(NamedTuple):
     reason: str
 
 
-def apply_event(order: Order, kind: EventKind, amount: int, currency: str) -> Step:
+def apply_event(order: Order, kind: EventKind, amount: int, currency: str) -> OrderTransition:
     """Return `order` after an event of its payment. `amount` is the total paid or given back.
 
     Any number of events in any order lead to the same money: a payment is counted once, and given back once.
@@ -102,26 +102,26 @@ def apply_event(order: Order, kind: EventKind, amount: int, currency: str) -> St
     if kind in ("declined", "expired"):
         # Only while nothing else is known; declined and expired say the same, the first one stays.
         if order.status != "created":
-            return Step(order, (), "stale")
-        return Step(replace(order, status="declined" if kind == "declined" else "expired"), (), "applied")
+            return OrderTransition(order, (), "stale")
+        return OrderTransition(replace(order, status="declined" if kind == "declined" else "expired"), (), "applied")
     if currency != order.currency or amount > order.amount:
-        return Step(order, (), "mismatch")
+        return OrderTransition(order, (), "mismatch")
     if kind == "paid":
         if order.status not in UNPAID:
-            return Step(order, (), "stale")
+            return OrderTransition(order, (), "stale")
         if amount != order.amount:
-            return Step(order, (), "mismatch")
+            return OrderTransition(order, (), "mismatch")
         # After the ledger was set back the coins may be booked already.
-        return Step(_settled(replace(order, status="paid", credits=True)), ("sale",), "applied")
+        return OrderTransition(_settled(replace(order, status="paid", credits=True)), ("sale",), "applied")
     if order.status in REVERSED:
-        return Step(order, (), "stale")
+        return OrderTransition(order, (), "stale")
     if amount != order.amount:
-        return Step(order, (), "partial")
-    act: Act = "refund" if kind == "refunded" else "chargeback"
+        return OrderTransition(order, (), "partial")
+    reason: PostingReason = "refund" if kind == "refunded" else "chargeback"
     after = replace(order, status="refunded" if kind == "refunded" else "charged_back")
     # Heard of before the payment itself: money has come and gone, coins never move.
-    acts: tuple[Act, ...] = ("sale", act) if order.status in UNPAID else (act,)
-    return Step(after, acts, "applied")
+    postings: tuple[PostingReason, ...] = ("sale", reason) if order.status in UNPAID else (reason,)
+    return OrderTransition(after, postings, "applied")
 
 
 def entry_booked(order: Order, delta: int, reason: str) -> Order:
@@ -150,23 +150,23 @@ def _settled(order: Order) -> Order:
 # --- The wallet -------------------------------------------------------------------------------------------------------
 
 
-def credit_steps(order: Order) -> tuple[WalletStep, ...]:
+def due_credits(order: Order) -> tuple[DueChange, ...]:
     """Return the credits of an order that are not known to be booked."""
     if not order.credits or order.credited_coins >= order.total_coins:
         return ()
     return wallet_credits(order)
 
 
-def wallet_credits(order: Order) -> tuple[WalletStep, ...]:
+def wallet_credits(order: Order) -> tuple[DueChange, ...]:
     """Return an order's credits, booked or not. Bonus coins are separate: they come from another account."""
-    bonus = WalletStep(f"bonus:{order.id}", order.bonus_coins, "bonus")
-    return (WalletStep(f"order:{order.id}", order.coins, "order"), *((bonus,) if order.bonus_coins else ()))
+    bonus = DueChange(f"bonus:{order.id}", order.bonus_coins, "bonus")
+    return (DueChange(f"order:{order.id}", order.coins, "order"), *((bonus,) if order.bonus_coins else ()))
 
 
-def return_steps(order: Order) -> tuple[WalletStep, ...]:
-    """Return the steps that take the coins back, or give back what was taken in excess.
+def due_returns(order: Order) -> tuple[DueChange, ...]:
+    """Return the changes that take the coins back, or give back what was taken in excess.
 
-    They come after all `credit_steps`, so that no credit can come later. Each round of taking and giving back has refs
+    They come after all `due_credits`, so that no credit can come later. Each round of taking and giving back has refs
     of its own.
     """
     wanted = order.total_coins if order.status in (*REVERSED, "withdrawing") else 0
@@ -174,11 +174,11 @@ def return_steps(order: Order) -> tuple[WalletStep, ...]:
         return ()
     if order.taken_coins > wanted:
         back = order.taken_coins - wanted
-        return (WalletStep(_ref("restored", order, order.restored_coins // order.total_coins), back, RESTORED),)
+        return (DueChange(_ref("restored", order, order.restored_coins // order.total_coins), back, RESTORED),)
     reason = "refund" if order.status == "refunded" else "chargeback"
     if order.withdrawn:
         reason = WITHDRAWAL
-    return (WalletStep(_ref(reason, order, order.restored_coins // order.total_coins), -order.total_coins, reason),)
+    return (DueChange(_ref(reason, order, order.restored_coins // order.total_coins), -order.total_coins, reason),)
 
 
 def _ref(reason: str, order: Order, round_: int) -> str:
@@ -186,7 +186,7 @@ def _ref(reason: str, order: Order, round_: int) -> str:
 
 
 def order_id_of(ref: str) -> str:
-    """Return the id of the order in a wallet step's ref. Ids of orders have no colons."""
+    """Return the id of the order in a due change's ref. Ids of orders have no colons."""
     return ref.partition(":")[2].partition(":")[0]
 
 
@@ -223,11 +223,11 @@ def money_refused(order: Order) -> Order:
 # --- Money ------------------------------------------------------------------------------------------------------------
 
 
-def transfers_of(act: Act, order: Order) -> tuple[Transfer, ...]:
-    """Return the transfers of an act. An account has one asset, so its name ends with the currency."""
+def transfers_of(reason: PostingReason, order: Order) -> tuple[Transfer, ...]:
+    """Return the transfers of a posting. An account has one asset, so its name ends with the currency."""
     at_provider = f"money:provider:{order.provider}:{order.currency}"
     sold = f"money:sold:{order.currency}"
-    if act in ("sale", "reinstated"):
+    if reason in ("sale", "reinstated"):
         return (Transfer(order.currency, at_provider, sold, order.amount),)
     return (Transfer(order.currency, sold, at_provider, order.amount),)
 
@@ -235,7 +235,7 @@ def transfers_of(act: Act, order: Order) -> tuple[Transfer, ...]:
 # --- Prices -----------------------------------------------------------------------------------------------------------
 
 
-class Rate(NamedTuple):
+class CoinPrice(NamedTuple):
     """A price of `amount` minor units of `currency` for `coins`."""
 
     coins: int
@@ -243,22 +243,22 @@ class Rate(NamedTuple):
     currency: str
 
 
-def base_rate(rates: Iterable[Rate]) -> Rate | None:
-    """Return the rate without a discount for quantity, which has the highest price per coin; None without rates."""
-    best: Rate | None = None
-    for rate in rates:
-        if best is None or rate.amount * best.coins > best.amount * rate.coins:
-            best = rate
+def base_price(prices: Iterable[CoinPrice]) -> CoinPrice | None:
+    """Return the price without a discount for quantity, which has the highest price per coin; None without prices."""
+    best: CoinPrice | None = None
+    for price in prices:
+        if best is None or price.amount * best.coins > best.amount * price.coins:
+            best = price
     return best
 
 
-def shortfall_offer(coins: int, rate: Rate, amount_min: int, step: int = 1) -> Rate:
-    """Return an offer of at least `coins` at `rate`, rounded up to `step` minor units and to `amount_min`.
+def shortfall_offer(coins: int, price: CoinPrice, amount_min: int, step: int = 1) -> CoinPrice:
+    """Return an offer of at least `coins` at `price`, rounded up to `step` minor units and to `amount_min`.
 
     Where the amount grows, the coins grow with it: nobody pays for coins that they don't get.
     """
-    amount = max(round_up(-(-coins * rate.amount // rate.coins), step), round_up(amount_min, step))
-    return Rate(max(coins, amount * rate.coins // rate.amount), amount, rate.currency)
+    amount = max(round_up(-(-coins * price.amount // price.coins), step), round_up(amount_min, step))
+    return CoinPrice(max(coins, amount * price.coins // price.amount), amount, price.currency)
 
 
 # --- Reconciliation ---------------------------------------------------------------------------------------------------

@@ -15,20 +15,20 @@ from livegift.features.orders import queries as stored
 from livegift.features.orders.bodies import OrderRequest
 from livegift.features.orders.metrics import PAYMENT_EVENTS
 from livegift.features.orders.offers import Offered
-from livegift.features.orders.payment_events import Event, apply, forget_early_events
+from livegift.features.orders.payment_events import ProviderEvent, apply, forget_early_events
 from livegift.features.orders.prices import read_prices
 from livegift.features.orders.queries import NewOrder, StoredOrder
 from livegift.features.orders.rules import (
     FOR_A_PERSON,
     REVERSED,
     UNPAID,
+    CoinPrice,
+    DueChange,
     Order,
     Outcome,
-    Rate,
-    WalletStep,
-    base_rate,
-    credit_steps,
-    return_steps,
+    base_price,
+    due_credits,
+    due_returns,
     shortfall_offer,
 )
 from livegift.features.orders.sandbox import SandboxPayments
@@ -120,12 +120,12 @@ async def offer_of(
 def _shortfall_order(
     order_id: str, user: str, coins: int, packages: Sequence[CoinPackage], provider: Provider, region: str
 ) -> Order:
-    rate = base_rate(Rate(package.coins, package.amount_before, package.currency) for package in packages)
-    if rate is None:
+    price = base_price(CoinPrice(package.coins, package.amount_before, package.currency) for package in packages)
+    if price is None:
         raise RequestError("package_not_found", f"No coins are sold in region {region}.")
     try:
-        step = currency_of(rate.currency).price_step
-        offer = shortfall_offer(coins, rate, provider.amount_min(rate.currency), step)
+        step = currency_of(price.currency).price_step
+        offer = shortfall_offer(coins, price, provider.amount_min(price.currency), step)
     except CurrencyError as error:
         raise RequestError("payment_refused", str(error)) from None
     return Order(order_id, user, offer.coins, 0, offer.amount, offer.currency, provider.name)
@@ -159,12 +159,14 @@ async def place(database: Database, provider: Provider, new: NewOrder, base_url:
 # --- What becomes of it -----------------------------------------------------------------------------------------------
 
 
-async def hear(database: Database, wallets: Wallets, provider: str, event: PaymentEvent, terms: RefundTerms) -> None:
+async def apply_provider_event(
+    database: Database, wallets: Wallets, provider: str, event: PaymentEvent, terms: RefundTerms
+) -> None:
     """Apply a verified event, then move the coins. An event that is not about our orders is counted only.
 
     The event is durable when this returns; coins that could not be moved now are moved by the aggregator's sweep.
     """
-    said = Event(
+    named = ProviderEvent(
         provider,
         event.id,
         event.kind,
@@ -175,7 +177,7 @@ async def hear(database: Database, wallets: Wallets, provider: str, event: Payme
         event.session_ref,
         event.reversal_ref,
     )
-    applied = await _apply_when_booked(database, said, terms)
+    applied = await _apply_when_booked(database, named, terms)
     if applied is None:
         PAYMENT_EVENTS.labels(provider, "foreign").inc()
         log.info("orders.foreign_event", provider=provider, kind=event.kind, event_id=event.id)
@@ -186,13 +188,13 @@ async def hear(database: Database, wallets: Wallets, provider: str, event: Payme
     if outcome in FOR_A_PERSON:
         log.error("orders.needs_a_person", order=order.order.id, kind=event.kind, amount=event.amount, outcome=outcome)
     try:
-        await settle(wallets, order)
+        await move_due_coins(wallets, order)
     except StoreUnavailableError as error:
         log.warning("orders.settled_later", order=order.order.id, error=str(error))
 
 
 async def _apply_when_booked(
-    database: Database, event: Event, terms: RefundTerms
+    database: Database, event: ProviderEvent, terms: RefundTerms
 ) -> tuple[StoredOrder, Outcome | None] | None:
     """Apply an event.
 
@@ -229,52 +231,52 @@ async def refund(
         event = PaymentEvent(
             f"admin-{order.id}{order.round_suffix}", "refunded", order.id, None, order.amount, order.currency
         )
-        await hear(database, wallets, order.provider, event, terms)
+        await apply_provider_event(database, wallets, order.provider, event, terms)
     after = await stored.read_order(database, order_id)
     assert after is not None  # noqa: S101 - orders are never deleted
     return after
 
 
-async def settle(wallets: Wallets, found: StoredOrder) -> bool:
+async def move_due_coins(wallets: Wallets, found: StoredOrder) -> bool:
     """Move the coins that are due and not booked; returns whether this call has moved any.
 
     Raises StoreUnavailableError. Changes older than refs are remembered are left alone: they might be made twice, so a
     person has to look (the audit names them).
     """
     order, moved = found.order, False
-    credits_due, returns_due = credit_steps(order), return_steps(order)
+    credits_due, returns_due = due_credits(order), due_returns(order)
     if credits_due and (found.paid_age_s is None or found.paid_age_s >= wallets.ref_ttl_s):
         return False
     if returns_due and (found.reversed_age_s is None or found.reversed_age_s >= wallets.ref_ttl_s):
         return False
-    for step in (*credits_due, *returns_due):
-        moved = await _take(wallets, order, step) or moved
+    for due in (*credits_due, *returns_due):
+        moved = await _make_change(wallets, order, due) or moved
     return moved
 
 
-async def _take(wallets: Wallets, order: Order, step: WalletStep) -> bool:
+async def _make_change(wallets: Wallets, order: Order, due: DueChange) -> bool:
     change = Change(
         order.user,
-        step.ref,
-        payload_hash(step.reason, order.id, order.user, step.delta),
-        step.delta,
-        step.reason,
+        due.ref,
+        payload_hash(due.reason, order.id, order.user, due.delta),
+        due.delta,
+        due.reason,
         # A buyer's own withdrawal needs the coins to be there; money that went back otherwise takes the coins anyhow.
-        overdraw=step.delta < 0 and order.status in REVERSED,
+        overdraw=due.delta < 0 and order.status in REVERSED,
     )
     outcome = await wallets.change(change)
     if isinstance(outcome, Accepted):
         return not outcome.duplicate
     if order.status == "withdrawing" and isinstance(outcome, Refused) and outcome.code == "insufficient_coins":
         raise RequestError("too_late", "Its coins are spent already, at least in part.")
-    raise RequestError("invalid", f"order {order.id}: {step.ref} was refused: {outcome}")
+    raise RequestError("invalid", f"order {order.id}: {due.ref} was refused: {outcome}")
 
 
 async def finish_orders(database: Database, wallets: Wallets) -> None:
     """Finish orders and close those that nobody has paid; the aggregator calls it periodically."""
     for found in await stored.unfinished_orders(database, SWEEP_ORDERS_S, wallets.ref_ttl_s, SWEEP_ORDERS_MAX):
         try:
-            if await settle(wallets, found):
+            if await move_due_coins(wallets, found):
                 log.warning("orders.finished_late", order=found.order.id, status=found.order.status)
         except RequestError as error:
             log.error("orders.refused", order=found.order.id, error=str(error))

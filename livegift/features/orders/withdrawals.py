@@ -17,7 +17,7 @@ from livegift.features.earnings.public import RefundTerms
 from livegift.features.orders import queries as stored
 from livegift.features.orders.queries import StoredOrder
 from livegift.features.orders.rules import REVERSED, begin_withdrawal, coins_refused, money_refused
-from livegift.features.orders.service import hear, settle
+from livegift.features.orders.service import apply_provider_event, move_due_coins
 from livegift.ledger.engine import Database
 from livegift.payments.provider import PaymentEvent, Provider, ProviderError, ProviderRefusedError
 from livegift.runtime.bounds import (
@@ -92,7 +92,7 @@ async def _take(database: Database, wallets: Wallets, found: StoredOrder) -> Sto
     if found.order.status != "withdrawing" or found.order.coins_are_back:
         return found
     try:
-        await settle(wallets, found)
+        await move_due_coins(wallets, found)
     except RequestError:
         # Unless another try has taken them meanwhile: then that is booked soon, and the order goes on.
         await _moved(database, found)
@@ -114,12 +114,12 @@ async def _pay(
         except ProviderRefusedError as error:
             log.error("withdrawals.refused", order=order.id, error=str(error))
             found = await stored.move_order(database, order.id, money_refused) or found
-            await settle(wallets, found)
+            await move_due_coins(wallets, found)
             return found
         event = PaymentEvent(
             f"withdraw-{order.id}{order.round_suffix}", "refunded", order.id, None, order.amount, order.currency
         )
-        await hear(database, wallets, order.provider, event, terms)
+        await apply_provider_event(database, wallets, order.provider, event, terms)
     return await stored.read_order(database, order.id) or found
 
 

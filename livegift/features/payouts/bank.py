@@ -9,7 +9,7 @@ from livegift.contract.bounds import WHY_LENGTH_MAX
 from livegift.contract.errors import RequestError
 from livegift.contract.values import is_id
 from livegift.domain.texts import visible
-from livegift.features.payouts.rules import BankLine, Order
+from livegift.features.payouts.rules import BankLine, PaymentInstruction
 from livegift.runtime import tabular
 from livegift.runtime.bounds import PAYOUT_BATCH_MAX
 
@@ -19,7 +19,7 @@ class Bank(Protocol):
 
     name: str
 
-    def instructions(self, orders: Iterable[Order]) -> bytes:
+    def instructions(self, orders: Iterable[PaymentInstruction]) -> bytes:
         """Return the file for the bank; the same orders give the same bytes."""
 
     def results(self, data: bytes) -> Sequence[BankLine]:
@@ -33,7 +33,7 @@ class ManualBank:
     COLUMNS = ("payout", "holder", "iban", "amount", "currency")
     RESULT_COLUMNS = ("payout", "status", "why")
 
-    def instructions(self, orders: Iterable[Order]) -> bytes:
+    def instructions(self, orders: Iterable[PaymentInstruction]) -> bytes:
         """See `Bank`."""
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\r\n")  # RFC 4180

@@ -8,7 +8,7 @@ from livegift.contract.bounds import AMOUNT_MAX, HOLDER_LENGTH_MAX, HOLDER_PATTE
 from livegift.contract.http import Currency, MinorUnits, Page, PageQuery
 from livegift.contract.values import Id, TimeMs, UserId
 from livegift.features.payouts.rules import Status
-from livegift.http.bodies import Shown
+from livegift.http.bodies import VisibleTexts
 
 MaskedIban = Annotated[str, Meta(description="an IBAN of which only the ends are shown")]
 
@@ -46,7 +46,7 @@ class PayoutPage(Page[PayoutView], frozen=True):
     """Payouts, by id."""
 
 
-class AccountRequest(Shown, frozen=True, forbid_unknown_fields=True):
+class AccountRequest(VisibleTexts, frozen=True, forbid_unknown_fields=True):
     """The bank account for payouts. The holder begins with a letter, so spreadsheets don't take it for a formula."""
 
     holder: Annotated[str, Meta(min_length=1, max_length=HOLDER_LENGTH_MAX, pattern=HOLDER_PATTERN)]

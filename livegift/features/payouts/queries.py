@@ -19,7 +19,7 @@ from livegift.ledger.engine import Database, has_inserted
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
+class PayoutTerms:
     """The terms of payouts: the least diamonds, the most per day (UTC), the rate and the holding period."""
 
     diamonds_min: int
@@ -60,7 +60,9 @@ def _stored(row: Row[Any]) -> StoredPayout:
     )
 
 
-async def request_payout(database: Database, payout_id: str, creator: str, diamonds: int, terms: Terms) -> StoredPayout:
+async def request_payout(
+    database: Database, payout_id: str, creator: str, diamonds: int, terms: PayoutTerms
+) -> StoredPayout:
     """Hold `diamonds` (as many as make whole cents) and record the request; the same id again is the same payout.
 
     Raises RequestError('conflict' or 'payout_not_possible'), which says what would be possible.
@@ -99,7 +101,7 @@ async def _account(connection: AsyncConnection, creator: str) -> BankAccount:
     return BankAccount(row.holder, row.iban)
 
 
-async def _check(connection: AsyncConnection, creator: str, diamonds: int, terms: Terms) -> None:
+async def _check(connection: AsyncConnection, creator: str, diamonds: int, terms: PayoutTerms) -> None:
     if diamonds < max(terms.diamonds_min, 1):
         raise RequestError("payout_not_possible", f"Expected at least {terms.diamonds_min} diamonds, got {diamonds}.")
     earned = await earnings_of(connection, creator, terms.hold_h)

@@ -24,8 +24,8 @@ from livegift.features.payouts.bodies import (
     PayoutView,
     SettledBatch,
 )
-from livegift.features.payouts.queries import StoredPayout, Terms
-from livegift.features.payouts.rules import Order, compact_iban, is_iban, masked
+from livegift.features.payouts.queries import PayoutTerms, StoredPayout
+from livegift.features.payouts.rules import PaymentInstruction, compact_iban, is_iban, masked
 from livegift.features.payouts.settings import PayoutSettings
 from livegift.http.context import answer, body_of, identity_of, key_of, query_of, raw_body_of, resources_of
 from livegift.http.routing import Content, Route
@@ -36,9 +36,9 @@ from livegift.runtime.settings import Settings
 BANK = ManualBank()
 
 
-def _terms(settings: Settings) -> Terms:
+def _terms(settings: Settings) -> PayoutTerms:
     day_max = settings.of(PayoutSettings).payout_diamonds_day_max
-    return Terms(settings.payout_diamonds_min, day_max, USD_MICROS_PER_DIAMOND, settings.hold_h)
+    return PayoutTerms(settings.payout_diamonds_min, day_max, USD_MICROS_PER_DIAMOND, settings.hold_h)
 
 
 def _view(found: StoredPayout) -> PayoutView:
@@ -170,7 +170,7 @@ async def make_batch(request: Request) -> Response:
 def instructions(found: list[StoredPayout]) -> bytes:
     """Return the bank's file for a batch."""
     return BANK.instructions(
-        Order(item.payout.id, item.holder, item.iban, item.payout.amount, item.currency) for item in found
+        PaymentInstruction(item.payout.id, item.holder, item.iban, item.payout.amount, item.currency) for item in found
     )
 
 

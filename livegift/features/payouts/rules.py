@@ -88,7 +88,7 @@ class BankLine:
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class PaymentInstruction:
     """An instruction to the bank: `amount` in minor units of `currency`."""
 
     payout_id: str

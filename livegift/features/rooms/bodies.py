@@ -6,11 +6,11 @@ from msgspec import Meta, Struct
 
 from livegift.contract.http import Page
 from livegift.contract.values import Coins, Id, Title, UserId
-from livegift.http.bodies import Shown
+from livegift.http.bodies import VisibleTexts
 from livegift.ledger.rooms import Kind, Status
 
 
-class RoomRequest(Shown, frozen=True, forbid_unknown_fields=True):
+class RoomRequest(VisibleTexts, frozen=True, forbid_unknown_fields=True):
     """A room to open. Without an `id` it gets one."""
 
     title: Title
@@ -18,7 +18,7 @@ class RoomRequest(Shown, frozen=True, forbid_unknown_fields=True):
     kind: Kind = "live"
 
 
-class RoomPatch(Shown, frozen=True, forbid_unknown_fields=True):
+class RoomPatch(VisibleTexts, frozen=True, forbid_unknown_fields=True):
     """The changes to a room; `ended` is final."""
 
     status: Literal["ended"] | None = None

@@ -9,7 +9,7 @@ from starlette.responses import Response
 from livegift.contract.errors import RequestError
 from livegift.contract.http import WhyRequest
 from livegift.contract.values import UserId, is_user_id
-from livegift.domain.allowances import Caps, Kind, Limits, Policy, Usage, exceeded, in_force, usage_at
+from livegift.domain.allowances import Caps, Kind, Policy, SpendingLimits, Usage, exceeded, in_force, usage_at
 from livegift.domain.regions import REGIONS, Region, region_of, windows
 from livegift.domain.spending import Refused, SetLimits
 from livegift.features.spending_limits.bodies import (
@@ -104,7 +104,7 @@ async def put_limits(request: Request) -> Response:
     return answer(request, _view(known, identity, int(time.time() * 1000)))
 
 
-def _is_there(limits: Limits, wanted: Caps) -> bool:
+def _is_there(limits: SpendingLimits, wanted: Caps) -> bool:
     """Return whether `wanted` was already requested last: repeating the request must not restart the wait."""
     return limits.version > 0 and wanted == (limits.pending if limits.pending_ms else limits.own)
 

@@ -8,10 +8,10 @@ from livegift.contract.bounds import SPONSOR_BUDGET_COINS_MAX, SPONSOR_FACTOR_MA
 from livegift.contract.http import Name, Page
 from livegift.contract.values import Coins, Id, TimeMs, Title, UserId
 from livegift.features.sponsors.rules import Status
-from livegift.http.bodies import Shown
+from livegift.http.bodies import VisibleTexts
 
 
-class SponsorMatchBody(Shown, frozen=True, forbid_unknown_fields=True):
+class SponsorMatchBody(VisibleTexts, frozen=True, forbid_unknown_fields=True):
     """A match to fund: `factor` gifts are added to each (of `gift_id`), until the budget is used.
 
     Its text is hashed with what an Idempotency-Key stands for: another name or field makes repeated ones conflicts.

@@ -17,16 +17,16 @@ from livegift.features.sponsors.queries import (
     StoredMatch,
     insert_match,
     stored_of,
-    write_acts,
     write_matches,
+    write_postings,
 )
 from livegift.features.sponsors.rules import (
     FUNDED,
     REASONS,
     RETURNED,
-    Act,
     Match,
     Matched,
+    Posting,
     end,
     forgotten,
     fund,
@@ -74,26 +74,26 @@ async def match_batch(connection: AsyncConnection, batch: Batch) -> None:
     before = await _lock(connection, sorted({gift.room for _, _, gift in gifts}), mine, concerned)
     if not before and not mine:
         return
-    after, done = {match_id: found.match for match_id, found in before.items()}, list[Act]()
+    after, postings = {match_id: found.match for match_id, found in before.items()}, list[Posting]()
     for partition, _, entry in mine:
         if entry.reason == FUNDED:
-            _step(after, done, entry, partition)
+            _apply(after, postings, entry, partition)
     after, added = match_gifts(after.values(), (gift for _, _, gift in gifts))
     for match_id, match in after.items():
         if match.status == "active" and is_exhausted(match, before[match_id].cheapest_coins):
             over = end(match, "exhausted")
             after[match_id] = over.match
-            done += over.acts
+            postings += over.postings
     for partition, _, entry in mine:
         if entry.reason == RETURNED:
-            _step(after, done, entry, partition)
+            _apply(after, postings, entry, partition)
     await _write(connection, gifts, added)
-    batch.taken_back |= _take_back(after, done, revoked, await _added_to(connection, revoked))
+    batch.taken_back |= _take_back(after, postings, revoked, await _added_to(connection, revoked))
     changed = [replace(before[m], match=match) for m, match in after.items() if match != before[m].match]
     await write_matches(connection, [found.match for found in changed])
-    await write_acts(connection, done)
+    await write_postings(connection, postings)
     batch.news[NAME] = tuple(changed)
-    batch.transfers += [move for act in done for move in act.moves]
+    batch.transfers += [transfer for posting in postings for transfer in posting.transfers]
     sums: dict[tuple[str, int, str], tuple[int, int]] = {}
     for index, matched in added:
         partition, _, gift = gifts[index]
@@ -104,11 +104,11 @@ async def match_batch(connection: AsyncConnection, batch: Batch) -> None:
         batch.added_diamonds[creator] = batch.added_diamonds.get(creator, 0) + diamonds
 
 
-def _step(after: dict[str, Match], done: list[Act], entry: WalletChanged, partition: int) -> None:
+def _apply(after: dict[str, Match], postings: list[Posting], entry: WalletChanged, partition: int) -> None:
     match = after[match_id_of(entry.ref)]
-    step = fund(match, entry, partition) if entry.reason == FUNDED else give_back(match, entry)
-    after[match.id] = step.match
-    done += step.acts
+    transition = fund(match, entry, partition) if entry.reason == FUNDED else give_back(match, entry)
+    after[match.id] = transition.match
+    postings += transition.postings
 
 
 async def _added_to(connection: AsyncConnection, revoked: Sequence[Revocation]) -> Sequence[Row[Any]]:
@@ -125,7 +125,7 @@ async def _added_to(connection: AsyncConnection, revoked: Sequence[Revocation]) 
 
 
 def _take_back(
-    after: dict[str, Match], done: list[Act], revoked: Sequence[Revocation], rows: Sequence[Row[Any]]
+    after: dict[str, Match], postings: list[Posting], revoked: Sequence[Revocation], rows: Sequence[Row[Any]]
 ) -> dict[str, list[Transfer]]:
     """Apply revocations to the matches; returns, for each, the transfers that take back what the matches had added."""
     by_gift = {revocation.gift_event_id: revocation for revocation in revoked}
@@ -133,9 +133,9 @@ def _take_back(
     for row in rows:
         revocation = by_gift[event_id(row.partition, Position(row.epoch, row.n))]
         matched = Matched(row.match_id, row.units, row.coins, row.diamonds)
-        step = take_back(after[row.match_id], matched, revocation.id)
-        after[row.match_id] = step.match
-        done += step.acts
+        transition = take_back(after[row.match_id], matched, revocation.id)
+        after[row.match_id] = transition.match
+        postings += transition.postings
         found.setdefault(revocation.id, []).extend(taken_back_transfers(matched, row.partition, revocation.receiver))
     return found
 

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from livegift.contract.bounds import SPONSOR_MATCHES_PER_ROOM_MAX
 from livegift.contract.errors import RequestError
-from livegift.features.sponsors.rules import Act, Match, Step, end
+from livegift.features.sponsors.rules import Match, MatchTransition, Posting, end
 from livegift.features.sponsors.tables import UNFINISHED
 from livegift.features.sponsors.tables import sponsor_matches as table
 from livegift.ledger import accounts, audit_trail, tables
@@ -165,7 +165,7 @@ async def _check(connection: AsyncConnection, room: Row[Any], match: Match) -> N
 
 
 async def change_match(
-    database: Database, match_id: str, change: Callable[[StoredMatch], Step], actor: str | None = None
+    database: Database, match_id: str, change: Callable[[StoredMatch], MatchTransition], actor: str | None = None
 ) -> StoredMatch | None:
     """Apply `change` to a match, once it is locked, and post what follows. Returns None when there is no such match.
 
@@ -177,11 +177,11 @@ async def change_match(
         if row is None:
             return None
         before = stored_of(row)
-        step = change(before)
-        if step.match != before.match:
-            await write_matches(connection, [step.match])
-            await write_acts(connection, step.acts)
-            await accounts.add(connection, [move for act in step.acts for move in act.moves])
+        transition = change(before)
+        if transition.match != before.match:
+            await write_matches(connection, [transition.match])
+            await write_postings(connection, transition.postings)
+            await accounts.add(connection, [move for posting in transition.postings for move in posting.transfers])
             if actor is not None:
                 details = {"room": before.match.room, "used_coins": before.match.used_coins}
                 await audit_trail.note(connection, actor, "match.end", f"match:{match_id}", details)
@@ -226,10 +226,10 @@ async def write_matches(connection: AsyncConnection, matches: Iterable[Match]) -
         )
 
 
-async def write_acts(connection: AsyncConnection, done: Iterable[Act]) -> None:
+async def write_postings(connection: AsyncConnection, postings: Iterable[Posting]) -> None:
     """Write the postings' rows; the caller adds their transfers to the accounts."""
-    for act in done:
-        await accounts.write(connection, act.reason, act.ref, act.moves)
+    for posting in postings:
+        await accounts.write(connection, posting.reason, posting.ref, posting.transfers)
 
 
 # --- Reading ----------------------------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from livegift.contract.journal import GiftSent, WalletChanged
 from livegift.domain.postings import COIN, DIAMOND, Transfer, diamonds_of
 
 Status = Literal["funding", "active", "exhausted", "ended", "returned"]
-# The reasons of the sponsor's wallet's changes; the same words name the acts between the accounts.
+# The reasons of the sponsor's wallet's changes; the same words name the postings between the accounts.
 FUNDED = "sponsor"
 RETURNED = "sponsor_return"
 LOST = "sponsor_loss"
@@ -62,20 +62,20 @@ class Match:
 
 
 @dataclass(frozen=True, slots=True)
-class Act:
-    """Transfers that touch no wallet and are posted once for (reason, ref)."""
+class Posting:
+    """Transfers that touch no wallet, made together and once for (reason, ref)."""
 
     reason: str
     ref: str
-    moves: tuple[Transfer, ...]
+    transfers: tuple[Transfer, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class MatchTransition:
     """A match after an event, and the postings that follow from it."""
 
     match: Match
-    acts: tuple[Act, ...] = ()
+    postings: tuple[Posting, ...] = ()
 
 
 class Matched(NamedTuple):
@@ -180,7 +180,7 @@ def taken_back_transfers(added: Matched, partition: int, creator: str) -> tuple[
     return tuple(Transfer(asset, credit, debit, amount) for asset, debit, credit, amount in legs)
 
 
-def take_back(match: Match, added: Matched, revocation: str) -> Step:
+def take_back(match: Match, added: Matched, revocation: str) -> MatchTransition:
     """Apply a revocation of a gift: what was added to it returns to the budget, or is due to the sponsor.
 
     If the sponsor has got too much back already (see `give_back`), it first covers the operator's loss. The caller
@@ -193,15 +193,17 @@ def take_back(match: Match, added: Matched, revocation: str) -> Step:
         match, used_coins=match.used_coins - added.coins, used_diamonds=match.used_diamonds - added.diamonds
     )
     if match.is_open or match.partition is None:
-        return Step(after)
+        return MatchTransition(after)
     if after.due_coins and after.status == "returned":
         after = replace(after, status="ended")
     ref = f"{match.id}:revoked:{revocation}"
-    moves = [Act(RETURNED, ref, (Transfer(COIN, account_of(match.id), _sponsored(match.partition), added.coins),))]
+    postings = [
+        Posting(RETURNED, ref, (Transfer(COIN, account_of(match.id), _sponsored(match.partition), added.coins),))
+    ]
     if made_good := min(added.coins, excess):
-        move = Transfer(COIN, _sponsored(match.partition), LOSSES, made_good)
-        moves.append(Act(LOST, ref, (move,)))
-    return Step(after, tuple(moves))
+        loss = Transfer(COIN, _sponsored(match.partition), LOSSES, made_good)
+        postings.append(Posting(LOST, ref, (loss,)))
+    return MatchTransition(after, tuple(postings))
 
 
 def is_exhausted(match: Match, cheapest_coins: int | None) -> bool:
@@ -215,7 +217,7 @@ def is_exhausted(match: Match, cheapest_coins: int | None) -> bool:
 # --- Its beginning and its end ----------------------------------------------------------------------------------------
 
 
-def fund(match: Match, payment: WalletChanged, partition: int) -> Step:
+def fund(match: Match, payment: WalletChanged, partition: int) -> MatchTransition:
     """Apply the booked payment of the sponsor's wallet. A match that is over by now gets it only to give it back.
 
     Raises ValueError for a payment that can't be the match's: such an entry belongs in quarantine.
@@ -231,27 +233,27 @@ def fund(match: Match, payment: WalletChanged, partition: int) -> Step:
         status="active" if match.status == "funding" else match.status,
         starts_ms=payment.ts_ms if match.starts_ms is None else match.starts_ms,
     )
-    move = Transfer(COIN, _sponsored(partition), account_of(match.id), match.budget_coins)
-    act = Act(FUNDED, match.id, (move,))
-    return Step(funded, (act, *([] if funded.is_open else _release(funded))))
+    paid = Transfer(COIN, _sponsored(partition), account_of(match.id), match.budget_coins)
+    posting = Posting(FUNDED, match.id, (paid,))
+    return MatchTransition(funded, (posting, *([] if funded.is_open else _release(funded))))
 
 
-def end(match: Match, status: Literal["exhausted", "ended"] = "ended") -> Step:
+def end(match: Match, status: Literal["exhausted", "ended"] = "ended") -> MatchTransition:
     """End a match: what is left is due to the sponsor. A match that is over is unchanged."""
     if not match.is_open:
-        return Step(match)
+        return MatchTransition(match)
     over = replace(match, status=status)
-    return Step(over, tuple(_release(over)))
+    return MatchTransition(over, tuple(_release(over)))
 
 
-def _release(match: Match) -> list[Act]:
+def _release(match: Match) -> list[Posting]:
     if match.partition is None or not match.remaining_coins:
         return []
-    move = Transfer(COIN, account_of(match.id), _sponsored(match.partition), match.remaining_coins)
-    return [Act(RETURNED, match.id, (move,))]
+    rest = Transfer(COIN, account_of(match.id), _sponsored(match.partition), match.remaining_coins)
+    return [Posting(RETURNED, match.id, (rest,))]
 
 
-def give_back(match: Match, credit: WalletChanged) -> Step:
+def give_back(match: Match, credit: WalletChanged) -> MatchTransition:
     """Apply the booked credit to the sponsor's wallet.
 
     It may come before the end: then the ledger was set back and has forgotten the end, and the match ends now. If it
@@ -265,12 +267,12 @@ def give_back(match: Match, credit: WalletChanged) -> Step:
     known = over.match
     total = known.returned_coins + coins
     status: Status = "returned" if total >= known.remaining_coins else known.status
-    acts = list(over.acts)
+    postings = list(over.postings)
     excess = min(total - known.remaining_coins, coins)
     if excess > 0:
-        move = Transfer(COIN, LOSSES, _sponsored(match.partition), excess)
-        acts.append(Act(LOST, f"{match.id}:{total}", (move,)))
-    return Step(replace(known, status=status, returned_coins=total), tuple(acts))
+        loss = Transfer(COIN, LOSSES, _sponsored(match.partition), excess)
+        postings.append(Posting(LOST, f"{match.id}:{total}", (loss,)))
+    return MatchTransition(replace(known, status=status, returned_coins=total), tuple(postings))
 
 
 def forgotten(match_id: str, sponsor: str, coins: int) -> Match:

@@ -63,7 +63,7 @@ class ServeJoins:
 
 
 @dataclass(frozen=True, slots=True)
-class Welcome:
+class AnswerJoin:
     """Answer a joiner: its prepared snapshot, the gap before it if there is one, and the frames since."""
 
     joiner: Joiner

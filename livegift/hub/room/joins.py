@@ -7,7 +7,7 @@ from typing import NamedTuple
 from livegift.contract.channels import SnapshotHeader
 from livegift.contract.values import CommandId
 from livegift.hub.frames import Frame, Viewer
-from livegift.hub.room.order import Reading
+from livegift.hub.room.sequence import LogReading
 
 
 class Place(NamedTuple):
@@ -35,8 +35,8 @@ class Round:
     """
 
     joiners: list[Joiner]
-    restarts: int  # of the room's order when the read began
-    reading: Reading | None = None
+    restarts: int  # of the room's sequence when the read began
+    reading: LogReading | None = None
     missed: dict[Place, Sequence[bytes] | None] = field(default_factory=dict)
     """The events that joiners have missed; None when not all are available."""
 
@@ -54,12 +54,12 @@ class Round:
         """Return whether `place` needs a reading of its own: somebody else wanted more than the log has."""
         return self._can_go_on(place) and not self._read.is_complete
 
-    def find(self, place: Place, own: Reading | None) -> Sequence[bytes] | None:
+    def find(self, place: Place, own: LogReading | None) -> Sequence[bytes] | None:
         """Find and store the events missed since `place`. `own` is a reading for this place alone."""
         self.missed[place] = events = self._find(place, self._read if own is None else own)
         return events
 
-    def _find(self, place: Place, reading: Reading) -> Sequence[bytes] | None:
+    def _find(self, place: Place, reading: LogReading) -> Sequence[bytes] | None:
         if place.seq is None:
             return ()
         if not self._can_go_on(place) or not reading.is_complete:
@@ -72,7 +72,7 @@ class Round:
         return place.seq is not None and place.seq <= header.seq and place.epoch in (None, header.epoch)
 
     @property
-    def _read(self) -> Reading:
+    def _read(self) -> LogReading:
         assert self.reading is not None  # noqa: S101 - a round is answered after it was read
         return self.reading
 

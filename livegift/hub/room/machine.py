@@ -15,6 +15,7 @@ from livegift.hub.conflation import Conflation
 from livegift.hub.frames import Frame, Known, Viewer
 from livegift.hub.prepared_message import PreparedMessage
 from livegift.hub.room.effects import (
+    AnswerJoin,
     Effect,
     ForgetDetails,
     MakeSnapshot,
@@ -26,12 +27,11 @@ from livegift.hub.room.effects import (
     ShowSnapshot,
     TellGap,
     Wake,
-    Welcome,
 )
 from livegift.hub.room.joins import Joiner, Joins, Round
-from livegift.hub.room.order import Hole, News, Order, Reading
-from livegift.hub.room.pacing import Batch, Pacing
+from livegift.hub.room.pacing import FrameEvents, Pacing
 from livegift.hub.room.recovery import CatchUp, Lagging, Rejoin, SnapshotToAll
+from livegift.hub.room.sequence import EventSequence, Gap, LogReading, News
 
 _ABOUT_THE_ROOM = b'"type":"room",'
 
@@ -43,13 +43,13 @@ def _is_about_the_room(news: News) -> bool:
 
 
 class RoomMachine:
-    """Order, pacing, joins and recovery of a room. Times are seconds of a monotonic clock."""
+    """The sequence of events, pacing, joins and recovery of a room. Times are seconds of a monotonic clock."""
 
     def __init__(self, room: str, flush_s: float, conflation: Conflation) -> None:
         """Create the machine of `room`. `flush_s` is the least time between two frames."""
         self._room = room
         self._conflation = conflation
-        self._order = Order()
+        self._sequence = EventSequence()
         self._pacing = Pacing(flush_s)
         self._joins = Joins()
         self._catch_up = CatchUp()
@@ -60,7 +60,7 @@ class RoomMachine:
     @property
     def seq(self) -> int:
         """Return the last event's number."""
-        return self._order.seq
+        return self._sequence.seq
 
     @property
     def lagging(self) -> int:
@@ -78,10 +78,10 @@ class RoomMachine:
         """Handle a published message."""
         if self._pacing.is_held and self._pacing.is_full:
             return ()  # as if it were lost: the next one, or the room's head, will show that
-        news = self._order.take(message)
+        news = self._sequence.take(message)
         if news is None:
             return ()
-        if isinstance(news, Hole):
+        if isinstance(news, Gap):
             return self.catch_up(news.to_seq)
         effects = self._accept(news, now_s)
         # Checking the whole message first saves checking each event of most messages.
@@ -101,7 +101,7 @@ class RoomMachine:
         """Write pending events as one frame."""
         return self._frame(self._pacing.take(now_s), now_s)
 
-    def _frame(self, batch: Batch | None, now_s: float) -> Effects:
+    def _frame(self, batch: FrameEvents | None, now_s: float) -> Effects:
         if batch is None:
             return ()
         epoch, first_seq, events, totals, top = batch
@@ -123,33 +123,33 @@ class RoomMachine:
 
     def on_head(self, epoch: int, seq: int) -> Effects:
         """Compare with a head of the room in Redis from a while ago: whatever is missing was lost."""
-        return self.catch_up(seq) if self._order.is_behind(epoch, seq) else ()
+        return self.catch_up(seq) if self._sequence.is_behind(epoch, seq) else ()
 
     def catch_up(self, to_seq: int) -> Effects:
         """Read events that did not arrive from the room's log."""
-        return self._read_log() if self._order.epoch is not None and self._catch_up.want(to_seq) else ()
+        return self._read_log() if self._sequence.epoch is not None and self._catch_up.want(to_seq) else ()
 
     def _read_log(self) -> Effects:
-        assert self._order.epoch is not None  # noqa: S101 - nothing is missed before the first snapshot
-        return (ReadLog(self._order.seq, self._order.epoch, self._order.restarts),)
+        assert self._sequence.epoch is not None  # noqa: S101 - nothing is missed before the first snapshot
+        return (ReadLog(self._sequence.seq, self._sequence.epoch, self._sequence.restarts),)
 
-    def on_log(self, asked: ReadLog, reading: Reading, now_s: float) -> Effects:
+    def on_log(self, asked: ReadLog, reading: LogReading, now_s: float) -> Effects:
         """Handle what was read from the log."""
-        if asked.restarts != self._order.restarts:
+        if asked.restarts != self._sequence.restarts:
             return self._read_log()  # it was read before the restart
         if self._pacing.is_full:
             self._catch_up.end()
             return ()
-        if not self._order.continues(reading):
+        if not self._sequence.continues(reading):
             self._catch_up.end()
             return self._restart(reading.header, now_s)
-        news = self._order.take_reading(reading)
+        news = self._sequence.take_reading(reading)
         effects: list[Effect] = []
         if news is not None:
             effects += self._accept(news, now_s)
             if _is_about_the_room(news):
                 effects.insert(0, ForgetDetails())
-        if self._catch_up.has_to_go_on(asked.since, self._order.seq):
+        if self._catch_up.has_to_go_on(asked.since, self._sequence.seq):
             effects += self._read_log()
         return effects
 
@@ -159,12 +159,12 @@ class RoomMachine:
 
     def _restart(self, header: SnapshotHeader, now_s: float) -> Effects:
         """Restart from the current state, sent to everybody: the log does not reach back, or the room has restarted."""
-        order = self._order
+        sequence = self._sequence
         effects: list[Effect] = [*self.flush(now_s)]
-        from_seq = order.seq + 1
-        gap = PreparedMessage(self._gap(from_seq, header.seq)) if header.epoch == order.epoch else None
-        effects.append(TellGap(order.epoch, from_seq, header.epoch, header.seq, gap))
-        order.restart(header)
+        from_seq = sequence.seq + 1
+        gap = PreparedMessage(self._gap(from_seq, header.seq)) if header.epoch == sequence.epoch else None
+        effects.append(TellGap(sequence.epoch, from_seq, header.epoch, header.seq, gap))
+        sequence.restart(header)
         self._pacing.restart(header.seq)  # pending events are in the snapshot that is being made
         self._pacing.is_held = True
         if self._to_all.want(header):
@@ -229,33 +229,33 @@ class RoomMachine:
         """Begin to serve all who wait, if anybody does: the room is read after the round's `since`.
 
         Then comes `on_round_read`; then the missed events of its positions are found, and a message is made for each;
-        then `welcome`.
+        then `answer_joins`.
         """
         # All frames so far are at or below the snapshot.
         effects = self.flush(now_s) if self._joins.has_waiting else ()
-        return self._joins.begin(self._order.restarts), effects
+        return self._joins.begin(self._sequence.restarts), effects
 
-    def on_round_read(self, round_: Round, reading: Reading, now_s: float) -> Effects:
+    def on_round_read(self, round_: Round, reading: LogReading, now_s: float) -> Effects:
         """Handle a round's snapshot. An outdated one leaves the round without joiners: the next round serves them."""
-        order, header = self._order, reading.header
+        sequence, header = self._sequence, reading.header
         round_.reading = reading
-        if round_.restarts != order.restarts:
+        if round_.restarts != sequence.restarts:
             self._joins.put_off(round_)
             return ()
-        if order.epoch is None:
+        if sequence.epoch is None:
             # The first snapshot is where this process begins to follow.
-            early = order.begin(header)
+            early = sequence.begin(header)
             self._pacing.restart(header.seq)
             return [effect for message in early for effect in self.on_message(message, now_s)]
-        if header.epoch == order.epoch:
+        if header.epoch == sequence.epoch:
             return ()
         effects = self._restart(header, now_s)
-        round_.restarts = order.restarts
+        round_.restarts = sequence.restarts
         return effects
 
-    def welcome(self, round_: Round) -> Iterable[Welcome]:
+    def answer_joins(self, round_: Round) -> Iterable[AnswerJoin]:
         """Answer a round's joiners, all before the next input; none if the room has restarted meanwhile."""
-        if round_.restarts != self._order.restarts:
+        if round_.restarts != self._sequence.restarts:
             self._joins.put_off(round_)
         if round_.reading is None or not round_.joiners:
             return
@@ -267,7 +267,7 @@ class RoomMachine:
                 gap, since_seq = None, joiner.since.seq
                 if since_seq is not None and round_.missed[joiner.since] is None:
                     gap = self._gap(since_seq + 1, header.seq)
-                yield Welcome(joiner, gap, frames, fresh_seq)
+                yield AnswerJoin(joiner, gap, frames, fresh_seq)
 
     def end_rounds(self) -> None:
         """End the rounds."""

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from math import inf
 from typing import NamedTuple
 
-from livegift.hub.room.order import News
+from livegift.hub.room.sequence import News
 from livegift.runtime.bounds import ROOM_PENDING_EVENTS_MAX, ROOM_TOP_S
 
 
-class Batch(NamedTuple):
+class FrameEvents(NamedTuple):
     """The events of one frame. `top` is None when viewers know it, or will be told soon."""
 
     epoch: int
@@ -61,12 +61,12 @@ class Pacing:
         self._is_awaited = True
         return wait_s
 
-    def wake(self, now_s: float) -> Batch | None:
+    def wake(self, now_s: float) -> FrameEvents | None:
         """Take the events that have waited for this moment."""
         self._is_awaited = False
         return self.take(now_s)
 
-    def take(self, now_s: float) -> Batch | None:
+    def take(self, now_s: float) -> FrameEvents | None:
         """Take all events for a frame that goes out now, which replaces a pending `wake`. Returns None for no frame."""
         if not self._events or self.is_held:
             return None
@@ -74,7 +74,7 @@ class Pacing:
         if self._top != self._top_sent and now_s >= self._top_at_s + ROOM_TOP_S:
             top = self._top_sent = self._top
             self._top_at_s = now_s
-        batch = Batch(self._epoch, self._first_seq, self._events, self._totals, top)
+        batch = FrameEvents(self._epoch, self._first_seq, self._events, self._totals, top)
         self._events = []
         self.sent_seq = batch.seq
         self._flushed_at_s = now_s

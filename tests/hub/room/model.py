@@ -7,7 +7,7 @@ from typing import Any
 from livegift.contract.channels import SnapshotHeader, parse_snapshot
 from livegift.hub.broadcast import SocketWriter
 from livegift.hub.prepared_message import PreparedMessage
-from livegift.hub.room.order import Reading
+from livegift.hub.room.sequence import LogReading
 
 
 def event(epoch: int, seq: int, kind: str = "gift") -> bytes:
@@ -23,10 +23,10 @@ def message(epoch: int, first_seq: int, seq: int, kind: str = "gift") -> bytes:
     return b"\n".join([line, *(event(epoch, n, kind) for n in range(first_seq, seq + 1))])
 
 
-def reading(epoch: int, seq: int, since: int | None = None, *, is_complete: bool = True) -> Reading:
+def reading(epoch: int, seq: int, since: int | None = None, *, is_complete: bool = True) -> LogReading:
     """What a read after `since` finds of a room that is at `seq`."""
     events = [event(epoch, n) for n in range(since + 1, seq + 1)] if since is not None and is_complete else []
-    return Reading(header(epoch, seq), is_complete, events)
+    return LogReading(header(epoch, seq), is_complete, events)
 
 
 class RoomModel:
@@ -44,7 +44,7 @@ class RoomModel:
         self.epoch += 1
         self.seq = self.trimmed_to = seq
 
-    def read(self, since: int | None, epoch: int | None) -> Reading:
+    def read(self, since: int | None, epoch: int | None) -> LogReading:
         is_complete = since is None or (epoch in (None, self.epoch) and self.trimmed_to <= since <= self.seq)
         return reading(self.epoch, self.seq, since, is_complete=is_complete)
 

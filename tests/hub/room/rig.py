@@ -23,8 +23,8 @@ from livegift.hub.room.effects import (
 )
 from livegift.hub.room.joins import Joiner, Place, Round
 from livegift.hub.room.machine import RoomMachine
-from livegift.hub.room.order import Reading
 from livegift.hub.room.recovery import Rejoin
+from livegift.hub.room.sequence import LogReading
 from tests.hub.room.model import ModelViewer, RoomModel
 
 Task = Generator[str, None, None]
@@ -118,7 +118,7 @@ class Rig:
                     assert self.wakes_at_s is None, "one timer is enough"
                     self.wakes_at_s = self.now_s + after_s
                 case Pulse(message):
-                    self.audience.tell(message)
+                    self.audience.write_latest(message)
                 case TellGap():
                     self.note(self.audience.show_gap(effect))
                 case MakeSnapshot(header):
@@ -164,7 +164,7 @@ class Rig:
 
     # --- Tasks --------------------------------------------------------------------------------------------------------
 
-    def read(self, since: int | None, epoch: int | None = None) -> Generator[str, None, Reading]:
+    def read(self, since: int | None, epoch: int | None = None) -> Generator[str, None, LogReading]:
         yield "the question is on its way"
         self.reads += 1
         reading = self.room.read(since, epoch)
@@ -238,6 +238,6 @@ class Rig:
             messages[place] = yield from self.snapshot_message(
                 reading.header, events or (), complete=events is not None
             )
-        for welcome in self.machine.welcome(round_):
-            if welcome.joiner in self.waiting:
-                self.note(self.audience.welcome(welcome, messages[welcome.joiner.since]))
+        for join in self.machine.answer_joins(round_):
+            if join.joiner in self.waiting:
+                self.note(self.audience.answer_join(join, messages[join.joiner.since]))

@@ -5,7 +5,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
-from livegift.hub.room import order, pacing
+from livegift.hub.room import pacing, sequence
 from tests.hub.room.model import ModelViewer
 from tests.hub.room.rig import Rig
 
@@ -119,7 +119,7 @@ class Following(RuleBasedStateMachine):
     @invariant()
     def limits_hold(self) -> None:
         machine = self.rig.machine
-        assert len(machine._order._early) <= EARLY_MAX
+        assert len(machine._sequence._early) <= EARLY_MAX
         held = len(machine._pacing._events)
         # One message or reading may come on top of what was just below the limit.
         assert held < PENDING_MAX + (max(EVENTS_MAX, self.rig.longest_reading) if machine._pacing.is_held else 0)
@@ -152,5 +152,5 @@ class Following(RuleBasedStateMachine):
 
 def test_every_viewer_can_follow_whatever_happens(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pacing, "ROOM_PENDING_EVENTS_MAX", PENDING_MAX)
-    monkeypatch.setattr(order, "ROOM_EARLY_MESSAGES_MAX", EARLY_MAX)
+    monkeypatch.setattr(sequence, "ROOM_EARLY_MESSAGES_MAX", EARLY_MAX)
     run_state_machine_as_test(Following, settings=settings(max_examples=100, stateful_step_count=50, deadline=None))

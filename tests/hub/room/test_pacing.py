@@ -3,8 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from livegift.hub.room.order import News
-from livegift.hub.room.pacing import Batch, Pacing
+from livegift.hub.room.pacing import FrameEvents, Pacing
+from livegift.hub.room.sequence import News
 from livegift.runtime.bounds import ROOM_PENDING_EVENTS_MAX, ROOM_TOP_S
 
 FLUSH_S = 0.25
@@ -18,11 +18,11 @@ def news(first_seq: int, count: int = 1, top: bytes = b"") -> News:
 def test_the_first_event_goes_at_once_and_the_next_ones_wait_together() -> None:
     pacing = Pacing(FLUSH_S)
     assert pacing.add(news(1), START_S) == 0
-    assert pacing.take(START_S) == Batch(1, 1, [b"e1"], b"t1", None)
+    assert pacing.take(START_S) == FrameEvents(1, 1, [b"e1"], b"t1", None)
     assert pacing.add(news(2), START_S + 0.0625) == FLUSH_S - 0.0625
     assert pacing.add(news(3), START_S + 0.125) is None, "it is arranged"
     batch = pacing.wake(START_S + FLUSH_S)
-    assert batch == Batch(1, 2, [b"e2", b"e3"], b"t3", None)
+    assert batch == FrameEvents(1, 2, [b"e2", b"e3"], b"t3", None)
     assert (batch.seq, pacing.sent_seq) == (3, 3)
     assert pacing.wake(START_S + 9) is None
     assert pacing.add(news(4), START_S + 2 * FLUSH_S) == 0, "the interval is over"
@@ -69,7 +69,7 @@ def test_a_restart_forgets_what_the_snapshot_has() -> None:
     assert pacing.sent_seq == 70
     assert pacing.take(START_S) is None
     assert pacing.add(News(2, 71, [b"e"], b"t", b""), START_S) == 0
-    assert pacing.take(START_S) == Batch(2, 71, [b"e"], b"t", None)
+    assert pacing.take(START_S) == FrameEvents(2, 71, [b"e"], b"t", None)
 
 
 def test_ranks_go_with_a_frame_once_a_second_and_with_a_pulse_when_no_frame_has_them() -> None:
@@ -109,7 +109,7 @@ def test_nothing_waits_longer_than_the_interval_and_no_two_frames_come_within_it
     added = sent = 0
     sent_at_s = waits_since_s = -1.0
 
-    def show(batch: Batch | None, *, is_forced: bool = False) -> None:
+    def show(batch: FrameEvents | None, *, is_forced: bool = False) -> None:
         nonlocal sent, sent_at_s, wakes_at_s
         if batch is None:
             return

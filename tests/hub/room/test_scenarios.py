@@ -4,7 +4,7 @@ import pytest
 
 from livegift.hub.room import pacing
 from livegift.hub.room.effects import ForgetDetails, ReadLog
-from livegift.hub.room.order import Reading
+from livegift.hub.room.sequence import LogReading
 from tests.hub.room.model import ModelViewer, event, header, message
 from tests.hub.room.rig import FLUSH_S, Rig, Task
 
@@ -172,5 +172,5 @@ def test_an_event_about_the_room_outdates_what_the_ledger_has_said_of_it() -> No
     found = rig.machine.on_message(message(1, 2, 2, "room"), rig.now_s)
     assert isinstance(found[0], ForgetDetails)
     asked = ReadLog(2, 1, 0)
-    log = Reading(header(1, 3), is_complete=True, events=[event(1, 3, "room")])
+    log = LogReading(header(1, 3), is_complete=True, events=[event(1, 3, "room")])
     assert isinstance(rig.machine.on_log(asked, log, rig.now_s)[0], ForgetDetails)

@@ -17,13 +17,13 @@ class News(NamedTuple):
     top: bytes
 
 
-class Hole(NamedTuple):
+class Gap(NamedTuple):
     """A gap: events up to `to_seq` did not arrive."""
 
     to_seq: int
 
 
-class Reading(NamedTuple):
+class LogReading(NamedTuple):
     """The room at one moment, with the events after the requested `seq`.
 
     Unless it `is_complete` there are no events: the log does not have all of them, or the epoch is another.
@@ -39,17 +39,17 @@ class Reading(NamedTuple):
         return self.header.seq - len(self.events) + 1
 
 
-class Order:
+class EventSequence:
     """Follows the numbers of a room's events. Its output has neither gaps nor duplicates."""
 
     def __init__(self) -> None:
-        """Create an order, in which nothing is known before `begin`."""
+        """Create a sequence of which nothing is known before `begin`."""
         self.epoch: int | None = None
         self.seq = 0  # of the last event in the output
         self.restarts = 0
         self._early: list[bytes] = []
 
-    def take(self, message: bytes) -> News | Hole | None:
+    def take(self, message: bytes) -> News | Gap | None:
         """Handle a message of the room's channel: a header line, then an event a line. Returns None for nothing new.
 
         Before `begin` messages are kept, up to ROOM_EARLY_MESSAGES_MAX; the others will be missed and read again.
@@ -61,15 +61,15 @@ class Order:
         header, events = parse_published(message)
         first_seq = self.seq + 1
         if header.epoch != self.epoch or header.first_seq > first_seq:
-            return Hole(header.seq)
+            return Gap(header.seq)
         if header.seq < first_seq:
             return None
         if header.first_seq != first_seq:
             events = events[first_seq - header.first_seq :]
         return self._news(events, header)
 
-    def take_reading(self, reading: Reading) -> News | None:
-        """Handle a reading of the log that `continues` this order."""
+    def take_reading(self, reading: LogReading) -> News | None:
+        """Handle a reading of the log that `continues` this sequence."""
         return self._news(reading.events[max(self.seq + 1 - reading.first_seq, 0) :], reading.header)
 
     def _news(self, events: Sequence[bytes], header: RoomHeader | SnapshotHeader) -> News | None:
@@ -79,8 +79,8 @@ class Order:
         self.seq += len(events)
         return news
 
-    def continues(self, reading: Reading) -> bool:
-        """Return whether everything after `seq` was in the log; otherwise the order has to restart."""
+    def continues(self, reading: LogReading) -> bool:
+        """Return whether everything after `seq` was in the log; otherwise the sequence has to restart."""
         return reading.is_complete and reading.header.epoch == self.epoch
 
     def is_behind(self, epoch: int, seq: int) -> bool:
