@@ -1,60 +1,101 @@
-"""The composition root: the only list of features. Removing a line and its package removes the feature."""
+"""The composition root: the only list of features. Removing a name and its package removes the feature.
+
+A feature is imported when something is asked of it, so that `livegift --help` waits for no feature's stores and routes.
+"""
 
 from collections.abc import Mapping
+from functools import cache
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from livegift.features.audit_trail import feature as audit_trail
-from livegift.features.catalogue import feature as catalogue
-from livegift.features.corrections import feature as corrections
-from livegift.features.demo import feature as demo
-from livegift.features.earnings import feature as earnings
-from livegift.features.grants import feature as grants
-from livegift.features.orders import feature as orders
-from livegift.features.payouts import feature as payouts
-from livegift.features.receipts import feature as receipts
-from livegift.features.rooms import feature as rooms
-from livegift.features.slots import Feature
-from livegift.features.spending_limits import feature as spending_limits
-from livegift.features.sponsors import feature as sponsors
-from livegift.features.wallets import feature as wallets
-from livegift.ledger.participants import BookingPlan
-from livegift.operations.audit import AuditPlan
+import click
+
 from livegift.runtime import settings as runtime_settings
-from livegift.runtime.settings import Settings
+from livegift.runtime.settings import OwnSettings, Settings
 
-FEATURES: tuple[Feature, ...] = (
-    catalogue.FEATURE,
-    rooms.FEATURE,
-    grants.FEATURE,
-    spending_limits.FEATURE,
-    wallets.FEATURE,
-    receipts.FEATURE,
-    orders.FEATURE,
-    earnings.FEATURE,
-    payouts.FEATURE,
-    corrections.FEATURE,
-    sponsors.FEATURE,
-    audit_trail.FEATURE,
+if TYPE_CHECKING:
+    from livegift.features.slots import Feature
+    from livegift.ledger.participants import BookingPlan
+    from livegift.operations.audit import AuditPlan
+
+# Packages of `livegift.features`, in the order of what is collected from them.
+NAMES: tuple[str, ...] = (
+    "catalogue",
+    "rooms",
+    "grants",
+    "spending_limits",
+    "wallets",
+    "receipts",
+    "orders",
+    "earnings",
+    "payouts",
+    "corrections",
+    "sponsors",
+    "audit_trail",
 )
 # Only `livegift dev` serves these: they give tokens and coins to anybody.
-DEV_FEATURES: tuple[Feature, ...] = (demo.FEATURE,)
+DEV_NAMES: tuple[str, ...] = (
+    "demo",
+)  # fmt: skip
 
-BOOKING_PLAN = BookingPlan.of(
-    (feature.reasons for feature in FEATURES), (step for feature in FEATURES for step in feature.booking)
-)
-AUDIT_PLAN = AuditPlan(
-    invariants=tuple(invariant for feature in FEATURES for invariant in feature.invariants),
-    legs=tuple(query for feature in FEATURES for query in feature.legs),
-    overdrawing=frozenset(reason for feature in FEATURES for reason in feature.overdrawing),
-)
-SETTINGS = tuple(feature.settings for feature in FEATURES + DEV_FEATURES if feature.settings is not None)
+
+def _load(name: str) -> "Feature":
+    feature: Feature = import_module(f"livegift.features.{name}.feature").FEATURE
+    return feature
+
+
+@cache
+def features() -> "tuple[Feature, ...]":
+    """Return the features of every system."""
+    return tuple(_load(name) for name in NAMES)
+
+
+@cache
+def dev_features() -> "tuple[Feature, ...]":
+    """Return the features that only `livegift dev` has besides."""
+    return tuple(_load(name) for name in DEV_NAMES)
+
+
+@cache
+def booking_plan() -> "BookingPlan":
+    """Return the reasons and the steps of all bookings."""
+    from livegift.ledger.participants import BookingPlan
+
+    return BookingPlan.of(
+        (feature.reasons for feature in features()), (step for feature in features() for step in feature.booking)
+    )
+
+
+@cache
+def audit_plan() -> "AuditPlan":
+    """Return what `livegift audit` proves."""
+    from livegift.operations.audit import AuditPlan
+
+    return AuditPlan(
+        invariants=tuple(invariant for feature in features() for invariant in feature.invariants),
+        legs=tuple(query for feature in features() for query in feature.legs),
+        overdrawing=frozenset(reason for feature in features() for reason in feature.overdrawing),
+    )
+
+
+def cli_commands() -> tuple[click.Command, ...]:
+    """Return the commands of the command line that features have. This imports their `cli.py` alone."""
+    modules = (f"livegift.features.{name}.cli" for name in NAMES)
+    return tuple(command for module in modules if find_spec(module) for command in import_module(module).COMMANDS)
+
+
+def settings_owners() -> tuple[type[OwnSettings], ...]:
+    """Return the features' settings."""
+    return tuple(each.settings for each in (*features(), *dev_features()) if each.settings is not None)
 
 
 def load_settings(data_dir: Path | None = None, environ: Mapping[str, str] | None = None) -> Settings:
     """Load the settings of the core and all features: see `livegift.runtime.settings.load_settings`."""
-    return runtime_settings.load_settings(SETTINGS, data_dir, environ)
+    return runtime_settings.load_settings(settings_owners(), data_dir, environ)
 
 
 def make_settings(**values: object) -> Settings:
     """Return the settings of the core and all features, with defaults for those not given. Raises ConfigError."""
-    return runtime_settings.make_settings(SETTINGS, values)
+    return runtime_settings.make_settings(settings_owners(), values)

@@ -26,7 +26,7 @@ import psycopg
 from msgspec.structs import replace
 from websockets.asyncio.client import ClientConnection, connect
 
-from livegift.composition import AUDIT_PLAN
+from livegift.composition import audit_plan
 from livegift.contract.values import GiftKind
 from livegift.features.catalogue.gift_files import parse_catalogue
 from livegift.ledger.catalogue import put_gifts, read_gifts
@@ -171,7 +171,7 @@ async def _play(stack: Stack, kinds: dict[str, GiftKind], sends: Sequence[Send],
             for combo, count in seen.streaks.items()
             if seen.ends[combo] != [count]
         ]
-    report = await audit(stack.settings, AUDIT_PLAN)
+    report = await audit(stack.settings, audit_plan())
     booked = await asyncio.to_thread(_booked, stack)
     if booked != expected:
         wrong.append(f"{expected} coins sent, {booked} booked")

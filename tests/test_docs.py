@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 import pytest
 
+from livegift import composition
 from livegift.cli.main import cli
 from livegift.features.slots import Feature
 from livegift.ledger.tables import metadata
@@ -72,6 +73,7 @@ def files() -> frozenset[str]:
 
 
 def is_column(dotted: str) -> bool:
+    composition.features()  # they declare their tables
     table, _, column = dotted.partition(".")
     return table in metadata.tables and column in metadata.tables[table].columns
 

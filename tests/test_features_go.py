@@ -1,4 +1,4 @@
-"""A feature that no other needs can be deleted: its folder and its lines in the list, and nothing else.
+"""A feature can be deleted, with those that need it: its folder and its line in the list, and nothing else.
 
 `livegift.composition` is the only place that names features, so what is left is a system of the other ones.
 """
@@ -8,11 +8,15 @@ import re
 import shutil
 import subprocess
 import sys
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
 import livegift
+from livegift import composition
+from livegift.cli.main import cli
 from livegift.composition import make_settings
 from livegift.runtime.settings import variables_of
 from tests.conftest import COMMON, migrated
@@ -31,35 +35,41 @@ def needed_by(feature: str) -> set[str]:
 FEATURES = sorted(path.parent.name for path in PACKAGES.glob("*/feature.py"))
 NEEDS = {feature: needed_by(feature) for feature in FEATURES}
 NEEDED = set[str]().union(*NEEDS.values())
-FREE = [feature for feature in FEATURES if feature not in NEEDED]
 
 # One adds a step to every booking and legs to the audit, the other reasons and revoked gifts.
 WITH_A_STEP, WITH_A_TABLE = "sponsors", "corrections"
 
 
-def without(feature: str, folder: Path) -> Path:
-    """A copy of the package in `folder` that does not have `feature`."""
+def going_with(feature: str) -> set[str]:
+    """Return the feature and those that can't be without it."""
+    gone = {feature}
+    while more := {other for other, needs in NEEDS.items() if needs & gone} - gone:
+        gone |= more
+    return gone
+
+
+def without(features: set[str], folder: Path) -> Path:
+    """A copy of the package in `folder` that does not have `features`."""
     shutil.copytree(ROOT / "livegift", folder / "livegift", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "pyproject.toml", folder)
     (folder / "livegift" / "client_demo").symlink_to(ROOT / "client_demo")  # as an installed package has it
-    shutil.rmtree(folder / "livegift" / "features" / feature)
     composition = folder / "livegift" / "composition.py"
     lines = composition.read_text().splitlines(keepends=True)
-    gone = (f"from livegift.features.{feature} import feature as {feature}\n", f"    {feature}.FEATURE,\n")
-    kept = "".join(line for line in lines if line not in gone)
-    # The list of `livegift dev` has one, on a line with its brackets.
-    composition.write_text(kept.replace(f"({feature}.FEATURE,)", "()"))
+    for feature in features:
+        shutil.rmtree(folder / "livegift" / "features" / feature)
+        lines.remove(f'    "{feature}",\n')
+    composition.write_text("".join(lines))
     return folder
 
 
-def run(folder: Path, *argv: str, **environ: str) -> str:
-    """What `python argv…` prints with the copy in `folder` as `livegift`."""
+def run(folder: Path, *argv: str, code: int = 0, **environ: str) -> str:
+    """What `python argv…` prints with the copy in `folder` as `livegift`, and exits with `code`."""
     env = {**os.environ, **environ, "PYTHONPATH": str(folder)}  # before the checkout, which has the tests
     done = subprocess.run(
         [sys.executable, *argv], cwd=folder, env=env, capture_output=True, text=True, timeout=100, check=False
     )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+    assert done.returncode == code, done.stdout + done.stderr
+    return done.stdout if code == 0 else done.stderr
 
 
 PARTS = """
@@ -72,7 +82,9 @@ from livegift.store import functions
 assert livegift.__file__.startswith(sys.argv[1]), livegift.__file__
 settings = composition.make_settings(redis_url="redis://127.0.0.1:1", database_url="postgresql://127.0.0.1:1/none")
 app.create_app(settings, with_demo=True)
-print(len(app.entries(with_demo=True)), len(composition.BOOKING_PLAN.participants), *composition.AUDIT_PLAN.statements)
+composition.booking_plan()
+print(*composition.audit_plan().statements)
+print(len(app.entries(with_demo=True)))
 """
 
 
@@ -87,15 +99,45 @@ def test_features_need_each_other_in_no_circle() -> None:
 def test_those_that_others_need_are_known() -> None:
     # Each of them is the ground of a few others, by its `public.py`.
     assert {"earnings", "grants", "orders", "spending_limits"} == NEEDED
+    assert going_with("earnings") == {"earnings", "payouts", "corrections", "orders", "catalogue"}
+
+
+def commands_of(*features: str) -> set[str]:
+    """The commands of `livegift` that features have."""
+    modules = [f"livegift.features.{feature}.cli" for feature in features]
+    return {command.name for module in modules if find_spec(module) for command in import_module(module).COMMANDS}
+
+
+NO_STORES = {"LIVEGIFT_REDIS_URL": "redis://127.0.0.1:1", "LIVEGIFT_DATABASE_URL": "postgresql://127.0.0.1:1/none"}
+# Commands of three features, how they exit without stores, and what they say then.
+CALLS = {
+    "gifts": (("load", "empty"), 2, "expected 1 to 10000 gifts, got 0"),
+    "grant": (("--file", "empty"), 2, "expected the columns user,coins,ref"),
+    "reconcile": (("--provider", "bank"), 1, "expected one of no provider at all, got bank"),
+}
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("feature", FREE)
+@pytest.mark.parametrize("feature", FEATURES)
 def test_a_feature_goes_and_the_rest_is_whole(feature: str, tmp_path: Path) -> None:
-    folder = without(feature, tmp_path)
+    gone = going_with(feature)
+    folder = without(gone, tmp_path)
     assert run(folder, "-c", PARTS, str(folder)).split()
     linter = Path(sys.executable).with_name("lint-imports")
     assert "0 broken" in run(folder, str(linter), "--no-cache")
+
+    shown = run(folder, "-m", "livegift", "--help").partition("Commands:\n")[2]
+    assert set(re.findall(r"^  (\w+)", shown, re.MULTILINE)) == set(cli.commands) - commands_of(*gone)
+    (folder / "empty").write_text("[]")
+    for command in CALLS.keys() - commands_of(*gone):
+        argv, code, complaint = CALLS[command]
+        assert complaint in run(folder, "-m", "livegift", command, *argv, code=code, **NO_STORES)
+
+
+@pytest.mark.parametrize("command", sorted(commands_of(*FEATURES)))
+def test_the_command_line_has_each_command_of_a_feature_once(command: str) -> None:
+    assert [each.name for each in composition.cli_commands()].count(command) == 1
+    assert command in cli.commands
 
 
 GIFT = """
@@ -122,5 +164,5 @@ def test_without_a_feature_a_gift_is_booked_and_the_audit_passes(
     feature: str, tmp_path: Path, redis_url: str, database_url: str
 ) -> None:
     settings = migrated(make_settings(redis_url=redis_url, database_url=database_url, **COMMON))
-    folder = without(feature, tmp_path)
+    folder = without({feature}, tmp_path)
     assert run(folder, "-c", GIFT, **variables_of(settings)).splitlines()[-1] == "booked: 1"

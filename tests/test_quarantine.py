@@ -10,7 +10,7 @@ import pytest
 import redis as redis_py
 
 from livegift.cli.main import cli
-from livegift.composition import BOOKING_PLAN
+from livegift.composition import booking_plan
 from livegift.contract.errors import RequestError
 from livegift.dev.embedded import RedisServer
 from livegift.domain.partitions import Position, partition_of
@@ -97,7 +97,7 @@ async def test_what_nobody_can_read_comes_to_light_with_the_wallets_next_entry(
     report = await running.audit()
     assert report.passed, report.to_text()
     with pytest.raises(RequestError, match="still can't be booked"):
-        await retry(running.database, BOOKING_PLAN, found.partition, found.position)
+        await retry(running.database, booking_plan(), found.partition, found.position)
     assert "5 coins back to alice" in await drop(
         running.database, running.wallets, found.partition, found.position, "it was cut off"
     )
@@ -127,11 +127,11 @@ async def test_what_the_ledger_refuses_is_found_among_many_and_can_be_booked_lat
     report = await running.audit()
     assert report.passed, report.to_text()
     with pytest.raises(RequestError, match="still can't be booked"):
-        await retry(running.database, BOOKING_PLAN, found.partition, found.position)
+        await retry(running.database, booking_plan(), found.partition, found.position)
     with psycopg.connect(running.settings.database_url, autocommit=True) as connection:
         mended = found.raw.replace(b"\\u0000", b"")
         connection.execute("UPDATE quarantine SET raw = %s", (mended,))
-    assert "booked in batch" in await retry(running.database, BOOKING_PLAN, found.partition, found.position)
+    assert "booked in batch" in await retry(running.database, booking_plan(), found.partition, found.position)
     assert await suspense(running) == 0
     report = await running.audit()
     assert report.passed, report.to_text()

@@ -5,7 +5,7 @@ from typing import Annotated
 import pytest
 from msgspec import Meta
 
-from livegift.composition import SETTINGS, load_settings, make_settings
+from livegift.composition import load_settings, make_settings, settings_owners
 from livegift.contract.errors import ConfigError
 from livegift.features.orders.settings import OrderSettings
 from livegift.features.payouts.settings import PayoutSettings
@@ -66,8 +66,8 @@ def test_what_nobody_declares_is_passed_over_in_the_environment_and_refused_in_c
 def test_a_setting_has_one_owner() -> None:
     with pytest.raises(ValueError, match=r"^LIVEGIFT_PORT is declared by CoreSettings and Greedy$"):
         declared([Greedy])
-    names = declared(SETTINGS)
-    owners: list[type[OwnSettings]] = [CoreSettings, *SETTINGS]
+    names = declared(settings_owners())
+    owners: list[type[OwnSettings]] = [CoreSettings, *settings_owners()]
     assert len(names) == sum(len(owner.__struct_fields__) for owner in owners)
 
 
@@ -84,9 +84,9 @@ def test_settings_that_were_not_read_are_missed() -> None:
 
 
 def test_all_are_described_and_secrets_are_marked() -> None:
-    for name, owner in declared(SETTINGS).items():
+    for name, owner in declared(settings_owners()).items():
         assert any(meta.description for meta in owner.__annotations__[name].__metadata__), name
-    secret = {name for name, owner in declared(SETTINGS).items() if is_secret(owner, name)}
+    secret = {name for name, owner in declared(settings_owners()).items() if is_secret(owner, name)}
     assert secret == {
         "jwt_secret",
         "jwt_former_secrets",

@@ -1,57 +1,25 @@
-"""The command line. Commands import what they need themselves, so that a relay does not load SQLAlchemy."""
+"""The command line: the core's commands, and those of features. Each imports what it needs when it is called."""
 
 import asyncio
 import socket
 import sys
-from collections.abc import Coroutine, Iterator
+from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any, NoReturn
 
 import click
 import structlog
 
-from livegift import __version__
-from livegift.cli import catalogue, money, recovery
-from livegift.cli.options import data_option, open_settings
-from livegift.contract.bounds import TOKEN_TTL_MAX_S, USER_ID_EXPECTED
-from livegift.contract.errors import LivegiftError, RequestError
-from livegift.contract.values import is_id, is_user_id
+from livegift import __version__, composition
+from livegift.cli import recovery
+from livegift.contract.bounds import TOKEN_TTL_MAX_S
+from livegift.contract.errors import LivegiftError
 from livegift.runtime import lifeline
-from livegift.runtime.bounds import GRANT_ATTEMPTS_MAX, GRANT_COINS_MAX, GRANT_RETRY_S
+from livegift.runtime.command_line import ID, USER_ID, CommandLine, data_option, open_settings
 from livegift.runtime.net import is_loopback, listen
-from livegift.runtime.settings import DEFAULT_DATA_DIR, Settings
+from livegift.runtime.settings import DEFAULT_DATA_DIR
 
 log = structlog.get_logger()
-
-
-class Id(click.ParamType[str]):
-    """An id as the protocol defines it."""
-
-    name = "id"
-
-    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """Return the id. Fails with a usage error if it is malformed."""
-        if not is_id(value):
-            self.fail(f"expected 1 to 64 of A-Z a-z 0-9 . _ : -, got {value!r}", param, ctx)
-        return value
-
-
-ID = Id()
-
-
-class UserId(click.ParamType[str]):
-    """A user's id, as in tokens."""
-
-    name = "user"
-
-    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """Return the id. Fails with a usage error if it is malformed."""
-        if not is_user_id(value):
-            self.fail(f"expected {USER_ID_EXPECTED}, got {value!r}", param, ctx)
-        return value
-
-
-USER_ID = UserId()
 
 
 def _run(work: Coroutine[Any, Any, Any]) -> Any:
@@ -60,8 +28,10 @@ def _run(work: Coroutine[Any, Any, Any]) -> Any:
 
 @click.group()
 @click.version_option(__version__)
-def cli() -> None:
+@click.pass_context
+def cli(context: click.Context) -> None:
     """Gifting for live streams: coins, gifts and diamonds."""
+    context.obj = CommandLine(composition.load_settings)
 
 
 @cli.command()
@@ -183,124 +153,21 @@ def token(user: str, role: str, room: str | None, name: str | None, ttl: int, ag
     click.echo(tokens.sign(user, role, ttl_s=ttl, name=name, rooms=rooms, age_verified=age_verified))
 
 
-@cli.command()
-@click.option("--user", type=USER_ID, help="who gets the coins")
-@click.option("--coins", type=click.IntRange(1, GRANT_COINS_MAX), help="how many")
-@click.option("--ref", type=ID, help="a name of your own: the same ref credits once")
-@click.option("--file", type=click.File("rb"), help="many grants: a CSV with the columns user,coins,ref")
-@data_option
-def grant(user: str | None, coins: int | None, ref: str | None, file: Any, data: Path) -> None:
-    """Credit coins as an operator's bonus, once per ref."""
-    rows: list[tuple[str, int, str]] = []
-    if file is not None:
-        rows.extend(_granted(file.read()))
-    elif user and coins and ref:
-        rows.append((user, coins, ref))
-    else:
-        raise click.UsageError("expected --user, --coins and --ref, or --file")
-    _run(_grant(open_settings(data), rows))
-
-
-def _granted(data: bytes) -> Iterator[tuple[str, int, str]]:
-    """Yield (user, coins, ref) of a file. Raises UsageError naming the line, before anything is credited."""
-    from livegift.runtime.tabular import read_rows
-
-    try:
-        for line, row in read_rows(data, ("user", "coins", "ref")):
-            user, coins, ref = row["user"], row["coins"], row["ref"]
-            if not (is_user_id(user) and is_id(ref)):
-                raise click.UsageError(f"line {line}: expected a user and a ref, got {user!r} and {ref!r}")
-            is_number = coins.isascii() and coins.isdecimal() and len(coins) <= len(str(GRANT_COINS_MAX))
-            if not (is_number and 1 <= int(coins) <= GRANT_COINS_MAX):
-                raise click.UsageError(f"line {line}: expected 1 to {GRANT_COINS_MAX} coins, got {coins[:40]!r}")
-            yield user, int(coins), ref
-    except RequestError as error:
-        raise click.UsageError(error.detail) from None
-
-
-async def _grant(settings: Settings, rows: list[tuple[str, int, str]]) -> None:
-    from livegift.features.grants.service import grant_coins
-    from livegift.ledger.engine import Database
-    from livegift.store.client import Store
-    from livegift.store.wallets import Wallets
-
-    store = await Store.connect(settings.redis_url)
-    database = Database(settings.database_url)
-    wallets = Wallets(store, settings.partitions, settings.ref_ttl_s)
-    try:
-        for user, coins, ref in rows:
-            new = await _patiently(lambda row=(ref, user, coins): grant_coins(database, wallets, *row))
-            balance = (await wallets.read(user)).balance
-            said = f"{coins} coins credited" if new else "nothing credited: this ref was used before"
-            click.echo(f"{user}: {said}, balance {balance}")
-    finally:
-        await database.aclose()
-        await store.aclose()
-
-
-async def _patiently(call: Any) -> Any:
-    """Repeat a call that is safe to repeat: partitions may be arming, processes starting."""
-    for attempt in range(GRANT_ATTEMPTS_MAX):
-        try:
-            return await call()
-        except RequestError:
-            raise  # a deliberate refusal is final
-        except LivegiftError:
-            if attempt == GRANT_ATTEMPTS_MAX - 1:
-                raise
-            await asyncio.sleep(GRANT_RETRY_S)
-    raise AssertionError("the last attempt returns or raises")
-
-
-@cli.command()
-@click.option("--id", "room_id", type=ID, required=True, help="the room's id")
-@click.option("--creator", type=USER_ID, required=True, help="who gets the room's gifts")
-@click.option("--title", default="Live", show_default=True, help="what viewers see")
-@click.option(
-    "--kind",
-    type=click.Choice(["live", "video"]),
-    default="live",
-    show_default=True,
-    help="a room for a video takes gifts after its end, too",
-)
-@data_option
-def room(room_id: str, creator: str, title: str, kind: str, data: Path) -> None:
-    """Open a room."""
-    _run(_room(open_settings(data), room_id, creator, title, kind))
-
-
-async def _room(settings: Settings, room_id: str, creator: str, title: str, kind: str) -> None:
-    from livegift.features.rooms.service import announce_opening
-    from livegift.ledger import rooms as stored_rooms
-    from livegift.ledger.engine import Database
-    from livegift.store.client import Store
-    from livegift.store.rooms import Rooms
-
-    store = await Store.connect(settings.redis_url)
-    database = Database(settings.database_url)
-    try:
-        opened, is_new = await stored_rooms.open_room(database, room_id, creator, creator, title, kind)
-        await announce_opening(Rooms(store), opened)
-    finally:
-        await database.aclose()
-        await store.aclose()
-    click.echo(f"room {opened.id} of {opened.creator_id} {'is open' if is_new else f'already exists, {opened.status}'}")
-
-
 @cli.command(name="audit")
 @click.option("--json", "as_json", is_flag=True, help="print JSON")
 @data_option
 def audit_command(as_json: bool, data: Path) -> None:  # noqa: FBT001 - click's flag
     """Check every invariant. The exit code is 0 when all hold, else 1."""
-    from livegift import composition
     from livegift.operations.audit import audit
 
-    report = _run(audit(open_settings(data), composition.AUDIT_PLAN))
+    report = _run(audit(open_settings(data), composition.audit_plan()))
     click.echo(report.to_json() if as_json else report.to_text())
     sys.exit(0 if report.passed else 1)
 
 
-for command in (*recovery.COMMANDS, *money.COMMANDS, *catalogue.COMMANDS):
+for command in (*recovery.COMMANDS, *composition.cli_commands()):
+    if command.name in cli.commands:
+        raise RuntimeError(f"expected one command {command.name}: two features offer it")
     cli.add_command(command)
 
 

@@ -11,9 +11,10 @@ from typing import Any
 
 import click
 
-from livegift.cli.options import data_option, open_settings
+from livegift import composition
 from livegift.contract.bounds import PAGE_ITEMS_MAX
 from livegift.runtime.bounds import EPOCH_MAX, N_MAX, PARTITIONS_MAX
+from livegift.runtime.command_line import data_option, open_settings
 
 Work = Callable[..., Awaitable[Any]]
 
@@ -208,10 +209,9 @@ def retry(entry: Any, data: Path) -> None:
 
 
 async def _retry(_settings: Any, _store: Any, database: Any, partition: int, position: Any) -> str:
-    from livegift import composition
     from livegift.operations.quarantine import retry as run_retry
 
-    return await run_retry(database, composition.BOOKING_PLAN, partition, position)
+    return await run_retry(database, composition.booking_plan(), partition, position)
 
 
 @quarantine.command()

@@ -106,7 +106,7 @@ class _Stores:
 
 def dev_secrets(environ: Mapping[str, str], kept: Mapping[str, str]) -> dict[str, str]:
     """Return the secrets from the environment, else those `kept` in the data folder, else new ones."""
-    owners: list[type[OwnSettings]] = [CoreSettings, *composition.SETTINGS]
+    owners: list[type[OwnSettings]] = [CoreSettings, *composition.settings_owners()]
     names = [name for owner in owners for name in owner.dev_secrets(environ)]
     return {name: environ.get(name) or kept.get(name) or token_urlsafe(48) for name in names}
 
@@ -129,7 +129,7 @@ def _run(options: DevOptions, sock: socket, supervisor: Supervisor, stack: ExitS
     stores = _Stores(options.data, stack)
     kept = read_env_file(options.data / "env")
     values = {**stores.urls, **dev_secrets(os.environ, kept)}
-    for note in (owner.dev_note(os.environ) for owner in composition.SETTINGS):
+    for note in (owner.dev_note(os.environ) for owner in composition.settings_owners()):
         if note:
             say(note)
     _write_env(options.data, values)

@@ -49,6 +49,9 @@ class Feature:
     `tables` (TABLES): its tables in the ledger, each made by a migration.
     `settings` (SETTINGS): the operator's choices about it.
     `metrics` (METRICS): its metrics, beside the core's in `livegift.runtime.metrics`.
+
+    One slot is a module of its own (CLI): `COMMANDS` in the feature's `cli.py` are its commands of `livegift`. They are
+    read without this object, so that the command line need not import what all features consist of.
     """
 
     name: str

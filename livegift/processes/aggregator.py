@@ -85,7 +85,7 @@ class Aggregator(Worker):
         self._barrier = BARRIERS[settings.durability]
         self._keep_s = settings.outbox_keep_s
         self._recovery, self._rooms = recovery_of(store, self._outbox, database, settings)
-        self._backgrounds = [feature.background(stores) for feature in composition.FEATURES if feature.background]
+        self._backgrounds = [feature.background(stores) for feature in composition.features() if feature.background]
         self._held: dict[int, _Held] = {}
         self._stopped: set[int] = set()
         self._short: dict[str, bool] = {}
@@ -188,14 +188,14 @@ class Aggregator(Worker):
                 await self._book_some(slices)
                 slices, size = [], 0
             after = next(reading.cursors[partition] for reading in readings if partition in reading.found)
-            slices.append(slice_of(composition.BOOKING_PLAN, partition, after, found))
+            slices.append(slice_of(composition.booking_plan(), partition, after, found))
             size += len(found)
         await self._book_some(slices)
 
     async def _book_some(self, slices: list[JournalSlice]) -> None:
         while slices:
             try:
-                async for part, booked in book_all(self._database, composition.BOOKING_PLAN, slices):
+                async for part, booked in book_all(self._database, composition.booking_plan(), slices):
                     await self._after_booking(part, booked)
             except PartitionStoppedError as error:
                 await self._stop(error)

@@ -30,7 +30,7 @@ from livegift.runtime.settings import Settings
 
 def sections(*, with_demo: bool) -> dict[str, tuple[Entry, ...]]:
     """Return the routes that the OpenAPI document describes, by feature."""
-    features = composition.FEATURES + (composition.DEV_FEATURES if with_demo else ())
+    features = composition.features() + (composition.dev_features() if with_demo else ())
     return {
         "description": asyncapi.described(commands(), messages(), event_kinds()),
         "health": health.ROUTES,
@@ -46,18 +46,18 @@ def entries(*, with_demo: bool) -> list[Entry]:
 
 def commands() -> Commands:
     """Return the WebSocket commands of a web process."""
-    offered = (command for feature in composition.FEATURES for command in feature.commands)
+    offered = (command for feature in composition.features() for command in feature.commands)
     return Commands([*core_commands.COMMANDS, *offered])
 
 
 def messages() -> tuple[type[Message], ...]:
     """Return what it says over WebSockets."""
-    return (*MESSAGES, *(message for feature in composition.FEATURES for message in feature.messages))
+    return (*MESSAGES, *(message for feature in composition.features() for message in feature.messages))
 
 
 def event_kinds() -> EventKinds:
     """Return what happens in its rooms."""
-    features = composition.FEATURES
+    features = composition.features()
     offered = (kind for feature in features for kind in feature.events)
     return EventKinds([*CORE_EVENTS, *offered], (part for feature in features for part in feature.room))
 
@@ -98,7 +98,7 @@ def create_app(
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         async with Resources.open(settings) as resources:
-            for feature in composition.FEATURES:
+            for feature in composition.features():
                 for prepare in feature.on_start:
                     prepare(resources)
             hub = Hub(resources, timer_wheel or TimerWheel(TIMER_WHEEL_TICK_S), commands(), event_kinds())

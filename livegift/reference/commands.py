@@ -86,4 +86,5 @@ def _value(parameter: click.Parameter) -> str:
 
 def write() -> str:
     """Return the page according to the present code."""
-    return page("Command line", "the commands in livegift/cli", INTRODUCTION, *(_section(*each) for each in commands()))
+    sections = (_section(*each) for each in commands())
+    return page("Command line", "the commands in livegift/cli and those of features", INTRODUCTION, *sections)

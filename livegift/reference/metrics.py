@@ -19,7 +19,9 @@ largest. A histogram's unit is in its name.
 def collectors() -> list[Any]:
     """Return livegift's own metrics, by name."""
     core = [value for value in vars(metrics).values() if isinstance(value, MetricWrapperBase)]
-    of_features = [metric for feature in composition.FEATURES + composition.DEV_FEATURES for metric in feature.metrics]
+    of_features = [
+        metric for feature in composition.features() + composition.dev_features() for metric in feature.metrics
+    ]
     return sorted([*core, *of_features], key=exposed_name)
 
 

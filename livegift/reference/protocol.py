@@ -74,7 +74,7 @@ def _commands(types: Types) -> Iterator[str]:
 def _messages() -> dict[str, list[type[Struct]]]:
     """Return the messages by their type; one type can have several shapes."""
     found: dict[str, list[type[Struct]]] = {}
-    for model in (*MESSAGES, *(message for feature in composition.FEATURES for message in feature.messages)):
+    for model in (*MESSAGES, *(message for feature in composition.features() for message in feature.messages)):
         found.setdefault(type_of(model), []).append(model)
     return dict(sorted(found.items()))
 

@@ -26,7 +26,7 @@ _NUMBERS = {inspect.IntType: "integer", inspect.FloatType: "number"}
 
 def models() -> tuple[type[msgspec.Struct], ...]:
     """Return the models whose fields are settings."""
-    return (CoreSettings, *composition.SETTINGS)
+    return (CoreSettings, *composition.settings_owners())
 
 
 def page_of(found: tuple[type[msgspec.Struct], ...]) -> str:

@@ -55,7 +55,8 @@ VOTE = Command(PollVote, SPEND, vote, budget=Budget(per_s_max=0.001, burst_max=5
 @pytest.fixture
 async def address(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[str]:
     """A web process of one more feature."""
-    monkeypatch.setattr(composition, "FEATURES", (*composition.FEATURES, Feature("poll", commands=(VOTE,))))
+    known = composition.features()
+    monkeypatch.setattr(composition, "features", lambda: (*known, Feature("poll", commands=(VOTE,))))
     with socket.create_server(("127.0.0.1", 0)) as listening:
         server = uvicorn.Server(uvicorn.Config(create_app(settings), log_config=None))
         task = asyncio.create_task(server.serve([listening]))

@@ -98,7 +98,8 @@ async def address(settings: Settings, store: Store, monkeypatch: pytest.MonkeyPa
     rooms = Rooms(store)
     await rooms.claim_gate(store.nodes[0], 1)
     assert await rooms.open_gate(store.nodes[0], 1, {})
-    monkeypatch.setattr(composition, "FEATURES", (*composition.FEATURES, FEATURE))
+    known = composition.features()
+    monkeypatch.setattr(composition, "features", lambda: (*known, FEATURE))
     with socket.create_server(("127.0.0.1", 0)) as listening:
         server = uvicorn.Server(uvicorn.Config(create_app(settings), log_config=None))
         task = asyncio.create_task(server.serve([listening]))
@@ -187,7 +188,7 @@ async def test_from_route_and_command_to_viewers_and_snapshots(address: str, set
 
 
 def test_every_event_and_message_of_a_feature_is_declared() -> None:
-    said = {message for feature in composition.FEATURES for message in feature.messages}
+    said = {message for feature in composition.features() for message in feature.messages}
     spoken = {message for message in Message.__subclasses__() if message.__module__.startswith("livegift.")}
     assert spoken - said <= set(MESSAGES), "each message stands in its feature's slot `messages`"
     assert not {type_of(message) for message in said} & {type_of(message) for message in MESSAGES}

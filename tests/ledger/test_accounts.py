@@ -4,7 +4,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
-from livegift.composition import AUDIT_PLAN
+from livegift.composition import audit_plan
 from livegift.domain.postings import Transfer
 from livegift.ledger import accounts, audit
 from livegift.ledger.engine import Database
@@ -20,7 +20,7 @@ async def test_an_act_is_posted_once(database: Database) -> None:
         async with database.begin() as connection:
             await accounts.post(connection, "sale", "o1", SALE)
     async with database.snapshot() as connection:
-        assert await audit.wrong_accounts(connection, AUDIT_PLAN.legs) == []
+        assert await audit.wrong_accounts(connection, audit_plan().legs) == []
         assert (await audit.unbalanced_assets(connection))[1] == []
 
 
@@ -29,5 +29,5 @@ async def test_the_audit_misses_a_posting_that_is_gone(database: Database) -> No
         await accounts.post(connection, "sale", "o2", SALE)
         await connection.execute(text("DELETE FROM postings WHERE ref = 'o2' AND line = 2"))
     async with database.snapshot() as connection:
-        wrong = await audit.wrong_accounts(connection, AUDIT_PLAN.legs)
+        wrong = await audit.wrong_accounts(connection, audit_plan().legs)
     assert [line.split(":")[1] for line in wrong] == ["fees", "provider"]

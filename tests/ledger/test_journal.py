@@ -6,7 +6,7 @@ from random import Random
 import pytest
 from sqlalchemy import text
 
-from livegift.composition import AUDIT_PLAN
+from livegift.composition import audit_plan
 from livegift.contract.bounds import AMOUNT_MAX
 from livegift.contract.errors import PartitionStoppedError
 from livegift.contract.journal import GiftSent
@@ -142,7 +142,7 @@ async def test_a_journal_in_any_pieces_gives_the_same(database: Database) -> Non
         assert (await accounts(database))[f"coins:user:{user}"] == journal.wallets[user][1]
     await assert_sums_are_zero(database)
     async with database.snapshot() as connection:
-        assert await audit.wrong_accounts(connection, AUDIT_PLAN.legs) == []
+        assert await audit.wrong_accounts(connection, audit_plan().legs) == []
         assert await audit.broken_chains(connection) == []
 
 

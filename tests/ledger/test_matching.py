@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from sqlalchemy import event, text
 
-from livegift.composition import AUDIT_PLAN
+from livegift.composition import audit_plan
 from livegift.contract.bounds import SPONSOR_MATCHES_PER_ROOM_MAX
 from livegift.contract.errors import RequestError
 from livegift.features.sponsors.checks import wrong_matches
@@ -71,7 +71,7 @@ async def found(database: Database, match_id: str = "m1") -> Match:
 async def is_right(database: Database) -> None:
     async with database.snapshot() as connection:
         assert (await wrong_matches(connection, NOTHING_IN_REDIS))[1] == []
-        assert await audit.wrong_accounts(connection, AUDIT_PLAN.legs) == []
+        assert await audit.wrong_accounts(connection, audit_plan().legs) == []
         assert (await audit.unbalanced_assets(connection))[1] == []
 
 

@@ -7,7 +7,7 @@ from random import Random
 import pytest
 from sqlalchemy import text
 
-from livegift.composition import AUDIT_PLAN
+from livegift.composition import audit_plan
 from livegift.contract.errors import RequestError
 from livegift.domain.payments import EventKind
 from livegift.features.corrections import queries as corrections
@@ -90,7 +90,7 @@ async def passes(database: Database) -> None:
         assert (await wrong_payouts(connection, NOTHING_IN_REDIS))[1] == []
         assert (await wrong_orders(connection, 86_400, 20))[1] == []
         assert (await audit.unbalanced_assets(connection))[1] == []
-        assert await audit.wrong_accounts(connection, AUDIT_PLAN.legs) == []
+        assert await audit.wrong_accounts(connection, audit_plan().legs) == []
 
 
 @pytest.fixture

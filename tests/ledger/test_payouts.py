@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from livegift.composition import AUDIT_PLAN
+from livegift.composition import audit_plan
 from livegift.contract.errors import RequestError
 from livegift.features.corrections import queries as corrections
 from livegift.features.corrections.rules import Correction, RevokedGift
@@ -44,7 +44,7 @@ async def earned(database: Database, creator: str = "cleo", hold_h: int = 0) -> 
 
 async def wrong_payouts(connection: AsyncConnection) -> tuple[int, list[str]]:
     """Invariant 8, as earnings and payouts prove it together."""
-    found = [await one.find_wrong(connection, NOTHING_IN_REDIS) for one in AUDIT_PLAN.invariants if one.number == 8]
+    found = [await one.find_wrong(connection, NOTHING_IN_REDIS) for one in audit_plan().invariants if one.number == 8]
     return sum(compared for compared, _ in found), [line for _, wrong in found for line in wrong]
 
 
@@ -52,7 +52,7 @@ async def passes(database: Database) -> None:
     async with database.snapshot() as connection:
         assert (await wrong_payouts(connection))[1] == []
         assert (await audit.unbalanced_assets(connection))[1] == []
-        assert await audit.wrong_accounts(connection, AUDIT_PLAN.legs) == []
+        assert await audit.wrong_accounts(connection, audit_plan().legs) == []
 
 
 async def give(database: Database, diamonds: int, creator: str = "cleo", partition: int = 3) -> None:

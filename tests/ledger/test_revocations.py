@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 from sqlalchemy import text
 
-from livegift.composition import AUDIT_PLAN
+from livegift.composition import audit_plan
 from livegift.features.corrections import queries as corrections
 from livegift.features.corrections.checks import wrong_corrections
 from livegift.features.corrections.rules import Correction
@@ -82,7 +82,7 @@ class Books:
                 *(await wrong_corrections(connection, NOTHING_IN_REDIS))[1],
                 *(await wrong_matches(connection, NOTHING_IN_REDIS))[1],
                 *(await wrong_payouts(connection, NOTHING_IN_REDIS))[1],
-                *await audit.wrong_accounts(connection, AUDIT_PLAN.legs),
+                *await audit.wrong_accounts(connection, audit_plan().legs),
                 *(await audit.unbalanced_assets(connection))[1],
                 *await audit.broken_chains(connection),
             ]

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import click
 
-from livegift.cli.options import data_option, open_settings
 from livegift.contract.bounds import CATALOGUE_FILE_BYTES_MAX
 from livegift.contract.errors import RequestError
+from livegift.runtime.command_line import data_option, open_settings
 
 
 @click.group()
