@@ -5,7 +5,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import ARRAY, Row, Text, any_, cast, select, text
+from sqlalchemy import ARRAY, Row, Text, TextClause, any_, cast, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from livegift.contract.journal import WalletChanged
@@ -41,19 +41,16 @@ from livegift.features.sponsors.rules import (
 from livegift.features.sponsors.tables import sponsor_matches as table
 from livegift.ledger.participants import Batch, Changes, Gifts, Revocation
 from livegift.ledger.revocations import gift_position
+from livegift.ledger.statements import Statements
 
 NAME = "sponsors"
 
-_ADDED = text(
-    "SELECT x.* FROM gift_matches x JOIN unnest(CAST(:partitions AS int[]), CAST(:epochs AS bigint[]), "
-    "CAST(:ns AS bigint[])) AS v(partition, epoch, n) USING (partition, epoch, n) "
-    "ORDER BY x.partition, x.epoch, x.n, x.match_id"
-)
-_ADD = text(
-    "INSERT INTO gift_matches (partition, epoch, n, match_id, units, coins, diamonds) "
-    "SELECT * FROM unnest(CAST(:partitions AS int[]), CAST(:epochs AS bigint[]), CAST(:ns AS bigint[]), "
-    "CAST(:ids AS text[]), CAST(:units AS int[]), CAST(:coins AS bigint[]), CAST(:diamonds AS bigint[]))"
-)
+
+class _Sql(Statements, file="booking.sql"):
+    """The statements of this module."""
+
+    added: TextClause
+    add: TextClause
 
 
 async def match_batch(connection: AsyncConnection, batch: Batch) -> None:
@@ -121,7 +118,7 @@ async def _added_to(connection: AsyncConnection, revoked: Sequence[Revocation]) 
         "epochs": [position.epoch for _, position in at],
         "ns": [position.n for _, position in at],
     }
-    return (await connection.execute(_ADDED, places)).all()
+    return (await connection.execute(_Sql.added, places)).all()
 
 
 def _take_back(
@@ -168,7 +165,7 @@ async def _write(connection: AsyncConnection, gifts: Gifts, added: Sequence[tupl
         return
     at = [gifts[index] for index, _ in added]
     await connection.execute(
-        _ADD,
+        _Sql.add,
         {
             "partitions": [partition for partition, _, _ in at],
             "epochs": [position.epoch for _, position, _ in at],

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Row, func, or_, select, text
+from sqlalchemy import Row, TextClause, func, or_, select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -16,6 +16,13 @@ from livegift.features.sponsors.tables import UNFINISHED
 from livegift.features.sponsors.tables import sponsor_matches as table
 from livegift.ledger import accounts, audit_trail, tables
 from livegift.ledger.engine import Database, has_inserted
+from livegift.ledger.statements import Statements
+
+
+class _Sql(Statements, file="queries.sql"):
+    """The statements of this module."""
+
+    write: TextClause
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,27 +200,12 @@ async def end_match(database: Database, match_id: str, actor: str | None = None)
     return await change_match(database, match_id, lambda found: end(found.match), actor)
 
 
-_WRITE = text(
-    "UPDATE sponsor_matches m SET status = v.status, used_coins = v.used_coins, used_diamonds = v.used_diamonds, "
-    "returned_coins = v.returned_coins, partition = v.partition, "
-    "starts_at = to_timestamp(0) + v.starts_ms * interval '1 millisecond', "
-    # A payment that comes after the end is due from then on, and so is what comes free when all was given back.
-    "ended_at = CASE WHEN v.status IN ('funding', 'active') THEN NULL WHEN m.partition IS NULL THEN now() "
-    "WHEN m.returned_coins >= m.budget_coins - m.used_coins AND v.used_coins < m.used_coins THEN now() "
-    "ELSE coalesce(m.ended_at, now()) END "
-    "FROM unnest(CAST(:ids AS text[]), CAST(:statuses AS text[]), CAST(:used_coins AS bigint[]), "
-    "CAST(:used_diamonds AS bigint[]), CAST(:returned_coins AS bigint[]), CAST(:partitions AS int[]), "
-    "CAST(:starts AS bigint[])) "
-    "AS v(id, status, used_coins, used_diamonds, returned_coins, partition, starts_ms) WHERE m.id = v.id"
-)
-
-
 async def write_matches(connection: AsyncConnection, matches: Iterable[Match]) -> None:
     """Write the state of matches that are locked."""
     rows = list(matches)
     if rows:
         await connection.execute(
-            _WRITE,
+            _Sql.write,
             {
                 "ids": [m.id for m in rows],
                 "statuses": [m.status for m in rows],
