@@ -1,20 +1,22 @@
 -- Read by checks.py; see livegift/ledger/statements.py for the form.
 
 -- name: entries
+-- Refs are '<reason>:<correction>'; ids of corrections may have colons.
 WITH booked AS (
-    SELECT substring(ref FROM length(reason) + 2) AS id, user_id, count(*) AS entries,
+    SELECT ref, user_id, count(*) AS entries,
         sum(CASE WHEN credit = 'coins:user:' || user_id THEN amount ELSE -amount END) AS coins
     FROM transfers
     WHERE reason IN ('correction', 'revocation')
     GROUP BY 1, 2
 ), expected AS (
-    SELECT id, user_id, coins
+    SELECT id, CASE WHEN gift_event_id IS NULL THEN 'correction:' ELSE 'revocation:' END || id AS ref, user_id, coins
     FROM corrections
     WHERE status = 'applied'
 )
-SELECT coalesce(e.id, b.id) AS id, e.coins AS expected, b.coins, b.entries
+SELECT coalesce(e.id, regexp_replace(b.ref, '^(correction|revocation):', '')) AS id, e.coins AS expected, b.coins,
+    b.entries
 FROM expected e
-FULL JOIN booked b USING (id, user_id)
+FULL JOIN booked b USING (ref, user_id)
 WHERE e.coins IS DISTINCT FROM b.coins OR b.entries <> 1
 ORDER BY 1
 LIMIT :examples

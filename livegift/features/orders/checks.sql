@@ -1,11 +1,16 @@
 -- Read by checks.py; see livegift/ledger/statements.py for the form.
 
+-- part: id_in_ref
+-- The order that an entry belongs to: refs are '<reason>:<order>', from the second round on with ':<n>', and ids of
+-- orders have no colons. Another form belongs to none.
+CASE split_part(ref, ':', 1) WHEN reason THEN split_part(ref, ':', 2) ELSE ref END
+
 -- name: entries
 -- What must have been booked by an order's counters, next to what was. Coins may be taken for several reasons, but at
 -- most once more than they were given back.
 WITH booked AS (
     SELECT CASE WHEN reason IN ('refund', 'chargeback', 'withdrawal') THEN 'taken' ELSE reason END AS what,
-        split_part(substring(ref FROM length(reason) + 2), ':', 1) AS id, user_id, count(*) AS entries,
+        {id_in_ref} AS id, user_id, count(*) AS entries,
         sum(CASE WHEN credit = 'coins:user:' || user_id THEN amount ELSE -amount END) AS coins
     FROM transfers
     WHERE reason IN ('order', 'bonus', 'refund', 'chargeback', 'withdrawal', 'restored')
@@ -93,7 +98,7 @@ LIMIT :examples
 -- booked as taken first.
 WITH asked AS (
     SELECT o.id, o.user_id, e.at, starts_with(e.event_id, 'admin-') AS by_operator,
-        replace(substr(e.event_id, length('withdraw-' || o.id) + 1), '-', ':') AS round
+        replace(replace(e.event_id, 'withdraw-' || o.id, ''), '-', ':') AS round
     FROM orders o
     JOIN order_events e
         ON e.order_id = o.id AND e.kind = 'refunded' AND e.outcome = 'applied'

@@ -5,14 +5,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from livegift.ledger.statements import Statements
 
-# The order's own payment: of its provider, its amount and currency, and named by what we wrote there.
-_OWN = (
-    "e.provider = o.provider AND e.amount = o.amount AND e.currency = o.currency "
-    "AND (e.named_order = o.id OR e.session_ref = o.provider_ref)"
-)
 
-
-class _Sql(Statements, file="payment_checks.sql", parts={"own": _OWN}):
+class _Sql(Statements, file="payment_checks.sql"):
     """The statements of this module."""
 
     unpaid: TextClause

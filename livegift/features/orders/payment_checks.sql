@@ -1,5 +1,10 @@
 -- Read by payment_checks.py; see livegift/ledger/statements.py for the form.
 
+-- part: own
+-- The order's own payment: of its provider, its amount and currency, and named by what we wrote there.
+e.provider = o.provider AND e.amount = o.amount AND e.currency = o.currency
+        AND (e.named_order = o.id OR e.session_ref = o.provider_ref)
+
 -- name: unpaid
 SELECT o.*, e.event_id, e.provider AS from_provider, e.named_order, e.session_ref, e.amount AS said_amount,
     e.currency AS said_currency
