@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from livegift.contract.errors import ERRORS, ErrorKind
 from livegift.runtime import settings as runtime_settings
 from livegift.runtime.settings import OwnSettings, Settings
 
@@ -84,6 +85,16 @@ def cli_commands() -> tuple[click.Command, ...]:
     """Return the commands of the command line that features have. This imports their `cli.py` alone."""
     modules = (f"livegift.features.{name}.cli" for name in NAMES)
     return tuple(command for module in modules if find_spec(module) for command in import_module(module).COMMANDS)
+
+
+def errors() -> dict[str, ErrorKind]:
+    """Return the errors of the core and of all features, by code. Raises RuntimeError for a code that two declare."""
+    found = dict(ERRORS)
+    for feature in (*features(), *dev_features()):
+        for kind in feature.errors:
+            if found.setdefault(kind.code, kind) is not kind:
+                raise RuntimeError(f"{feature.name}: expected an error code of its own, {kind.code} is there already")
+    return found
 
 
 def settings_owners() -> tuple[type[OwnSettings], ...]:

@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from livegift.contract.errors import ERRORS
+from livegift.composition import errors
 from livegift.contract.http import Problem
 from livegift.http.routing import Route
 from tests.access_table import ROUTES
@@ -53,6 +53,10 @@ def _difference(content: bytes, kind: type[msgspec.Struct]) -> str | None:
 
 def _undeclared_problem(route: Route, status: int, content: bytes) -> str | None:
     problem = msgspec.json.decode(content, type=Problem)
-    if problem.status != status or ERRORS[problem.code].http_status != status:
+    if problem.status != status or errors()[problem.code].http_status != status:
         return f"{route}: {problem.code} with status {status}"
-    return None if problem.code in route.codes else f"{route} does not declare the error {problem.code}"
+    return (
+        None
+        if problem.code in {kind.code for kind in route.error_kinds}
+        else f"{route} does not declare the error {problem.code}"
+    )

@@ -8,7 +8,8 @@ from msgspec import Meta, Struct
 from starlette.requests import Request
 from starlette.responses import Response
 
-from livegift.contract.errors import ERRORS, RequestError
+from livegift.composition import errors
+from livegift.contract.errors import RequestError
 from livegift.http.bodies import parse_query
 from livegift.http.context import ROUTE, answer
 from livegift.http.routing import Route
@@ -24,7 +25,7 @@ def test_every_route_declares_its_answer_and_what_it_takes(route: Route) -> None
     assert route.answers or route.content or 300 <= route.status < 400, "expected answer= or content="
     assert route.body is not None or route.method not in ("PUT", "PATCH"), "expected body="
     assert set(route.parts) <= {part.strip("{}") for part in route.path.split("/") if part.startswith("{")}
-    assert set(route.errors) <= ERRORS.keys()
+    assert set(route.error_kinds) <= set(errors().values()), "expected each in a table, or a feature's slot"
     for kind in (*route.answers, route.query, route.body):
         if isinstance(kind, type):
             msgspec.json.schema(kind)

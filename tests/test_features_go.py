@@ -108,6 +108,7 @@ def commands_of(*features: str) -> set[str]:
     return {command.name for module in modules if find_spec(module) for command in import_module(module).COMMANDS}
 
 
+ERRORS_PAGE = "from livegift.reference import errors; print(errors.write())"
 NO_STORES = {"LIVEGIFT_REDIS_URL": "redis://127.0.0.1:1", "LIVEGIFT_DATABASE_URL": "postgresql://127.0.0.1:1/none"}
 # Commands of three features, how they exit without stores, and what they say then.
 CALLS = {
@@ -128,6 +129,10 @@ def test_a_feature_goes_and_the_rest_is_whole(feature: str, tmp_path: Path) -> N
 
     shown = run(folder, "-m", "livegift", "--help").partition("Commands:\n")[2]
     assert set(re.findall(r"^  (\w+)", shown, re.MULTILINE)) == set(cli.commands) - commands_of(*gone)
+    codes = set(re.findall(r"^\| `(\w+)` \| \d+ \|", run(folder, "-c", ERRORS_PAGE), re.MULTILINE))
+    own = {kind.code for each in composition.features() if each.name in gone for kind in each.errors}
+    assert codes == set(composition.errors()) - own
+
     (folder / "empty").write_text("[]")
     for command in CALLS.keys() - commands_of(*gone):
         argv, code, complaint = CALLS[command]

@@ -90,6 +90,7 @@ def test_a_stranger_who_follows_the_guide_has_a_feature_that_works(copy: Path) -
     assert "LIVEGIFT_POLL_OPTIONS_MAX" in (reference / "settings.md").read_text()
     assert "livegift_poll_votes_total" in (reference / "metrics.md").read_text()
     assert "`poll.vote`" in (reference / "protocol.md").read_text()
+    assert "`poll_is_open`" in (reference / "errors.md").read_text()
 
 
 def test_a_change_goes_where_it_says() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
-from livegift.contract.errors import ERRORS
+from livegift.composition import errors
 from livegift.http.openapi import document
 from livegift.http.routing import Route
 from livegift.processes.app import sections
@@ -58,11 +58,11 @@ def test_errors_are_problems_with_the_codes_of_their_status() -> None:
             assert problem is not None or int(status) < 400, (path, status)
             if problem is not None:
                 found = problem["schema"]["allOf"][1]["properties"]["code"]["enum"]
-                assert {ERRORS[code].http_status for code in found} == {int(status)}
+                assert {errors()[code].http_status for code in found} == {int(status)}
                 codes |= set(found)
         route = ROUTES[method, path]
         assert isinstance(route, Route)
-        assert codes == set(route.codes)
+        assert codes == {kind.code for kind in route.error_kinds}
 
 
 def test_what_is_asked_for_is_described() -> None:

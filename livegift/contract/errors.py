@@ -1,4 +1,4 @@
-"""The error table: every code that a client or an operator can meet.
+"""The error table: the codes of the core, and of several features. Those of one feature are in its `errors.py`.
 
 A code is stable, its sentence is plain, and `retryable` is a promise: the same request can be sent again unchanged.
 """
@@ -63,15 +63,7 @@ _TABLE = (
     # All others.
     ErrorKind("unauthenticated", "A valid token is required.", 401),
     ErrorKind("token_expired", "The token has expired: get a new one and say hello again.", 401, retryable=True),
-    ErrorKind("reauthentication_required", "This purchase needs a token from a fresh sign-in.", 401),
-    ErrorKind("payments_off", "This server does not sell coins.", 404),
-    ErrorKind("payment_refused", "The payment provider does not accept this payment: choose another package.", 409),
-    ErrorKind("package_not_found", "There is no such coin package in this region.", 404),
-    ErrorKind("order_not_paid", "This order was not paid: there is nothing to give back.", 409),
-    ErrorKind("payout_not_possible", "This payout is not possible at the moment.", 409),
-    ErrorKind("too_many_matches", "This room already has the maximum number of sponsor matches.", 409),
     ErrorKind("too_late", "This is not possible, or no longer possible.", 409),
-    ErrorKind("bad_signature", "The webhook's signature is not valid.", 400),
     ErrorKind("forbidden", "This token does not allow that.", 403),
     ErrorKind("second_person_required", "Another person, who does not benefit from it, has to approve this.", 403),
     ErrorKind("not_found", "There is nothing at this address.", 404),
@@ -86,6 +78,11 @@ ERRORS = {kind.code: kind for kind in _TABLE}
 assert len(ERRORS) == len(_TABLE), "codes are unique"  # noqa: S101 - a constant of the program
 
 
+def kind_of(error: str | ErrorKind) -> ErrorKind:
+    """Return the row of a code of this table; a feature's own row as it is."""
+    return error if isinstance(error, ErrorKind) else ERRORS[error]
+
+
 class LivegiftError(Exception):
     """The base of all errors that this project raises on purpose."""
 
@@ -93,11 +90,11 @@ class LivegiftError(Exception):
 class RequestError(LivegiftError):
     """A request that is answered with an error code. `detail` is shown to the client, so it names no internals."""
 
-    def __init__(self, code: str, detail: str | None = None) -> None:
-        """Refuse with one of the codes of `ERRORS`; `detail` replaces the table's sentence where more can be said."""
-        self.kind = ERRORS[code]
+    def __init__(self, error: str | ErrorKind, detail: str | None = None) -> None:
+        """Refuse with a code of `ERRORS`, or with a feature's own error; `detail` is said instead of its sentence."""
+        self.kind = kind_of(error)
         self.detail = detail or self.kind.sentence
-        super().__init__(f"{code}: {self.detail}")
+        super().__init__(f"{self.code}: {self.detail}")
 
     @property
     def code(self) -> str:

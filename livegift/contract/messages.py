@@ -11,7 +11,7 @@ import orjson
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 from livegift.contract.encoding import encode
-from livegift.contract.errors import ERRORS
+from livegift.contract.errors import ErrorKind, kind_of
 from livegift.contract.events import AnyEvent, EventId, GiftEvent, User
 from livegift.contract.values import Coins, CommandId, Count, Epoch, Id, Ref, Seq, TimeMs, UserId
 
@@ -76,7 +76,7 @@ class Error(Message, frozen=True, kw_only=True, tag="error"):
     @classmethod
     def of(
         cls,
-        code: str,
+        error: str | ErrorKind,
         message: str | None = None,
         *,
         ref: Ref | UnsetType = UNSET,
@@ -84,10 +84,10 @@ class Error(Message, frozen=True, kw_only=True, tag="error"):
         outcome: Literal["unknown"] | UnsetType = UNSET,
         retry_after_ms: Count | UnsetType = UNSET,
     ) -> Self:
-        """Return the error of a code, with the table's sentence unless `message` says more."""
-        known = ERRORS[code]
+        """Return the message of an error, with its sentence unless `message` says more."""
+        known = kind_of(error)
         return cls(
-            code=code,
+            code=known.code,
             message=message or known.sentence,
             retryable=known.retryable,
             ref=ref,

@@ -10,6 +10,7 @@ from typing import Any
 from prometheus_client import Counter, Gauge, Histogram
 from sqlalchemy import Table
 
+from livegift.contract.errors import ErrorKind
 from livegift.contract.event_kinds import EventKind, RoomPart
 from livegift.contract.messages import Message
 from livegift.http.routing import Entry
@@ -39,6 +40,7 @@ class Feature:
     `events` (EVENTS): the kinds of events that it tells rooms, each with its lane.
     `messages` (MESSAGES): what else it says over WebSockets, each of a type of its own.
     `room` (ROOM): what it adds to a room's snapshot.
+    `errors` (ERRORS): the errors that only this feature answers with, beside the table in `livegift.contract.errors`.
     `on_start`: called when a web process starts, so that no request waits for what is kept with `Stores.once`.
     `reasons` (JOURNAL): its reasons of wallets' changes, each with the account on the other side.
     `booking` (BOOKING): its steps in the aggregator's transaction.
@@ -60,6 +62,7 @@ class Feature:
     events: tuple[EventKind, ...] = ()
     messages: tuple[type[Message], ...] = ()
     room: tuple[RoomPart, ...] = ()
+    errors: tuple[ErrorKind, ...] = ()
     on_start: tuple[Callable[[Stores], object], ...] = ()
     reasons: Mapping[str, str] = field(default_factory=dict)
     booking: tuple[Participant, ...] = ()

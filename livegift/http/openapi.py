@@ -13,7 +13,7 @@ from msgspec import Struct, structs
 from starlette.requests import Request
 from starlette.responses import Response
 
-from livegift.contract.errors import ERRORS
+from livegift.contract.errors import ErrorKind
 from livegift.contract.http import Problem
 from livegift.contract.values import Id
 from livegift.http.context import cacheable
@@ -94,7 +94,7 @@ def document(sections: Sections) -> dict[str, Any]:
     paths: dict[str, dict[str, Any]] = {}
     for tag, route in tagged:
         paths.setdefault(route.path, {})[route.method.lower()] = _operation(tag, route)
-    problems = {_name(codes): _problem(codes) for _, route in tagged for codes in _codes_by_status(route).values()}
+    problems = {_name(errors): _problem(errors) for _, route in tagged for errors in _errors_by_status(route).values()}
     return {
         "openapi": "3.1.0",
         "info": {
@@ -205,8 +205,8 @@ def _responses(route: Route) -> dict[str, Any]:
     }
     if route.is_cacheable:
         found[304] = {"description": "It is what the client knows already."}
-    for status, codes in _codes_by_status(route).items():
-        found[status] = _beside(found[status], codes) if status in found else {"$ref": f"{_RESPONSES}{_name(codes)}"}
+    for status, errors in _errors_by_status(route).items():
+        found[status] = _beside(found[status], errors) if status in found else {"$ref": f"{_RESPONSES}{_name(errors)}"}
     return {str(status): found[status] for status in sorted(found)}
 
 
@@ -220,32 +220,31 @@ def _first_line(kind: type) -> str:
     return (inspect.getdoc(kind) or "").split("\n\n")[0].replace("\n", " ")
 
 
-def _codes_by_status(route: Route) -> dict[int, tuple[str, ...]]:
-    found: dict[int, tuple[str, ...]] = {}
-    for code in route.codes:
-        status = ERRORS[code].http_status
-        found[status] = (*found.get(status, ()), code)
+def _errors_by_status(route: Route) -> dict[int, tuple[ErrorKind, ...]]:
+    found: dict[int, tuple[ErrorKind, ...]] = {}
+    for error in route.error_kinds:
+        found[error.http_status] = (*found.get(error.http_status, ()), error)
     return found
 
 
-def _name(codes: Iterable[str]) -> str:
+def _name(errors: Iterable[ErrorKind]) -> str:
     """The name of the response that has one of these codes."""
-    return ".".join(codes)
+    return ".".join(error.code for error in errors)
 
 
-def _problem(codes: Sequence[str]) -> dict[str, Any]:
+def _problem(errors: Sequence[ErrorKind]) -> dict[str, Any]:
     """The response with one of these codes, which have the same status."""
-    schema = {"allOf": [_schema(Problem), {"properties": {"code": {"enum": list(codes)}}}]}
+    schema = {"allOf": [_schema(Problem), {"properties": {"code": {"enum": [error.code for error in errors]}}}]}
     return {
-        "description": "\n".join(f"`{code}`: {ERRORS[code].sentence}" for code in codes),
+        "description": "\n".join(f"`{error.code}`: {error.sentence}" for error in errors),
         "content": {PROBLEM: {"schema": schema}},
-        **_with_headers(ERRORS[codes[0]].http_status),
+        **_with_headers(errors[0].http_status),
     }
 
 
-def _beside(answer: Mapping[str, Any], codes: Sequence[str]) -> dict[str, Any]:
+def _beside(answer: Mapping[str, Any], errors: Sequence[ErrorKind]) -> dict[str, Any]:
     """The response of a status that has an answer, or else a problem."""
-    problem = _problem(codes)
+    problem = _problem(errors)
     return {
         **answer,
         "description": f"{answer['description']}\n{problem['description']}",

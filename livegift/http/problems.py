@@ -7,23 +7,23 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from livegift.contract.errors import ERRORS, RateLimitedError, RequestError, StoreUnavailableError
+from livegift.contract.errors import ErrorKind, RateLimitedError, RequestError, StoreUnavailableError, kind_of
 from livegift.contract.http import Problem
 from livegift.ledger.engine import LedgerUnavailableError
-from livegift.payments.provider import BadSignatureError, ProviderError, ProviderRefusedError
+from livegift.payments.provider import ProviderError
 
 PROBLEM = "application/problem+json"
 log = structlog.get_logger()
 
 
-def problem(code: str, detail: str | None = None, retry_after_ms: int | UnsetType = UNSET) -> Response:
-    """Return the response for a code of the table."""
-    kind = ERRORS[code]
+def problem(error: str | ErrorKind, detail: str | None = None, retry_after_ms: int | UnsetType = UNSET) -> Response:
+    """Return the response for a code of the table, or for a feature's own error."""
+    kind = kind_of(error)
     body = Problem(
-        type=f"urn:livegift:error:{code}",
+        type=f"urn:livegift:error:{kind.code}",
         title=kind.sentence,
         status=kind.http_status,
-        code=code,
+        code=kind.code,
         detail=detail or kind.sentence,
         retryable=kind.retryable,
         retry_after_ms=retry_after_ms,
@@ -35,13 +35,13 @@ def problem(code: str, detail: str | None = None, retry_after_ms: int | UnsetTyp
 async def on_request_error(_: Request, error: Exception) -> Response:
     """Respond to a deliberate refusal."""
     assert isinstance(error, RequestError)  # noqa: S101 - registered for it alone
-    return problem(error.code, error.detail)
+    return problem(error.kind, error.detail)
 
 
 async def on_rate_limited(_: Request, error: Exception) -> Response:
     """Respond to an exceeded rate, with the time to try again, in whole seconds too (RFC 9110, 10.2.3)."""
     assert isinstance(error, RateLimitedError)  # noqa: S101 - registered for it alone
-    response = problem(error.code, error.detail, retry_after_ms=error.retry_after_ms)
+    response = problem(error.kind, error.detail, retry_after_ms=error.retry_after_ms)
     response.headers["Retry-After"] = str(-(-error.retry_after_ms // 1000))
     return response
 
@@ -50,18 +50,6 @@ async def on_unavailable(request: Request, error: Exception) -> Response:
     """Respond when a store is away."""
     log.warning("api.unavailable", path=request.url.path, error=str(error))
     return problem("unavailable")
-
-
-async def on_refused_payment(request: Request, error: Exception) -> Response:
-    """Respond to a final refusal by the provider: the same request would be refused again."""
-    log.error("api.payment_refused", path=request.url.path, error=str(error))
-    return problem("payment_refused", str(error))
-
-
-async def on_bad_signature(request: Request, error: Exception) -> Response:
-    """Respond to a webhook with a wrong signature."""
-    log.warning("api.bad_signature", path=request.url.path, error=str(error))
-    return problem("bad_signature", str(error))
 
 
 async def on_http_exception(_: Request, error: Exception) -> Response:
@@ -89,8 +77,6 @@ HANDLERS = {
     RequestError: on_request_error,
     StoreUnavailableError: on_unavailable,
     ProviderError: on_unavailable,
-    ProviderRefusedError: on_refused_payment,
-    BadSignatureError: on_bad_signature,
     LedgerUnavailableError: on_unavailable,
     HTTPException: on_http_exception,
     ClientDisconnect: on_disconnect,

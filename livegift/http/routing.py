@@ -13,6 +13,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp
 from starlette.websockets import WebSocket
 
+from livegift.contract.errors import ErrorKind, kind_of
 from livegift.runtime.access import Rate, Rule
 
 Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
@@ -39,7 +40,8 @@ class Route:
     `takes_key`: a request with the same Idempotency-Key again is the same request.
     `answer` is the JSON of `status`, and of those of `also` (a tuple: one of these); `content` is answered instead of
     it, or where that is asked for.
-    `errors` are the codes of its own, beside those that any route of its rule, body and query may answer.
+    `errors` are those of its own, beside those that any route of its rule, body and query may answer: codes of the
+    table, and what a feature has declared in its `errors.py`.
     `optional` says who is recognised by a token that a public route does not need.
     """
 
@@ -57,7 +59,7 @@ class Route:
     content: Content | None = None
     status: int = 200
     also: tuple[int, ...] = ()
-    errors: tuple[str, ...] = ()
+    errors: tuple[str | ErrorKind, ...] = ()
     optional: Rule | None = None
     is_cacheable: bool = False
     is_compressed: bool = False
@@ -68,8 +70,8 @@ class Route:
         return self.answer if isinstance(self.answer, tuple) else () if self.answer is None else (self.answer,)
 
     @property
-    def codes(self) -> tuple[str, ...]:
-        """Return the codes of all errors that it may answer: its own, then those of its kind and of every route."""
+    def error_kinds(self) -> tuple[ErrorKind, ...]:
+        """Return all errors that it may answer: its own, then those of its kind and of every route."""
         found = [*self.errors]
         if self.body is not None:
             found += ["invalid", "too_large"]
@@ -77,7 +79,7 @@ class Route:
             found.append("invalid")
         if not self.rule.is_public:
             found += ["unauthenticated", "token_expired"]
-        return tuple(dict.fromkeys((*found, *ANY_CODES)))
+        return tuple(dict.fromkeys(map(kind_of, (*found, *ANY_CODES))))
 
     def __str__(self) -> str:
         return f"{self.method} {self.path}"

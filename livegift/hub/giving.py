@@ -43,7 +43,7 @@ class Giving:
         self.write(answering(command_id, message if isinstance(message, bytes) else encode(message)))
 
     def _error(self, error: RequestError, command_id: CommandId | None = None, **about: Unpack[About]) -> None:
-        self.answer(command_id, Error.of(error.code, error.detail, **about))
+        self.answer(command_id, Error.of(error.kind, error.detail, **about))
 
     # --- Gifts --------------------------------------------------------------------------------------------------------
 

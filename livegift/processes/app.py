@@ -109,6 +109,7 @@ def create_app(
             finally:
                 await hub.aclose()
 
+    composition.errors()  # no two features have one code
     rates = RequestRates(settings)
     app = _Application(
         routes=guarded(entries(with_demo=with_demo), rates), lifespan=lifespan, exception_handlers=HANDLERS

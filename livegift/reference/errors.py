@@ -1,6 +1,7 @@
 """docs/reference/errors.md: the error table and the WebSocket close codes."""
 
-from livegift.contract.errors import CLOSE_SENTENCES, ERRORS, STOP_CODES_MIN
+from livegift import composition
+from livegift.contract.errors import CLOSE_SENTENCES, STOP_CODES_MIN
 from livegift.reference.markdown import code, page, table
 
 INTRODUCTION = """
@@ -26,12 +27,12 @@ def write() -> str:
     """Return the page according to the present code."""
     rows = [
         (code(kind.code), str(kind.http_status), "yes" if kind.retryable else "no", kind.sentence)
-        for kind in ERRORS.values()
+        for kind in composition.errors().values()
     ]
     closes = [(str(close.value), close.name.lower().replace("_", " "), said) for close, said in CLOSE_SENTENCES.items()]
     return page(
         "Errors",
-        "livegift/contract/errors.py",
+        "livegift/contract/errors.py and the `errors.py` of features",
         INTRODUCTION,
         table(("code", "HTTP status", "retryable", "sentence"), rows),
         CLOSES,

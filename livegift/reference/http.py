@@ -4,7 +4,6 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from livegift.contract.bounds import HTTP_BODY_BYTES_MAX, ID_PATTERN, PATTERNS, USER_ID_EXPECTED, USER_ID_PATTERN
-from livegift.contract.errors import ERRORS
 from livegift.http.openapi import PATH, document
 from livegift.http.routing import ANY_CODES
 from livegift.processes.app import sections
@@ -55,13 +54,13 @@ def _route(described: Json, name: str, operation: Json) -> Iterable[str]:
     lines = []
     if body := operation.get("requestBody"):
         lines += [f"- Takes {said}" for said in _contents(body)]
-    codes: list[str] = []
+    refusals: list[str] = []
     for status, response in operation["responses"].items():
         found = _resolved(described, response)
-        codes += _codes(found)
+        refusals += [f"{code(known)} ({status})" for known in _codes(found) if known not in _GENERAL]
         lines += [f"- Answers {status}: {said}" for said in _contents(found)]
-    if own := [known for known in codes if known not in _GENERAL]:
-        lines.append(f"- Refuses with {', '.join(f'{code(known)} ({ERRORS[known].http_status})' for known in own)}.")
+    if refusals:
+        lines.append(f"- Refuses with {', '.join(refusals)}.")
     yield "\n".join(lines)
 
 

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from livegift.contract.errors import ERRORS
+from livegift.composition import errors
 from tests.access_table import ROUTES
 from tests.conftest import COMMON
 from tests.declared import undeclared
@@ -227,7 +227,7 @@ class Fuzzer:
             return None
         problem = json.loads(answer.content)
         self._tally.codes[problem["code"]] += 1
-        kind = ERRORS.get(problem["code"])
+        kind = errors().get(problem["code"])
         if kind is None or kind.http_status != answer.status or problem["status"] != answer.status:
             return "expected a code of the table, with its status"
         return None

@@ -22,7 +22,7 @@ from livegift.features.catalogue.bodies import (
     StoredPrice,
 )
 from livegift.features.orders import public as orders
-from livegift.features.orders.public import Package, Price, Promotion
+from livegift.features.orders.public import PACKAGE_NOT_FOUND, Package, Price, Promotion
 from livegift.http.context import answer, body_of, identity_of, query_of, resources_of
 from livegift.http.routing import Route
 from livegift.ledger.catalogue import put_gifts
@@ -177,6 +177,6 @@ ROUTES = (
         "Put a promotion",
         body=PromotionRequest,
         answer=PromotionView,
-        errors=("package_not_found",),
+        errors=(PACKAGE_NOT_FOUND,),
     ),
 )

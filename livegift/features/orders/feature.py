@@ -7,6 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from livegift.features.orders import odd_payment_routes, payment_routes, routes, tables
 from livegift.features.orders.checks import overdrafts, wrong_orders
+from livegift.features.orders.errors import ERRORS
 from livegift.features.orders.metrics import PAYMENT_EVENTS
 from livegift.features.orders.payment_checks import wrong_payments
 from livegift.features.orders.queries import REASONS, mark_booked
@@ -45,6 +46,7 @@ async def _overdrafts(connection: AsyncConnection, _: Seen) -> tuple[int, list[s
 FEATURE = Feature(
     "orders",
     routes=(*odd_payment_routes.ROUTES, *payment_routes.ROUTES, *routes.ROUTES),
+    errors=ERRORS,
     on_start=(providers_of,),
     reasons=REASONS,
     booking=(Participant("orders", 60, mark_booked),),

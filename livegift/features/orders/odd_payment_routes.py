@@ -10,7 +10,9 @@ from livegift.contract.http import PageQuery, WhyRequest
 from livegift.contract.values import is_id
 from livegift.features.orders import odd_payments as stored
 from livegift.features.orders.bodies import OddPaymentPage, OddPaymentView
+from livegift.features.orders.errors import PAYMENT_REFUSED, PAYMENTS_OFF
 from livegift.features.orders.odd_payments import Decision, OddPayment
+from livegift.features.orders.provider_refusals import answering_refusals
 from livegift.features.orders.service import providers_of
 from livegift.http.context import answer, body_of, identity_of, query_of, resources_of
 from livegift.http.routing import Route
@@ -65,8 +67,9 @@ async def decide(request: Request) -> Response:
     if decision == "refund":
         paid_at = providers_of(resources).get(provider)
         if paid_at is None:
-            raise RequestError("payments_off", f"The provider {provider} is not set up.")
-        await paid_at.refund(f"event-{event}", row.payment_ref, row.amount)
+            raise RequestError(PAYMENTS_OFF, f"The provider {provider} is not set up.")
+        with answering_refusals(request):
+            await paid_at.refund(f"event-{event}", row.payment_ref, row.amount)
     return answer(request, _view(await stored.read_odd(resources.database, provider, event)))
 
 
@@ -91,6 +94,6 @@ ROUTES = (
         body=WhyRequest,
         parts={"decision": Decision},
         answer=OddPaymentView,
-        errors=("not_found", "conflict", "payments_off", "payment_refused"),
+        errors=("not_found", "conflict", PAYMENTS_OFF, PAYMENT_REFUSED),
     ),
 )

@@ -12,20 +12,23 @@ from livegift.contract.bounds import FORM_BYTES_MAX, WEBHOOK_BODY_BYTES_MAX
 from livegift.contract.errors import RequestError
 from livegift.contract.values import is_id
 from livegift.features.orders.bodies import EventReceived
+from livegift.features.orders.errors import BAD_SIGNATURE
 from livegift.features.orders.metrics import PAYMENT_EVENTS
+from livegift.features.orders.provider_refusals import answering_refusals
 from livegift.features.orders.service import apply_provider_event, providers_of, refund_terms_of
 from livegift.http.context import answer, raw_body_of, resources_of
 from livegift.http.routing import Content, Route
 from livegift.payments.sandbox import Decision, Sandbox, SandboxPayment, page, page_headers
-from livegift.resources.resources import Resources
 from livegift.runtime.access import PUBLIC, Rate
 
 
-async def _receive(resources: Resources, name: str, headers: Mapping[str, str], body: bytes) -> None:
+async def _receive(request: Request, name: str, headers: Mapping[str, str], body: bytes) -> None:
+    resources = resources_of(request)
     provider = providers_of(resources).get(name)
     if provider is None:
         raise RequestError("not_found", "There is no such provider here.")
-    event = provider.parse(headers, body, time.time())
+    with answering_refusals(request):
+        event = provider.parse(headers, body, time.time())
     if event is None:
         PAYMENT_EVENTS.labels(name, "ignored").inc()
     else:
@@ -40,7 +43,7 @@ async def webhook(request: Request) -> Response:
     Foreign events get 200 too: an account may sell other things, and providers disable an endpoint that refuses.
     """
     body = await raw_body_of(request, WEBHOOK_BODY_BYTES_MAX)
-    await _receive(resources_of(request), str(request.path_params["provider"]), request.headers, body)
+    await _receive(request, str(request.path_params["provider"]), request.headers, body)
     return answer(request, EventReceived())
 
 
@@ -76,7 +79,7 @@ async def decide(request: Request) -> Response:
     after = await sandbox.decide(payment.ref, cast("Decision", given)) or payment
     if after.state != "open":
         headers, body = sandbox.webhook(after, time.time())
-        await _receive(resources_of(request), sandbox.name, headers, body)
+        await _receive(request, sandbox.name, headers, body)
     return HTMLResponse(page(after), headers=page_headers())
 
 
@@ -92,7 +95,7 @@ ROUTES = (
         "Take a payment provider's event",
         body=Content("application/json", "What the provider sends, signed in a header of its own"),
         answer=EventReceived,
-        errors=("not_found", "bad_signature", "too_large"),
+        errors=("not_found", BAD_SIGNATURE, "too_large"),
     ),
     Route(
         "GET",

@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from livegift.contract.errors import RequestError
 from livegift.domain.catalogue import CoinPackage
+from livegift.features.orders.errors import PACKAGE_NOT_FOUND
 from livegift.features.orders.offers import PromotionTerms, best, priced_regions
 from livegift.features.orders.tables import orders, promotions
 from livegift.ledger import audit_trail, tables
@@ -167,7 +168,7 @@ async def put_promotion(database: Database, promotion: Promotion, actor: str) ->
     upsert = insert(promotions).values(id=promotion.id, **values)
     async with database.begin() as connection:
         if await connection.scalar(known) is None:
-            raise RequestError("package_not_found", f"There is no coin package {promotion.package_id}.")
+            raise RequestError(PACKAGE_NOT_FOUND, f"There is no coin package {promotion.package_id}.")
         await connection.execute(upsert.on_conflict_do_update(index_elements=["id"], set_=values))
         await audit_trail.note(connection, actor, "promotion.put", f"promotion:{promotion.id}", shown)
 

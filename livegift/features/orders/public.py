@@ -1,5 +1,6 @@
 """The parts of orders for other features: the prices of coins."""
 
+from livegift.features.orders.errors import PACKAGE_NOT_FOUND
 from livegift.features.orders.prices import (
     Package,
     Price,
@@ -15,6 +16,7 @@ from livegift.features.orders.prices import (
 from livegift.features.orders.rules import CoinPrice, base_price
 
 __all__ = [
+    "PACKAGE_NOT_FOUND",
     "CoinPrice",
     "Package",
     "Price",

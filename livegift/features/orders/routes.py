@@ -14,7 +14,15 @@ from livegift.domain.catalogue import DEFAULT_REGION
 from livegift.domain.currencies import USD_MICROS_PER_CENT, CurrencyError, shown, usd_micros_of
 from livegift.domain.regions import region_of
 from livegift.features.orders.bodies import OrderPage, OrderRequest, OrdersOfUserQuery, OrderView, Shortfall
+from livegift.features.orders.errors import (
+    ORDER_NOT_PAID,
+    PACKAGE_NOT_FOUND,
+    PAYMENT_REFUSED,
+    PAYMENTS_OFF,
+    REAUTHENTICATION_REQUIRED,
+)
 from livegift.features.orders.offers import region_name
+from livegift.features.orders.provider_refusals import answering_refusals
 from livegift.features.orders.queries import StoredOrder, list_orders, read_order
 from livegift.features.orders.rules import Order
 from livegift.features.orders.service import offer_of, place, providers_of, refund, refund_terms_of
@@ -74,7 +82,7 @@ def _require_fresh(identity: Identity, order: Order, settings: Settings) -> None
     try:
         worth_usd_micros = usd_micros_of(order.amount, order.currency, settings.usd_micros_per_unit)
     except CurrencyError as error:
-        raise RequestError("payment_refused", str(error)) from None
+        raise RequestError(PAYMENT_REFUSED, str(error)) from None
     mine = settings.of(OrderSettings)
     worth_max, age_max_s = mine.reauth_amount, mine.reauth_age_s
     if not worth_max or worth_usd_micros <= worth_max * USD_MICROS_PER_CENT:
@@ -82,7 +90,7 @@ def _require_fresh(identity: Identity, order: Order, settings: Settings) -> None
     age_s = None if identity.auth_time is None else time.time() - identity.auth_time
     if age_s is None or not -AUTH_TIME_AHEAD_MAX_S <= age_s <= age_max_s:
         raise RequestError(
-            "reauthentication_required",
+            REAUTHENTICATION_REQUIRED,
             f"Purchases worth more than {shown(worth_max, 'USD')} need a token whose auth_time is at most {age_max_s} "
             f"s ago; this one costs {shown(order.amount, order.currency)}.",
         )
@@ -117,10 +125,10 @@ async def create(request: Request) -> Response:
     resources = resources_of(request)
     providers = providers_of(resources)
     if body.provider is not None and body.provider not in providers:
-        raise RequestError("payments_off", f"Expected one of {', '.join(providers) or 'none'} as provider.")
+        raise RequestError(PAYMENTS_OFF, f"Expected one of {', '.join(providers) or 'none'} as provider.")
     provider = providers.get(body.provider or next(iter(providers), ""))
     if provider is None:
-        raise RequestError("payments_off")
+        raise RequestError(PAYMENTS_OFF)
     if (await resources.wallets.read(identity.user)).frozen_by_operator:
         raise RequestError("wallet_frozen", "This wallet is frozen: coins could not be spent, so none are sold.")
     region = _region_of(identity, body.region)
@@ -129,7 +137,8 @@ async def create(request: Request) -> Response:
     settings = resources.settings
     _require_fresh(identity, new.order, settings)
     base_url = settings.public_url.rstrip("/") or _own_address(request)
-    placed = await place(resources.database, provider, replace(new, idempotency_key=key), base_url)
+    with answering_refusals(request):
+        placed = await place(resources.database, provider, replace(new, idempotency_key=key), base_url)
     return answer(request, _view(placed), headers={"Location": f"/v1/orders/{placed.order.id}"})
 
 
@@ -182,9 +191,9 @@ async def refund_order(request: Request) -> Response:
         raise RequestError("not_found")
     resources = resources_of(request)
     await note_before(resources.database, operator.user, "order.refund", f"order:{order_id}")
-    found = await refund(
-        resources.database, resources.wallets, providers_of(resources), order_id, refund_terms_of(resources.settings)
-    )
+    providers, terms = providers_of(resources), refund_terms_of(resources.settings)
+    with answering_refusals(request):
+        found = await refund(resources.database, resources.wallets, providers, order_id, terms)
     return answer(request, _view(found))
 
 
@@ -211,12 +220,12 @@ ROUTES = (
         answer=OrderView,
         status=201,
         errors=(
-            "payments_off",
+            PAYMENTS_OFF,
             "wallet_frozen",
             "gift_not_found",
-            "package_not_found",
-            "payment_refused",
-            "reauthentication_required",
+            PACKAGE_NOT_FOUND,
+            PAYMENT_REFUSED,
+            REAUTHENTICATION_REQUIRED,
             "ref_conflict",
         ),
     ),
@@ -238,7 +247,7 @@ ROUTES = (
         withdraw_order,
         "Withdraw from an own order",
         answer=OrderView,
-        errors=("not_found", "too_late", "order_not_paid", "wallet_frozen", "payments_off"),
+        errors=("not_found", "too_late", ORDER_NOT_PAID, "wallet_frozen", PAYMENTS_OFF),
     ),
     Route(
         "GET",
@@ -258,6 +267,6 @@ ROUTES = (
         refund_order,
         "Refund an order",
         answer=OrderView,
-        errors=("not_found", "order_not_paid", "payments_off"),
+        errors=("not_found", ORDER_NOT_PAID, PAYMENTS_OFF, PAYMENT_REFUSED),
     ),
 )

@@ -16,6 +16,7 @@ from livegift.contract.errors import RequestError
 from livegift.domain.currencies import round_up
 from livegift.domain.payments import EventKind, Payment
 from livegift.domain.postings import Transfer
+from livegift.features.orders.errors import ORDER_NOT_PAID
 
 Status = Literal[
     "created", "declined", "expired", "paid", "credited", "withdrawing", "restoring", "refunded", "charged_back"
@@ -199,7 +200,7 @@ def begin_withdrawal(order: Order) -> Order:
     Raises RequestError('order_not_paid', or 'conflict' while the coins of a refused withdrawal are being returned).
     """
     if order.status in UNPAID:
-        raise RequestError("order_not_paid")
+        raise RequestError(ORDER_NOT_PAID)
     if order.status == "restoring":
         raise RequestError("conflict", "The money could not be given back: the coins are on their way to the wallet.")
     if order.status in ("paid", "credited") and order.credits:

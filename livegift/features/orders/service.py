@@ -13,6 +13,7 @@ from livegift.domain.spending import Accepted, Change, Refused
 from livegift.features.earnings.public import RefundTerms
 from livegift.features.orders import queries as stored
 from livegift.features.orders.bodies import OrderRequest
+from livegift.features.orders.errors import ORDER_NOT_PAID, PACKAGE_NOT_FOUND, PAYMENT_REFUSED, PAYMENTS_OFF
 from livegift.features.orders.metrics import PAYMENT_EVENTS
 from livegift.features.orders.offers import Offered
 from livegift.features.orders.payment_events import ProviderEvent, apply, forget_early_events
@@ -102,7 +103,7 @@ async def offer_of(
         return NewOrder(shortfall, region, request_hash, priced_region=prices.priced_region)
     package = next((package for package in packages if package.id == body.package_id), None)
     if package is None:
-        raise RequestError("package_not_found", f"There is no coin package {body.package_id} in region {region}.")
+        raise RequestError(PACKAGE_NOT_FOUND, f"There is no coin package {body.package_id} in region {region}.")
     bonus_coins = package.bonus_coins + package.promotion_coins
     order = Order(order_id, user, package.coins, bonus_coins, package.amount, package.currency, provider.name)
     offered = Offered(package.coins, bonus_coins, package.promotion_coins, package.amount_before)
@@ -122,12 +123,12 @@ def _shortfall_order(
 ) -> Order:
     price = base_price(CoinPrice(package.coins, package.amount_before, package.currency) for package in packages)
     if price is None:
-        raise RequestError("package_not_found", f"No coins are sold in region {region}.")
+        raise RequestError(PACKAGE_NOT_FOUND, f"No coins are sold in region {region}.")
     try:
         step = currency_of(price.currency).price_step
         offer = shortfall_offer(coins, price, provider.amount_min(price.currency), step)
     except CurrencyError as error:
-        raise RequestError("payment_refused", str(error)) from None
+        raise RequestError(PAYMENT_REFUSED, str(error)) from None
     return Order(order_id, user, offer.coins, 0, offer.amount, offer.currency, provider.name)
 
 
@@ -222,11 +223,11 @@ async def refund(
         raise RequestError("not_found", f"There is no order {order_id}.")
     order = found.order
     if order.status in UNPAID:
-        raise RequestError("order_not_paid")
+        raise RequestError(ORDER_NOT_PAID)
     if order.status not in REVERSED:
         provider = providers.get(order.provider)
         if provider is None:
-            raise RequestError("payments_off", f"The provider of this order, {order.provider}, is not set up.")
+            raise RequestError(PAYMENTS_OFF, f"The provider of this order, {order.provider}, is not set up.")
         await provider.refund(order.id + order.round_suffix, found.payment_ref, order.amount)
         event = PaymentEvent(
             f"admin-{order.id}{order.round_suffix}", "refunded", order.id, None, order.amount, order.currency

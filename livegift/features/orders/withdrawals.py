@@ -15,6 +15,7 @@ from livegift.contract.errors import RequestError, StoreUnavailableError
 from livegift.domain.regions import region_of
 from livegift.features.earnings.public import RefundTerms
 from livegift.features.orders import queries as stored
+from livegift.features.orders.errors import PAYMENTS_OFF
 from livegift.features.orders.queries import StoredOrder
 from livegift.features.orders.rules import REVERSED, begin_withdrawal, coins_refused, money_refused
 from livegift.features.orders.service import apply_provider_event, move_due_coins
@@ -74,7 +75,7 @@ async def _check(wallets: Wallets, providers: Mapping[str, Provider], found: Sto
     if found.paid_age_s is not None and found.paid_age_s > cooling_off_h * 3_600:
         raise RequestError("too_late", f"Orders of this region can be given back within {cooling_off_h} h.")
     if found.order.provider not in providers:
-        raise RequestError("payments_off", f"The provider of this order, {found.order.provider}, is not set up.")
+        raise RequestError(PAYMENTS_OFF, f"The provider of this order, {found.order.provider}, is not set up.")
     if (await wallets.read(found.order.user)).frozen:
         raise RequestError("wallet_frozen")
 

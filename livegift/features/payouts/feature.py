@@ -1,6 +1,7 @@
 """The feature's offers to the rest of the system."""
 
 from livegift.features.payouts.checks import wrong_payouts
+from livegift.features.payouts.errors import ERRORS
 from livegift.features.payouts.routes import ROUTES
 from livegift.features.payouts.settings import PayoutSettings
 from livegift.features.payouts.tables import payout_accounts, payout_batches, payouts, sender_holds
@@ -10,6 +11,7 @@ from livegift.operations.audit import Invariant
 FEATURE = Feature(
     "payouts",
     routes=ROUTES,
+    errors=ERRORS,
     invariants=(
         Invariant(
             8,

@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from livegift.contract.errors import RequestError
 from livegift.features.earnings.public import earnings_of, lock_creator
+from livegift.features.payouts.errors import PAYOUT_NOT_POSSIBLE
 from livegift.features.payouts.rules import CURRENCY, RETURNED, BankLine, Move, Payout, move, payable, transfers_of
 from livegift.features.payouts.tables import payout_accounts, payout_batches, sender_holds
 from livegift.features.payouts.tables import payouts as table
@@ -97,17 +98,17 @@ async def _account(connection: AsyncConnection, creator: str) -> BankAccount:
     query = select(payout_accounts).where(payout_accounts.c.creator == creator)
     row = (await connection.execute(query)).one_or_none()
     if row is None:
-        raise RequestError("payout_not_possible", "Say first where the money goes: PUT /v1/creator/payout-account.")
+        raise RequestError(PAYOUT_NOT_POSSIBLE, "Say first where the money goes: PUT /v1/creator/payout-account.")
     return BankAccount(row.holder, row.iban)
 
 
 async def _check(connection: AsyncConnection, creator: str, diamonds: int, terms: PayoutTerms) -> None:
     if diamonds < max(terms.diamonds_min, 1):
-        raise RequestError("payout_not_possible", f"Expected at least {terms.diamonds_min} diamonds, got {diamonds}.")
+        raise RequestError(PAYOUT_NOT_POSSIBLE, f"Expected at least {terms.diamonds_min} diamonds, got {diamonds}.")
     earned = await earnings_of(connection, creator, terms.hold_h)
     if diamonds > earned.available:
         raise RequestError(
-            "payout_not_possible",
+            PAYOUT_NOT_POSSIBLE,
             f"{diamonds} diamonds were asked for, {earned.available} are available, {earned.pending} pending.",
         )
     today = select(func.coalesce(func.sum(table.c.diamonds), 0)).where(
@@ -117,7 +118,7 @@ async def _check(connection: AsyncConnection, creator: str, diamonds: int, terms
     )
     left = terms.diamonds_day_max - int(await connection.scalar(today) or 0)
     if diamonds > left:
-        raise RequestError("payout_not_possible", f"At most {max(left, 0)} more diamonds can be asked for today (UTC).")
+        raise RequestError(PAYOUT_NOT_POSSIBLE, f"At most {max(left, 0)} more diamonds can be asked for today (UTC).")
 
 
 async def _post(connection: AsyncConnection, payout: Payout) -> None:

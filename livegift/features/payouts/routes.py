@@ -24,6 +24,7 @@ from livegift.features.payouts.bodies import (
     PayoutView,
     SettledBatch,
 )
+from livegift.features.payouts.errors import PAYOUT_NOT_POSSIBLE
 from livegift.features.payouts.queries import PayoutTerms, StoredPayout
 from livegift.features.payouts.rules import PaymentInstruction, compact_iban, is_iban, masked
 from livegift.features.payouts.settings import PayoutSettings
@@ -230,7 +231,7 @@ ROUTES = (
         takes_key=True,
         answer=PayoutView,
         status=201,
-        errors=("payout_not_possible", "conflict"),
+        errors=(PAYOUT_NOT_POSSIBLE, "conflict"),
     ),
     Route(
         "GET",

@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from livegift.contract.bounds import SPONSOR_MATCHES_PER_ROOM_MAX
 from livegift.contract.errors import RequestError
+from livegift.features.sponsors.errors import TOO_MANY_MATCHES
 from livegift.features.sponsors.rules import Match, MatchTransition, Posting, end
 from livegift.features.sponsors.tables import UNFINISHED
 from livegift.features.sponsors.tables import sponsor_matches as table
@@ -168,7 +169,7 @@ async def _check(connection: AsyncConnection, room: Row[Any], match: Match) -> N
     is_open = table.c.status.in_(("funding", "active"))
     there = await connection.scalar(select(func.count()).where(table.c.room == room.id, is_open)) or 0
     if there >= SPONSOR_MATCHES_PER_ROOM_MAX:
-        raise RequestError("too_many_matches", f"Room {room.id} has {there} matches, and no more at once: end one.")
+        raise RequestError(TOO_MANY_MATCHES, f"Room {room.id} has {there} matches, and no more at once: end one.")
 
 
 async def change_match(

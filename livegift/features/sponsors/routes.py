@@ -14,6 +14,7 @@ from livegift.contract.http import NumberPageQuery
 from livegift.contract.values import is_id
 from livegift.features.sponsors import queries as stored
 from livegift.features.sponsors.bodies import FundedMatch, FundedMatchPage, MatchPage, SponsorMatchBody
+from livegift.features.sponsors.errors import TOO_MANY_MATCHES
 from livegift.features.sponsors.queries import NewMatch, StoredMatch
 from livegift.features.sponsors.rules import Match
 from livegift.features.sponsors.service import announce_match, end_match, fund_match, view
@@ -134,7 +135,7 @@ ROUTES = (
             "room_not_found",
             "room_ended",
             "gift_not_found",
-            "too_many_matches",
+            TOO_MANY_MATCHES,
             "insufficient_coins",
             "wallet_frozen",
             "conflict",
