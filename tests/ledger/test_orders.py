@@ -99,6 +99,19 @@ async def books(database: Database) -> Books:
     return Books(database)
 
 
+async def test_an_entry_under_the_ref_of_another_reason_is_no_entry_of_the_order(books: Books) -> None:
+    order = await books.order("o1", "ann", bonus=7)
+    books.move((await books.hear(order, "paid")).order)
+    await books.book()
+    await passes(books.database)
+    async with books.database.begin() as connection:
+        await connection.execute(text("UPDATE transfers SET ref = 'order:o1' WHERE ref = 'bonus:o1'"))
+    async with books.database.snapshot() as connection:
+        wrong = (await wrong_orders(connection, 86_400, 20))[1]
+    assert "order o1: 0 entries 'bonus' of 0 coins in all, expected one of 7" in wrong
+    assert "order order:o1: 1 entries 'bonus' of 7 coins in all, expected none" in wrong
+
+
 KINDS: tuple[EventKind, ...] = ("paid", "declined", "expired", "refunded", "disputed")
 
 

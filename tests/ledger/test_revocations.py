@@ -226,6 +226,13 @@ async def _twice(books: Books, _: pytest.MonkeyPatch) -> None:
     await books.book()
 
 
+async def _as_a_correction(books: Books, _: pytest.MonkeyPatch) -> None:
+    """The journal's entry has the ref of a correction of the same id."""
+    await books.undo(await books.gift(), "c1")
+    async with books.database.begin() as connection:
+        await connection.execute(text("UPDATE transfers SET ref = 'correction:c1' WHERE ref = 'revocation:c1'"))
+
+
 @pytest.mark.parametrize(
     ("break_it", "expected"),
     [
@@ -236,6 +243,7 @@ async def _twice(books: Books, _: pytest.MonkeyPatch) -> None:
         (_coins_alone, "correction c1: gift 3-1-2 was taken out of its room 0 times"),
         (_coins_alone, f"0 diamonds taken back and 0 coins given back to sponsors, expected {10 * PRICE}"),
         (_twice, "correction c2: 1 entries of 1088 coins in all, expected none"),
+        (_as_a_correction, "correction c1: 0 entries of 0 coins in all, expected one of 1088"),
     ],
 )
 async def test_the_audit_names_what_was_not_taken_back(
