@@ -30,11 +30,12 @@ async def test_what_is_being_booked_is_not_read_again(running: InProcess) -> Non
         await reader.read_more(booked)
         found: list[int] = []
 
-        def through() -> bool:
-            found.extend(row.position.n for reading in reader.through() for row in reading.found.get(partition, []))
+        def read_all() -> bool:
+            for reading in reader.take_durable():
+                found.extend(row.position.n for row in reading.found.get(partition, []))
             return not reader._readings
 
-        await wait_until(through, "the barriers are through")
+        await wait_until(read_all, "the barriers are through")
         return found
 
     first = await read()
@@ -42,13 +43,13 @@ async def test_what_is_being_booked_is_not_read_again(running: InProcess) -> Non
     assert await read() == []  # although nothing says that it is booked
     await running.gift("alice", "r1", "bob", "balloon", "one more")
     assert await read() == [first[-1] + 1]
-    await reader.give_up()
+    await reader.reset()
     assert await read() == [*first, first[-1] + 1]  # then from what is booked
     booked.clear()
     assert await read() == []
     booked[partition] = Position(1, first[-1])
     assert await read() == [first[-1] + 1]  # a partition that comes back
-    await reader.give_up()
+    await reader.reset()
 
 
 def test_what_a_bisected_batch_has_left() -> None:

@@ -19,7 +19,7 @@ from livegift.http.rates import UNITS, RequestRates
 from livegift.hub.rates import Admission, Buckets
 from livegift.runtime.access import Rate
 from livegift.runtime.bounds import COSTLY_REQUEST_UNITS, PROBES_PER_S_MAX, REQUEST_BURST_S, WEBHOOKS_PER_S_MAX
-from livegift.runtime.net import customer_of
+from livegift.runtime.net import network_of
 from tests.access_table import ROUTES
 from tests.conftest import COMMON, emptied, migrated, new_database
 from tests.system import System
@@ -116,11 +116,11 @@ def test_an_ipv6_network_of_one_customer_is_one_address(system: System) -> None:
 
 
 def test_the_network_of_an_address() -> None:
-    assert customer_of("192.0.2.1") == customer_of("::ffff:192.0.2.1") == "192.0.2.1"
-    assert customer_of("2001:db8:1:2:3::4") == customer_of("2001:db8:1:2::") != customer_of("2001:db8:1:3::")
-    assert customer_of("fe80::1%eth0") == customer_of("fe80::2")
+    assert network_of("192.0.2.1") == network_of("::ffff:192.0.2.1") == "192.0.2.1"
+    assert network_of("2001:db8:1:2:3::4") == network_of("2001:db8:1:2::") != network_of("2001:db8:1:3::")
+    assert network_of("fe80::1%eth0") == network_of("fe80::2")
     for other in ("", "unix:", "testclient", "no:address"):
-        assert customer_of(other) == other
+        assert network_of(other) == other
 
 
 # --- Routes -----------------------------------------------------------------------------------------------------------

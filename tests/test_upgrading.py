@@ -14,12 +14,12 @@ from livegift.features.grants.service import grant_coins
 from livegift.features.rooms.audit import audit_room
 from livegift.ledger.schema import read_event_id_key
 from livegift.operations.migrate import migrate
-from livegift.recovery.older_rooms import OlderRoomRecovery, with_public_ids
+from livegift.recovery.legacy_rooms import LegacyRoomRecovery, with_public_ids
 from livegift.runtime.event_ids import KEY_BYTES, EventIds
 from livegift.store.client import Store
 from livegift.store.functions import LIBRARIES, source
 from livegift.store.keys import room_root
-from livegift.store.older_rooms import OlderRooms
+from livegift.store.legacy_rooms import LegacyRooms
 from livegift.store.rooms import Gifter, Rooms
 from tests.conftest import COMMON
 from tests.inprocess import InProcess, armed_again, passes
@@ -28,7 +28,7 @@ from tests.waiting import wait_until
 
 IDS = EventIds(bytes(KEY_BYTES))
 USERS = ("alice", "carol", "dave", "erin")
-OLDER_EVENT = (
+LEGACY_EVENT = (
     b'{"type":"gift","id":"3-1-7","ts_ms":1700000000123,"count":2,"combo_id":"3-1-5","repeat_count":4,"repeat_end":false,'
     b'"coins":2,"diamonds":2,"anonymous":%b,"user":{"id":"u","name":"\\"id\\":\\"1-1-1\\""},"gift":{"id":"rose"}}'
 )
@@ -106,7 +106,7 @@ async def proved(system: InProcess, room: str) -> None:
 
 
 async def is_older(system: InProcess, room: str) -> bool:
-    return bool(await OlderRooms(system.store).find([room]))
+    return bool(await LegacyRooms(system.store).find([room]))
 
 
 # --- Rooms ------------------------------------------------------------------------------------------------------------
@@ -178,7 +178,7 @@ async def test_what_a_stopped_partition_has_given_stays_in_the_ranks(running: In
         await connection.execute(text(stop), {"partition": partition})
         stamp = "INSERT INTO system VALUES ('older_rooms_until', extract(epoch FROM now())::text)"
         await connection.execute(text(stamp))
-    await OlderRoomRecovery(running.store, running.database).convert_ended()
+    await LegacyRoomRecovery(running.store, running.database).convert_ended()
     assert (await shown(running, "r1"))["top"] == was["top"]
 
 
@@ -186,7 +186,7 @@ async def test_a_room_that_moves_meanwhile_is_asked_again(running: InProcess) ->
     await running.gift("alice", "r1", "bob", "rose", "one")
     await published(running, "r1", 1)
     await make_older(running, "r1")
-    older = OlderRooms(running.store)
+    older = LegacyRooms(running.store)
     found = (await older.find(["r1"]))["r1"]
     await running.gift("carol", "r1", "bob", "rose", "two")
     await published(running, "r1", 2)
@@ -211,8 +211,8 @@ async def test_a_relay_of_the_version_before_is_refused(store: Store) -> None:
 
 @pytest.mark.parametrize(("anonymous", "ts_ms"), [(b"false", 1_700_000_000_123), (b"true", 1_700_000_000_000)])
 def test_events_of_open_streaks_get_public_ids(anonymous: bytes, ts_ms: int) -> None:
-    before = orjson.loads(OLDER_EVENT % anonymous)
-    after = with_public_ids(OLDER_EVENT % anonymous, IDS)
+    before = orjson.loads(LEGACY_EVENT % anonymous)
+    after = with_public_ids(LEGACY_EVENT % anonymous, IDS)
     assert orjson.loads(after) == {**before, "id": IDS.of("3-1-7"), "combo_id": IDS.of("3-1-5"), "ts_ms": ts_ms}
     assert with_public_ids(after, IDS) == after, "again changes nothing"
 

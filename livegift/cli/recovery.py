@@ -5,7 +5,6 @@ import json
 import sys
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -65,11 +64,11 @@ def doctor(url: str | None, as_json: bool, data: Path) -> None:  # noqa: FBT001 
     settings = open_settings(data)
     found = asyncio.run(examine(settings, url or settings.public_url))
     if as_json:
-        click.echo(json.dumps([asdict(vital) for vital in found]))
+        click.echo(json.dumps([{"part": one.part, "is_well": one.is_healthy, "detail": one.detail} for one in found]))
     else:
-        for vital in found:
-            click.echo(f"{'ok  ' if vital.is_well else 'BAD '} {vital.part:<11} {vital.detail}")
-    sys.exit(0 if all(vital.is_well for vital in found) else 1)
+        for part in found:
+            click.echo(f"{'ok  ' if part.is_healthy else 'BAD '} {part.part:<11} {part.detail}")
+    sys.exit(0 if all(part.is_healthy for part in found) else 1)
 
 
 @click.group()

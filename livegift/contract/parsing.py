@@ -62,7 +62,6 @@ def _legible_id(found: object) -> CommandId | None:
 
 # Half of a character beyond 16 bits that was cut in two, as JavaScript's `text.slice(0, 200)` does: half of a pair of
 # escapes. An escape is read from its backslash on, so that the second half of an escaped backslash begins none.
-# An escape is read from its backslash on, so that the second half of an escaped backslash begins none.
 _HALVES = re.compile(
     rb"\\\\|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(\\u[dD][89a-fA-F][0-9a-fA-F]{2})"
 )

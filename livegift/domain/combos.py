@@ -44,7 +44,7 @@ def extend(streak: Streak | None, event_id: str, count: int, now_ms: int, timeou
     return replace(streak, repeat_count=streak.repeat_count + count, deadline_ms=deadline_ms)
 
 
-def less(streak: Streak, combo_id: str, count: int) -> Streak:
+def without_revoked(streak: Streak, combo_id: str, count: int) -> Streak:
     """Return the streak without `count` revoked gifts of streak `combo_id`; any other streak is returned unchanged."""
     if streak.combo_id != combo_id:
         return streak

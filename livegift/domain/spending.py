@@ -26,7 +26,7 @@ from livegift.domain.allowances import (
     usage_at,
 )
 from livegift.domain.allowances import change as change_limits
-from livegift.domain.combos import Streak, StreakKey, extend, less
+from livegift.domain.combos import Streak, StreakKey, extend, without_revoked
 from livegift.domain.partitions import Position, event_id
 
 
@@ -287,7 +287,7 @@ def _shorten_streak(partition: Partition, user: str, gift: GiftRevoked) -> Parti
     streak = partition.streaks.get(key)
     if streak is None:
         return partition
-    return replace(partition, streaks={**partition.streaks, key: less(streak, gift.combo_id, gift.count)})
+    return replace(partition, streaks={**partition.streaks, key: without_revoked(streak, gift.combo_id, gift.count)})
 
 
 def set_limits(partition: Partition, asked: SetLimits, now_ms: int) -> tuple[Partition, LimitsSet | Refused]:

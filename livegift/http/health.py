@@ -12,7 +12,7 @@ from livegift.contract.errors import StoreUnavailableError
 from livegift.http.context import answer, resources_of
 from livegift.http.routing import Route
 from livegift.ledger.engine import LedgerUnavailableError
-from livegift.operations.vitals import examine_workers
+from livegift.operations.worker_health import examine_workers
 from livegift.resources.resources import Resources
 from livegift.runtime.access import PUBLIC, Rate
 from livegift.runtime.bounds import READY_TIMEOUT_S
@@ -86,7 +86,7 @@ async def _missing_in_redis(resources: Resources) -> Missing:
         return {"redis": "no answer"}
     if unarmed:
         return {"partitions": f"{len(unarmed)} of {len(resources.outbox.roots)} take no money: is an aggregator up?"}
-    return {vital.part: vital.detail for vital in await examine_workers(resources.outbox, states) if not vital.is_well}
+    return {part.part: part.detail for part in await examine_workers(resources.outbox, states) if not part.is_healthy}
 
 
 async def _missing_in_postgresql(resources: Resources) -> Missing:

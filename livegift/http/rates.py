@@ -18,7 +18,7 @@ from livegift.runtime.bounds import (
     REQUEST_BURST_S,
     WEBHOOKS_PER_S_MAX,
 )
-from livegift.runtime.net import customer_of
+from livegift.runtime.net import network_of
 from livegift.runtime.settings import Settings
 
 UNITS = {
@@ -48,7 +48,7 @@ class RequestRates:
         """Count a request for its address, before anything else is checked. Raises RateLimitedError."""
         # Behind a trusted proxy uvicorn has already replaced the proxy's address by the client's.
         address = scope["client"][0] if scope.get("client") else ""
-        wait_ms = self._own.get(rate, self._requests).take(customer_of(address), UNITS[rate])
+        wait_ms = self._own.get(rate, self._requests).take(network_of(address), UNITS[rate])
         if wait_ms:
             _refuse(rate.name.lower() if rate in self._own else "address", wait_ms, address=address)
 

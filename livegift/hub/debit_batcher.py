@@ -44,11 +44,11 @@ class _Refusal:
         self._outcome = Unknown(message)
         self._count = metrics.GIFTS_SHED.labels(reason)
 
-    def tell(self, reply: Reply) -> None:
+    def answer(self, reply: Reply) -> None:
         """Answer one gift."""
         self._count.inc()
         metrics.GIFTS_BY_OUTCOME["unknown"].inc()
-        _tell(reply, self._outcome)
+        _reply(reply, self._outcome)
 
 
 AWAY = _Refusal("away", "the node of this wallet does not answer")
@@ -70,7 +70,7 @@ def _kind(outcome: Outcome) -> str:
     return "rejected" if isinstance(outcome, Refused) else "unknown"
 
 
-def _tell(reply: Reply, outcome: Outcome) -> None:
+def _reply(reply: Reply, outcome: Outcome) -> None:
     try:
         reply(outcome)
     except Exception:
@@ -180,14 +180,14 @@ class _NodeBatcher:
             metrics.GIFT_SECONDS.observe(time.perf_counter() - min(waiting.since for waiting in batch))
             _count(outcomes)
         for waiting, outcome in zip(batch, outcomes, strict=True):
-            _tell(waiting.reply, outcome)
+            _reply(waiting.reply, outcome)
 
     # --- Shedding -----------------------------------------------------------------------------------------------------
 
     def shed(self, reply: Reply, refusal: _Refusal) -> None:
         """Answer a gift that is not sent."""
         self._shed_count += 1
-        refusal.tell(reply)
+        refusal.answer(reply)
 
     def _shed_old(self) -> None:
         oldest = time.perf_counter() - GIFT_WAIT_MAX_S

@@ -17,7 +17,7 @@ from websockets.http11 import Request
 from livegift.hub.asgi_stand_ins import NoFlowControl, ReceiveQueue
 from livegift.hub.broadcast import SocketWriter, nowhere
 from livegift.hub.framing import pong_frame
-from livegift.hub.intake import COMMANDS, EARLY, FULL, Intake, Listener
+from livegift.hub.message_reader import COMMANDS, EARLY, FULL, Listener, MessageReader
 from livegift.hub.prepared_message import PreparedMessage, text_frame
 from livegift.hub.timer_wheel import Deadline, TimerWheel
 from livegift.runtime import metrics
@@ -34,7 +34,7 @@ _EMPTY_PING = b"\x89\x00"
 _WINDOW_BITS = 15  # of shared messages, see `PreparedMessage.deflated`
 
 
-class DirectProtocol(Intake):
+class DirectProtocol(MessageReader):
     """A connection. `protocol_class` makes subclasses whose connections share a timer wheel."""
 
     timer_wheel: ClassVar[TimerWheel]

@@ -14,7 +14,7 @@ from livegift.runtime.bounds import (
     RATE_BUCKETS_MAX,
     REQUEST_BURST_S,
 )
-from livegift.runtime.net import customer_of
+from livegift.runtime.net import network_of
 
 BURST_FACTOR = 2
 
@@ -120,7 +120,7 @@ class Admission:
 
     def enter(self, address: str) -> str | None:
         """Count a connection in, or return why it is refused."""
-        address = customer_of(address)
+        address = network_of(address)
         if self.is_draining:
             return self._refuse("draining")
         if self._connections_max and self._open >= self._connections_max:
@@ -137,7 +137,7 @@ class Admission:
 
     def leave(self, address: str) -> None:
         """Count a connection out that was counted in."""
-        address = customer_of(address)
+        address = network_of(address)
         self._open -= 1
         self._by_address[address] -= 1
         if not self._by_address[address]:

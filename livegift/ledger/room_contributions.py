@@ -36,14 +36,14 @@ class _Sql(Statements, file="room_contributions.sql"):
 
     checkpoints: TextClause
     lasts: TextClause
-    share: TextClause
+    contribution: TextClause
     gifters: TextClause
-    shares: TextClause
+    contributions: TextClause
     ranks: TextClause
     receivers: TextClause
     revoked: TextClause
     rooms: TextClause
-    older_rooms: TextClause
+    legacy_rooms: TextClause
     stopped: TextClause
 
 
@@ -72,7 +72,7 @@ async def contribution_of(
 ) -> tuple[BookedContribution, list[BookedGifter]]:
     """Return what a room should have from one partition, and its gifters."""
     at = {"room": room, "partition": partition}
-    row = (await connection.execute(_Sql.share, at)).one()._mapping  # noqa: SLF001 - SQLAlchemy's public name
+    row = (await connection.execute(_Sql.contribution, at)).one()._mapping  # noqa: SLF001 - SQLAlchemy's public name
     gifters = [_gifter(found) for found in await connection.execute(_Sql.gifters, at)]
     return BookedContribution(*(int(row[name] or 0) for name in ("gifts", "coins", "diamonds", "last_n"))), gifters
 
@@ -86,9 +86,9 @@ async def active_rooms(connection: AsyncConnection, ended_s: float) -> list[str]
     return [row.id for row in await connection.execute(_Sql.rooms, {"ended_s": ended_s})]
 
 
-async def older_rooms(connection: AsyncConnection, ended_s: float) -> list[str]:
+async def legacy_rooms(connection: AsyncConnection, ended_s: float) -> list[str]:
     """Return the rooms that may have an older version's form, live or ended less than `ended_s` ago."""
-    return [row.id for row in await connection.execute(_Sql.older_rooms, {"ended_s": ended_s})]
+    return [row.id for row in await connection.execute(_Sql.legacy_rooms, {"ended_s": ended_s})]
 
 
 def _upto(room: str, upto: Mapping[int, int]) -> dict[str, object]:
@@ -99,7 +99,7 @@ async def booked_contributions(
     connection: AsyncConnection, room: str, upto: Mapping[int, int]
 ) -> dict[int, tuple[int, int, int]]:
     """Return gifts, coins and diamonds of a room from each partition, up to an n per partition."""
-    rows = await connection.execute(_Sql.shares, _upto(room, upto))
+    rows = await connection.execute(_Sql.contributions, _upto(room, upto))
     return {row.partition: (int(row.gifts), int(row.coins), int(row.diamonds)) for row in rows}
 
 

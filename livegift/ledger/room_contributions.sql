@@ -53,7 +53,7 @@ FROM ({room_gifts}) g
 JOIN unnest(CAST(:partitions AS int[]), CAST(:upto AS bigint[])) AS v(partition, n)
     ON g.partition = v.partition AND g.n <= v.n
 
--- name: share
+-- name: contribution
 SELECT {sums}, max(n) AS last_n
 FROM ({room_gifts}) g
 WHERE partition = :partition
@@ -66,7 +66,7 @@ GROUP BY sender
 HAVING sum(g.gifts) > 0
 ORDER BY sender
 
--- name: shares
+-- name: contributions
 SELECT g.partition, {sums} {upto}
 GROUP BY 1
 
@@ -105,7 +105,7 @@ FROM rooms
 WHERE status = 'live' OR ended_at > now() - make_interval(secs => :ended_s)
 ORDER BY id
 
--- name: older_rooms
+-- name: legacy_rooms
 -- A room that was opened later has never been of an older form.
 SELECT id
 FROM rooms

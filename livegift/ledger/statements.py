@@ -2,7 +2,7 @@
 
 A file has named statements, each under its head; `{name}` in one stands for a part:
 
-    -- name: shares
+    -- name: contributions
     -- What each partition has given to a room.
     SELECT partition, sum(coins) AS coins FROM ({room_gifts}) g GROUP BY partition
 

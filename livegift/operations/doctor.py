@@ -10,7 +10,7 @@ from livegift.ledger import schema
 from livegift.ledger.engine import Database
 from livegift.ledger.journal import read_checkpoints
 from livegift.ledger.quarantine import list_quarantined
-from livegift.operations.vitals import Vital, examine_workers
+from livegift.operations.worker_health import PartHealth, examine_workers
 from livegift.runtime.bounds import DOCTOR_TIMEOUT_S, QUARANTINE_OPEN_MAX
 from livegift.runtime.settings import Settings
 from livegift.store import functions
@@ -19,7 +19,7 @@ from livegift.store.outbox import Outbox
 from livegift.store.server import check_servers, memory_share
 
 
-async def examine(settings: Settings, url: str) -> list[Vital]:
+async def examine(settings: Settings, url: str) -> list[PartHealth]:
     """Return the health of each part. Web processes are asked at `url`, unless it is empty.
 
     Raises nothing: a part that can't be asked is reported as unhealthy.
@@ -31,7 +31,7 @@ async def examine(settings: Settings, url: str) -> list[Vital]:
             async with asyncio.timeout(DOCTOR_TIMEOUT_S):
                 store = await Store.connect(settings.redis_url)
         except (LivegiftError, TimeoutError) as error:
-            found.append(Vital("redis", is_well=False, detail=str(error) or "no answer"))
+            found.append(PartHealth("redis", is_healthy=False, detail=str(error) or "no answer"))
         else:
             try:
                 found += await _with_redis(settings, store, database)
@@ -44,12 +44,12 @@ async def examine(settings: Settings, url: str) -> list[Vital]:
         await database.aclose()
 
 
-async def _asked(part: str, question: Callable[[], Awaitable[str]]) -> Vital:
+async def _asked(part: str, question: Callable[[], Awaitable[str]]) -> PartHealth:
     try:
         async with asyncio.timeout(DOCTOR_TIMEOUT_S):
-            return Vital(part, is_well=True, detail=await question())
+            return PartHealth(part, is_healthy=True, detail=await question())
     except (LivegiftError, OSError) as error:  # TimeoutError is an OSError
-        return Vital(part, is_well=False, detail=str(error) or f"no answer within {DOCTOR_TIMEOUT_S:g} s")
+        return PartHealth(part, is_healthy=False, detail=str(error) or f"no answer within {DOCTOR_TIMEOUT_S:g} s")
 
 
 async def _postgresql(settings: Settings, database: Database) -> str:
@@ -57,7 +57,7 @@ async def _postgresql(settings: Settings, database: Database) -> str:
     return f"schema {schema.VERSION}"
 
 
-async def _with_redis(settings: Settings, store: Store, database: Database) -> list[Vital]:
+async def _with_redis(settings: Settings, store: Store, database: Database) -> list[PartHealth]:
     outbox = Outbox(store, settings.partitions)
 
     async def redis() -> str:
@@ -75,7 +75,7 @@ async def _with_redis(settings: Settings, store: Store, database: Database) -> l
         async with asyncio.timeout(DOCTOR_TIMEOUT_S):
             return found + await examine_workers(outbox, await outbox.states(outbox.roots))
     except (LivegiftError, TimeoutError) as error:
-        return [*found, Vital("workers", is_well=False, detail=str(error) or "no answer")]
+        return [*found, PartHealth("workers", is_healthy=False, detail=str(error) or "no answer")]
 
 
 async def _partitions(outbox: Outbox, database: Database) -> str:

@@ -29,7 +29,7 @@ from livegift.ledger.slices import JournalSlice
 from livegift.processes.booking import book_all, slice_of
 from livegift.processes.reading import DurableReader, JournalReading
 from livegift.processes.worker import Worker, connected, run_until_stopped, worker_name
-from livegift.recovery.partitions import Prepared, tell
+from livegift.recovery.partitions import Prepared, log_repairs
 from livegift.recovery.restore import recovery_of
 from livegift.resources.resources import Stores
 from livegift.runtime import logs, metrics
@@ -145,7 +145,7 @@ class Aggregator(Worker):
                 try:
                     mine = {p: held.booked for p, held in self._held.items() if self._outbox.node_of(p) is node}
                     await reader.read_more(mine)
-                    ready = reader.through()
+                    ready = reader.take_durable()
                     if booking is not None and (ready or booking.done()):
                         await booking
                         booking = None
@@ -154,13 +154,13 @@ class Aggregator(Worker):
                     await asyncio.sleep(BOOK_PACE_S)
                 except (StoreUnavailableError, LedgerUnavailableError, CheckpointMovedError) as error:
                     log.warning("aggregator.retry", node=node.name, error=str(error))
-                    await reader.give_up()
+                    await reader.reset()
                     await self._finish(booking)
                     booking = None
                     await asyncio.sleep(BOOK_RETRY_S)
                     await self._reload()
         finally:
-            await reader.give_up()
+            await reader.reset()
             await self._finish(booking)
 
     @staticmethod
@@ -232,7 +232,7 @@ class Aggregator(Worker):
             )
             # The diamonds are credited; telling a page at once is a courtesy.
             with suppress(StoreUnavailableError):
-                await self._wallets.tell(credit.creator, encode(message))
+                await self._wallets.publish_to_user(credit.creator, encode(message))
 
     # --- Arming -------------------------------------------------------------------------------------------------------
 
@@ -280,7 +280,7 @@ class Aggregator(Worker):
                 found = await asyncio.gather(*(prepare(p) for p in group), return_exceptions=True)
                 await self._arm_group(found, armed)
         finally:
-            tell(prepared, len(armed))
+            log_repairs(prepared, len(armed))
 
     async def _arm_group(self, found: Sequence[Prepared | BaseException | None], armed: list[int]) -> None:
         """Arm the partitions that are prepared and add them to `armed`; raises the first error of the others."""

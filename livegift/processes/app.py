@@ -13,8 +13,8 @@ from livegift import composition
 from livegift.contract.event_kinds import CORE_EVENTS, EventKinds
 from livegift.contract.messages import MESSAGES, Message
 from livegift.http import asyncapi, health, openapi, websocket
-from livegift.http.entrance import Door, Entrance, refuse_websocket
 from livegift.http.guard import guarded
+from livegift.http.origins import OriginMiddleware, OriginPolicy, refuse_websocket
 from livegift.http.problems import HANDLERS
 from livegift.http.rates import RequestRates
 from livegift.http.routing import Entry
@@ -68,22 +68,22 @@ class _Application(Starlette):
     WebSockets bypass the middleware: each layer would keep state for every connection, for hours.
     """
 
-    def behind(self, door: Door) -> Self:
-        """Return this application, serving only what `door` lets in."""
-        self.door, self.entrance = door, Entrance(super().__call__, door)
+    def with_origins(self, policy: OriginPolicy) -> Self:
+        """Return this application, serving only what `policy` lets in."""
+        self.origin_policy, self.origin_middleware = policy, OriginMiddleware(super().__call__, policy)
         self.router.redirect_slashes = False  # the redirect would be built from the Host header
         return self
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket" and scope["path"] == websocket.PATH:
             scope["app"] = self
-            refused = self.door.refusal(scope)
+            refused = self.origin_policy.refusal(scope)
             if refused is None:
                 await websocket.serve(WebSocket(scope, receive, send))
             else:
                 await refuse_websocket(WebSocket(scope, receive, send), refused)
         else:
-            await self.entrance(scope, receive, send)
+            await self.origin_middleware(scope, receive, send)
 
 
 def create_app(
@@ -115,4 +115,4 @@ def create_app(
         routes=guarded(entries(with_demo=with_demo), rates), lifespan=lifespan, exception_handlers=HANDLERS
     )
     app.router.default = rates.counting(app.router.default, Rate.PLAIN)  # unknown paths
-    return app.behind(Door.of(settings, is_private=is_private))
+    return app.with_origins(OriginPolicy.of(settings, is_private=is_private))

@@ -43,7 +43,7 @@ class DurableReader:
 
         Partitions that are not in `booked` are forgotten: if they come back, they are read from `booked`.
 
-        Raises StoreUnavailableError: then begin again with `give_up`.
+        Raises StoreUnavailableError: then call `reset` and read again.
         """
         self._ends = cursors = {p: max(self._ends.get(p, position), position) for p, position in booked.items()}
         if not cursors or len(self._readings) >= BARRIERS_MAX:
@@ -64,8 +64,8 @@ class DurableReader:
         task = asyncio.create_task(waiting, name=f"barrier {self._node.name}")
         self._readings.append(JournalReading(link, cursors, found, task))
 
-    def through(self) -> list[JournalReading]:
-        """Return the readings whose barriers are through, in order.
+    def take_durable(self) -> list[JournalReading]:
+        """Return the readings whose barriers have passed, in order: they are durable.
 
         Raises StoreUnavailableError when one has failed.
         """
@@ -77,7 +77,7 @@ class DurableReader:
             ready.append(reading)
         return ready
 
-    async def give_up(self) -> None:
+    async def reset(self) -> None:
         """Forget all readings and close all links."""
         for reading in self._readings:
             reading.barrier.cancel()

@@ -14,7 +14,7 @@ from livegift.hub.timer_wheel import TimerWheel
 from livegift.processes.app import create_app
 from livegift.runtime import logs, metrics
 from livegift.runtime.bounds import DRAIN_TIMEOUT_S, HTTP_KEEP_ALIVE_S, PING_PERIOD_S, TIMER_WHEEL_TICK_S
-from livegift.runtime.garbage import keep_what_is_loaded
+from livegift.runtime.garbage import freeze_loaded_objects
 from livegift.runtime.net import LISTEN_BACKLOG, is_loopback
 from livegift.runtime.settings import Settings
 
@@ -72,6 +72,6 @@ def run_web(settings: Settings, sock: socket.socket, *, with_demo: bool = False)
         limit_concurrency=None,
         backlog=LISTEN_BACKLOG,
     )
-    keep_what_is_loaded()
+    freeze_loaded_objects()
     log.info("web.listening", address=sock.getsockname()[:2])
     DrainingServer(config, settings.drain_s).run(sockets=[sock])

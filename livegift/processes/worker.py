@@ -14,7 +14,7 @@ import structlog
 from livegift.contract.errors import StoreUnavailableError
 from livegift.runtime import metrics
 from livegift.runtime.bounds import DRAIN_TIMEOUT_S, LEASE_RENEW_S
-from livegift.runtime.garbage import keep_what_is_loaded
+from livegift.runtime.garbage import freeze_loaded_objects
 from livegift.runtime.settings import Settings
 from livegift.store import functions
 from livegift.store.client import Store
@@ -133,7 +133,7 @@ async def run_until_stopped(worker: Worker) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    keep_what_is_loaded()
+    freeze_loaded_objects()
     log.info("worker.started", role=worker.role)
     await worker.run(stop)
     log.info("worker.stopped", role=worker.role)

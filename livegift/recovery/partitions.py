@@ -64,7 +64,7 @@ class Prepared:
     """None when nothing had to be repaired."""
 
 
-def tell(prepared: Collection[Prepared], armed: int) -> None:
+def log_repairs(prepared: Collection[Prepared], armed: int) -> None:
     """Log what was repaired and how many partitions were armed: one line each, for all partitions together."""
     repaired = [ready.repaired for ready in prepared if ready.repaired is not None]
     if repaired:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from livegift.contract.errors import PartitionStoppedError
 from livegift.ledger.arming import set_stopped
 from livegift.ledger.engine import Database
-from livegift.recovery.partitions import PartitionRecovery, Prepared, tell
+from livegift.recovery.partitions import PartitionRecovery, Prepared, log_repairs
 from livegift.recovery.rooms import RoomRecovery
 from livegift.runtime.settings import Settings
 from livegift.store import functions
@@ -64,7 +64,7 @@ async def _restore(
             lines.append(f"partition {partition}: has entries that are not booked yet, left to the aggregators")
         else:
             ready[partition] = prepared
-    tell(ready.values(), 0)
+    log_repairs(ready.values(), 0)
     await of_partitions.arm(ready)
     for partition in ready:
         await set_stopped(database, partition, None)

@@ -13,7 +13,7 @@ from livegift.domain.recovery import common_end, position_at
 from livegift.ledger import room_contributions as ledger
 from livegift.ledger.arming import all_bases, next_room_epoch
 from livegift.ledger.engine import Database, LedgerUnavailableError
-from livegift.recovery.older_rooms import OlderRoomRecovery
+from livegift.recovery.legacy_rooms import LegacyRoomRecovery
 from livegift.runtime import metrics
 from livegift.runtime.bounds import (
     CORRECT_ATTEMPTS_MAX,
@@ -66,7 +66,7 @@ class RoomRecovery:
         self._outbox = outbox
         self._rooms = rooms
         self._database = database
-        self._older = OlderRoomRecovery(store, database)
+        self._legacy = LegacyRoomRecovery(store, database)
 
     # --- Before partitions are armed ----------------------------------------------------------------------------------
 
@@ -136,7 +136,7 @@ class RoomRecovery:
         """Open the gate of each node that has restarted. Raises StoreUnavailableError, LedgerUnavailableError."""
         for node in self._store.nodes:
             await self._open_gate(node)
-        await self._older.convert_ended()
+        await self._legacy.convert_ended()
 
     async def _open_gate(self, node: Node) -> None:
         for _ in range(GATE_ATTEMPTS_MAX):
@@ -190,7 +190,7 @@ class RoomRecovery:
                 incarnations[p] = Incarnation(state.epoch + 1, 0)
             else:
                 raise StoreUnavailableError(f"partition {p} has to be armed or booked first", executed=False)
-        await self._older.convert_active(node)
+        await self._legacy.convert_active(node)
         incarnations |= await self._outbox.rewind(back_to, {p: checkpoints[p].epoch for p in back_to})
         log.info("rooms.checked", node=node.name, rooms=len(mine), behind=len(behind))
         return incarnations

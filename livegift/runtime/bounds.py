@@ -154,8 +154,8 @@ FENCE_ROOMS_AT_ONCE = 500
 FENCE_ENDED_ROOMS_S = 86_400
 # Rooms of an earlier version: how many are converted at once before a gate opens, and how many ended ones each time
 # that the aggregator looks for partitions to arm.
-OLDER_ROOMS_AT_ONCE = 8
-OLDER_ENDED_ROOMS_PER_LOOK = 100
+LEGACY_ROOMS_AT_ONCE = 8
+LEGACY_ENDED_ROOMS_PER_LOOK = 100
 CORRECT_ATTEMPTS_MAX = 5
 GATE_ATTEMPTS_MAX = 5
 GATE_RETRY_S = 0.3

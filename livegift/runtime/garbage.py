@@ -5,7 +5,7 @@ import gc
 ALLOCATIONS = 20_000  # Python's 700 is for small programs
 
 
-def keep_what_is_loaded() -> None:
+def freeze_loaded_objects() -> None:
     """Exempt everything loaded so far from garbage collection. Call it once, after start-up."""
     gc.collect()
     gc.freeze()

@@ -21,7 +21,7 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def customer_of(address: str) -> str:
+def network_of(address: str) -> str:
     """Return what counts as one address: an IPv4 address, or the IPv6 network that belongs to one customer."""
     if ":" not in address:
         return address

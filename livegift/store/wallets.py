@@ -283,7 +283,7 @@ class Wallets:
             return outcome
         raise StoreUnavailableError("the partition takes no changes at the moment")
 
-    async def tell(self, user: str, message: bytes) -> None:
+    async def publish_to_user(self, user: str, message: bytes) -> None:
         """Publish `message` to all connections of `user`. Raises StoreUnavailableError."""
         root = self.root_of(user)
         await self._store.call_plain(root, ("SPUBLISH", keys.user_channel(root, user), message))

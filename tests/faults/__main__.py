@@ -41,7 +41,7 @@ def parse_kinds(text: str) -> tuple[str, ...]:
     return tuple(name for name in REGISTRY if name in names)
 
 
-def tell(result: Result) -> None:
+def print_result(result: Result) -> None:
     print(
         f"seed {result.seed}: {result.operations} operations, {sum(result.faults.values())} faults, "
         f"{result.gifts} gifts ({result.matched} times matched by {result.matches} matches), "
@@ -105,7 +105,7 @@ def main() -> int:
     options = parser.parse_args()
     began = time.monotonic()
     settings = Options(options.operations, options.faults, parse_kinds(options.kinds), options.keep)
-    results = asyncio.run(run_seeds(parse_seeds(options.seeds), settings, tell))
+    results = asyncio.run(run_seeds(parse_seeds(options.seeds), settings, print_result))
     seconds = time.monotonic() - began
     tell_totals(results, seconds)
     if options.json:

@@ -35,7 +35,7 @@ def answer_of(frame: dict[str, Any], model: Model) -> Answer:
     return Answer(frame["status"], model.event_of(frame["gift_event_id"]), frame["coins"])
 
 
-class Line:
+class UserConnection:
     """A connection of one user to one web process, for as long as the test lasts."""
 
     def __init__(self, address: str, token: str) -> None:
@@ -118,7 +118,7 @@ class Line:
         """Handle the loss of the connection."""
 
 
-class Sender(Line):
+class Sender(UserConnection):
     """Sends gifts of one user. A ref may be in flight many times at once: each send has an `id` of its own."""
 
     def __init__(self, address: str, user: str, token: str, model: Model) -> None:
@@ -173,7 +173,7 @@ class RoomView:
         self.totals: dict[str, int] = {}
 
 
-class Watcher(Line):
+class Watcher(UserConnection):
     """Watches rooms and records every error in their numbering."""
 
     def __init__(self, address: str, token: str, model: Model) -> None:

@@ -15,7 +15,7 @@ from livegift.domain.spending import Accepted
 from livegift.operations.migrate import migrate
 from tests.conftest import COMMON
 from tests.faults.small import COINS, HEART, ROOM, OwnRedis, hearts
-from tests.faults.ways import Way
+from tests.faults.store_proxy import StoreProxy
 from tests.faults.world import REDIS_SETTINGS
 from tests.inprocess import InProcess, armed_again, passes
 from tests.proxy import Proxy
@@ -27,8 +27,10 @@ pytestmark = pytest.mark.slow
 class Pair:
     """A primary, a replica of it, and a proxy that leads to either."""
 
-    def __init__(self, primary: RedisServer, replica: RedisServer, between: Proxy, way: Way, system: InProcess) -> None:
-        self.primary, self.replica, self.between, self.way, self.system = primary, replica, between, way, system
+    def __init__(
+        self, primary: RedisServer, replica: RedisServer, between: Proxy, proxy: StoreProxy, system: InProcess
+    ) -> None:
+        self.primary, self.replica, self.between, self.proxy, self.system = primary, replica, between, proxy, system
 
     def promote(self) -> None:
         """Promote the replica: the primary dies with what the replica has not received."""
@@ -36,13 +38,13 @@ class Pair:
         self.between.refuse()
         with closing(self.replica.client()) as client:
             client.execute_command("REPLICAOF", "NO", "ONE")
-        self.way.lead_to(self.replica.port)
+        self.proxy.lead_to(self.replica.port)
 
     def lead_back(self) -> None:
         """Let the old primary serve again, with its own memory of what happened."""
         self.replica.kill()
         self.primary = start_redis(self.primary.data_dir, port=self.primary.port, extra=REDIS_SETTINGS)
-        self.way.lead_to(self.primary.port)
+        self.proxy.lead_to(self.primary.port)
 
     async def caught_up(self) -> None:
         def same() -> bool:
@@ -65,15 +67,15 @@ def follow(folder: Path, primary: RedisServer, port: int) -> RedisServer:
 @pytest.fixture
 async def pair(own_redis: OwnRedis, database_url: str, tmp_path: Path) -> AsyncIterator[Pair]:
     primary = own_redis.server
-    async with Proxy(primary.port) as between, Way(primary.port) as way:
-        settings = make_settings(redis_url=way.url(primary.url), database_url=database_url, **COMMON)
+    async with Proxy(primary.port) as between, StoreProxy(primary.port) as proxy:
+        settings = make_settings(redis_url=proxy.url(primary.url), database_url=database_url, **COMMON)
         await migrate(settings)
         # In a thread: its data comes through a proxy of this very loop.
         replica = await asyncio.to_thread(follow, tmp_path / "replica", primary, between.port)
         async with InProcess(settings) as system:
             await system.open_room(ROOM, "bob")
             await system.grant("alice", COINS)
-            pair = Pair(primary, replica, between, way, system)
+            pair = Pair(primary, replica, between, proxy, system)
             yield pair
         pair.primary.kill()
         pair.replica.kill()

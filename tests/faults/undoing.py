@@ -19,7 +19,7 @@ OPERATORS = ("root", "root-2")
 
 
 @dataclass(slots=True)
-class Taken:
+class RevocationAttempt:
     """A gift to be revoked. `refs` are those that its wallet's entry may have."""
 
     user: str
@@ -37,7 +37,7 @@ class Undoing:
         """Revoke gifts of all users but `spared`."""
         self.world = world
         self.spared = spared
-        self.tried: dict[Event, Taken] = {}
+        self.tried: dict[Event, RevocationAttempt] = {}
         self.done: set[Event] = set()  # as the wallets' entries say, after `read`
         self.answers: Counter[str] = Counter()
         self.wrong: list[str] = []
@@ -52,17 +52,17 @@ class Undoing:
             if await self._undo("a-stranger", public, deal.web) == 200:
                 self.wrong.append(f"{event} of {user} was undone by somebody else")
             return
-        taken = self.tried.setdefault(event, Taken(user))
+        attempt = self.tried.setdefault(event, RevocationAttempt(user))
         if deal.how == "operators":
-            taken.refs.add(f"revocation:op-{deal.pick}")
-            taken.is_certain |= await self._revoke(f"op-{deal.pick}", public, deal.web)
+            attempt.refs.add(f"revocation:op-{deal.pick}")
+            attempt.is_certain |= await self._revoke(f"op-{deal.pick}", public, deal.web)
             return
-        taken.refs.add(f"revocation:undo:{public}")
+        attempt.refs.add(f"revocation:undo:{public}")
         webs = (0, 1) if deal.how == "both webs" else (deal.web,)
         for _ in range(BOOKED_ATTEMPTS):
             answers = await asyncio.gather(*(self._undo(user, public, web) for web in webs))
             if 200 in answers:
-                taken.is_certain = True
+                attempt.is_certain = True
             if set(answers) != {404}:
                 return
             await asyncio.sleep(BOOKED_PAUSE_S)
@@ -100,7 +100,7 @@ class Undoing:
         self.done = {event for event, _, _ in await self._entries()}
 
     async def _entries(self) -> list[tuple[Event | str, str, int]]:
-        of_ref = {ref: event for event, taken in self.tried.items() for ref in taken.refs}
+        of_ref = {ref: event for event, attempt in self.tried.items() for ref in attempt.refs}
         rows = await self.world.query("SELECT ref, user_id, amount FROM transfers WHERE reason = 'revocation'")
         return [(of_ref.get(ref, ref), user, int(coins)) for ref, user, coins in rows]
 
@@ -116,9 +116,9 @@ class Undoing:
         times = Counter(event for event, _, _ in entries)
         wrong += [f"{event} was taken back {count} times" for event, count in times.items() if count > 1]
         wrong += [
-            f"{event} of {taken.user} was taken back, it was said, and no coins came"
-            for event, taken in self.tried.items()
-            if taken.is_certain and event not in times
+            f"{event} of {attempt.user} was taken back, it was said, and no coins came"
+            for event, attempt in self.tried.items()
+            if attempt.is_certain and event not in times
         ]
         return wrong
 

@@ -32,8 +32,8 @@ from tests.faults.model import Loss, Model
 from tests.faults.patience import NotInTimeError, wait_patiently
 from tests.faults.preload import Clocks
 from tests.faults.provider import SECRETS
+from tests.faults.store_proxy import StoreProxy
 from tests.faults.turns import Turns
-from tests.faults.ways import Way
 from tests.system import System, command, environ
 
 ROLES = {"web": 2, "relay": 2, "aggregator": 2}
@@ -101,8 +101,8 @@ class World(LedgerServer):
         # for want of memory: its partitions stop loudly, as they should, and nothing more would be learned.
         # its partitions stop loudly, as they should, and nothing more would be learned.
         self.outboxes_stay = asyncio.Lock()
-        self.redis_proxies: dict[str, Way] = {}
-        self.postgres_proxies: dict[str, Way] = {}
+        self.redis_proxies: dict[str, StoreProxy] = {}
+        self.postgres_proxies: dict[str, StoreProxy] = {}
         self.paused: set[str] = set()
         self.held: set[str] = set()
         self.notes: list[str] = []
@@ -143,8 +143,8 @@ class World(LedgerServer):
         await database.aclose()
         of_process = {}
         for name in (*PROCESSES, HARNESS):
-            self.redis_proxies[name] = await self._stack.enter_async_context(Way(self.redis.port))
-            self.postgres_proxies[name] = await self._stack.enter_async_context(Way(self.postgres.port))
+            self.redis_proxies[name] = await self._stack.enter_async_context(StoreProxy(self.redis.port))
+            self.postgres_proxies[name] = await self._stack.enter_async_context(StoreProxy(self.postgres.port))
             of_process[name] = msgspec.structs.replace(
                 self.settings,
                 redis_url=self.redis_proxies[name].url(self.redis.url),

@@ -22,7 +22,7 @@ from livegift.ledger import schema
 from livegift.ledger.catalogue import put_gifts, read_gifts
 from livegift.ledger.engine import Database
 from livegift.ledger.journal import read_checkpoints
-from livegift.ledger.room_contributions import older_rooms
+from livegift.ledger.room_contributions import legacy_rooms
 from livegift.ledger.schema import read_event_id_key
 from livegift.ledger.tables import metadata
 from tests.conftest import PARTITIONS
@@ -174,7 +174,7 @@ async def test_an_older_system_notes_what_is_to_be_converted(empty: Database) ->
     for _ in range(2):
         await schema.migrate(empty, 2)
         async with empty.begin() as connection:
-            assert await older_rooms(connection, 1.0) == ["r1"]
+            assert await legacy_rooms(connection, 1.0) == ["r1"]
             rows = await connection.execute(text("SELECT partition FROM checkpoints WHERE frozen_by_debts"))
             assert rows.all() == [(0,)]
             rows = await connection.execute(text("SELECT id FROM corrections WHERE is_whole"))
@@ -186,7 +186,7 @@ async def test_a_new_system_has_nothing_to_convert(database: Database) -> None:
     async with database.begin() as connection:
         await connection.execute(text(OLDER_ROWS[1]))
         await connection.execute(text(OLDER_ROWS[2]))
-        assert await older_rooms(connection, 1.0) == []
+        assert await legacy_rooms(connection, 1.0) == []
         assert not await connection.scalar(text("SELECT count(*) FROM checkpoints WHERE frozen_by_debts"))
 
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterable
 
 from tests.simulation.actions import actions
-from tests.simulation.report import row, tell, total
+from tests.simulation.report import describe_violation, row, total
 from tests.simulation.scenarios import LARGE, SCENARIOS
 from tests.simulation.search import Result, Violation, explore, walk
 
@@ -46,7 +46,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _show(name: str, violation: Violation | None) -> None:
     if violation is not None:
-        print(f"VIOLATION in '{name}': {tell(violation)}", flush=True)
+        print(f"VIOLATION in '{name}': {describe_violation(violation)}", flush=True)
 
 
 if __name__ == "__main__":

@@ -214,7 +214,7 @@ def _correct(config: Config, index: int, world: World, armer: Armer) -> World:
     if _is_set_back(config, world, armer):
         return give_up(world, index)
     revoke_above = ledger.revoked_above(armer.contribution, _bases(world, armer))
-    right = ledger.right_share(world.ledger, armer.room, armer.to, config)
+    right = ledger.right_contribution(world.ledger, armer.room, armer.to, config)
     change = rooms.Correction(armer.contribution, armer.to, right, revoke_above, is_lost=revoke_above is None)
     node = rooms.correct(world.node, armer.room, change, config.design)
     armer = armer._replace(phase="fence", contribution=RoomContribution(Position(0, 0), 0), to=Position(0, 0))

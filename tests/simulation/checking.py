@@ -76,7 +76,7 @@ def _correct(config: Config, index: int, world: World, checker: Checker) -> Worl
     if config.design.set_back and world.ledger.at < checker.to:
         return _set(world, index, IDLE_CHECKER)
     revoke_above = ledger.revoked_above(checker.contribution, _bases(world, checker))
-    right = ledger.right_share(world.ledger, checker.room, checker.to, config)
+    right = ledger.right_contribution(world.ledger, checker.room, checker.to, config)
     change = rooms.Correction(checker.contribution, checker.to, right, revoke_above, is_lost=True)
     node = rooms.correct(world.node, checker.room, change, config.design)
     nothing = IDLE_CHECKER
@@ -110,7 +110,7 @@ def _fill(config: Config, index: int, world: World, checker: Checker) -> World:
     to = max(checker.at, world.ledger.at)
     contribution = world.node.rooms[room].contribution
     if contribution.mark.n == n:
-        right = ledger.right_share(world.ledger, room, to, config)
+        right = ledger.right_contribution(world.ledger, room, to, config)
         change = rooms.Correction(contribution, to, right, None, is_lost=True)
         node = rooms.correct(world.node, room, change, config.design)
         world = world._replace(node=node or world.node)

@@ -42,7 +42,7 @@ def last_n(ledger: Ledger, room: int, config: Config) -> int:
     return max((row.at.n for row in contribution_of(ledger, room, config)), default=0)
 
 
-def right_share(ledger: Ledger, room: int, to: Position, config: Config) -> tuple[Entry, ...]:
+def right_contribution(ledger: Ledger, room: int, to: Position, config: Config) -> tuple[Entry, ...]:
     """Return what a room should have up to `to`."""
     return tuple(row for row in contribution_of(ledger, room, config) if row.at.n <= to.n)
 

@@ -35,7 +35,7 @@ def _name(label: str, before: World) -> str:
     return f"{worker}: {phase}"
 
 
-def tell(violation: Violation) -> str:
+def describe_violation(violation: Violation) -> str:
     """Return the schedule that led to a violation, one step per line."""
     seed = "" if violation.seed is None else f" (seed {violation.seed})"
     lines = [f"{violation.message}{seed}, after {len(violation.labels)} steps:"]

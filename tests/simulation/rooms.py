@@ -58,7 +58,7 @@ def fence(node: RoomNode, index: int, at: Position, design: Design) -> RoomNode:
 def correct(node: RoomNode, index: int, change: Correction, design: Design) -> RoomNode | None:
     """`room_correct`."""
     room = node.rooms[index]
-    if design.share_cas and room.contribution != change.before:
+    if design.contribution_cas and room.contribution != change.before:
         return None
     epoch, revoked = _epoch(node, index, design), 0
     if change.revoke_above is not None:

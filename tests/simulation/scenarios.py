@@ -122,7 +122,7 @@ MUTANTS: dict[str, tuple[dict[str, Any], str]] = {
         {"set_back": False},
         "the ledger is set back, wallets crash",
     ),
-    "a correction applies to any contribution": ({"share_cas": False}, "one gift, sent twice, two armers"),
+    "a correction applies to any contribution": ({"contribution_cas": False}, "one gift, sent twice, two armers"),
     "no gate": ({"gate": False}, "one gift, rooms crash twice"),
     "the gate opens without a claim": ({"gate_claim": False}, "rooms and checkers crash, outbox trimmed"),
     "the gate opens without a comparison": ({"check": False}, "one gift, rooms crash twice"),

@@ -226,7 +226,7 @@ class Design:
     fill: bool = True  # a room that lacks what no relay will publish is corrected, when a partition is armed
     set_back: bool = True  # no room is corrected by a ledger that was set back meanwhile
     fill_always: bool = True  # even when nothing had to be repaired: somebody else may have done it
-    share_cas: bool = True  # a correction applies to the contribution that was read
+    contribution_cas: bool = True  # a correction applies to the contribution that was read
     gate: bool = True
     gate_claim: bool = True  # only the last one to claim the closed gate of this process opens it
     check: bool = True  # rooms are compared with the ledger before the gate opens

@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 
 from tests.simulation.actions import Kind, actions
-from tests.simulation.report import tell
+from tests.simulation.report import describe_violation
 from tests.simulation.scenarios import LARGE, MUTANTS, REDUNDANT, SCENARIOS, SMALL, mutant
 from tests.simulation.search import Result, explore, walk
 from tests.simulation.state import Config, Design, World, start
@@ -23,7 +23,7 @@ SLOW_MUTANTS = {
 
 
 def assert_holds(result: Result) -> None:
-    assert result.violation is None, tell(result.violation)
+    assert result.violation is None, describe_violation(result.violation)
     assert result.is_complete
 
 
@@ -74,7 +74,7 @@ def test_a_violation_comes_with_the_shortest_schedule() -> None:
         "fault crash",
         "armer 0: begin",
     ]
-    text = tell(violation)
+    text = describe_violation(violation)
     assert "Redis has lost 1 entries" in text
     assert all(label in text for label in violation.labels)
 

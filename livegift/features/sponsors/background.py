@@ -27,7 +27,7 @@ class MatchSweeps:
         """Return the sweeps."""
         sweeps = (
             Sweep("matches", SWEEP_MATCHES_S, self._finish),
-            Sweep("match_news", MATCH_NEWS_PACE_S, self._news.tell),
+            Sweep("match_news", MATCH_NEWS_PACE_S, self._news.announce),
         )
         return Background(sweeps, self._on_booked)
 

@@ -198,7 +198,7 @@ class MatchNews:
     """The latest state of each match that has changed, on its way to the rooms: booking does not wait for them."""
 
     def __init__(self, rooms: Rooms) -> None:
-        """Tell `rooms`, from the first call of `tell` on."""
+        """Tell `rooms`, from the first call of `announce` on."""
         self._rooms = rooms
         self._latest: dict[str, StoredMatch] = {}
         self._there = asyncio.Event()
@@ -213,7 +213,7 @@ class MatchNews:
                 excess = match.returned_coins - match.remaining_coins
                 log.error("match.returned_too_much", match=match.id, excess_coins=excess)
 
-    async def tell(self) -> None:
+    async def announce(self) -> None:
         """Wait for changes and tell the rooms. What fails now is told by the next refresh."""
         await self._there.wait()
         self._there.clear()

@@ -54,7 +54,7 @@ local function room_snapshot_1(keys, argv)
 end
 
 -- Partition and contribution of each partition, in one list.
-local function all_shares(root)
+local function all_contributions(root)
   local rows, found = redis.call('HGETALL', root .. ':watermarks'), {}
   for i = 1, #rows, 2 do
     if rows[i]:sub(1, 1) ~= 'f' then
@@ -71,7 +71,7 @@ local function room_contributions_1(keys)
   local root = keys[1]
   -- [/generated]
   load_state(root)
-  return all_shares(root)
+  return all_contributions(root)
 end
 
 -- [generated] function room_totals
@@ -82,7 +82,7 @@ local function room_totals_1(keys)
   local row = redis.call('HMGET', root .. ':state', 'gifts', 'coins', 'diamonds')
   local reply = { row[1] or '0', row[2] or '0', row[3] or '0' }
   load_state(root)
-  for i, value in ipairs(all_shares(root)) do
+  for i, value in ipairs(all_contributions(root)) do
     reply[#reply + 1] = i % 2 == 0 and value:match('^[%d-]+') or value
   end
   return reply

@@ -32,9 +32,8 @@ from livegift.runtime.bounds import (
     ODD_READ_BYTES_MAX,
 )
 
-# than one turn of Reasons for not reading at the moment: there is no listener, commands wait, the client does not read,
-# or there is more than one turn of the loop may handle.
-# than one turn of the loop may take.
+# Reasons for not reading at the moment: there is no listener, commands wait, the client does not read, or there is more
+# than one turn of the loop may handle.
 EARLY, COMMANDS, FULL, TURN = 1, 2, 4, 8
 
 
@@ -54,7 +53,7 @@ class Listener(Protocol):
         """Close the connection, which sends more than it may."""
 
 
-class Intake(WebSocketsSansIOProtocol):
+class MessageReader(WebSocketsSansIOProtocol):
     """The reading side of a connection; `DirectProtocol` adds the writing."""
 
     commands_per_s_max: ClassVar[int] = 0

@@ -18,7 +18,7 @@ from websockets.typing import Origin
 from livegift.cli.main import cli
 from livegift.composition import load_settings, make_settings
 from livegift.contract.errors import ConfigError
-from livegift.http.entrance import Door
+from livegift.http.origins import OriginPolicy
 from livegift.runtime import metrics_server
 from livegift.runtime.bounds import METRICS_REQUEST_S, METRICS_REQUESTS_MAX
 from livegift.runtime.settings import Settings
@@ -161,9 +161,9 @@ async def test_a_private_system_answers_to_no_other_name_and_no_other_page(priva
 
 def test_a_door_that_is_open_to_the_network_takes_any_name() -> None:
     scope = {"type": "http", "headers": [(b"host", b"192.168.1.7:8080")]}
-    assert Door().refusal(scope) is None
-    assert Door(is_private=True).refusal(scope) is not None
-    assert Door(is_private=True, public_url="http://192.168.1.7:8080").refusal(scope) is None
+    assert OriginPolicy().refusal(scope) is None
+    assert OriginPolicy(is_private=True).refusal(scope) is not None
+    assert OriginPolicy(is_private=True, public_url="http://192.168.1.7:8080").refusal(scope) is None
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "192.168.1.7", "::", "example.org"])  # noqa: S104 - refused

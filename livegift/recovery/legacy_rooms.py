@@ -15,21 +15,21 @@ from livegift.ledger.schema import read_event_id_key
 from livegift.runtime.bounds import (
     FENCE_ENDED_ROOMS_S,
     FENCE_ROOMS_AT_ONCE,
-    OLDER_ENDED_ROOMS_PER_LOOK,
-    OLDER_ROOMS_AT_ONCE,
+    LEGACY_ENDED_ROOMS_PER_LOOK,
+    LEGACY_ROOMS_AT_ONCE,
     ROOM_IDLE_TTL_S,
 )
 from livegift.runtime.event_ids import EventIds
 from livegift.store.client import Node, Store
 from livegift.store.keys import room_root
-from livegift.store.older_rooms import OlderRoom, OlderRooms
+from livegift.store.legacy_rooms import LegacyRoom, LegacyRooms
 from livegift.store.rooms import Gifter, Rooms
 
 log = structlog.get_logger()
 
 _PLACE = rb"\d+-\d+-\d+"
 # The head of a gift's event before decision 020. No part of it is text from users.
-_OLDER_EVENT = re.compile(
+_LEGACY_EVENT = re.compile(
     rb'\{"type":"gift","id":"(%b)","ts_ms":(\d+),"count":(\d+),"combo_id":"(%b)"'
     rb'(?=,"repeat_count":\d+,"repeat_end":[a-z]+,"coins":\d+,"diamonds":\d+,"anonymous":(true|false),)'
     % (_PLACE, _PLACE)
@@ -38,7 +38,7 @@ _OLDER_EVENT = re.compile(
 
 def with_public_ids(event: bytes, ids: EventIds) -> bytes:
     """Return a gift's event with public ids, as since decision 020; unchanged when it has that form already."""
-    found = _OLDER_EVENT.match(event)
+    found = _LEGACY_EVENT.match(event)
     if found is None:
         return event
     event_id, combo_id = (ids.of(found[i].decode()) for i in (1, 4))
@@ -47,21 +47,21 @@ def with_public_ids(event: bytes, ids: EventIds) -> bytes:
     return head.encode() + event[found.end() :]
 
 
-class OlderRoomRecovery:
-    """Converts rooms of the older form: active ones before their node's gate opens, those that ended long ago later."""
+class LegacyRoomRecovery:
+    """Converts legacy rooms: active ones before their node's gate opens, those that ended long ago later."""
 
     def __init__(self, store: Store, database: Database) -> None:
         """Use Redis and the ledger of one system."""
         self._store = store
         self._database = database
         self._rooms = Rooms(store)
-        self._older = OlderRooms(store)
+        self._legacy = LegacyRooms(store)
         self._ended: list[str] | None = None
 
     async def convert_active(self, node: Node) -> None:
         """Convert the active rooms of a node whose gate is closed. Raises StoreUnavailableError: try again later."""
         async with self._database.snapshot() as connection:
-            names = await ledger.older_rooms(connection, FENCE_ENDED_ROOMS_S)
+            names = await ledger.legacy_rooms(connection, FENCE_ENDED_ROOMS_S)
         mine = [room for room in names if self._store.node_of(room_root(room)) is node]
         late = await self._convert(mine)
         if late:
@@ -73,33 +73,33 @@ class OlderRoomRecovery:
         """Convert some of the rooms that ended long ago, which are not urgent. Raises StoreUnavailableError."""
         if self._ended is None:
             async with self._database.snapshot() as connection:
-                self._ended = await ledger.older_rooms(connection, ROOM_IDLE_TTL_S)
+                self._ended = await ledger.legacy_rooms(connection, ROOM_IDLE_TTL_S)
         if self._ended:
-            some, rest = self._ended[:OLDER_ENDED_ROOMS_PER_LOOK], self._ended[OLDER_ENDED_ROOMS_PER_LOOK:]
+            some, rest = self._ended[:LEGACY_ENDED_ROOMS_PER_LOOK], self._ended[LEGACY_ENDED_ROOMS_PER_LOOK:]
             self._ended = rest + await self._convert(some)
 
     async def _convert(self, names: Sequence[str]) -> list[str]:
-        """Convert those of the rooms that have the older form; returns those that have to wait."""
+        """Convert those of the rooms that are legacy; returns those that have to wait."""
         late: list[str] = []
-        turns = asyncio.Semaphore(OLDER_ROOMS_AT_ONCE)
+        turns = asyncio.Semaphore(LEGACY_ROOMS_AT_ONCE)
         key: bytes | None = None
         for start in range(0, len(names), FENCE_ROOMS_AT_ONCE):
-            found = await self._older.find(names[start : start + FENCE_ROOMS_AT_ONCE])
+            found = await self._legacy.find(names[start : start + FENCE_ROOMS_AT_ONCE])
             if not found:
                 continue
             key = key or await read_event_id_key(self._database)
             ids = EventIds(key)
 
-            async def one(room: str, older: OlderRoom, ids: EventIds = ids) -> None:
+            async def one(room: str, legacy: LegacyRoom, ids: EventIds = ids) -> None:
                 async with turns:
-                    if not await self._convert_one(room, older, ids):
+                    if not await self._convert_one(room, legacy, ids):
                         late.append(room)
 
-            await asyncio.gather(*(one(room, older) for room, older in found.items()))
+            await asyncio.gather(*(one(room, legacy) for room, legacy in found.items()))
             log.info("rooms.converted", rooms=len(found), late=len(late))
         return late
 
-    async def _convert_one(self, room: str, older: OlderRoom, ids: EventIds) -> bool:
+    async def _convert_one(self, room: str, legacy: LegacyRoom, ids: EventIds) -> bool:
         """Convert a room. Returns False when not all of its entries are booked, or it has changed meanwhile."""
         upto = {
             p: contribution.position.n for p, contribution in (await self._rooms.contributions([room]))[room].items()
@@ -112,9 +112,9 @@ class OlderRoomRecovery:
             return False
         gifters = {user: Gifter(user, g.gifts, g.coins, g.reached_ms) for user, g in booked.items()}
         if stopped & upto.keys():
-            gifters |= self._unbooked(await self._older.ranks(room), gifters, stopped, len(checkpoints))
-        streaks = {combo: with_public_ids(event, ids) for combo, event in older.streaks.items()}
-        return await self._older.convert(room, older.stamp, gifters.values(), streaks)
+            gifters |= self._unbooked(await self._legacy.ranks(room), gifters, stopped, len(checkpoints))
+        streaks = {combo: with_public_ids(event, ids) for combo, event in legacy.streaks.items()}
+        return await self._legacy.convert(room, legacy.stamp, gifters.values(), streaks)
 
     @staticmethod
     def _unbooked(

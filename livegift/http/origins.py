@@ -26,7 +26,7 @@ RESPONSE_HEADERS = ("ETag", "Location", "Retry-After", "WWW-Authenticate")
 
 
 @dataclass(frozen=True, slots=True)
-class Door:
+class OriginPolicy:
     """The rules by which requests are let in.
 
     With `is_private` (`livegift dev`), only those from this machine under its own names: a page from elsewhere can send
@@ -38,7 +38,7 @@ class Door:
     is_private: bool = False
 
     @classmethod
-    def of(cls, settings: Settings, *, is_private: bool) -> "Door":
+    def of(cls, settings: Settings, *, is_private: bool) -> "OriginPolicy":
         """Create the rules from the settings."""
         return cls(frozenset(secrets_of(settings.allowed_origins)), settings.public_url, is_private)
 
@@ -76,17 +76,17 @@ def _origin(url: str) -> str:
     return f"{parts.scheme}://{parts.netloc}"
 
 
-class Entrance:
-    """An application behind its door."""
+class OriginMiddleware:
+    """An application that serves what its policy lets in, with the headers for browsers."""
 
-    def __init__(self, app: ASGIApp, door: Door) -> None:
-        """Serve, by `app`, the requests that the door lets in."""
-        self._door = door
+    def __init__(self, app: ASGIApp, policy: OriginPolicy) -> None:
+        """Serve, by `app`, the requests that the policy lets in."""
+        self._policy = policy
         self._app = app
-        if door.origins:
+        if policy.origins:
             self._app = CORSMiddleware(
                 app,
-                allow_origins=sorted(door.origins),
+                allow_origins=sorted(policy.origins),
                 allow_methods=METHODS,
                 allow_headers=REQUEST_HEADERS,
                 expose_headers=RESPONSE_HEADERS,
@@ -108,7 +108,7 @@ class Entrance:
                     headers.setdefault("cache-control", "no-store")
             await send(message)
 
-        refused = self._door.refusal(scope)
+        refused = self._policy.refusal(scope)
         app = self._app if refused is None else problem("forbidden", refused)
         await app(scope, receive, send_with_headers)
 

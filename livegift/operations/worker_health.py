@@ -16,15 +16,15 @@ _READERS = (
 
 
 @dataclass(frozen=True, slots=True)
-class Vital:
+class PartHealth:
     """A part of the system and its health, in a sentence."""
 
     part: str
-    is_well: bool
+    is_healthy: bool
     detail: str
 
 
-async def examine_workers(outbox: Outbox, states: Mapping[int, PartitionState]) -> list[Vital]:
+async def examine_workers(outbox: Outbox, states: Mapping[int, PartitionState]) -> list[PartHealth]:
     """Return the health of relays and aggregators. A worker that hangs shows in the entries that wait for it.
 
     `states` are of the partitions that answered. Raises StoreUnavailableError.
@@ -44,7 +44,7 @@ async def examine_workers(outbox: Outbox, states: Mapping[int, PartitionState]) 
             detail = f"{waiting} entries are not {done}, one of them for {age_s:.0f} s; {role}s that are alive: {alive}"
         else:
             detail = f"alive: {alive}; entries that are not {done} yet: {waiting}"
-        found.append(Vital(role, bool(alive) and age_s <= late_s, detail))
+        found.append(PartHealth(role, bool(alive) and age_s <= late_s, detail))
     return found
 
 

@@ -12,21 +12,21 @@ from livegift.store.rooms import Gifter
 
 
 @dataclass(frozen=True, slots=True)
-class OlderRoom:
+class LegacyRoom:
     """A room to convert. `stamp` differs after each change; `streaks` maps ids of open streaks to their last events."""
 
     stamp: str
     streaks: Mapping[str, bytes]
 
 
-class OlderRooms:
+class LegacyRooms:
     """Finds and converts rooms of the older form."""
 
     def __init__(self, store: Store) -> None:
         """Use `store`, which is connected."""
         self._store = store
 
-    async def find(self, rooms: Iterable[str]) -> dict[str, OlderRoom]:
+    async def find(self, rooms: Iterable[str]) -> dict[str, LegacyRoom]:
         """Return those of `rooms` that have the older form. Raises StoreUnavailableError when one can't be asked."""
         names = list(rooms)
         replies = await self._store.call_many([room_older(keys.room_root(room)) for room in names])
@@ -37,7 +37,7 @@ class OlderRooms:
             if reply:
                 stamp, *streaks = reply
                 pairs = zip(streaks[::2], streaks[1::2], strict=True)
-                found[room] = OlderRoom(stamp.decode(), {combo.decode(): event for combo, event in pairs})
+                found[room] = LegacyRoom(stamp.decode(), {combo.decode(): event for combo, event in pairs})
         return found
 
     async def ranks(self, room: str) -> dict[str, int]:

@@ -1,9 +1,9 @@
-"""The connection of one process to one store: a proxy that can lead elsewhere, and be closed for several reasons."""
+"""A proxy between one process and one store: it can lead elsewhere, and be closed for several reasons."""
 
 from tests.proxy import HOST, Proxy
 
 
-class Way(Proxy):
+class StoreProxy(Proxy):
     """A proxy that refuses connections as long as anybody wants it to."""
 
     def __init__(self, port: int) -> None:
