@@ -20,14 +20,18 @@ from livegift.dev.embedded import (
     EmbeddedError,
     PostgresServer,
     RedisServer,
+    binaries,
     postgres_server,
     process,
     redis_server,
     start_postgres,
     start_redis,
     start_redis_cluster,
+    termination,
 )
-from livegift.dev.embedded.process import command_line, free_ports, version_of, wait_until
+from livegift.dev.embedded.binaries import version_of
+from livegift.dev.embedded.process import free_ports
+from livegift.dev.embedded.termination import command_line, wait_until
 from tests.processes import by_ps, running
 
 GONE_TIMEOUT_S = 20.0
@@ -124,7 +128,7 @@ def test_redis_keeps_its_data_and_its_secret(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("prefer", ["path", "wheel"])
-def test_postgres_keeps_its_data(tmp_path: Path, prefer: process.Source) -> None:
+def test_postgres_keeps_its_data(tmp_path: Path, prefer: binaries.Source) -> None:
     try:
         postgres_server.find_postgres(prefer)
     except EmbeddedError as error:
@@ -254,12 +258,12 @@ def test_too_old_ones_are_named(no_binaries: Path) -> None:
 
 def test_ps_serves_where_there_is_no_proc(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with start_postgres(data) as server:
-        children = set(process._children(server.pid))
+        children = set(termination._children(server.pid))
         there = {each.pid for each in by_ps()}
         assert server.pid in there
         exists = Path.exists
         monkeypatch.setattr(Path, "exists", lambda path: not str(path).startswith("/proc") and exists(path))
-        lasting = children & there & set(process._children(server.pid))
+        lasting = children & there & set(termination._children(server.pid))
         assert len(lasting) > 1, "workers come and go, but some stay"
         assert str(data / "postgres") in " ".join(command_line(server.pid))
         server.kill()

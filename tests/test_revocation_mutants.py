@@ -12,7 +12,7 @@ from livegift.features.sponsors import booking as matching
 from livegift.features.sponsors.queries import NewMatch, read_match
 from livegift.features.sponsors.rules import Match
 from livegift.features.sponsors.service import fund_match
-from livegift.processes import relay
+from livegift.processes import publishing, relay
 from livegift.runtime.settings import Settings
 from livegift.store.outbox import Row
 from tests.inprocess import InProcess
@@ -67,7 +67,7 @@ async def test_an_undo_that_leaves_what_the_sponsor_has_added(
 
 
 async def test_an_undo_of_which_the_room_does_not_hear(matched: InProcess, monkeypatch: pytest.MonkeyPatch) -> None:
-    published = relay.publication
+    published = publishing.publication
 
     def without_revocations(partition: int, row: Row, *more: Any) -> object:
         entry = row.entry

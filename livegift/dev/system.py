@@ -20,7 +20,8 @@ from socket import socket
 from livegift import composition
 from livegift.contract.errors import ConfigError, LivegiftError
 from livegift.dev.embedded import Server, start_postgres, start_redis
-from livegift.dev.embedded.process import READY_POLL_S, EmbeddedError, bound_log, free_ports, write_private
+from livegift.dev.embedded.errors import EmbeddedError
+from livegift.dev.embedded.process import READY_POLL_S, bound_log, free_ports, write_private
 from livegift.dev.supervisor import Child, Supervisor, child_environ
 from livegift.operations.migrate import migrate
 from livegift.runtime.bounds import DEV_READY_TIMEOUT_S, RESTART_PAUSE_S

@@ -147,7 +147,7 @@ class Outbox:
         """Return the primary that owns a partition."""
         return self.store.node_of(self.roots[partition])
 
-    def units(self, partitions: Iterable[int]) -> list[tuple[int, ...]]:
+    def read_groups(self, partitions: Iterable[int]) -> list[tuple[int, ...]]:
         """Group partitions by what one blocking XREAD can wait for: all on a single node, each alone in a cluster."""
         chosen = tuple(sorted(partitions))
         if not chosen:
@@ -157,7 +157,7 @@ class Outbox:
     async def wait(
         self, link: Link, cursors: Mapping[int, Position], count: int, block_ms: int
     ) -> dict[int, list[Row]]:
-        """Wait up to `block_ms` for entries after `cursors` (partitions of one unit). Raises StoreUnavailableError."""
+        """Wait up to `block_ms` for entries after `cursors` (of one read group). Raises StoreUnavailableError."""
         commands = read_commands(self.roots, cursors, count, block_ms, together=True)
         return parse_read(await link.exchange(commands, block_ms / 1000 + REDIS_TIMEOUT_S), self._by_stream)
 

@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from statistics import quantiles
 
+from livegift.dev.embedded.binaries import PROBE_TIMEOUT_S, try_run
 from livegift.dev.embedded.postgres_server import find_postgres
-from livegift.dev.embedded.process import PROBE_TIMEOUT_S, try_run
 from livegift.dev.embedded.redis_server import find_redis
 
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")

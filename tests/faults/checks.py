@@ -13,7 +13,7 @@ from tests.faults.model import Event, LedgerGift, Verdict
 from tests.faults.world import World
 
 if TYPE_CHECKING:
-    from tests.faults.runner import Run
+    from tests.faults.run import Run
 
 _GIFTS = (
     'SELECT sender, ref, room, receiver, gift_id, "count", coins, diamonds, partition, epoch, n, ts_ms FROM gifts '

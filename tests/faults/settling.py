@@ -20,7 +20,7 @@ from tests.faults.patience import NotInTimeError, Patience, wait_patiently
 from tests.faults.world import PROCESSES, World
 
 if TYPE_CHECKING:
-    from tests.faults.runner import Run
+    from tests.faults.run import Run
 
 ARMED_TIMEOUT_S = 60.0
 RESTED_TIMEOUT_S = 15.0

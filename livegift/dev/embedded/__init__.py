@@ -6,8 +6,10 @@ ends them. A data folder has one user at a time: a second start stops the first 
 the folder.
 """
 
+from livegift.dev.embedded.binaries import Source
+from livegift.dev.embedded.errors import EmbeddedError
 from livegift.dev.embedded.postgres_server import PostgresServer, start_postgres
-from livegift.dev.embedded.process import EmbeddedError, Server, Source
+from livegift.dev.embedded.process import Server
 from livegift.dev.embedded.redis_server import RedisServer, start_redis, start_redis_cluster
 
 __all__ = [

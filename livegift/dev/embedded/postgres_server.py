@@ -13,26 +13,10 @@ from typing import ClassVar
 import psycopg
 from psycopg import sql
 
-from livegift.dev.embedded.process import (
-    HOST,
-    KILL_TIMEOUT_S,
-    PROBE_TIMEOUT_S,
-    QUIT_TIMEOUT_S,
-    READY_POLL_S,
-    STOP_TIMEOUT_S,
-    Candidate,
-    EmbeddedError,
-    Server,
-    Source,
-    choose,
-    dies_with_parent,
-    end_leftover,
-    on_path,
-    password_in,
-    start_on_port,
-    try_run,
-    version_of,
-)
+from livegift.dev.embedded.binaries import PROBE_TIMEOUT_S, Candidate, Source, choose, on_path, try_run, version_of
+from livegift.dev.embedded.errors import EmbeddedError
+from livegift.dev.embedded.process import HOST, READY_POLL_S, Server, dies_with_parent, password_in, start_on_port
+from livegift.dev.embedded.termination import KILL_TIMEOUT_S, QUIT_TIMEOUT_S, STOP_TIMEOUT_S, end_leftover
 
 VERSION_MIN = 15
 USER = DATABASE = "livegift"

@@ -1,110 +1,31 @@
-"""The common parts of both servers: finding a binary, starting it so that it ends with us, and ending it reliably."""
+"""A private server as a process: its port and its files, started so that it ends with this process."""
 
 import os
-import re
 import secrets
 import shutil
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from contextlib import suppress
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from signal import SIGCONT, SIGKILL, SIGSTOP, Signals
+from signal import SIGKILL, Signals
 from threading import Thread
 from types import TracebackType
-from typing import ClassVar, Literal, Self, TypeVar
+from typing import ClassVar, Self, TypeVar
 
-from livegift.contract.errors import LivegiftError
+from livegift.dev.embedded.binaries import PROBE_TIMEOUT_S, environment, try_run
+from livegift.dev.embedded.errors import EmbeddedError, PortTakenError
+from livegift.dev.embedded.termination import KILL_TIMEOUT_S, STOP_TIMEOUT_S, end
 
 HOST = "127.0.0.1"
 READY_POLL_S = 0.02
 START_TIMEOUT_S = 60.0  # includes loading the append-only file and crash recovery
-STOP_TIMEOUT_S = 20.0
-QUIT_TIMEOUT_S = 5.0
-KILL_TIMEOUT_S = 5.0
-SIGNAL_REPEAT_S = 0.25
-PROBE_TIMEOUT_S = 10.0  # `--version` and the like
 PORT_ATTEMPTS_MAX = 5
 PORT_MAX = 65_535
 LOG_BYTES_MAX = 16 * 1024 * 1024  # a longer log is rotated, and one generation is kept
 LOG_TAIL_LINES = 15
-
-Source = Literal["path", "wheel"]
-Version = tuple[int, ...]
-
-
-class EmbeddedError(LivegiftError):
-    """A private server can't be started or ended. The message says what was expected, what came and what to do."""
-
-
-class PortTakenError(EmbeddedError):
-    """Another process listens on the port."""
-
-
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """A place where a binary may be. `binary` is None when there is none."""
-
-    source: Source | Literal["system"]
-    place: str
-    binary: Path | None
-
-
-def try_run(command: Sequence[str | Path], timeout_s: float) -> tuple[bool, str]:
-    """Run a command to its end; returns whether it succeeded and its output. A program that fails raises nothing."""
-    try:
-        done = subprocess.run(  # noqa: S603 - binaries found by us, no shell
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            env=_environment(),
-            start_new_session=True,  # Ctrl-C in a terminal is for us: we finish the step, then stop
-            timeout=timeout_s,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        return False, str(error)
-    return done.returncode == 0, done.stdout.decode(errors="replace").strip()
-
-
-@cache
-def version_of(binary: Path) -> Version:
-    """Return the version that `binary --version` prints; `()` when it does not run or prints none."""
-    _, output = try_run([binary, "--version"], PROBE_TIMEOUT_S)
-    match = re.search(r"(?:v=|\) )(\d+(?:\.\d+)*)", output)
-    return tuple(int(part) for part in match[1].split(".")) if match else ()
-
-
-def choose(
-    candidates: Iterable[Candidate], fits: Callable[[Version], bool], prefer: Source | None
-) -> tuple[Path | None, str]:
-    """Return the first candidate whose version fits, and a line on all candidates (when there is none).
-
-    With `prefer`, only candidates of that source are considered.
-    """
-    seen = []
-    for candidate in candidates:
-        if prefer is not None and candidate.source != prefer:
-            continue
-        if candidate.binary is None:
-            seen.append(f"{candidate.place}: none")
-            continue
-        version = version_of(candidate.binary)
-        if fits(version):
-            return candidate.binary, ""
-        seen.append(f"{candidate.place}: {'.'.join(map(str, version)) or 'does not run'} ({candidate.binary})")
-    return None, "; ".join(seen) or "nothing"
-
-
-def on_path(name: str) -> Path | None:
-    """Return the path of `name` on PATH, with symbolic links resolved."""
-    found = shutil.which(name)
-    return Path(found).resolve() if found else None
 
 
 def write_private(path: Path, text: str) -> None:
@@ -174,69 +95,6 @@ def start_on_port(port: int | None, start: Callable[[int], S]) -> S:
             attempts += 1
             if port is not None or attempts == PORT_ATTEMPTS_MAX:
                 raise
-
-
-def wait_until(predicate: Callable[[], bool], timeout_s: float) -> bool:
-    """Poll until `predicate` holds. Returns False when it does not within `timeout_s`."""
-    deadline = time.monotonic() + timeout_s
-    while not predicate():
-        if time.monotonic() >= deadline:
-            return False
-        time.sleep(READY_POLL_S)
-    return True
-
-
-def command_line(pid: int) -> list[str]:
-    """Return the arguments of a running process; empty when there is none, or only a zombie."""
-    if Path("/proc/self/cmdline").exists():
-        try:
-            raw = Path(f"/proc/{pid}/cmdline").read_bytes()
-        except OSError:
-            return []
-        return os.fsdecode(raw).rstrip("\0").split("\0") if raw else []
-    found, output = try_run(["ps", "-ww", "-o", "args=", "-p", str(pid)], PROBE_TIMEOUT_S)
-    return output.split() if found else []
-
-
-def end(pid: int, signals: Sequence[tuple[Signals, float]], gone: Callable[[float], bool]) -> None:
-    """Send the signals in turn, each with its time limit in seconds, until `gone(limit)` returns True.
-
-    Raises `EmbeddedError` when the process outlives all of them or belongs to another user.
-    """
-    for number, limit_s in signals:
-        deadline = time.monotonic() + limit_s
-        children: list[int] = []
-        while not gone(0):
-            children += _signal(pid, number)
-            # Repeated, because a Redis that is rewriting its append-only file refuses the signal and forgets it.
-            if not gone(min(SIGNAL_REPEAT_S, limit_s)) and time.monotonic() > deadline:
-                break
-        else:
-            if _all_gone(children):
-                return
-            break
-    names = ", ".join(number.name for number, _ in signals)
-    raise EmbeddedError(f"server process {pid} or its children still run after {names}: end them by hand")
-
-
-def end_leftover(pid_file: Path, programs: tuple[str, ...], marker: Path, stop_signal: Signals) -> None:
-    """End the server that an earlier run has left, and remove its pid file.
-
-    It is ours if it is one of `programs` and `marker`, a path inside the data folder, is among its arguments: the
-    process with that number may be another one by now.
-    """
-    try:
-        pid = int(pid_file.read_text().split()[0])
-    except (OSError, ValueError, IndexError):
-        pid = 0
-
-    def gone(limit_s: float) -> bool:
-        return wait_until(lambda: not _is_server(command_line(pid), programs, marker), limit_s)
-
-    if pid > 0:
-        end(pid, [(stop_signal, STOP_TIMEOUT_S), (SIGKILL, KILL_TIMEOUT_S)], gone)
-    # The servers refuse to start, or wait, when a stale file has the number of some other process.
-    pid_file.unlink(missing_ok=True)
 
 
 class Server:
@@ -333,7 +191,7 @@ class Server:
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=subprocess.STDOUT,
-                    env=_environment(),
+                    env=environment(),
                     cwd=self.data_dir,
                     start_new_session=True,  # Ctrl-C in a terminal is for us; we stop the servers in order
                 )
@@ -355,53 +213,3 @@ def dies_with_parent(number: Signals) -> list[str]:
         return []
     prefix = [setpriv, "--pdeathsig", number.name.removeprefix("SIG"), "--"]
     return prefix if try_run([*prefix, setpriv, "--version"], PROBE_TIMEOUT_S)[0] else []
-
-
-def _environment() -> dict[str, str]:
-    """Return our environment without PostgreSQL's variables, and with English messages."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PG", "LC_"))}
-    return {**kept, "LC_ALL": "C"}
-
-
-def _is_server(arguments: list[str], programs: tuple[str, ...], marker: Path) -> bool:
-    # As one text: without /proc it is not known which spaces are part of a path.
-    before, found, _ = f" {' '.join(arguments)} ".partition(f" {marker} ")
-    return bool(found) and any(f"/{program} " in f"{before} " for program in programs)
-
-
-def _signal(pid: int, number: Signals) -> list[int]:
-    """Send a signal; returns the children that were killed with the process.
-
-    PostgreSQL's children would live on for a moment and keep its shared memory, so a new server would refuse to start.
-    """
-    children: list[int] = []
-    try:
-        if number is SIGKILL:
-            os.kill(pid, SIGSTOP)  # so that it starts no new children meanwhile
-            children = _children(pid)
-        for each in (*children, pid):
-            with suppress(ProcessLookupError):
-                os.kill(each, number)
-        os.kill(pid, SIGCONT)  # a server that a test has paused must see its signal
-    except ProcessLookupError:
-        pass
-    except PermissionError:
-        raise EmbeddedError(f"server process {pid} belongs to another user: end it, then start again") from None
-    return children
-
-
-def _children(pid: int) -> list[int]:
-    """Return the running children of a process: from /proc, or from `ps` where there is none."""
-    if Path("/proc/self/task").exists():
-        found: list[int] = []
-        for path in Path(f"/proc/{pid}/task").glob("*/children"):
-            with suppress(OSError):
-                found += map(int, path.read_text().split())
-        return found
-    _, output = try_run(["ps", "-A", "-o", "pid=,ppid="], PROBE_TIMEOUT_S)
-    pairs = (line.split() for line in output.splitlines())
-    return [int(child) for child, parent in pairs if parent == str(pid)]
-
-
-def _all_gone(pids: list[int]) -> bool:
-    return wait_until(lambda: not any(command_line(pid) for pid in pids), KILL_TIMEOUT_S)

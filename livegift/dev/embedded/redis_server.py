@@ -14,24 +14,10 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from livegift.dev.embedded.process import (
-    HOST,
-    KILL_TIMEOUT_S,
-    STOP_TIMEOUT_S,
-    Candidate,
-    EmbeddedError,
-    PortTakenError,
-    Server,
-    Source,
-    choose,
-    end_leftover,
-    free_ports,
-    on_path,
-    password_in,
-    start_on_port,
-    wait_until,
-    write_private,
-)
+from livegift.dev.embedded.binaries import Candidate, Source, choose, on_path
+from livegift.dev.embedded.errors import EmbeddedError, PortTakenError
+from livegift.dev.embedded.process import HOST, Server, free_ports, password_in, start_on_port, write_private
+from livegift.dev.embedded.termination import KILL_TIMEOUT_S, STOP_TIMEOUT_S, end_leftover, wait_until
 
 VERSION_MIN = (7, 2)  # for WAITAOF
 PROGRAMS = ("redis-server", "valkey-server")
