@@ -240,7 +240,7 @@ export interface CreatorCredited {
  * A room as it is at `seq`, with the events after `since` if that was given.
  *
  * `complete`: these are all of them. `creator`, `status` and `title` are missing while the ledger is away. Values that
- * features keep in the room are fields of their own.
+ * features keep in the room are lists of their own.
  */
 export interface RoomSnapshot {
   type: "room.snapshot";
@@ -259,8 +259,8 @@ export interface RoomSnapshot {
   totals: Totals;
   top: Array<Ranked>;
   combos: Array<GiftEvent>;
-  matches: Array<unknown>;
   events: Array<AnyEvent>;
+  matches: Array<MatchView>;
 }
 
 /** The creator of a room. */
@@ -339,6 +339,23 @@ export interface GiftKind {
   streakable: boolean;
   tier: number;
   icon: string;
+}
+
+/** A match as viewers see it. Numbers are absolute, so the next event repairs what was lost. */
+export interface MatchView {
+  match_id: string;
+  /** the name that viewers see; for operators the user whose coins these are */
+  sponsor: string;
+  title: string;
+  gift_id: string | null;
+  factor: number;
+  /** >= 0, <= 10,000,000,000,000 */
+  used_coins: number;
+  /** >= 0, <= 10,000,000,000,000 */
+  budget_coins: number;
+  status: "active" | "ended" | "exhausted" | "funding" | "returned";
+  starts_ms: number | null;
+  ends_ms: number | null;
 }
 
 /** The events of a room from `first_seq` to `seq`: all of them, or all but those omitted or merged. */

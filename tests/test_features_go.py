@@ -109,6 +109,7 @@ def commands_of(*features: str) -> set[str]:
 
 
 ERRORS_PAGE = "from livegift.reference import errors; print(errors.write())"
+ROOM_PARTS = "from livegift.processes.app import event_kinds; print(*event_kinds().parts)"
 NO_STORES = {"LIVEGIFT_REDIS_URL": "redis://127.0.0.1:1", "LIVEGIFT_DATABASE_URL": "postgresql://127.0.0.1:1/none"}
 # Commands of three features, how they exit without stores, and what they say then.
 CALLS = {
@@ -132,6 +133,9 @@ def test_a_feature_goes_and_the_rest_is_whole(feature: str, tmp_path: Path) -> N
     codes = set(re.findall(r"^\| `(\w+)` \| \d+ \|", run(folder, "-c", ERRORS_PAGE), re.MULTILINE))
     own = {kind.code for each in composition.features() if each.name in gone for kind in each.errors}
     assert codes == set(composition.errors()) - own
+
+    parts = {part.name for each in composition.features() if each.name not in gone for part in each.room}
+    assert set(run(folder, "-c", ROOM_PARTS).split()) == parts
 
     (folder / "empty").write_text("[]")
     for command in CALLS.keys() - commands_of(*gone):

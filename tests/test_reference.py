@@ -88,7 +88,7 @@ def test_typescript_has_each_struct_once() -> None:
     assert text.count("export interface Leaf {") == text.count("export interface Branch {") == 1
     assert '  type: "leaf";\n  of: Branch | null;\n  kind: 1 | "a";\n' in text or 'kind: "a" | 1;' in text
     assert "  /** words, 0 to 9 characters */\n  words?: string;" in text
-    assert "  leaves: Array<Leaf>;\n  sizes: Record<string, number>;\n  extra?: Array<Leaf>;\n}" in text
+    assert "  leaves: Array<Leaf>;\n  sizes: Record<string, number>;\n  extra: Array<Leaf>;\n}" in text
     assert "*/ not" not in text
 
 

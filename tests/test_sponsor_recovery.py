@@ -16,6 +16,7 @@ from livegift.features.sponsors.service import finish_matches, fund_match, refre
 from livegift.ledger.journal import read_checkpoints
 from livegift.operations.migrate import migrate
 from livegift.recovery.restore import restore
+from livegift.store.room_events import RoomEventPublisher
 from livegift.store.rooms import Rooms
 from tests.conftest import COMMON
 from tests.inprocess import InProcess, armed_again, passes
@@ -150,7 +151,7 @@ async def test_an_empty_redis_gets_matches_back(running: InProcess, own_redis: O
 
     async def is_shown() -> bool:
         header = orjson.loads((await Rooms(running.store).snapshot("r1")).header)
-        return [(m["match_id"], m["used_coins"]) for m in header["matches"]] == [("m1", 2)]
+        return [(m["match_id"], m["used_coins"]) for m in header["kept"].get("matches", ())] == [("m1", 2)]
 
     await wait_until(is_shown, "the room shows the match again", 30)
     await roses(running, range(2, 4))
@@ -251,7 +252,7 @@ async def test_a_stopped_partition_and_a_lost_room_hold_no_other_up(running: InP
         with closing(own_redis.server.client()) as client:
             client.delete("{room:r1}:state")
         await wait_until(lambda: shows(rooms, "r2", "m2"), "the room shows it")
-        await refresh_matches(running.database, rooms)
+        await refresh_matches(running.database, RoomEventPublisher(running.store))
         assert not await shows(rooms, "r2", "m2")
     await becomes(running, "returned", "m2")
     await becomes(running, "returned", "m1")
@@ -260,4 +261,4 @@ async def test_a_stopped_partition_and_a_lost_room_hold_no_other_up(running: InP
 
 async def shows(rooms: Rooms, room: str, match_id: str) -> bool:
     header = orjson.loads((await rooms.snapshot(room)).header)
-    return match_id in [match["match_id"] for match in header["matches"]]
+    return match_id in [match["match_id"] for match in header["kept"].get("matches", ())]

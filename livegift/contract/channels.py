@@ -28,8 +28,7 @@ class SnapshotHeader(Struct, frozen=True):
     totals: Raw
     top: Raw
     combos: Raw
-    matches: Raw = Raw(b"[]")
-    kept: Raw = Raw(b"{}")
+    kept: dict[str, Raw] = {}
 
 
 class Published(NamedTuple):
@@ -42,6 +41,7 @@ class Published(NamedTuple):
 _ROOM_HEADER = Decoder(RoomHeader)
 _SNAPSHOT_HEADER = Decoder(SnapshotHeader)
 _WALLET = Decoder(Wallet)
+_EMPTY = Raw(b"[]")
 _WALLET_BEGINS = b'{"type":"wallet"'
 
 
@@ -68,11 +68,15 @@ def room_snapshot(
     events: Iterable[bytes],
     *,
     complete: bool,
+    parts: Iterable[str] = (),
     creator: Creator | UnsetType = UNSET,
     status: Literal["live", "ended"] | UnsetType = UNSET,
     title: str | UnsetType = UNSET,
 ) -> bytes:
-    """Write a `RoomSnapshot` with what features keep of the room, of a snapshot as Redis has it."""
+    """Write a `RoomSnapshot` with what features keep of the room, of a snapshot as Redis has it.
+
+    `parts` are the features' lists, which are there when they are empty, too.
+    """
     snapshot = RoomSnapshot(
         room=room,
         creator=creator,
@@ -85,7 +89,6 @@ def room_snapshot(
         totals=written(header.totals),
         top=written(header.top),
         combos=written(header.combos),
-        matches=written(header.matches),
         events=[Raw(event) for event in events],
     )
-    return joined(encode(snapshot), bytes(header.kept))
+    return joined(encode(snapshot), encode({**dict.fromkeys(parts, _EMPTY), **header.kept}))

@@ -8,9 +8,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import Enum
 
+import msgspec
 import orjson
+from msgspec import Struct
 
 from livegift.contract.commands import type_of
+from livegift.contract.encoding import encode
 from livegift.contract.events import Event, GiftEvent, GiftRevokedEvent, RoomEvent
 from livegift.contract.messages import RoomSnapshot
 
@@ -50,12 +53,14 @@ class EventKind:
 class RoomPart:
     """A feature's part of a room's snapshot: the field `name` lists the latest event of each key that is not over.
 
-    The field is missing when there are none. A room keeps at most `values_max` that are not over.
+    `shown` are the fields of the event that are listed, where it is not all of them. A room keeps at most `values_max`
+    that are not over, and lists none once it has ended.
     """
 
     name: str
     event: EventKind
     values_max: int
+    shown: type[Struct] | None = None
 
     def __post_init__(self) -> None:
         """Raise RuntimeError for an inconsistent declaration."""
@@ -63,6 +68,18 @@ class RoomPart:
             raise RuntimeError(f"{self.name}: expected events of the lane {Lane.LATEST.name}, got {self.event.type}")
         if not re.fullmatch(r"[a-z][a-z_]{0,31}", self.name):
             raise RuntimeError(f"expected a-z and _ in the name of a part of a room, got {self.name!r}")
+        unknown = set(self.value_type.__struct_fields__) - set(self.event.kind.__struct_fields__)
+        if unknown:
+            raise RuntimeError(f"{self.name}: expected fields of {self.event.type}, got {', '.join(sorted(unknown))}")
+
+    @property
+    def value_type(self) -> type[Struct]:
+        """Return the type of its values in snapshots."""
+        return self.shown or self.event.kind
+
+    def value_of(self, event: Event) -> bytes:
+        """Return what snapshots show of an event, as JSON."""
+        return encode(event if self.shown is None else msgspec.convert(event, self.shown, from_attributes=True))
 
 
 CORE_EVENTS = (

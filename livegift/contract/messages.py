@@ -237,7 +237,7 @@ class RoomSnapshot(Message, frozen=True, kw_only=True, tag="room.snapshot"):
     """A room as it is at `seq`, with the events after `since` if that was given.
 
     `complete`: these are all of them. `creator`, `status` and `title` are missing while the ledger is away. Values that
-    features keep in the room are fields of their own.
+    features keep in the room are lists of their own.
     """
 
     room: Id
@@ -251,7 +251,6 @@ class RoomSnapshot(Message, frozen=True, kw_only=True, tag="room.snapshot"):
     totals: Totals
     top: list[Ranked]
     combos: list[GiftEvent]
-    matches: list[Raw]
     events: list[AnyEvent]
 
 

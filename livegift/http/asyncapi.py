@@ -57,17 +57,20 @@ def document(commands: Commands, messages: Iterable[type[Message]], events: Even
     """Return the document. What clients send is `receive`, as AsyncAPI speaks for the server."""
     sent = {_name(kind): _message(kind) for kind in messages}
     taken = {_name(command.kind): _command(command) for command in commands.by_type.values()}
+    values = {name: part.value_type for name, part in events.parts.items()}
     kinds = [*(command.kind for command in commands.by_type.values()), *messages, *(each.kind for each in events)]
+    kinds += [value for value in values.values() if value not in kinds]
     _, schemas = msgspec.json.schema_components(kinds, ref_template=_SCHEMA)
     schemas[ANY_EVENT] = {
         "description": "An event of a room.",
         "oneOf": [{"$ref": _SCHEMA.format(name=each.kind.__name__)} for each in events],
         "discriminator": "type",
     }
-    snapshot = schemas["RoomSnapshot"]["properties"]
+    snapshot = schemas["RoomSnapshot"]
     for name, part in events.parts.items():
-        latest = {"$ref": _SCHEMA.format(name=part.event.kind.__name__)}
-        snapshot[name] = {"type": "array", "items": latest, "maxItems": part.values_max}
+        latest = {"$ref": _SCHEMA.format(name=values[name].__name__)}
+        snapshot["properties"][name] = {"type": "array", "items": latest, "maxItems": part.values_max}
+        snapshot["required"].append(name)
     return {
         "asyncapi": "3.0.0",
         "info": {

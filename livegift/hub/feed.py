@@ -46,11 +46,23 @@ log = structlog.get_logger()
 class RoomFeed:
     """A room as this process follows it."""
 
-    def __init__(self, room: str, rooms: Rooms, directory: Directory, flush_s: float, conflation: Conflation) -> None:
-        """Follow `room`. `flush_s` is the least time between two frames. Call it in the event loop that it works in."""
+    def __init__(
+        self,
+        room: str,
+        rooms: Rooms,
+        directory: Directory,
+        flush_s: float,
+        conflation: Conflation,
+        parts: tuple[str, ...],
+    ) -> None:
+        """Follow `room`. Call it in the event loop that it works in.
+
+        `flush_s` is the least time between two frames, `parts` are the features' parts of snapshots.
+        """
         self.room = room
         self._rooms = rooms
         self._directory = directory
+        self._parts = parts
         self._machine = RoomMachine(room, flush_s, conflation)
         self._audience = Audience()
         self.idle_since: float | None = None
@@ -213,6 +225,7 @@ class RoomFeed:
             max(self._machine.viewer_count, self.present),
             events,
             complete=complete,
+            parts=self._parts,
             creator=UNSET if room is None else Creator(room.creator_id, room.creator_name),
             status=UNSET if room is None else room.status,
             title=UNSET if room is None else room.title,

@@ -39,7 +39,7 @@ class Hub:
     ) -> None:
         """Create the hub, which turns the timer wheel.
 
-        Close `resources` after it. `event_kinds` define the conflation.
+        Close `resources` after it. `event_kinds` define the conflation and the parts of snapshots.
         """
         settings, store = resources.settings, resources.store
         self._subscriber = Subscriber(store, self._restored)
@@ -50,6 +50,7 @@ class Hub:
             resources.directory,
             flush_s=settings.room_flush_ms / 1000,
             conflation=lambda: Conflation(settings.room_events_max, settings.always_shown_coins, event_kinds),
+            parts=tuple(event_kinds.parts),
             process=token_hex(6),
         )
         self._services = Services(

@@ -22,14 +22,20 @@ class RoomFeeds:
         *,
         flush_s: float,
         conflation: Callable[[], Conflation],
+        parts: tuple[str, ...],
         process: str,
     ) -> None:
-        """Create no feeds yet. `conflation` is called for each room; `process` names this process in viewer counts."""
+        """Create no feeds yet.
+
+        `conflation` is called for each room; `parts` are the features' parts of snapshots; `process` names this process
+        in viewer counts.
+        """
         self._rooms = rooms
         self._subscriber = subscriber
         self._directory = directory
         self._flush_s = flush_s
         self._conflation = conflation
+        self._parts = parts
         self._process = process
         self._feeds: dict[str, RoomFeed] = {}
         self._opening: dict[str, asyncio.Task[RoomFeed]] = {}
@@ -50,7 +56,7 @@ class RoomFeeds:
         return await asyncio.shield(task)
 
     async def _open(self, room: str) -> RoomFeed:
-        feed = RoomFeed(room, self._rooms, self._directory, self._flush_s, self._conflation())
+        feed = RoomFeed(room, self._rooms, self._directory, self._flush_s, self._conflation(), self._parts)
         await self._subscriber.subscribe(room_channel(room), feed.on_message)
         self._feeds[room] = feed
         return feed

@@ -3,6 +3,7 @@
 import inspect
 from collections.abc import Iterable, Iterator
 
+import msgspec
 from msgspec import Struct
 
 from livegift import composition
@@ -50,6 +51,13 @@ the gift is charged once.
 """
 
 
+PARTS = """
+## Parts of a snapshot
+
+Lists that features add to `room.snapshot`. They are empty once the room has ended.
+""".strip()
+
+
 def _described(model: type[Struct]) -> str:
     return inspect.cleandoc(model.__doc__ or "")
 
@@ -86,11 +94,12 @@ def _events(types: Types) -> Iterator[str]:
         yield f"{_section(types, kind.type, [kind.kind], Event.__struct_fields__)}\n\n{shown}"
 
 
-def _parts() -> Iterator[str]:
+def _parts(types: Types) -> Iterator[str]:
     """Yield what features add to snapshots."""
     for part in event_kinds().parts.values():
-        latest = f"the latest {code(part.event.type)} events that are not over"
-        yield f"- {code(part.name)}: {latest}, {part.values_max} at most"
+        of = "" if part.shown is None else f", each as {types.words(msgspec.inspect.type_info(part.shown))}"
+        latest = f"the latest {code(part.event.type)} events that are not over{of}"
+        yield f"- {code(part.name)}: {latest}; {part.values_max} at most"
 
 
 def _named(types: Types) -> Iterator[str]:
@@ -106,7 +115,7 @@ def _named(types: Types) -> Iterator[str]:
 def write() -> str:
     """Return the page as the code has it now."""
     types = Types()
-    kept = "\n".join(_parts())
+    kept = "\n".join(_parts(types))
     return page(
         "WebSocket protocol",
         "the models in livegift/contract and those of features",
@@ -119,11 +128,7 @@ def write() -> str:
         "Each has these fields:",
         types.fields(Event),
         *_events(types),
-        *(
-            ["## Parts of a snapshot\n\nWhat features add to `room.snapshot`; without any, the field is missing.", kept]
-            if kept
-            else []
-        ),
+        *([f"{PARTS}\n\n{kept}"] if kept else []),
         "## Types\n\nWhat fields above refer to.",
         *_named(types),
     )

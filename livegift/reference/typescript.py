@@ -36,7 +36,7 @@ def write() -> str:
         ANY_EVENT: [each.kind for each in events],
     }
     parts: dict[type, dict[str, type[msgspec.Struct]]] = {
-        RoomSnapshot: {part.name: part.event.kind for part in events.parts.values()}
+        RoomSnapshot: {part.name: part.value_type for part in events.parts.values()}
     }
     return NOTE + declarations(unions, parts)
 
@@ -46,8 +46,8 @@ def declarations(
 ) -> str:
     """Return the declarations of unions by their names, and of every Struct that occurs in one.
 
-    `parts` are fields that features add to a Struct: lists that can be missing. Two Structs of one name raise
-    ValueError, as does a type that no Struct of the protocol has had so far.
+    `parts` are fields that features add to a Struct: lists. Two Structs of one name raise ValueError, as does a type
+    that no Struct of the protocol has had so far.
     """
     members = {name: list(structs) for name, structs in unions.items()}
     interfaces = _Interfaces(parts)
@@ -102,7 +102,7 @@ class _Interfaces:
                 fields += [_said(note, "  ")] if note else []
                 fields.append(f"  {field.encode_name}{mark}: {self.name_of(field.type)};")
             for part, kind in self._parts.get(info.cls, {}).items():
-                fields.append(f"  {part}?: Array<{self.name_of(inspect.type_info(kind))}>;")
+                fields.append(f"  {part}: Array<{self.name_of(inspect.type_info(kind))}>;")
             self.texts[name] = "\n".join([*fields, "}\n"])
         return name
 

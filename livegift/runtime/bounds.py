@@ -210,9 +210,6 @@ MATCH_NEWS_PACE_S = 0.25
 MATCHES_REFRESH_S = 10.0
 MATCHES_REFRESH_PAGE = 500
 MATCHES_SHOWN_AFTER_S = 120.0
-# A state of a match in a room that is older than this and contradicts the ledger is repaired; before, an event may be
-# late.
-MATCH_SETTLED_MS = 30_000
 
 # Leases. A holder has at least three tries to renew before it loses one.
 LEASE_TTL_MS = 9_000
@@ -252,4 +249,4 @@ assert BARRIER_TIMEOUT_MS / 1000 <= REDIS_TIMEOUT_S  # noqa: S101
 assert PROBE_TIMEOUT_S <= GIFT_SLOW_S < GIFT_DEADLINE_S  # noqa: S101
 assert DRAIN_WINDOW_MAX_S + GIFT_DEADLINE_S < DRAIN_TIMEOUT_S  # noqa: S101
 assert DIRECTORY_WAIT_S < DIRECTORY_ANSWER_S  # noqa: S101
-assert MATCHES_SHOWN_AFTER_S > 2 * MATCHES_REFRESH_S + MATCH_SETTLED_MS / 1000  # noqa: S101
+assert MATCHES_SHOWN_AFTER_S > 2 * MATCHES_REFRESH_S + ROOM_KEPT_SETTLED_MS / 1000  # noqa: S101

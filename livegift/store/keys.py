@@ -13,7 +13,6 @@
 | `{w7.1}:user:<user>` | channel: wallet changes, credits | - |
 | `{w7.1}:armed` | channel: the partition was armed | - |
 | `{room:<id>}:state` … `:log` | see rooms.lua | permanent; 30 days after the end |
-| `{room:<id>}:matches` | hash: sponsor match -> what the room shows of it | permanent; 30 days after the end |
 | `{room:<id>}:viewers` | hash: process -> count | seconds |
 | `{room:<id>}:events` | channel: published events | - |
 | `livegift:workers:<role>` | zset of live workers | permanent, tiny |

@@ -49,13 +49,15 @@ class RoomEventPublisher:
         *,
         is_over: bool = False,
         when_ended: bool = False,
+        when_unknown: bool = False,
     ) -> bool:
         """Publish an event that tells the latest value of its key, which snapshots show until one `is_over`.
 
         `version` grows with each change of the value; False when the room knew this version or a later one. A lower
         version is believed when what the room has is older than ROOM_KEPT_SETTLED_MS. A room that has lost its values
-        (`livegift restore`) has them again when they are told again. Raises what `publish` does, and RequestError
-        `conflict` when the part has `values_max` other values, ValueError for a version out of bounds.
+        (`livegift restore`) has them again when they are told again; `when_unknown` tells also a room that Redis does
+        not know yet, for those who know that there is one. Raises what `publish` does, and RequestError `conflict` when
+        the part has `values_max` other values, ValueError for a version out of bounds.
         """
         if not 0 <= version <= AMOUNT_MAX:
             raise ValueError(f"{part.name}: expected a version of 0 to {AMOUNT_MAX}, got {version}")
@@ -68,9 +70,11 @@ class RoomEventPublisher:
             version=version,
             is_over="1" if is_over else "0",
             body=_body(event),
+            shown=b"" if part.shown is None else part.value_of(event)[1:],
             values_max=part.values_max,
             settled_ms=ROOM_KEPT_SETTLED_MS,
             when_ended="1" if when_ended else "0",
+            when_unknown="1" if when_unknown else "0",
         )
         return await self._call(room, command)
 

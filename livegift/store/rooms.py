@@ -7,7 +7,7 @@ from typing import Literal
 from livegift.contract.bounds import REPLAY_EVENTS_MAX, TOP_GIFTERS
 from livegift.contract.errors import StoreUnavailableError
 from livegift.domain.partitions import START, Position
-from livegift.runtime.bounds import GIFTERS_PAGE, MATCH_SETTLED_MS, ROOM_IDLE_TTL_S, ROOM_LOG_EVENTS_MAX, ROOM_PULSE_S
+from livegift.runtime.bounds import GIFTERS_PAGE, ROOM_IDLE_TTL_S, ROOM_LOG_EVENTS_MAX, ROOM_PULSE_S
 from livegift.store import keys
 from livegift.store.client import Command, Node, Store
 from livegift.store.functions.records import RECORDS
@@ -21,7 +21,6 @@ from livegift.store.functions.rooms import (
     room_correct,
     room_fence,
     room_head,
-    room_match,
     room_publish,
     room_pulse,
     room_snapshot,
@@ -178,28 +177,6 @@ class Rooms:
             body=body,
             once=once,
             expire_after_s=ROOM_IDLE_TTL_S if ended else 0,
-        )
-        return bool(await self._store.call(command))
-
-    async def show_match(
-        self, room: str, match_id: str, used_coins: int, status_rank: int, event: bytes, shown: bytes
-    ) -> bool:
-        """Have a room show a sponsor match and publish its state to the viewers. Returns False when nothing was new.
-
-        `status_rank` is 0 while the match is active, then higher; `event` is JSON without the opening brace, `shown` is
-        JSON. A state that looks older is ignored, unless the room got its own more than MATCH_SETTLED_MS ago. Raises
-        StoreUnavailableError.
-        """
-        command = room_match(
-            keys.room_root(room),
-            log_max=ROOM_LOG_EVENTS_MAX,
-            top_size=TOP_GIFTERS,
-            match_id=match_id,
-            used_coins=used_coins,
-            status_rank=status_rank,
-            event=event,
-            shown_json=shown,
-            settled_ms=MATCH_SETTLED_MS,
         )
         return bool(await self._store.call(command))
 

@@ -20,7 +20,7 @@ class MatchSweeps:
     def __init__(self, stores: Stores) -> None:
         """Use the stores of one process."""
         self._stores = stores
-        self._news = MatchNews(stores.rooms)
+        self._news = MatchNews(stores.room_events)
         self._refreshed_s = 0.0
 
     def background(self) -> Background:
@@ -38,4 +38,4 @@ class MatchSweeps:
         self._news.add(await finish_matches(self._stores.database, self._stores.wallets))
         if time.monotonic() - self._refreshed_s >= MATCHES_REFRESH_S:
             self._refreshed_s = time.monotonic()
-            await refresh_matches(self._stores.database, self._stores.rooms)
+            await refresh_matches(self._stores.database, self._stores.room_events)

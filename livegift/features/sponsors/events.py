@@ -1,8 +1,10 @@
 """What a room's viewers hear of sponsor matches."""
 
-from livegift.contract.event_kinds import EventKind, Lane
+from livegift.contract.bounds import SPONSOR_MATCHES_PER_ROOM_MAX
+from livegift.contract.event_kinds import EventKind, Lane, RoomPart
 from livegift.contract.events import Event
 from livegift.contract.values import Coins, Id, TimeMs
+from livegift.features.sponsors.bodies import MatchView
 from livegift.features.sponsors.rules import Status
 
 
@@ -22,3 +24,5 @@ class MatchEvent(Event, frozen=True, kw_only=True, tag="match"):
 
 
 MATCHES = EventKind(MatchEvent, Lane.LATEST, key="match_id")
+# The room can hear of a new match before it hears of the end of an old one.
+ACTIVE_MATCHES = RoomPart("matches", MATCHES, values_max=2 * SPONSOR_MATCHES_PER_ROOM_MAX, shown=MatchView)

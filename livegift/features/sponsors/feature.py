@@ -5,7 +5,7 @@ from livegift.features.sponsors import booking
 from livegift.features.sponsors.background import MatchSweeps
 from livegift.features.sponsors.checks import LEGS, wrong_matches
 from livegift.features.sponsors.errors import ERRORS
-from livegift.features.sponsors.events import MATCHES
+from livegift.features.sponsors.events import ACTIVE_MATCHES, MATCHES
 from livegift.features.sponsors.routes import ROUTES
 from livegift.features.sponsors.rules import REASONS
 from livegift.features.sponsors.tables import gift_matches, sponsor_matches
@@ -22,6 +22,7 @@ FEATURE = Feature(
     booking.NAME,
     routes=ROUTES,
     events=(MATCHES,),
+    room=(ACTIVE_MATCHES,),
     errors=ERRORS,
     reasons=REASONS,
     booking=(Participant(booking.NAME, 20, booking.match_batch),),

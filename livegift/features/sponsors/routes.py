@@ -84,8 +84,8 @@ async def end(request: Request) -> Response:
         raise RequestError("not_found", "This room has no such match.")
     found = await end_match(resources.database, resources.wallets, match_id, identity.user)
     assert found is not None  # noqa: S101 - matches are never deleted
-    with suppress(StoreUnavailableError):  # the aggregator tells the room again
-        await announce_match(resources.rooms, found)
+    with suppress(StoreUnavailableError, RequestError):  # the aggregator tells the room again
+        await announce_match(resources.room_events, found)
     return answer(request, _funded(found))
 
 

@@ -7,13 +7,11 @@ from collections.abc import Iterable
 import structlog
 from msgspec.structs import asdict
 
-from livegift.contract.encoding import encode
 from livegift.contract.errors import RequestError, StoreUnavailableError
-from livegift.contract.events import body_of
 from livegift.domain.spending import Accepted, Change, Refused
 from livegift.features.sponsors import queries as stored
 from livegift.features.sponsors.bodies import MatchView
-from livegift.features.sponsors.events import MatchEvent
+from livegift.features.sponsors.events import ACTIVE_MATCHES, MatchEvent
 from livegift.features.sponsors.queries import NewMatch, StoredMatch
 from livegift.features.sponsors.rules import FUNDED, RETURNED, funding_ref, return_ref
 from livegift.ledger.engine import Database
@@ -25,13 +23,14 @@ from livegift.runtime.bounds import (
     SWEEP_MATCHES_S,
 )
 from livegift.store.client import StoreRefusedError
-from livegift.store.rooms import Rooms
+from livegift.store.room_events import RoomEventPublisher
 from livegift.store.wallets import Wallets, payload_hash
 
 log = structlog.get_logger()
 
 # What has happened later stands higher: a room ignores what is older than what it knows.
 _RANKS = {"active": 0, "exhausted": 1, "ended": 2, "returned": 2}
+_VERSIONS_PER_COIN = max(_RANKS.values()) + 1
 
 
 # --- Coins ------------------------------------------------------------------------------------------------------------
@@ -163,19 +162,24 @@ def view(found: StoredMatch) -> MatchView:
     )
 
 
-async def announce_match(rooms: Rooms, found: StoredMatch) -> bool:
-    """Have the room show the match's state. Returns False when it did already. Raises StoreUnavailableError."""
+async def announce_match(room_events: RoomEventPublisher, found: StoredMatch) -> bool:
+    """Have the room show the match's state. Returns False when it did already.
+
+    Raises StoreUnavailableError; RequestError when the room shows as many matches as it may.
+    """
     match = found.match
     if match.status not in _RANKS or not match.room:
         return False
-    shown = view(found)
     rank = _RANKS[match.status]
     event_id = f"match-{match.id}-{match.used_coins}-{rank}"
-    event = MatchEvent(id=event_id, ts_ms=int(time.time() * 1000), **asdict(shown))
-    return await rooms.show_match(match.room, match.id, match.used_coins, rank, body_of(event), encode(shown))
+    event = MatchEvent(id=event_id, ts_ms=int(time.time() * 1000), **asdict(view(found)))
+    version = match.used_coins * _VERSIONS_PER_COIN + rank
+    return await room_events.publish_latest(
+        match.room, ACTIVE_MATCHES, event, version, is_over=rank > 0, when_ended=True, when_unknown=True
+    )
 
 
-async def refresh_matches(database: Database, rooms: Rooms) -> int:
+async def refresh_matches(database: Database, room_events: RoomEventPublisher) -> int:
     """Tell all rooms the present state of their matches; returns how many were new to them.
 
     A room that refuses (it has lost its state) does not hold up others. Raises StoreUnavailableError when Redis does
@@ -186,8 +190,8 @@ async def refresh_matches(database: Database, rooms: Rooms) -> int:
         page = await stored.shown_matches(database, MATCHES_SHOWN_AFTER_S, after, MATCHES_REFRESH_PAGE)
         for found in page:
             try:
-                news += await announce_match(rooms, found)
-            except StoreRefusedError as error:
+                news += await announce_match(room_events, found)
+            except (StoreRefusedError, RequestError) as error:
                 log.warning("match.told_later", match=found.match.id, error=str(error))
         if len(page) < MATCHES_REFRESH_PAGE:
             return news
@@ -197,9 +201,9 @@ async def refresh_matches(database: Database, rooms: Rooms) -> int:
 class MatchNews:
     """The latest state of each match that has changed, on its way to the rooms: booking does not wait for them."""
 
-    def __init__(self, rooms: Rooms) -> None:
-        """Tell `rooms`, from the first call of `announce` on."""
-        self._rooms = rooms
+    def __init__(self, room_events: RoomEventPublisher) -> None:
+        """Tell the rooms, from the first call of `announce` on."""
+        self._room_events = room_events
         self._latest: dict[str, StoredMatch] = {}
         self._there = asyncio.Event()
 
@@ -220,6 +224,6 @@ class MatchNews:
         latest, self._latest = self._latest, {}
         for found in latest.values():
             try:
-                await announce_match(self._rooms, found)
-            except StoreUnavailableError as error:
+                await announce_match(self._room_events, found)
+            except (StoreUnavailableError, RequestError) as error:
                 log.warning("match.told_later", match=found.match.id, error=str(error))

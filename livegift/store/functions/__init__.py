@@ -16,7 +16,7 @@ FOLDER = Path(__file__).parent
 SHARED = "shared"
 LIBRARIES = {
     "wallets": ("journal", "accounts", "streaks", "limits", "gifts", "changes", "partitions", "repair"),
-    "rooms": ("rooms", "gifters", "publishing", "corrections", "gates", "told", "reading", "matches", "legacy"),
+    "rooms": ("rooms", "gifters", "publishing", "corrections", "gates", "told", "reading", "legacy"),
     "leases": ("leases",),
 }
 

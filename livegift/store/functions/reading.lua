@@ -1,26 +1,5 @@
 -- Reading rooms, and counting their viewers.
 
--- Parses a value of the hash ':matches', see matches.lua.
-local function parse_match(text)
-  local used, rank, at_ms, json = text:match('^(%d+) (%d) (%d+) (.*)$')
-  return tonumber(used), tonumber(rank), tonumber(at_ms), json
-end
-
--- The active matches, ordered by id. A room that has ended has none.
-local function matches_json(root, state)
-  local found = {}
-  if not state.ttl_s then
-    local rows = redis.call('HGETALL', root .. ':matches')
-    for i = 1, #rows, 2 do
-      local _, rank, _, json = parse_match(rows[i + 1])
-      if rank == 0 then found[#found + 1] = { id = rows[i], json = json } end
-    end
-    table.sort(found, function(a, b) return a.id < b.id end)
-    for i = 1, #found do found[i] = found[i].json end
-  end
-  return '[' .. table.concat(found, ',') .. ']'
-end
-
 -- [generated] function room_snapshot
 -- Return the room's header as JSON, '1' or '0', and the events after `since`.
 --
@@ -38,8 +17,7 @@ local function room_snapshot_1(keys, argv)
   if state.is_gone then return redis.error_reply(GONE) end
   local combos = table.concat(redis.call('HVALS', root .. ':combos'), ',')
   local header = '{"epoch":' .. state.epoch .. ',"seq":' .. int(state.seq) .. ',"totals":' .. totals_json(root, state)
-    .. ',"top":' .. top_json(root, top_size) .. ',"combos":[' .. combos .. '],"matches":' .. matches_json(root, state)
-    .. ',"kept":' .. kept_json(root) .. '}'
+    .. ',"top":' .. top_json(root, top_size) .. ',"combos":[' .. combos .. '],"kept":' .. kept_json(root, state) .. '}'
   if not since then return { header, '1' } end
   if since_epoch ~= '' and since_epoch ~= state.epoch then return { header, '0' } end
   if since >= state.seq then return { header, since == state.seq and '1' or '0' } end

@@ -37,6 +37,7 @@ local function load_state(root)
   }
 end
 
+-- Rooms of earlier versions have ':matches' as well.
 local SUFFIXES = {
   'state', 'watermarks', 'gifters', 'board', 'names', 'combos', 'log', 'announced', 'viewers', 'matches',
   'told', 'kept',

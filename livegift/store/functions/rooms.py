@@ -177,25 +177,6 @@ def room_correct(
     """
 
 
-@redis_function(allow_oom=True)
-def room_match(
-    root: Key,
-    log_max: Digits,
-    top_size: Integer,
-    match_id: Text,
-    used_coins: Integer,
-    status_rank: Integer,
-    event: Json,
-    shown_json: Json,
-    settled_ms: Integer,
-) -> None:
-    """Show a sponsor match in the state that the ledger has. Returns 1, or 0 when that is not new.
-
-    `status_rank` is 0 while it is active; `event` is JSON without the opening brace. A state that looks older is taken
-    for late and ignored, unless the one that the room has is older than `settled_ms`: then that one was wrong.
-    """
-
-
 @redis_function()
 def room_tell(
     root: Key, log_max: Digits, top_size: Integer, event_id: Text, body: Json, told_max: Integer, when_ended: Flag
@@ -216,14 +197,18 @@ def room_keep(
     version: Integer,
     is_over: Flag,
     body: Json,
+    shown: Json,
     values_max: Integer,
     settled_ms: Integer,
     when_ended: Flag,
+    when_unknown: Flag,
 ) -> None:
     """Publish a feature's event and keep it as the latest value of its key. Returns 1, or 0 when it was known already.
 
-    Older versions are ignored; one that still looks older when what the room has is older than `settled_ms` is right.
-    Fails as `room_tell` does, and with FULL when the part has `values_max` other values that are not over.
+    `shown` is the value's JSON without the opening brace where it is not the event, else ''. Older versions are
+    ignored; one that still looks older when what the room has is older than `settled_ms` is right. Fails as `room_tell`
+    does, but for UNKNOWN with `when_unknown`, and with FULL when the part has `values_max` other values that are not
+    over.
     """
 
 

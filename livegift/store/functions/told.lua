@@ -1,7 +1,7 @@
 -- What features tell a room's viewers, and what the room keeps of it for its snapshots.
 --
 -- Zset ':told': the ids of the events that were told last, by their seq: one that comes again is known.
--- Hash ':kept': '<part> <key>' -> record 'kept', the latest event. One that is over stays for a while without being
+-- Hash ':kept': '<part> <key>' -> record 'kept', the latest value. One that is over stays for a while without being
 -- shown, so that older news do not bring it back.
 
 local OVER_KEPT_MS = 3600000
@@ -10,11 +10,11 @@ local ENDED = 'ENDED expected a room that has not ended'
 local FULL = 'FULL expected fewer values of this part of the room'
 
 -- Loads the state of a room that can be told something; else nil and the error.
-local function load_open(root, when_ended)
+local function load_open(root, when_ended, when_unknown)
   if not gate then return nil, CLOSED end
   local state = load_state(root)
   if state.is_gone then return nil, GONE end
-  if state.is_new then return nil, UNKNOWN end
+  if state.is_new and not when_unknown then return nil, UNKNOWN end
   if state.ttl_s and not when_ended then return nil, ENDED end
   return state
 end
@@ -42,8 +42,10 @@ local function make_room(key, part, values_max, now)
   return shown < values_max
 end
 
--- The values that are not over, as a JSON object of the parts; those of a part by their keys.
-local function kept_json(root)
+-- The values that are not over, as a JSON object of the parts; those of a part by their keys. A room that has ended
+-- shows none.
+local function kept_json(root, state)
+  if state.ttl_s then return '{}' end
   local rows, fields, values = redis.call('HGETALL', root .. ':kept'), {}, {}
   for i = 1, #rows, 2 do
     local _, is_over, _, body = parse_kept(rows[i + 1])
@@ -95,8 +97,10 @@ end
 -- [generated] function room_keep
 -- Publish a feature's event and keep it as the latest value of its key. Returns 1, or 0 when it was known already.
 --
--- Older versions are ignored; one that still looks older when what the room has is older than `settled_ms` is right.
--- Fails as `room_tell` does, and with FULL when the part has `values_max` other values that are not over.
+-- `shown` is the value's JSON without the opening brace where it is not the event, else ''. Older versions are
+-- ignored; one that still looks older when what the room has is older than `settled_ms` is right. Fails as `room_tell`
+-- does, but for UNKNOWN with `when_unknown`, and with FULL when the part has `values_max` other values that are not
+-- over.
 local function room_keep_1(keys, argv)
   local root = keys[1]
   local log_max = argv[1]
@@ -106,11 +110,13 @@ local function room_keep_1(keys, argv)
   local version = tonumber(argv[5])
   local is_over = argv[6] == '1'
   local body = argv[7]
-  local values_max = tonumber(argv[8])
-  local settled_ms = tonumber(argv[9])
-  local when_ended = argv[10] == '1'
+  local shown = argv[8]
+  local values_max = tonumber(argv[9])
+  local settled_ms = tonumber(argv[10])
+  local when_ended = argv[11] == '1'
+  local when_unknown = argv[12] == '1'
   -- [/generated]
-  local state, problem = load_open(root, when_ended)
+  local state, problem = load_open(root, when_ended, when_unknown)
   if not state then return redis.error_reply(problem) end
   local key, field, now = root .. ':kept', part .. ' ' .. value_key, now_ms()
   local known = redis.call('HGET', key, field)
@@ -121,8 +127,9 @@ local function room_keep_1(keys, argv)
     return redis.error_reply(FULL)
   end
   local over, at_ms, version_text = is_over and '1' or '0', int(now), int(version)
-  -- [generated] write kept to row: version_text as version
-  local row = version_text .. ' ' .. over .. ' ' .. at_ms .. ' ' .. body
+  local kept_body = shown == '' and body or shown
+  -- [generated] write kept to row: version_text as version, kept_body as body
+  local row = version_text .. ' ' .. over .. ' ' .. at_ms .. ' ' .. kept_body
   -- [/generated]
   redis.call('HSET', key, field, row)
   local first_seq = state.seq + 1
