@@ -16,7 +16,7 @@ from livegift.contract.errors import ConfigError, RequestError
 from livegift.contract.events import user_json
 from livegift.contract.values import is_id, is_user_id
 from livegift.domain.regions import may_give, region_of
-from livegift.runtime.identity import Identity, Tokens, tokens_of
+from livegift.runtime.identity import Identity, Tokens, VerifiedTokens, tokens_of
 from tests.conftest import JWT_SECRET
 
 FORMER = "the secret that was in use before: 32+ bytes"
@@ -113,6 +113,52 @@ def test_settings_of_tokens() -> None:
     assert tokens_of(settings).verify(token(secret=FORMER, aud="b")).user == "ann"
     with pytest.raises(ConfigError, match="LIVEGIFT_JWT_FORMER_SECRETS: each must have at least 32 bytes"):
         load_settings(environ={**given, "LIVEGIFT_JWT_FORMER_SECRETS": f"{FORMER},short"})
+
+
+# --- Checked once -----------------------------------------------------------------------------------------------------
+
+
+def test_a_token_that_was_checked_expires_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    tokens, now = Tokens(JWT_SECRET, leeway_s=10), time.time()
+    text = token(exp=int(now) + 60)
+    assert tokens.verify(text) is tokens.verify(text)
+    for later_s, is_valid in ((69, True), (71, False), (71, False)):
+        monkeypatch.setattr(time, "time", lambda later_s=later_s: int(now) + later_s)
+        if is_valid:
+            assert tokens.verify(text).user == "ann"
+        else:
+            assert refusal(text, tokens).startswith("token_expired")
+    monkeypatch.undo()
+
+
+def test_what_was_checked_with_one_secret_says_nothing_under_another() -> None:
+    rotating, text = Tokens(JWT_SECRET, former_secrets=[FORMER]), token(secret=FORMER)
+    assert rotating.verify(text).user == "ann"
+    assert "Signature verification failed" in refusal(text, Tokens(JWT_SECRET))
+
+
+def test_a_changed_token_is_checked_anew() -> None:
+    tokens, text = Tokens(JWT_SECRET), token()
+    assert tokens.verify(text).user == "ann"
+    for changed in (text[:-1], text + "\ud83d", text.upper(), f" {text}"):
+        assert refusal(changed, tokens).startswith("unauthenticated")
+    assert tokens.verify(text).user == "ann"
+
+
+def test_refused_tokens_are_not_remembered_and_few_valid_ones_are() -> None:
+    verified, ann = VerifiedTokens(most=3), Identity("ann", time.time() + 60)
+    digests = [verified.digest(f"token {n}") for n in range(5)]
+    assert len(set(digests)) == 5
+    for digest in digests[:3]:
+        verified.remember(digest, ann)
+    assert verified.find(digests[0]) is ann  # used last, so it outlives the next
+    for digest in digests[3:]:
+        verified.remember(digest, ann)
+    assert [verified.find(digest) is ann for digest in digests] == [True, False, False, True, True]
+    assert VerifiedTokens().digest("token 0") != digests[0]  # another process has another key
+    verified.remember(digests[0], Identity("ann", time.time() - 1))
+    assert verified.find(digests[0]) is None
+    assert len(verified) == 2
 
 
 # --- As odd as they come ----------------------------------------------------------------------------------------------

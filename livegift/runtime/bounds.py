@@ -5,6 +5,8 @@ HELLO_ANSWER_S = 4.0
 # Per connection. A hello costs a signature check and a wallet read, a join a snapshot and the events missed.
 HELLOS_PER_S_MAX = 0.2
 HELLOS_BURST_MAX = 5
+# Valid tokens that a process need not check again: as many as a process has viewers. 10 MB when all are in use.
+TOKENS_REMEMBERED_MAX = 20_000
 JOINS_PER_S_MAX = 4
 JOINS_BURST_MAX = 24
 # Above the limit, frames are skipped for a viewer; below the lower one, the viewer catches up.

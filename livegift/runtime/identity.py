@@ -3,7 +3,10 @@
 import json
 import re
 import time
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
+from hashlib import blake2b
+from secrets import token_bytes
 from typing import Annotated, Literal
 
 import jwt
@@ -21,12 +24,14 @@ from livegift.contract.bounds import (
 )
 from livegift.contract.errors import ConfigError, RequestError
 from livegift.domain.texts import visible
+from livegift.runtime.bounds import TOKENS_REMEMBERED_MAX
 from livegift.runtime.settings import Settings, secrets_of
 
 Role = Literal["viewer", "creator", "moderator", "overlay", "admin"]
 ALGORITHM = "HS256"
 _USER_ID = re.compile(USER_ID_PATTERN)
 _TIMES = ("exp", "nbf", "auth_time")
+_JWS = jwt.PyJWS(algorithms=[ALGORITHM])  # making one sets up every algorithm that there is
 # Hosts leave these empty when they don't know them.
 _MAY_BE_EMPTY = ("name", "avatar_url", "region")
 
@@ -71,6 +76,43 @@ class Identity(Struct, frozen=True):
         return self.rooms is None or room in self.rooms
 
 
+class VerifiedTokens:
+    """The identities of tokens that were found valid, the most recently used ones, by a keyed hash of the token.
+
+    They belong to one `Tokens`, and so to its secrets: whoever takes other secrets begins with none.
+    """
+
+    def __init__(self, most: int = TOKENS_REMEMBERED_MAX) -> None:
+        """Remember at most `most` tokens."""
+        self._most = most
+        self._identities: OrderedDict[bytes, Identity] = OrderedDict()
+        self._key = token_bytes(32)  # nobody else can tell which tokens have the same digest
+
+    def __len__(self) -> int:
+        return len(self._identities)
+
+    def digest(self, token: str) -> bytes:
+        """Return the hash under which `token` is remembered; the token itself is not kept."""
+        return blake2b(token.encode("utf-8", "surrogatepass"), digest_size=16, key=self._key).digest()
+
+    def find(self, digest: bytes) -> Identity | None:
+        """Return the identity of a remembered token that has not expired."""
+        identity = self._identities.get(digest)
+        if identity is None:
+            return None
+        if time.time() >= identity.exp:
+            del self._identities[digest]
+            return None
+        self._identities.move_to_end(digest)
+        return identity
+
+    def remember(self, digest: bytes, identity: Identity) -> None:
+        """Remember a valid token in place of the one that was not used for longest."""
+        self._identities[digest] = identity
+        if len(self._identities) > self._most:
+            self._identities.popitem(last=False)
+
+
 class Tokens:
     """Verifies tokens, and signs them for development."""
 
@@ -94,14 +136,23 @@ class Tokens:
         self._audiences = tuple(audiences)
         self._issuers = tuple(issuers)
         self._leeway_s = leeway_s
+        self._verified = VerifiedTokens()
 
     def verify(self, token: str) -> Identity:
-        """Return the identity of a valid token.
+        """Return the identity of a valid token, which is checked once and remembered until it expires.
 
         Raises RequestError 'token_expired' or 'unauthenticated', saying why.
         """
         if len(token) > TOKEN_LENGTH_MAX:
             raise RequestError("unauthenticated", f"expected a token of at most {TOKEN_LENGTH_MAX} characters")
+        digest = self._verified.digest(token)
+        identity = self._verified.find(digest)
+        if identity is None:
+            identity = self._check(token)
+            self._verified.remember(digest, identity)
+        return identity
+
+    def _check(self, token: str) -> Identity:
         claims = _claims(self._signed_payload(token))
         now_s = time.time()
         times = {name: _time(claims, name) for name in _TIMES}
@@ -120,7 +171,7 @@ class Tokens:
         """Return the payload after checking its signature. Raises RequestError('unauthenticated')."""
         for secret in self._secrets:
             try:
-                payload = jwt.PyJWS().decode(token, secret, algorithms=[ALGORITHM])
+                payload = _JWS.decode(token, secret, algorithms=[ALGORITHM])
             except jwt.InvalidSignatureError:
                 continue
             # Anybody can write the header: PyJWT raises its own errors, and its libraries theirs for bytes that are not
