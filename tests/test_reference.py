@@ -42,6 +42,17 @@ def test_the_protocol_has_every_command_message_and_event() -> None:
     assert {name for name in said if f"### `{name}`" not in text} == set()
 
 
+def test_numbers_and_what_may_be_missing_or_null_say_what_they_mean() -> None:
+    rows = re.findall(r"^\| `(\w+)` \| (.*) \| (.*) \| (.*) \|$", PAGES["docs/reference/protocol.md"](), re.MULTILINE)
+    assert rows
+    vague = [
+        name
+        for name, kind, noted, meaning in rows
+        if not meaning and ("integer" in kind or "null" in kind or "missing" in noted)
+    ]
+    assert vague == ["t"], "which `ping` explains"
+
+
 class _Inner(Struct):
     """An inner one."""
 
@@ -71,6 +82,7 @@ class Leaf(Struct, tag="leaf"):
     """A leaf. */ not an end"""
 
     of: "Branch | None"
+    size: Annotated[int, Meta(ge=1, description="in leaves")] | None
     kind: Literal["a", 1]
     words: Annotated[str, Meta(max_length=9, description="words")] | UnsetType = UNSET
 
@@ -86,7 +98,8 @@ def test_typescript_has_each_struct_once() -> None:
     text = declarations({"Tree": [Leaf, Branch]}, {Branch: {"extra": Leaf}})
     assert text.startswith("export type Tree =\n  | Leaf\n  | Branch;\n")
     assert text.count("export interface Leaf {") == text.count("export interface Branch {") == 1
-    assert '  type: "leaf";\n  of: Branch | null;\n  kind: 1 | "a";\n' in text or 'kind: "a" | 1;' in text
+    assert '  type: "leaf";\n  of: Branch | null;\n  /** in leaves, >= 1 */\n  size: number | null;\n' in text
+    assert '  kind: 1 | "a";\n' in text or 'kind: "a" | 1;' in text
     assert "  /** words, 0 to 9 characters */\n  words?: string;" in text
     assert "  leaves: Array<Leaf>;\n  sizes: Record<string, number>;\n  extra: Array<Leaf>;\n}" in text
     assert "*/ not" not in text

@@ -17,21 +17,21 @@ class Identified(Struct, frozen=True, kw_only=True):
     It only matches answers to commands; it is not part of a gift's payload.
     """
 
-    id: CommandId | None = None
+    id: Annotated[CommandId, Meta(description="any name: the answer, or its error, has the same")] | None = None
 
 
 class Hello(Identified, tag="hello", tag_field="type", frozen=True):
     """The first command of a connection."""
 
-    token: Annotated[str, Meta(min_length=1, max_length=TOKEN_LENGTH_MAX)]
+    token: Annotated[str, Meta(min_length=1, max_length=TOKEN_LENGTH_MAX, description="a JWT of the host product")]
 
 
 class RoomJoin(Identified, tag="room.join", tag_field="type", frozen=True):
     """Watch a room, from `since` on when that is given."""
 
     room: Id
-    since: Seq | None = None
-    since_epoch: Epoch | None = None
+    since: Annotated[Seq, Meta(description="the last `seq` that the client has; null: no earlier events")] | None = None
+    since_epoch: Annotated[Epoch, Meta(description="the epoch of `since`; null: the present one")] | None = None
 
 
 class RoomLeave(Identified, tag="room.leave", tag_field="type", frozen=True):
@@ -45,12 +45,18 @@ class GiftSendCommand(Identified, tag="gift.send", tag_field="type", frozen=True
 
     ref: Ref
     room: Id
-    gift_id: Id
-    count: Annotated[int, Meta(ge=1, le=GIFT_COUNT_MAX)] = 1
-    to: UserId | None = None
-    price: Coins | None = None
-    message: Annotated[str, Meta(max_length=MESSAGE_LENGTH_MAX)] | None = None
-    anonymous: bool = False
+    gift_id: Annotated[Id, Meta(description="the id of a gift in the catalogue")]
+    count: Annotated[int, Meta(ge=1, le=GIFT_COUNT_MAX, description="pieces")] = 1
+    to: Annotated[UserId, Meta(description="the receiver; null for the room's creator")] | None = None
+    price: (
+        Annotated[
+            Coins,
+            Meta(description="coins for one piece, as the client shows it: another price is refused; null accepts any"),
+        ]
+        | None
+    ) = None
+    message: Annotated[str, Meta(max_length=MESSAGE_LENGTH_MAX, description="shown to all viewers")] | None = None
+    anonymous: Annotated[bool, Meta(description="nobody in the room, not even its creator, learns who sent it")] = False
 
 
 class Ping(Identified, tag="ping", tag_field="type", frozen=True):

@@ -24,8 +24,8 @@ class Event(Struct, frozen=True, kw_only=True):
     """The base of all events. The room sets `seq`; publishers leave it unset."""
 
     id: EventId
-    ts_ms: TimeMs
-    seq: Seq | UnsetType = UNSET
+    ts_ms: Annotated[TimeMs, Meta(description="milliseconds since 1970; anonymous gifts: in whole seconds")]
+    seq: Annotated[Seq, Meta(description="number of the event in its room, from 1 on")] | UnsetType = UNSET
 
 
 ANY_EVENT = "AnyEvent"
@@ -36,9 +36,9 @@ AnyEvent = Annotated[Raw, Meta(extra_json_schema={"$ref": f"#/components/schemas
 class User(Struct, frozen=True, kw_only=True):
     """The sender of something. Anonymous senders have a name that they share, and no id."""
 
-    id: UserId | UnsetType = UNSET
+    id: Annotated[UserId, Meta(description="missing for anonymous senders")] | UnsetType = UNSET
     name: str
-    avatar_url: str | UnsetType = UNSET
+    avatar_url: Annotated[str, Meta(description="missing when there is none")] | UnsetType = UNSET
 
 
 class Receiver(Struct, frozen=True):
@@ -62,28 +62,28 @@ class GiftEvent(Event, frozen=True, kw_only=True, tag="gift"):
     sum so far.
     """
 
-    count: Count
-    combo_id: EventId
-    repeat_count: Count
-    repeat_end: bool
-    coins: Coins
-    diamonds: Coins
-    anonymous: bool
+    count: Annotated[Count, Meta(description="pieces; 0 in an event that only ends a streak")]
+    combo_id: Annotated[EventId, Meta(description="the id of the streak's first event")]
+    repeat_count: Annotated[Count, Meta(description="pieces of the streak so far")]
+    repeat_end: Annotated[bool, Meta(description="no other send joins it; also true for gifts that make no streaks")]
+    coins: Annotated[Coins, Meta(description="of these pieces together")]
+    diamonds: Annotated[Coins, Meta(description="of these pieces together")]
+    anonymous: Annotated[bool, Meta(description="the sender's id and name are not shown")]
     user: User
     to_user: Receiver
     gift: GiftKind
-    message: str | UnsetType = UNSET
-    merged: Annotated[int, Meta(ge=2)] | UnsetType = UNSET
+    message: Annotated[str, Meta(description="missing when there is none")] | UnsetType = UNSET
+    merged: Annotated[int, Meta(ge=2, description="sends in this event; missing when it is one")] | UnsetType = UNSET
 
 
 class GiftRevokedEvent(Event, frozen=True, kw_only=True, tag="gift.revoked"):
     """A gift no longer counts. Rooms write this event themselves (`revoked_body` of rooms.lua)."""
 
-    gift_event_id: EventId
-    combo_id: EventId
-    count: Count
-    coins: Coins
-    diamonds: Coins
+    gift_event_id: Annotated[EventId, Meta(description="the `id` of the gift's event")]
+    combo_id: Annotated[EventId, Meta(description="the id of its streak's first event")]
+    count: Annotated[Count, Meta(description="pieces that no longer count")]
+    coins: Annotated[Coins, Meta(description="that no longer count")]
+    diamonds: Annotated[Coins, Meta(description="that no longer count")]
 
 
 class RoomEvent(Event, frozen=True, kw_only=True, tag="room"):

@@ -41,7 +41,7 @@ class Page(Struct, Generic[T], frozen=True):
     """A page of a list. The next items begin at `cursor=next_cursor`, null when there are no more."""
 
     items: list[T]
-    next_cursor: str | None
+    next_cursor: Annotated[str, Meta(description="null on the last page")] | None
 
 
 class RegionQuery(Struct, frozen=True):
@@ -59,18 +59,18 @@ class WhyRequest(Struct, frozen=True, forbid_unknown_fields=True):
 class CapsView(Struct, frozen=True):
     """The most coins that can be spent; null means no limit."""
 
-    per_gift: Coins | None
-    day: Coins | None
-    month: Coins | None
+    per_gift: Annotated[Coins, Meta(description="coins of one send; null: no limit")] | None
+    day: Annotated[Coins, Meta(description="coins in a day; null: no limit")] | None
+    month: Annotated[Coins, Meta(description="coins in a month; null: no limit")] | None
 
 
 class Problem(Struct, frozen=True):
     """An error (RFC 9457). Decide by `code`. `retryable`: the same request can be sent again unchanged."""
 
-    type: str
-    title: str
-    status: int
-    code: str
-    detail: str
-    retryable: bool
-    retry_after_ms: int | UnsetType = UNSET
+    type: Annotated[str, Meta(description="`urn:livegift:error:` and the code")]
+    title: Annotated[str, Meta(description="a sentence for people: what the code means")]
+    status: Annotated[int, Meta(description="the HTTP status")]
+    code: Annotated[str, Meta(description="a code of the error table: decide by it")]
+    detail: Annotated[str, Meta(description="what is wrong with this request")]
+    retryable: Annotated[bool, Meta(description="the same request may be sent again unchanged")]
+    retry_after_ms: Annotated[int, Meta(description="how long to wait before sending it again")] | UnsetType = UNSET

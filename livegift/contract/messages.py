@@ -10,16 +10,28 @@ from typing import Annotated, Literal, Self, TypedDict
 import orjson
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
+from livegift.contract.bounds import TOP_GIFTERS
 from livegift.contract.encoding import encode
 from livegift.contract.errors import ErrorKind, kind_of
 from livegift.contract.events import AnyEvent, EventId, GiftEvent, User
 from livegift.contract.values import Coins, CommandId, Count, Epoch, Id, Ref, Seq, TimeMs, UserId
 
+Balance = Annotated[int, Meta(description="the wallet's coins; below zero after a chargeback")]
+WalletSeq = Annotated[
+    Count, Meta(description="the number of the wallet's last change: with a lower one it is outdated")
+]
+ServerMs = Annotated[TimeMs, Meta(description="the server's time, in milliseconds since 1970")]
+ErrorCode = Annotated[str, Meta(description="a code of the error table: decide by it")]
+Sentence = Annotated[str, Meta(description="a sentence for people")]
+Retryable = Annotated[bool, Meta(description="the same command may be sent again unchanged")]
+RetryAfterMs = Annotated[Count, Meta(description="how long to wait before sending it again")]
+Viewers = Annotated[Count, Meta(description="connections that have joined, over all web processes")]
+
 
 class Message(Struct, frozen=True, kw_only=True):
     """The base of all messages. The answer to a command with an `id` carries that id (`answering` adds it)."""
 
-    id: CommandId | UnsetType = UNSET
+    id: Annotated[CommandId, Meta(description="that of the command which this answers")] | UnsetType = UNSET
 
 
 def answering(command_id: CommandId | None, answer: bytes) -> bytes:
@@ -33,22 +45,22 @@ def answering(command_id: CommandId | None, answer: bytes) -> bytes:
 class Limits(Struct, frozen=True, kw_only=True):
     """The limits for a client."""
 
-    rooms_max: int
-    gift_count_max: int
-    message_length_max: int
-    frame_bytes_max: int
-    commands_per_s_max: int
-    combo_timeout_ms: int
+    rooms_max: Annotated[int, Meta(description="rooms that a connection can have joined at once")]
+    gift_count_max: Annotated[int, Meta(description="pieces in one `gift.send`")]
+    message_length_max: Annotated[int, Meta(description="characters in a gift's message")]
+    frame_bytes_max: Annotated[int, Meta(description="bytes in a client's frame: a larger one ends the connection")]
+    commands_per_s_max: Annotated[int, Meta(description="of one connection, with bursts of twice as many; 0: no limit")]
+    combo_timeout_ms: Annotated[int, Meta(description="a streak ends this long after its last send")]
 
 
 class Welcome(Message, frozen=True, kw_only=True, tag="welcome"):
     """The answer to `hello`. Overlays have no wallet."""
 
     user: User
-    balance: int | UnsetType = UNSET
-    wallet_seq: Count | UnsetType = UNSET
-    session_id: str
-    server_ms: TimeMs
+    balance: Balance | UnsetType = UNSET
+    wallet_seq: WalletSeq | UnsetType = UNSET
+    session_id: Annotated[str, Meta(description="this connection's name in the server's log")]
+    server_ms: ServerMs
     limits: Limits
 
 
@@ -56,7 +68,7 @@ class Pong(Message, frozen=True, kw_only=True, tag="pong"):
     """The answer to a ping; `t` is the JSON that came."""
 
     t: Raw
-    server_ms: TimeMs
+    server_ms: ServerMs
 
 
 class Error(Message, frozen=True, kw_only=True, tag="error"):
@@ -65,13 +77,18 @@ class Error(Message, frozen=True, kw_only=True, tag="error"):
     `outcome: unknown`: whether a gift was charged is not known; sending the same `ref` again tells.
     """
 
-    code: str
-    message: str
-    retryable: bool
-    ref: Ref | UnsetType = UNSET
-    room: Id | UnsetType = UNSET
-    outcome: Literal["unknown"] | UnsetType = UNSET
-    retry_after_ms: Count | UnsetType = UNSET
+    code: ErrorCode
+    message: Sentence
+    retryable: Retryable
+    ref: Annotated[Ref, Meta(description="that of the gift which this is about")] | UnsetType = UNSET
+    room: Annotated[Id, Meta(description="the room that this is about")] | UnsetType = UNSET
+    outcome: (
+        Annotated[
+            Literal["unknown"], Meta(description="it may have been charged: send the same `ref` again to find out")
+        ]
+        | UnsetType
+    ) = UNSET
+    retry_after_ms: RetryAfterMs | UnsetType = UNSET
 
     @classmethod
     def of(
@@ -109,7 +126,7 @@ class Bye(Message, frozen=True, kw_only=True, tag="bye"):
     """The process is stopping: reconnect after this time, to another one."""
 
     reason: Literal["restarting"]
-    reconnect_in_ms: Count
+    reconnect_in_ms: Annotated[Count, Meta(description="wait this long, then connect again")]
 
 
 # --- Gifts and wallets ------------------------------------------------------------------------------------------------
@@ -118,30 +135,36 @@ class Bye(Message, frozen=True, kw_only=True, tag="bye"):
 class Combo(Struct, frozen=True):
     """A streak: the id of its first gift's event, and how many pieces it has so far."""
 
-    id: EventId
-    repeat_count: Count
+    id: Annotated[EventId, Meta(description="the id of its first gift's event")]
+    repeat_count: Annotated[Count, Meta(description="pieces in the streak so far")]
 
 
 class GiftAccepted(Message, frozen=True, kw_only=True, tag="gift.result"):
     """A gift was charged, now or (`duplicate`) when the same ref came first. `balance` is the current one."""
 
     ref: Ref
-    status: Literal["accepted", "duplicate"]
-    gift_event_id: EventId
-    coins: Coins
-    balance: int
-    wallet_seq: Count
+    status: Annotated[
+        Literal["accepted", "duplicate"], Meta(description="duplicate: this `ref` was charged before, and not again")
+    ]
+    gift_event_id: Annotated[EventId, Meta(description="the `id` of the gift's event in the room")]
+    coins: Annotated[Coins, Meta(description="charged for all pieces of this send")]
+    balance: Balance
+    wallet_seq: WalletSeq
     combo: Combo
 
 
 class Limit(Struct, frozen=True, kw_only=True):
-    """The spending limit that a gift would exceed, and when its count restarts (None: never)."""
+    """The spending limit that a gift would exceed, and when its count restarts (null: never)."""
 
-    kind: Literal["per_gift", "day", "month"]
-    whose: Literal["own", "operator"]
-    allowed: Coins
-    used: Coins
-    resets_ms: TimeMs | None
+    kind: Annotated[
+        Literal["per_gift", "day", "month"], Meta(description="it limits the coins of one send, a day or a month")
+    ]
+    whose: Annotated[Literal["own", "operator"], Meta(description="set by the viewer (own) or by the operator")]
+    allowed: Annotated[Coins, Meta(description="coins")]
+    used: Annotated[Coins, Meta(description="coins, without this gift")]
+    resets_ms: (
+        Annotated[TimeMs, Meta(description="when `used` returns to 0, in milliseconds since 1970; null: never")] | None
+    )
 
 
 class GiftRejected(Message, frozen=True, kw_only=True, tag="gift.result"):
@@ -149,13 +172,15 @@ class GiftRejected(Message, frozen=True, kw_only=True, tag="gift.result"):
 
     ref: Ref
     status: Literal["rejected"] = "rejected"
-    code: str
-    message: str
-    retryable: bool
-    shortfall: Coins | UnsetType = UNSET
-    limit: Limit | UnsetType = UNSET
-    retry_after_ms: Count | UnsetType = UNSET
-    balance: int | UnsetType = UNSET
+    code: ErrorCode
+    message: Sentence
+    retryable: Retryable
+    shortfall: Annotated[Coins, Meta(description="coins that are missing for this gift")] | UnsetType = UNSET
+    limit: Annotated[Limit, Meta(description="only with the code limit_exceeded")] | UnsetType = UNSET
+    retry_after_ms: RetryAfterMs | UnsetType = UNSET
+    balance: Annotated[int, Meta(description="the wallet's coins; missing when they could not be read")] | UnsetType = (
+        UNSET
+    )
 
 
 def gift_accepted(
@@ -183,27 +208,31 @@ class Wallet(Message, frozen=True, kw_only=True, tag="wallet"):
     Redis writes most of these itself (`tell` of accounts.lua).
     """
 
-    balance: int
-    seq: Count
-    reason: str
+    balance: Balance
+    seq: WalletSeq
+    reason: Annotated[
+        str, Meta(description="what has changed it, such as gift, order or refund; resync: messages were lost")
+    ]
 
 
 class LimitReminder(Message, frozen=True, kw_only=True, tag="limit.reminder"):
     """A percentage of a spending limit is used. Redis writes this itself (`use` of limits.lua)."""
 
     kind: Literal["day", "month"]
-    percent: Annotated[int, Meta(ge=1, le=100)]
-    allowed: Coins
-    used: Coins
+    percent: Annotated[int, Meta(ge=1, le=100, description="the highest threshold of the limit that is reached")]
+    allowed: Annotated[Coins, Meta(description="coins")]
+    used: Annotated[Coins, Meta(description="coins, with this gift")]
 
 
 class CreatorCredited(Message, frozen=True, kw_only=True, tag="creator.credited"):
     """Diamonds were booked for a creator; `matched_diamonds` of them came from sponsors."""
 
-    batch_id: str
-    diamonds: Count
-    balance: int
-    matched_diamonds: Count | UnsetType = UNSET
+    batch_id: Annotated[str, Meta(description="the booking, as in statements")]
+    diamonds: Annotated[Count, Meta(description="booked now, with `matched_diamonds`")]
+    balance: Annotated[int, Meta(description="the creator's diamonds now, pending ones included")]
+    matched_diamonds: (
+        Annotated[Count, Meta(description="paid for by sponsors; missing when there are none")] | UnsetType
+    ) = UNSET
 
 
 # --- Rooms ------------------------------------------------------------------------------------------------------------
@@ -212,18 +241,21 @@ class CreatorCredited(Message, frozen=True, kw_only=True, tag="creator.credited"
 class Totals(Struct, frozen=True, kw_only=True):
     """A room's sums. Rooms write them themselves (`totals_json` of gifters.lua), as they do `Ranked`."""
 
-    gifts: Count
-    coins: Count
-    diamonds: Count
-    gifters: Count
+    gifts: Annotated[Count, Meta(description="sends; revoked ones do not count")]
+    coins: Annotated[Count, Meta(description="spent on them")]
+    diamonds: Annotated[Count, Meta(description="earned by them")]
+    gifters: Annotated[Count, Meta(description="users who have sent a gift under their name")]
 
 
 class Ranked(Struct, frozen=True, kw_only=True):
     """One of the top gifters."""
 
     user: User
-    coins: Coins
-    rank: Annotated[int, Meta(ge=1)]
+    coins: Annotated[Coins, Meta(description="spent in this room under the user's name")]
+    rank: Annotated[int, Meta(ge=1, description="1 for the most coins")]
+
+
+Ranks = Annotated[list[Ranked], Meta(description=f"the {TOP_GIFTERS} gifters with the most coins, at most")]
 
 
 class Creator(Struct, frozen=True):
@@ -233,33 +265,37 @@ class Creator(Struct, frozen=True):
     name: str
 
 
+_UNKNOWN = "missing while the ledger is away"
+
+
 class RoomSnapshot(Message, frozen=True, kw_only=True, tag="room.snapshot"):
     """A room as it is at `seq`, with the events after `since` if that was given.
 
-    `complete`: these are all of them. `creator`, `status` and `title` are missing while the ledger is away. Values that
-    features keep in the room are lists of their own.
+    Values that features keep in the room are lists of their own.
     """
 
     room: Id
-    creator: Creator | UnsetType = UNSET
-    status: Literal["live", "ended"] | UnsetType = UNSET
-    title: str | UnsetType = UNSET
-    viewers: Count
-    complete: bool
+    creator: Annotated[Creator, Meta(description=_UNKNOWN)] | UnsetType = UNSET
+    status: Annotated[Literal["live", "ended"], Meta(description=_UNKNOWN)] | UnsetType = UNSET
+    title: Annotated[str, Meta(description=_UNKNOWN)] | UnsetType = UNSET
+    viewers: Viewers
+    complete: Annotated[
+        bool, Meta(description="`events` are all those after `since`; false: some are no longer available")
+    ]
     epoch: Epoch
     seq: Seq
     totals: Totals
-    top: list[Ranked]
-    combos: list[GiftEvent]
-    events: list[AnyEvent]
+    top: Ranks
+    combos: Annotated[list[GiftEvent], Meta(description="open streaks: the latest event of each")]
+    events: Annotated[list[AnyEvent], Meta(description="those after `since`, in order of `seq`; none without it")]
 
 
 class Omitted(Struct, frozen=True, omit_defaults=True):
     """The gifts (sends, as in the totals) that a frame leaves out, and their coins; and how many `others`."""
 
-    count: Count
-    coins: Count
-    others: Count = 0
+    count: Annotated[Count, Meta(description="sends")]
+    coins: Annotated[Count, Meta(description="of these sends")]
+    others: Annotated[Count, Meta(description="events of other kinds")] = 0
 
 
 class RoomEvents(Message, frozen=True, kw_only=True, tag="room.events"):
@@ -267,12 +303,14 @@ class RoomEvents(Message, frozen=True, kw_only=True, tag="room.events"):
 
     room: Id
     epoch: Epoch
-    first_seq: Seq
-    seq: Seq
-    totals: Totals
-    top: list[Ranked] | UnsetType = UNSET
-    omitted: Omitted | UnsetType = UNSET
-    events: list[AnyEvent]
+    first_seq: Annotated[Seq, Meta(description="the first `seq` that this frame covers, even if it is omitted")]
+    seq: Annotated[Seq, Meta(description="the last `seq` that this frame covers")]
+    totals: Annotated[Totals, Meta(description="as they are after event `seq`")]
+    top: Ranks | UnsetType = UNSET
+    omitted: (
+        Annotated[Omitted, Meta(description="what the frame leaves out; missing when that is nothing")] | UnsetType
+    ) = UNSET
+    events: Annotated[list[AnyEvent], Meta(description="in order of `seq`")]
 
 
 def room_events(
@@ -296,16 +334,16 @@ class RoomPulse(Message, frozen=True, kw_only=True, tag="room.pulse"):
     """The latest values, which have no `seq`. Without `top` the ranks are unchanged."""
 
     room: Id
-    viewers: Count
-    top: list[Ranked] | UnsetType = UNSET
+    viewers: Viewers
+    top: Ranks | UnsetType = UNSET
 
 
 class RoomGap(Message, frozen=True, kw_only=True, tag="room.gap"):
     """A gap: these events are no longer available; a snapshot shows the resulting state."""
 
     room: Id
-    from_seq: Seq
-    to_seq: Seq
+    from_seq: Annotated[Seq, Meta(description="the first `seq` that is missing")]
+    to_seq: Annotated[Seq, Meta(description="the last `seq` that is missing")]
 
 
 MESSAGES: tuple[type[Message], ...] = (

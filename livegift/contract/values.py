@@ -18,19 +18,19 @@ from livegift.contract.bounds import (
 
 Id = Annotated[str, Meta(pattern=ID_PATTERN)]
 UserId = Annotated[str, Meta(pattern=USER_ID_PATTERN)]
-Ref = Annotated[str, Meta(pattern=REF_PATTERN, description="the client's idempotency key")]
+Ref = Annotated[str, Meta(pattern=REF_PATTERN, description="the client's idempotency key: one for each gift")]
 CommandId = (
     Annotated[str, Meta(max_length=COMMAND_ID_LENGTH_MAX)]
     | Annotated[int, Meta(ge=-COMMAND_ID_NUMBER_MAX, le=COMMAND_ID_NUMBER_MAX)]
 )
 Title = Annotated[str, Meta(min_length=1, max_length=TITLE_LENGTH_MAX, pattern=TEXT_PATTERN)]
 Coins = Annotated[int, Meta(ge=0, le=10**13)]
-TimeMs = Annotated[int, Meta(ge=0, le=10**13, description="milliseconds since the epoch")]
+TimeMs = Annotated[int, Meta(ge=0, le=10**13, description="milliseconds since 1970")]
 Count = Annotated[int, Meta(ge=0)]
-Seq = Annotated[int, Meta(ge=0, le=2**53, description="place of an event in its room, from 1 on")]
+Seq = Annotated[int, Meta(ge=0, le=2**53, description="number of an event in its room, from 1 on")]
 Epoch = Annotated[
     int,
-    Meta(ge=0, le=2**53, description="in which seq counts; another one means a new start"),
+    Meta(ge=0, le=2**53, description="`seq` counts in it: in another epoch the numbers start again"),
 ]
 
 _ID = re.compile(ID_PATTERN)
@@ -42,12 +42,12 @@ class GiftKind(Struct, frozen=True):
     """A gift of the catalogue. `coins` is the price and `diamond_count` what the creator earns, for one piece."""
 
     id: Id
-    name: str
-    coins: int
-    diamond_count: int
-    streakable: bool
-    tier: int
-    icon: str
+    name: Annotated[str, Meta(description="as people see it")]
+    coins: Annotated[int, Meta(description="the price of one piece")]
+    diamond_count: Annotated[int, Meta(description="what the creator earns for one piece")]
+    streakable: Annotated[bool, Meta(description="whether sends that follow each other make a streak")]
+    tier: Annotated[int, Meta(description="how prominently to show it, from 1 to 3")]
+    icon: Annotated[str, Meta(description="an emoji, or the https address of a picture")]
 
 
 def digest(*parts: str) -> str:

@@ -20,7 +20,7 @@ This page says the same to people. `livegift dev` answers a few more routes, for
   {", ".join(map(code, ANY_CODES))}, and one that needs a token `unauthenticated` and `token_expired` too.
 - **Lists** come in pages: `next_cursor` of one page is the `cursor` of the next, and null on the last.
 - **Repeating.** Where an `Idempotency-Key` is taken, repeat the request with the same key until there is an answer.
-- **Money** is in minor units of its currency. **Times** (`…_ms`) are milliseconds since the epoch.
+- **Money** is in minor units of its currency. **Times** (`…_ms`) are milliseconds since 1970.
 """
 _WORDS = {**PATTERNS, ID_PATTERN: "id", USER_ID_PATTERN: "user id"}
 _GENERAL = {*ANY_CODES, "unauthenticated", "token_expired"}

@@ -114,8 +114,16 @@ def _can_miss(struct: type[msgspec.Struct], field: inspect.Field) -> bool:
     return not field.required and field.default in (msgspec.UNSET, msgspec.NODEFAULT)
 
 
+def _is_nothing(info: inspect.Type) -> bool:
+    is_unset = isinstance(info, inspect.CustomType) and info.cls is msgspec.UnsetType
+    return is_unset or isinstance(info, inspect.NoneType)
+
+
 def _note_of(info: inspect.Type) -> str:
     """Return what the field's type says of its values: bounds, patterns, units."""
+    if isinstance(info, inspect.UnionType):  # of what can be null or missing, the other type
+        values = [each for each in info.types if not _is_nothing(each)]
+        return _note_of(values[0]) if len(values) == 1 else ""
     notes: list[str] = []
     while isinstance(info, inspect.Metadata):
         schema: dict[str, Any] = info.extra_json_schema or {}

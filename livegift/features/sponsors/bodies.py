@@ -10,6 +10,13 @@ from livegift.contract.values import Coins, Id, TimeMs, Title, UserId
 from livegift.features.sponsors.rules import Status
 from livegift.http.bodies import VisibleTexts
 
+MatchedGift = Annotated[Id, Meta(description="null: all gifts are matched")]
+Factor = Annotated[int, Meta(description="pieces added to each that is sent: 1 doubles")]
+UsedCoins = Annotated[Coins, Meta(description="of the budget, added to gifts so far")]
+BudgetCoins = Annotated[Coins, Meta(description="what the sponsor has paid for")]
+StartsMs = Annotated[TimeMs, Meta(description="milliseconds since 1970; null: when its sponsor pays")]
+EndsMs = Annotated[TimeMs, Meta(description="milliseconds since 1970; null: when the budget is used")]
+
 
 class SponsorMatchBody(VisibleTexts, frozen=True, forbid_unknown_fields=True):
     """A match to fund: `factor` gifts are added to each (of `gift_id`), until the budget is used.
@@ -33,13 +40,13 @@ class MatchView(Struct, frozen=True):
     match_id: Id
     sponsor: Annotated[str, Meta(description="the name that viewers see; for operators the user whose coins these are")]
     title: str
-    gift_id: Id | None
-    factor: int
-    used_coins: Coins
-    budget_coins: Coins
+    gift_id: MatchedGift | None
+    factor: Factor
+    used_coins: UsedCoins
+    budget_coins: BudgetCoins
     status: Status
-    starts_ms: TimeMs | None
-    ends_ms: TimeMs | None
+    starts_ms: StartsMs | None
+    ends_ms: EndsMs | None
 
 
 class MatchPage(Page[MatchView], frozen=True):
