@@ -174,4 +174,5 @@ def test_without_a_feature_a_gift_is_booked_and_the_audit_passes(
 ) -> None:
     settings = migrated(make_settings(redis_url=redis_url, database_url=database_url, **COMMON))
     folder = without({feature}, tmp_path)
-    assert run(folder, "-c", GIFT, **variables_of(settings)).splitlines()[-1] == "booked: 1"
+    # The aggregator's log is on standard output, too, and can have a line of its end after this one.
+    assert "booked: 1" in run(folder, "-c", GIFT, **variables_of(settings)).splitlines()
