@@ -1,6 +1,5 @@
 """A viewer's connection: hello, commands, results."""
 
-import asyncio
 import time
 from collections.abc import Callable
 from secrets import token_hex
@@ -36,7 +35,6 @@ from livegift.ledger.engine import LedgerUnavailableError
 from livegift.resources.resources import Resources
 from livegift.runtime import access, metrics
 from livegift.runtime.bounds import (
-    HELLO_ANSWER_S,
     REFUSED_IN_A_ROW_MAX,
     SLOW_VIEWER_S,
     TIMER_WHEEL_TICK_S,
@@ -245,14 +243,8 @@ class Connection(Giving):
             self._welcome(command_id, identity)
             return
         try:
-            async with asyncio.timeout(HELLO_ANSWER_S):
-                if self._sender is None:
-                    await services.sessions.add(identity.user, self)
-                # Read after the subscription was confirmed, so that no change falls between the two.
-                wallet = await services.resources.wallets.read(identity.user)
-        except (StoreUnavailableError, TimeoutError):
-            if self._sender is None:
-                await services.sessions.remove(identity.user, self)
+            wallet = await services.sessions.add(identity.user, self)
+        except StoreUnavailableError:
             self._error(RequestError("unavailable"), command_id)
             self._outbound.close(Close.RESTARTING, "the balance can't be read at the moment")
             return
@@ -313,7 +305,8 @@ class Connection(Giving):
         if known is None:
             raise RequestError("room_not_found")
         feed = await self._services.feeds.feed(room)
-        feed.leave(self)  # joining again begins with a new snapshot
+        if room in self._feeds:
+            feed.leave(self)  # joining again begins with a new snapshot
         self._feeds[room] = feed
         wants_all = identity.role == "overlay" or identity.user == known.creator_id
         try:
@@ -344,7 +337,7 @@ class Connection(Giving):
         else:
             self._outbound.close(Close.RESTARTING, "this process is restarting")
 
-    async def aclose(self) -> None:
+    def close(self) -> None:
         """Leave all rooms and remove the session."""
         self._services.connections.discard(self)
         for deadline in (self._deadline, self._slow):
@@ -354,4 +347,4 @@ class Connection(Giving):
             feed.leave(self)
         self._feeds.clear()
         if self._sender is not None:
-            await self._services.sessions.remove(self._sender.identity.user, self)
+            self._services.sessions.remove(self._sender.identity.user, self)

@@ -93,7 +93,7 @@ async def _serve_direct(websocket: WebSocket, services: Services, direct: Direct
         await websocket.receive()  # only the end still comes here
     finally:
         await listener.command_queue.aclose()
-        await connection.aclose()
+        connection.close()
         _log_end(connection, outbound.closing, address)
 
 
@@ -135,7 +135,7 @@ async def _serve_plain(websocket: WebSocket, services: Services, address: str) -
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        await connection.aclose()
+        connection.close()
     if closing is not None:
         await _close(websocket, closing)
     _log_end(connection, closing, address)

@@ -5,7 +5,7 @@ What to do is decided in `livegift.hub.room`; here it is done: the log is read, 
 
 import asyncio
 from collections.abc import Coroutine, Sequence
-from typing import Any, assert_never
+from typing import Any, NamedTuple, assert_never
 
 import structlog
 from msgspec import UNSET
@@ -43,6 +43,13 @@ from livegift.store.rooms import Rooms
 log = structlog.get_logger()
 
 
+class _Answer(NamedTuple):
+    """What somebody who joins waits for."""
+
+    future: "asyncio.Future[None]"
+    deadline: float
+
+
 class RoomFeed:
     """A room as this process follows it."""
 
@@ -68,7 +75,8 @@ class RoomFeed:
         self.idle_since: float | None = None
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
-        self._answers: dict[Joiner, asyncio.Future[None]] = {}
+        self._answers: dict[Joiner, _Answer] = {}
+        self._overdue: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
     def _start(self, name: str, work: Coroutine[Any, Any, None]) -> None:
@@ -79,6 +87,8 @@ class RoomFeed:
     def close(self) -> None:
         """Stop everything."""
         self._cancel_timer()
+        if self._overdue is not None:
+            self._overdue.cancel()
         for task in self._tasks:
             task.cancel()
 
@@ -264,16 +274,26 @@ class RoomFeed:
         await self._answer(Joiner(viewer, Place(since, since_epoch), command_id))
 
     async def _answer(self, joiner: Joiner) -> None:
-        answer = self._answers[joiner] = self._loop.create_future()
+        answer = self._loop.create_future()
+        self._answers[joiner] = _Answer(answer, self._loop.time() + JOIN_TIMEOUT_S)
+        if self._overdue is None:
+            self._overdue = self._loop.call_later(JOIN_TIMEOUT_S, self._give_up_overdue)
         self._perform(self._machine.join(joiner))
         try:
-            async with asyncio.timeout(JOIN_TIMEOUT_S):
-                await answer
-        except TimeoutError:
-            raise StoreUnavailableError("the room's state can't be read in time", executed=False) from None
+            await answer
         finally:
             del self._answers[joiner]
             self._machine.withdraw(joiner)
+
+    def _give_up_overdue(self) -> None:
+        """Give up the joins that have waited too long; one timer serves all, for they end in the order they began."""
+        self._overdue = None
+        now = self._loop.time()
+        for joiner, answer in self._answers.items():
+            if answer.deadline > now:
+                self._overdue = self._loop.call_at(answer.deadline, self._give_up_overdue)
+                return
+            self._settle(joiner, StoreUnavailableError("the room's state can't be read in time", executed=False))
 
     async def _serve_joins(self) -> None:
         try:
@@ -294,12 +314,12 @@ class RoomFeed:
 
     def _settle(self, joiner: Joiner, error: StoreUnavailableError | None) -> None:
         answer = self._answers.get(joiner)
-        if answer is None or answer.done():
+        if answer is None or answer.future.done():
             return  # it gave up
         if error is None:
-            answer.set_result(None)
+            answer.future.set_result(None)
         else:
-            answer.set_exception(error)
+            answer.future.set_exception(error)
 
     async def _serve(self, round_: Round) -> None:
         reading = await self._read(round_.since)
@@ -312,5 +332,5 @@ class RoomFeed:
             messages[place] = await self._snapshot_message(header, events or (), complete=events is not None)
         for join in self._machine.answer_joins(round_):
             answer = self._answers.get(join.joiner)
-            if answer is not None and not answer.done():  # else it gave up just now
+            if answer is not None and not answer.future.done():  # else it gave up just now
                 self._note(self._audience.answer_join(join, messages[join.joiner.since]))

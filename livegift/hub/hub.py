@@ -58,7 +58,9 @@ class Hub:
             commands=commands,
             debit_batcher=self._debit_batcher,
             feeds=self._feeds,
-            sessions=Sessions(self._subscriber, resources.wallets, USER_RATE_FACTOR * settings.commands_per_s_max),
+            sessions=Sessions(
+                store, self._subscriber, resources.wallets, USER_RATE_FACTOR * settings.commands_per_s_max
+            ),
             timer_wheel=timer_wheel,
             admission=Admission(
                 connections_max=settings.connections_max,
@@ -91,7 +93,7 @@ class Hub:
                     await self._feeds.poll_heads()
                 else:
                     await self._feeds.pulse()
-                    await self._feeds.close_idle(ROOM_LINGER_S)
+                    self._feeds.close_idle(ROOM_LINGER_S)
             except StoreUnavailableError as error:
                 log.warning("hub.poll_failed", what=what, error=str(error))
             except Exception:  # the next poll may succeed; without polls viewers would miss events

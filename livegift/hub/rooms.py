@@ -83,7 +83,7 @@ class RoomFeeds:
             if feed is not None:
                 feed.pulse(count)
 
-    async def close_idle(self, linger_s: float) -> None:
+    def close_idle(self, linger_s: float) -> None:
         """Stop following rooms that have had no viewers for a while."""
         now = asyncio.get_running_loop().time()
         for room, feed in list(self._feeds.items()):
@@ -94,7 +94,7 @@ class RoomFeeds:
             elif now - feed.idle_since >= linger_s:
                 del self._feeds[room]
                 feed.close()
-                await self._subscriber.unsubscribe(room_channel(room))
+                self._subscriber.unsubscribe(room_channel(room))
 
     def close(self) -> None:
         """Close all feeds."""

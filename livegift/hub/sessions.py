@@ -1,6 +1,7 @@
 """A user's connections in this process, and the channel of what happens elsewhere."""
 
 import asyncio
+from functools import partial
 from typing import Protocol
 
 import structlog
@@ -9,10 +10,12 @@ from livegift.contract.channels import parse_wallet
 from livegift.contract.encoding import encode
 from livegift.contract.errors import StoreUnavailableError
 from livegift.contract.messages import Wallet
+from livegift.hub.arrivals import Arrivals
 from livegift.hub.rates import TokenBucket
-from livegift.hub.subscriber import Subscriber
+from livegift.hub.subscriber import Handler, Subscriber
+from livegift.store.client import Store
 from livegift.store.keys import partition_channel, user_channel
-from livegift.store.wallets import Wallets
+from livegift.store.wallets import Balance, Wallets
 
 log = structlog.get_logger()
 
@@ -29,55 +32,55 @@ class Session(Protocol):
 class Sessions:
     """The connections by user. A user's channel is subscribed while there are any."""
 
-    def __init__(self, subscriber: Subscriber, wallets: Wallets, commands_per_s_max: int) -> None:
+    def __init__(self, store: Store, subscriber: Subscriber, wallets: Wallets, commands_per_s_max: int) -> None:
         """Use `wallets` to find users' partitions. The rate is for all connections of a user here."""
         self._subscriber = subscriber
         self._wallets = wallets
+        self._arrivals = Arrivals(store, subscriber, wallets, self._channels_of)
         self._commands_per_s_max = commands_per_s_max
         self._sessions: dict[str, set[Session]] = {}
         self._buckets: dict[str, TokenBucket] = {}
-        self._subscribing: dict[str, asyncio.Task[None]] = {}
-        self._partitions: dict[str, str] = {}  # channel -> root, of all partitions with users here
+        self._partitions: dict[str, str] = {}  # channel -> root, of all partitions that had users here: they are few
         self._resyncing: dict[str, asyncio.Task[None]] = {}
 
     def _channel(self, user: str) -> str:
         return user_channel(self._wallets.root_of(user), user)
 
-    async def add(self, user: str, session: Session) -> None:
-        """Add a session, which is told the user's news from now on. Raises StoreUnavailableError."""
-        sessions = self._sessions.setdefault(user, set())
-        sessions.add(session)
-        task = self._subscribing.get(user)
-        if task is None:
-            task = self._subscribing[user] = asyncio.create_task(self._subscribe(user), name=f"subscribe user {user}")
-        try:
-            await asyncio.shield(task)
-        except BaseException:
-            await self.remove(user, session)
-            raise
-
-    async def _subscribe(self, user: str) -> None:
-        await self._subscriber.subscribe(self._channel(user), lambda message: self._on_message(user, message))
+    def _channels_of(self, user: str) -> dict[str, Handler]:
+        """Return the channels of a user's news and of the partition's, which is never unsubscribed."""
         root = self._wallets.root_of(user)
-        channel = partition_channel(root)
-        if channel not in self._partitions:  # never removed: there are few
-            await self._subscriber.subscribe(channel, lambda _: self._resync(root))
-            self._partitions[channel] = root
+        partition = partition_channel(root)
+        self._partitions[partition] = root
+        # A user who has left meanwhile is not subscribed to, as nobody would end that.
+        own = {self._channel(user): partial(self._on_message, user)} if user in self._sessions else {}
+        return {**own, partition: lambda _: self._resync(root)}
+
+    async def add(self, user: str, session: Session) -> Balance:
+        """Add a session, which is told the user's news from now on, and return the wallet as it is then.
+
+        For a session that was added before, only the wallet is read. Raises StoreUnavailableError.
+        """
+        sessions = self._sessions.setdefault(user, set())
+        is_new = session not in sessions
+        sessions.add(session)
+        try:
+            return await self._arrivals.wallet_of(user)
+        except BaseException:
+            if is_new:
+                self.remove(user, session)
+            raise
 
     def bucket(self, user: str) -> TokenBucket:
         """Return the bucket that all connections of `user` share while there are any."""
         return self._buckets.setdefault(user, TokenBucket(self._commands_per_s_max))
 
-    async def remove(self, user: str, session: Session) -> None:
+    def remove(self, user: str, session: Session) -> None:
         """Remove a session."""
         sessions = self._sessions.get(user, set())
         sessions.discard(session)
         if not sessions and self._sessions.pop(user, None) is not None:
             self._buckets.pop(user, None)
-            task = self._subscribing.pop(user, None)
-            if task is not None:
-                task.cancel()
-            await self._subscriber.unsubscribe(self._channel(user))
+            self._subscriber.unsubscribe(self._channel(user))
 
     def _on_message(self, user: str, message: bytes) -> None:
         wallet = parse_wallet(message)
@@ -114,6 +117,12 @@ class Sessions:
             task.add_done_callback(lambda _: self._resyncing.pop(root, None))
 
     async def _compare(self, root: str) -> None:
+        try:
+            if not await self._wallets.is_armed(root):
+                return  # its wallets may be older than what was told; its arming starts this again
+        except StoreUnavailableError as error:
+            log.warning("sessions.resync_failed", root=root, error=str(error))
+            return  # when it is back, another message starts this again
         for user in [user for user in self._sessions if self._wallets.root_of(user) == root]:
             # A session can't know a newer state than the wallet that is read afterwards, unless the wallet was set
             # back.
@@ -122,7 +131,7 @@ class Sessions:
                 wallet = await self._wallets.read(user)
             except StoreUnavailableError as error:
                 log.warning("sessions.resync_failed", root=root, error=str(error))
-                return  # when it is back, another message starts this again
+                return
             payload = encode(Wallet(balance=wallet.balance, seq=wallet.seq, reason="resync"))
             for session, seq in known.items():
                 if session.wallet_seq == seq != wallet.seq:
@@ -130,7 +139,8 @@ class Sessions:
                     session.write(payload)
 
     async def aclose(self) -> None:
-        """Stop comparing."""
+        """Stop comparing, and reading for those who arrive."""
+        await self._arrivals.aclose()
         for task in list(self._resyncing.values()):
             task.cancel()
         await asyncio.gather(*self._resyncing.values(), return_exceptions=True)

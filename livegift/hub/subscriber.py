@@ -2,55 +2,106 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
+from itertools import groupby
+from operator import itemgetter
+from typing import Any
 
 import structlog
 
 from livegift.contract.errors import StoreUnavailableError
 from livegift.runtime.bounds import SUBSCRIBE_TIMEOUT_S, SUBSCRIBER_RETRY_S, SUBSCRIBER_SILENCE_S
-from livegift.store.client import Link, Node, Store, refused
+from livegift.store.client import Node, Store, refused
+from livegift.store.link import Command, Link
 
 log = structlog.get_logger()
 
 Handler = Callable[[bytes], None]
 
 
+class _Unconfirmed:
+    """Channels that were subscribed together and that Redis has not all confirmed yet."""
+
+    __slots__ = ("channels", "is_confirmed")
+
+    def __init__(self, channels: Iterable[str]) -> None:
+        self.channels = set(channels)
+        self.is_confirmed = asyncio.get_running_loop().create_future()
+
+    def remove(self, channel: str) -> None:
+        self.channels.discard(channel)
+        if not self.channels and not self.is_confirmed.done():
+            self.is_confirmed.set_result(None)
+
+
 class _NodeSubscriber:
     """All subscriptions on one node, over one connection that is re-established when it is lost."""
 
-    def __init__(self, node: Node, on_restored: Callable[[str], None]) -> None:
+    def __init__(self, node: Node, on_restored: Callable[[str], None], *, is_cluster: bool) -> None:
         self._node = node
         self._on_restored = on_restored
+        self._is_cluster = is_cluster
         self._link: Link | None = None
         self._heard_at = 0.0
         self.handlers: dict[str, Handler] = {}
-        self._confirmed: dict[str, asyncio.Future[None]] = {}
+        self._unconfirmed: dict[str, _Unconfirmed] = {}
         self._leaving: Counter[str] = Counter()  # unsubscriptions that Redis has still to confirm
+        self._outgoing: list[tuple[str, str]] = []  # verb and channel, in order, of what goes out together
+        self._sending: asyncio.Task[None] | None = None
 
-    async def subscribe(self, channel: str, handler: Handler) -> None:
+    async def subscribe(self, handlers: Mapping[str, Handler]) -> None:
         """Subscribe; returns once Redis has confirmed, so that everything published from then on arrives."""
-        self.handlers[channel] = handler
-        confirmed = self._confirmed.setdefault(channel, asyncio.get_running_loop().create_future())
+        unconfirmed = _Unconfirmed(handlers)
+        self.handlers.update(handlers)
+        self._unconfirmed.update(dict.fromkeys(handlers, unconfirmed))
+        for channel in handlers:
+            self._post("SSUBSCRIBE", channel)
         try:
             async with asyncio.timeout(SUBSCRIBE_TIMEOUT_S):
-                if self._link is not None and self._link.is_open:
-                    with suppress(StoreUnavailableError):  # the reader notices it too and subscribes again
-                        await self._link.send([("SSUBSCRIBE", channel)])
-                await asyncio.shield(confirmed)
-        except TimeoutError:
-            self.handlers.pop(channel, None)
-            self._confirmed.pop(channel, None)
-            raise StoreUnavailableError(f"Redis did not confirm the subscription to {channel}") from None
+                await unconfirmed.is_confirmed
+        except BaseException as error:
+            for channel in list(unconfirmed.channels):
+                if self._unconfirmed.get(channel) is unconfirmed:
+                    self.unsubscribe(channel)
+            if isinstance(error, TimeoutError):
+                message = f"Redis did not confirm the subscription to {next(iter(handlers))}"
+                raise StoreUnavailableError(message) from None
+            raise
 
-    async def unsubscribe(self, channel: str) -> None:
+    def unsubscribe(self, channel: str) -> None:
         """Unsubscribe. Messages in flight are dropped."""
-        self.handlers.pop(channel, None)
-        self._confirmed.pop(channel, None)
-        if self._link is not None and self._link.is_open:
-            self._leaving[channel] += 1
-            with suppress(StoreUnavailableError):
-                await self._link.send([("SUNSUBSCRIBE", channel)])
+        if self.handlers.pop(channel, None) is None:
+            return
+        unconfirmed = self._unconfirmed.pop(channel, None)
+        if unconfirmed is not None and not unconfirmed.is_confirmed.done():
+            unconfirmed.remove(channel)
+        self._post("SUNSUBSCRIBE", channel)
+
+    def _post(self, verb: str, channel: str) -> None:
+        """Send a command with all others of this turn of the loop. Without a connection, `run` will subscribe."""
+        if self._link is None or not self._link.is_open:
+            return
+        self._outgoing.append((verb, channel))
+        if self._sending is None:
+            self._sending = asyncio.create_task(self._send(), name=f"subscribe {self._node.name}")
+
+    async def _send(self) -> None:
+        try:
+            while self._outgoing and self._link is not None:
+                posted, self._outgoing = self._outgoing, []
+                for verb, channel in posted:
+                    if verb == "SUNSUBSCRIBE":
+                        self._leaving[channel] += 1
+                with suppress(StoreUnavailableError):  # the reader notices it too and subscribes again
+                    await self._link.send(self._commands(posted))
+        finally:
+            self._sending = None
+
+    def _commands(self, posted: Iterable[tuple[str, str]]) -> list[Command]:
+        if self._is_cluster:  # which would refuse one command for several slots
+            return list(posted)
+        return [(verb, *(channel for _, channel in run)) for verb, run in groupby(posted, itemgetter(0))]
 
     async def run(self) -> None:
         """Read until cancelled; after a lost connection, subscribe to everything again."""
@@ -66,41 +117,42 @@ class _NodeSubscriber:
                     await asyncio.sleep(SUBSCRIBER_RETRY_S)
         finally:
             watch.cancel()
+            if self._sending is not None:
+                self._sending.cancel()
             if self._link is not None:
                 await self._link.close()
 
     async def _connect_and_read(self) -> None:
         link = await self._node.link().open()
-        channels = list(self.handlers)
-        for channel in channels:
-            future = self._confirmed.get(channel)
-            if future is None or future.done():
-                self._confirmed[channel] = asyncio.get_running_loop().create_future()
         self._link = link
         self._leaving.clear()
+        self._outgoing.clear()  # the handlers say what is subscribed on the new connection
         self._heard_at = asyncio.get_running_loop().time()
-        if channels:
-            # One command per channel: in a cluster, one command for several slots would be refused.
-            await link.send([("SSUBSCRIBE", channel) for channel in channels])
-        restored = set(channels)
+        restored = set(self.handlers)
+        if restored:
+            await link.send(self._commands([("SSUBSCRIBE", channel) for channel in self.handlers]))
         while True:
-            message = await link.read()
+            messages = await link.read()
             self._heard_at = asyncio.get_running_loop().time()
-            if not isinstance(message, list):
-                log.warning("subscriber.refused", node=self._node.name, error=refused(message))
-                continue
-            kind, channel = message[0], message[1].decode()
-            if kind == b"smessage":
-                handler = self.handlers.get(channel)
-                if handler is not None:
-                    self._handle(handler, channel, message[2])
-            elif kind == b"ssubscribe":
-                self._on_confirmed(channel)
-                if channel in restored:
-                    restored.discard(channel)
-                    self._on_restored(channel)
-            elif kind == b"sunsubscribe":
-                self._on_unsubscribed(channel)
+            for message in messages:
+                if isinstance(message, list):
+                    self._on_message(message, restored)
+                else:
+                    log.warning("subscriber.refused", node=self._node.name, error=refused(message))
+
+    def _on_message(self, message: list[Any], restored: set[str]) -> None:
+        kind, channel = message[0], message[1].decode()
+        if kind == b"smessage":
+            handler = self.handlers.get(channel)
+            if handler is not None:
+                self._handle(handler, channel, message[2])
+        elif kind == b"ssubscribe":
+            self._on_confirmed(channel)
+            if channel in restored:
+                restored.discard(channel)
+                self._on_restored(channel)
+        elif kind == b"sunsubscribe":
+            self._on_unsubscribed(channel)
 
     @staticmethod
     def _handle(handler: Handler, channel: str, message: bytes) -> None:
@@ -111,17 +163,20 @@ class _NodeSubscriber:
             log.exception("subscriber.message_not_handled", channel=channel)
 
     def _on_unsubscribed(self, channel: str) -> None:
-        if self._leaving[channel]:
+        if self._leaving[channel] > 1:
             self._leaving[channel] -= 1
-            self._leaving += Counter()  # drops the zeros
+        elif self._leaving.pop(channel, 0):
+            return
         elif channel in self.handlers:
             # Unrequested: the slot has moved away, and Redis takes the subscription back.
             raise StoreUnavailableError("a channel has moved to another node", executed=False)
 
     def _on_confirmed(self, channel: str) -> None:
-        future = self._confirmed.get(channel)
-        if future is not None and not future.done():
-            future.set_result(None)
+        if channel in self._leaving:
+            return  # of an earlier subscription, which has ended since
+        unconfirmed = self._unconfirmed.pop(channel, None)
+        if unconfirmed is not None:
+            unconfirmed.remove(channel)
 
     async def _watch(self) -> None:
         """Ask for signs of life: a connection that dies silently would lose messages for ever."""
@@ -149,26 +204,35 @@ class Subscriber:
         self._channels: dict[str, _NodeSubscriber] = {}
         self._tasks: list[asyncio.Task[None]] = []
 
+    def __contains__(self, channel: str) -> bool:
+        return channel in self._channels
+
     async def subscribe(self, channel: str, handler: Handler) -> None:
         """Call `handler` with each message from now on. Raises StoreUnavailableError when that isn't confirmed."""
-        node = self._store.node_of(channel)
+        await self.subscribe_many(self._store.node_of(channel), {channel: handler})
+
+    async def subscribe_many(self, node: Node, handlers: Mapping[str, Handler]) -> None:
+        """Subscribe to channels of one node together, like `subscribe`."""
         node.check()
         subscriber = self._nodes.get(node.name)
         if subscriber is None:
-            subscriber = self._nodes[node.name] = _NodeSubscriber(node, self._on_restored)
+            subscriber = _NodeSubscriber(node, self._on_restored, is_cluster=self._store.is_cluster)
+            self._nodes[node.name] = subscriber
             self._tasks.append(asyncio.create_task(subscriber.run(), name=f"subscriber {node.name}"))
-        self._channels[channel] = subscriber
+        self._channels.update(dict.fromkeys(handlers, subscriber))
         try:
-            await subscriber.subscribe(channel, handler)
-        except StoreUnavailableError:
-            self._channels.pop(channel, None)
+            await subscriber.subscribe(handlers)
+        except BaseException:
+            for channel in handlers:
+                if channel not in subscriber.handlers:
+                    self._channels.pop(channel, None)
             raise
 
-    async def unsubscribe(self, channel: str) -> None:
+    def unsubscribe(self, channel: str) -> None:
         """Stop calling the handler."""
         subscriber = self._channels.pop(channel, None)
         if subscriber is not None:
-            await subscriber.unsubscribe(channel)
+            subscriber.unsubscribe(channel)
 
     async def aclose(self) -> None:
         """Close all connections."""

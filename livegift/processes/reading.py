@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from livegift.domain.partitions import Position
 from livegift.runtime.bounds import BARRIERS_MAX, BOOK_READ_MAX, BOOK_READ_PER_PARTITION_MIN
-from livegift.store.client import Link, Node
+from livegift.store.client import Node
+from livegift.store.link import Link
 from livegift.store.outbox import Outbox, Row
 
 

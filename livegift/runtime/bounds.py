@@ -5,6 +5,7 @@ HELLO_ANSWER_S = 4.0
 # Per connection. A hello costs a signature check and a wallet read, a join a snapshot and the events missed.
 HELLOS_PER_S_MAX = 0.2
 HELLOS_BURST_MAX = 5
+HELLOS_AT_ONCE_MAX = 500  # in one process, whose wallets are read in one exchange
 # Valid tokens that a process need not check again: as many as a process has viewers. 10 MB when all are in use.
 TOKENS_REMEMBERED_MAX = 20_000
 JOINS_PER_S_MAX = 4

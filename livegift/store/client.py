@@ -10,9 +10,8 @@ Errors distinguish commands that were certainly not executed (`executed=False`) 
 
 import asyncio
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import Any
 
-from hiredis import pack_command
 from redis.asyncio import BlockingConnectionPool, Connection, Redis
 from redis.asyncio.connection import parse_url
 from redis.asyncio.retry import Retry
@@ -31,111 +30,10 @@ from livegift.runtime.bounds import CLUSTER_ASK_TIMEOUT_S, REDIS_CONNECT_TIMEOUT
 from livegift.store.breaker import Breaker
 from livegift.store.keys import slot
 from livegift.store.layout import Layout, parse_layout
+from livegift.store.link import Command, Link, plain
 
-Command = tuple[str | bytes | int, ...]
 VERSION_MIN = (7, 2)
 REFRESH_PERIOD_S = 1.0
-
-
-def _packed(commands: Sequence[Command]) -> list[bytes]:
-    return [pack_command(command) for command in commands]  # type: ignore[arg-type] # its stub expects one element
-
-
-class Link:
-    """A connection to one node, for one task. After an error it is closed; its owner opens another."""
-
-    def __init__(self, connection: Connection) -> None:
-        """Wrap a connection that is not open yet and has no time-outs of its own for reading and writing."""
-        self._connection = connection
-        self._writer: asyncio.StreamWriter | None = None
-
-    @property
-    def is_open(self) -> bool:
-        """Return whether the link is connected, as far as this side knows."""
-        return bool(self._connection.is_connected)
-
-    async def is_ready(self) -> bool:
-        """Return whether an exchange can begin: the peer is still there and has sent nothing unexpected.
-
-        Otherwise close the link; nothing was sent on it then.
-        """
-        if self._writer is None or not self.is_open:
-            return False
-        if not (self._writer.is_closing() or await self._connection.can_read()):
-            return True
-        await self.close()
-        return False
-
-    async def open(self) -> Self:
-        """Connect. Raises StoreUnavailableError (`executed=False`)."""
-        try:
-            async with asyncio.timeout(REDIS_CONNECT_TIMEOUT_S):
-                await self._connection.connect()
-                self._writer = self._connection._writer  # noqa: SLF001 - redis-py has no public way to it
-        except (RedisError, OSError) as error:
-            await self.close()
-            raise StoreUnavailableError(f"Redis can't be reached: {_plain(error)}", executed=False) from error
-        except BaseException:
-            await self.close()
-            raise
-        return self
-
-    async def exchange(self, commands: Sequence[Command], deadline_s: float) -> list[Any]:
-        """Send `commands` in one write and return a reply for each; a refused command's reply is a ResponseError.
-
-        Raises StoreUnavailableError: `executed` is False when nothing was sent, else None (unknown).
-        """
-        # hiredis' packer: redis-py's own took a sixth of a web process under load.
-        packed = b"".join(_packed(commands))
-        if not await self.is_ready():
-            raise StoreUnavailableError("the connection to Redis is closed", executed=False)
-        try:
-            async with asyncio.timeout(deadline_s):
-                await self._connection.send_packed_command(packed, check_health=False)
-                return [await self._read() for _ in commands]
-        except (RedisError, OSError) as error:
-            await self.close()
-            raise StoreUnavailableError(f"no reply from Redis within {deadline_s:g} s: {_plain(error)}") from error
-        except BaseException:
-            await self.close()  # replies are still under way: the connection can't be reused
-            raise
-
-    async def send(self, commands: Sequence[Command]) -> None:
-        """Send `commands` without reading replies (for subscriptions). Raises StoreUnavailableError."""
-        packed = b"".join(_packed(commands))
-        if not self.is_open:
-            raise StoreUnavailableError("the connection to Redis is closed", executed=False)
-        try:
-            # It waits only while the peer takes nothing: then the peer is as good as gone.
-            async with asyncio.timeout(REDIS_CONNECT_TIMEOUT_S):
-                await self._connection.send_packed_command(packed, check_health=False)
-        except (RedisError, OSError) as error:
-            await self.close()
-            raise StoreUnavailableError(f"Redis did not take the commands: {_plain(error)}") from error
-
-    async def read(self) -> Any:
-        """Wait, without a deadline, for the next message of a subscribed connection. Raises StoreUnavailableError.
-
-        The caller notices a dead connection by its silence and closes the link; then this raises.
-        """
-        try:
-            return await self._read()
-        except (RedisError, OSError) as error:
-            await self.close()
-            raise StoreUnavailableError(f"the connection to Redis is gone: {_plain(error)}") from error
-
-    async def _read(self) -> Any:
-        try:
-            return await self._connection.read_response(disconnect_on_error=False)
-        except ResponseError as error:
-            return error
-
-    async def close(self) -> None:
-        """Close at once, whatever is in progress."""
-        if self._writer is not None:
-            # A plain close would keep unsent data until a stalled node takes it, and a reader would wait as long.
-            self._writer.transport.abort()
-        await self._connection.disconnect(nowait=True)
 
 
 class Node:
@@ -191,7 +89,7 @@ class Node:
         except (ResponseError, AuthenticationError, BusyLoadingError) as error:
             raise _refusal(error) from error
         except (RedisError, OSError) as error:
-            message = f"Redis at {self.name} did not answer: {_plain(error)}"
+            message = f"Redis at {self.name} did not answer: {plain(error)}"
             raise StoreUnavailableError(message, executed=None if is_sent else False) from error
 
     def check(self) -> None:
@@ -252,7 +150,7 @@ class Store:
         except AuthenticationError as error:
             raise ConfigError(f"Redis at {seed.name} refused the user or password of LIVEGIFT_REDIS_URL") from error
         except (RedisError, OSError) as error:
-            message = f"Redis at {seed.name} can't be reached: {_plain(error)}"
+            message = f"Redis at {seed.name} can't be reached: {plain(error)}"
             raise StoreUnavailableError(message, executed=False) from error
         # Valkey reports its own version apart from the Redis version that it is compatible with.
         version = str(server.get("valkey_version") or server["redis_version"])
@@ -328,9 +226,13 @@ class Store:
 
         A dead node affects only its own commands: their replies are StoreUnavailableError.
         """
+        return await self.call_plain_many([str(command[3]) for command in commands], commands)
+
+    async def call_plain_many(self, keys: Sequence[str], commands: Sequence[Command]) -> list[Any]:
+        """Run each command on the owner of its key, otherwise like `call_many`."""
         by_node: dict[Node, list[int]] = {}
-        for index, command in enumerate(commands):
-            by_node.setdefault(self.node_of(str(command[3])), []).append(index)
+        for index, key in enumerate(keys):
+            by_node.setdefault(self.node_of(key), []).append(index)
         replies: list[Any] = [None] * len(commands)
 
         async def run(node: Node, indices: list[int]) -> None:
@@ -366,11 +268,6 @@ def _refusal(error: RedisError) -> StoreUnavailableError:
     if " script: " in str(error):
         return StoreUnavailableError(f"a function failed: {error}")
     return StoreRefusedError(str(error))
-
-
-def _plain(error: BaseException) -> str:
-    """Return an error's message, or its class for one without (asyncio's time-outs)."""
-    return str(error) or type(error).__name__
 
 
 async def _layout_by(node: Node, deadline_s: float) -> Layout | None:

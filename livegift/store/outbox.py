@@ -12,7 +12,7 @@ from livegift.contract.journal import Entry
 from livegift.domain.partitions import Position
 from livegift.runtime.bounds import BARRIER_TIMEOUT_MS, REDIS_TIMEOUT_S
 from livegift.store import functions, keys
-from livegift.store.client import Command, Link, Node, Store, refused
+from livegift.store.client import Node, Store, refused
 from livegift.store.functions.partitions import (
     PartitionReply,
     PlaceReply,
@@ -29,6 +29,7 @@ from livegift.store.functions.partitions import (
     barrier as write_barrier,
 )
 from livegift.store.functions.wallets import streaks_sweep
+from livegift.store.link import Command, Link
 
 _DECODER = msgspec.json.Decoder(Entry)
 

@@ -12,7 +12,7 @@ from livegift.domain.combos import StreakKey
 from livegift.domain.partitions import Position
 from livegift.runtime.bounds import REPAIR_CHUNK
 from livegift.store import keys
-from livegift.store.client import Command, Store, refused
+from livegift.store.client import Store, refused
 from livegift.store.functions.partitions import (
     RefName,
     RefRow,
@@ -26,6 +26,7 @@ from livegift.store.functions.partitions import (
     wallets_put,
 )
 from livegift.store.functions.records import RECORDS
+from livegift.store.link import Command
 from livegift.store.outbox import Row, parse_read
 from livegift.store.wallets import limits_text, usage_text
 

@@ -9,8 +9,9 @@ from livegift.contract.event_kinds import RoomPart
 from livegift.contract.events import Event, body_of
 from livegift.runtime.bounds import ROOM_EVENT_BYTES_MAX, ROOM_KEPT_SETTLED_MS, ROOM_LOG_EVENTS_MAX, ROOM_TOLD_MAX
 from livegift.store import keys
-from livegift.store.client import Command, Store, StoreRefusedError
+from livegift.store.client import Store, StoreRefusedError
 from livegift.store.functions.rooms import room_keep, room_tell
+from livegift.store.link import Command
 
 # What the functions refuse with -> code of the error table.
 _REFUSALS = {"UNKNOWN": "room_not_found", "ENDED": "room_ended", "FULL": "conflict"}

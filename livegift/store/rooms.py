@@ -9,7 +9,7 @@ from livegift.contract.errors import StoreUnavailableError
 from livegift.domain.partitions import START, Position
 from livegift.runtime.bounds import GIFTERS_PAGE, ROOM_IDLE_TTL_S, ROOM_LOG_EVENTS_MAX, ROOM_PULSE_S
 from livegift.store import keys
-from livegift.store.client import Command, Node, Store
+from livegift.store.client import Node, Store
 from livegift.store.functions.records import RECORDS
 from livegift.store.functions.rooms import (
     Fence,
@@ -30,6 +30,7 @@ from livegift.store.functions.rooms import (
     rooms_gate,
     rooms_open,
 )
+from livegift.store.link import Command
 from livegift.store.outbox import Incarnation
 
 

@@ -27,9 +27,11 @@ from livegift.domain.partitions import partition_of
 from livegift.domain.spending import Accepted, Change, GiftSend, LimitsSet, Refused, SetLimits
 from livegift.runtime.bounds import CLOCK_DIFFERENCE_MAX_MS
 from livegift.store import keys
-from livegift.store.client import Command, Store, refused
+from livegift.store.client import Store, refused
 from livegift.store.functions import wallets as functions
+from livegift.store.functions.partitions import PartitionReply, partition_state
 from livegift.store.functions.records import RECORDS
+from livegift.store.link import Command
 
 
 class Display(Struct, frozen=True):
@@ -241,6 +243,18 @@ def balance_of(row: Sequence[bytes | None]) -> Balance:
     )
 
 
+def _reading(root: str, user: str) -> Command:
+    """Return the command that reads a wallet. Its reply is for `balance_of`."""
+    return ("HMGET", keys.wallet(root, user), *WALLET_FIELDS)
+
+
+def _balance_or_error(reply: object) -> Balance | StoreUnavailableError:
+    if isinstance(reply, StoreUnavailableError):
+        return reply
+    message = refused(reply)
+    return balance_of(cast("list[bytes | None]", reply)) if message is None else StoreUnavailableError(message)
+
+
 class Wallets:
     """The wallets, by user, outside the hot path."""
 
@@ -257,8 +271,18 @@ class Wallets:
     async def read(self, user: str) -> Balance:
         """Return the wallet of `user`, read from the primary. Raises StoreUnavailableError."""
         root = self.root_of(user)
-        row = await self._store.call_plain(root, ("HMGET", keys.wallet(root, user), *WALLET_FIELDS))
-        return balance_of(row)
+        return balance_of(await self._store.call_plain(root, _reading(root, user)))
+
+    async def read_many(self, users: Sequence[str]) -> list[Balance | StoreUnavailableError]:
+        """Return each user's wallet, read in one exchange per node, or why it can't be read."""
+        roots = [self.root_of(user) for user in users]
+        commands = [_reading(root, user) for root, user in zip(roots, users, strict=True)]
+        return [_balance_or_error(reply) for reply in await self._store.call_plain_many(roots, commands)]
+
+    async def is_armed(self, root: str) -> bool:
+        """Return whether a partition is armed: else nothing in it can be trusted. Raises StoreUnavailableError."""
+        reply: list[bytes] = await self._store.call(partition_state(root))
+        return PartitionReply(*(item.decode() for item in reply)).armed_epoch != "0"
 
     async def change(self, change: Change) -> Outcome:
         """Change a wallet, once per ref: by `wallet_credit_1`, `wallet_correct_1` or, for a gift, `wallet_revoke_1`.

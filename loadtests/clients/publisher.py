@@ -22,7 +22,8 @@ from livegift.contract.events import details_json, gift_event, user_json
 from livegift.contract.journal import GiftSent
 from livegift.domain.catalogue import DEFAULT_GIFTS
 from livegift.domain.partitions import Position
-from livegift.store.client import Command, Store
+from livegift.store.client import Store
+from livegift.store.link import Command
 from livegift.store.outbox import Incarnation
 from livegift.store.rooms import Publication, publish
 

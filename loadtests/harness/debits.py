@@ -14,8 +14,9 @@ from livegift.domain.partitions import partition_of
 from livegift.domain.spending import Accepted, GiftSend
 from livegift.ledger.engine import Database
 from livegift.runtime.bounds import GIFTS_PER_CALL_MAX
-from livegift.store.client import Command, Store
+from livegift.store.client import Store
 from livegift.store.keys import partition_roots
+from livegift.store.link import Command
 from livegift.store.wallets import Display, batch_outcomes, gift_send, payload_hash
 from loadtests.harness.processes import LoadTestError
 from loadtests.harness.stack import Stack

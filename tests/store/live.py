@@ -12,10 +12,10 @@ from livegift.domain.partitions import Position
 from livegift.domain.spending import Change, GiftSend, Journaled, LimitsSet, Refused, SetLimits
 from livegift.runtime.event_ids import KEY_BYTES
 from livegift.store import keys
-from livegift.store.client import Command
 from livegift.store.functions import LIBRARIES, VERSION, source
 from livegift.store.functions.rooms import rooms_claim, rooms_open
 from livegift.store.functions.wallets import streaks_sweep
+from livegift.store.link import Command
 from livegift.store.outbox import Row, parse_read
 from livegift.store.wallets import (
     WALLET_FIELDS,

@@ -12,7 +12,7 @@ from livegift.contract.journal import GiftSent, LimitsChanged, StreakEnded, Wall
 from livegift.domain.allowances import MINUTE_MS
 from livegift.domain.combos import StreakKey
 from livegift.domain.spending import Accepted, Change, GiftSend, Partition, Refused, SetLimits
-from livegift.store.client import Command
+from livegift.store.link import Command
 from livegift.store.wallets import parse_limits_reply, parse_outcome
 from tests.domain.operations import USERS, Gifts, Operation, Outcome, Pass, Sweep, apply, operations
 from tests.store.live import DISPLAY, NEVER_MS, Live, time_ms

@@ -10,7 +10,7 @@ from inspect import getdoc
 from typing import Annotated, Any, Generic, Literal, ParamSpec, TypeAlias, TypeVar, get_args, get_type_hints
 
 from livegift.contract.bounds import AMOUNT_MAX
-from livegift.store.client import Command
+from livegift.store.link import Command
 
 VERSION = 1
 
