@@ -87,7 +87,7 @@ async def active_rooms(connection: AsyncConnection, ended_s: float) -> list[str]
 
 
 async def legacy_rooms(connection: AsyncConnection, ended_s: float) -> list[str]:
-    """Return the rooms that may have an older version's form, live or ended less than `ended_s` ago."""
+    """Return the rooms that may have the legacy form, live or ended less than `ended_s` ago."""
     return [row.id for row in await connection.execute(_Sql.legacy_rooms, {"ended_s": ended_s})]
 
 

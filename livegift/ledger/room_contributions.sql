@@ -106,7 +106,7 @@ WHERE status = 'live' OR ended_at > now() - make_interval(secs => :ended_s)
 ORDER BY id
 
 -- name: legacy_rooms
--- A room that was opened later has never been of an older form.
+-- A room that was opened later has never had the legacy form.
 SELECT id
 FROM rooms
 WHERE (status = 'live' OR ended_at > now() - make_interval(secs => :ended_s)) AND created_at < (

@@ -20,14 +20,14 @@ class LegacyRoom:
 
 
 class LegacyRooms:
-    """Finds and converts rooms of the older form."""
+    """Finds and converts legacy rooms."""
 
     def __init__(self, store: Store) -> None:
         """Use `store`, which is connected."""
         self._store = store
 
     async def find(self, rooms: Iterable[str]) -> dict[str, LegacyRoom]:
-        """Return those of `rooms` that have the older form. Raises StoreUnavailableError when one can't be asked."""
+        """Return those of `rooms` that have the legacy form. Raises StoreUnavailableError when one can't be asked."""
         names = list(rooms)
         replies = await self._store.call_many([room_older(keys.room_root(room)) for room in names])
         found = {}

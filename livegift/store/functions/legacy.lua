@@ -10,7 +10,7 @@ local function stamp_of(root)
 end
 
 -- [generated] function room_older
--- Return nothing unless the room has an older form; else its stamp, then id and last event of each open streak.
+-- Return nothing unless it is a legacy room; else its stamp, then id and last event of each open streak.
 local function room_older_1(keys)
   local root = keys[1]
   -- [/generated]
@@ -22,7 +22,7 @@ local function room_older_1(keys)
 end
 
 -- [generated] function room_older_gifters
--- Give an older room its gifters. Returns 1, or 0 when the room has changed since.
+-- Give a legacy room its gifters. Returns 1, or 0 when the room has changed since.
 local function room_older_gifters_1(keys, argv)
   local root = keys[1]
   local stamp = argv[1]
@@ -41,7 +41,7 @@ local function room_older_gifters_1(keys, argv)
 end
 
 -- [generated] function room_older_end
--- Give an older room its open streaks, the last step. Returns 1, or 0 when the room has changed since.
+-- Give a legacy room its open streaks, the last step. Returns 1, or 0 when the room has changed since.
 local function room_older_end_1(keys, argv)
   local root = keys[1]
   local stamp = argv[1]

@@ -214,17 +214,17 @@ def room_keep(
 
 @redis_function(writes=False)
 def room_older(root: Key) -> None:
-    """Return nothing unless the room has an older form; else its stamp, then id and last event of each open streak."""
+    """Return nothing unless it is a legacy room; else its stamp, then id and last event of each open streak."""
 
 
 @redis_function(allow_oom=True)
 def room_older_gifters(root: Key, stamp: Text, gifters: Repeated[GifterRow]) -> None:
-    """Give an older room its gifters. Returns 1, or 0 when the room has changed since."""
+    """Give a legacy room its gifters. Returns 1, or 0 when the room has changed since."""
 
 
 @redis_function(allow_oom=True)
 def room_older_end(root: Key, stamp: Text, streaks: Repeated[StreakEvent]) -> None:
-    """Give an older room its open streaks, the last step. Returns 1, or 0 when the room has changed since."""
+    """Give a legacy room its open streaks, the last step. Returns 1, or 0 when the room has changed since."""
 
 
 @redis_function(writes=False)
