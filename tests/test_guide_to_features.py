@@ -23,6 +23,9 @@ CALLS = (
     ("livegift.reference",),
     ("pytest", "-q", "-x", "tests/test_polls.py", "tests/test_reference.py", "tests/ledger/test_schema.py"),
     ("pytest", "-q", "-x", "tests/test_access.py", "-k", "review or route"),
+    ("pytest", "-q", "-x", "tests/test_fuzzed_requests.py", "-k", "poll or knows or generated"),
+    ("pytest", "-q", "-x", "tests/hub/test_feature_events.py"),
+    ("pytest", "-q", "-x", "tests/test_features_go.py", "-k", "polls"),
     ("mypy", "-p", "livegift.features.polls"),
 )
 

@@ -15,6 +15,7 @@ from livegift.contract.errors import RequestError
 from livegift.contract.values import is_id
 from livegift.http import bodies
 from livegift.http.routing import Route
+from livegift.ledger.rooms import Room, read_room
 from livegift.resources.resources import Resources
 from livegift.runtime import access
 from livegift.runtime.event_ids import EventIds
@@ -123,6 +124,20 @@ def room_id_of(request: Request) -> str:
     room = str(request.path_params["room"])
     if not is_id(room):
         raise RequestError("room_not_found")
+    return room
+
+
+async def own_room_of(request: Request) -> Room:
+    """Return the room in the path as the ledger has it now, if it is the caller's, or the caller is an admin.
+
+    For routes under RUN_ROOM. Raises RequestError: `room_not_found`, `forbidden`; LedgerUnavailableError.
+    """
+    identity = identity_of(request)
+    room = await read_room(resources_of(request).database, room_id_of(request))
+    if room is None:
+        raise RequestError("room_not_found")
+    if identity.role != "admin" and room.creator_id != identity.user:
+        raise RequestError("forbidden", "Only the room's creator can do this.")
     return room
 
 

@@ -6,7 +6,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Sweep:
-    """`work` to be repeated every `period_s`. What fails because a store is away is done the next time."""
+    """`work` to be repeated, with a pause of `period_s` before each time, by every aggregator.
+
+    When a store is away (StoreUnavailableError, LedgerUnavailableError), the rest is done the next time. Any other
+    exception is a fault and stops the aggregator: catch RequestError for each item, so that one refusal does not
+    hold up the rest.
+    """
 
     name: str
     period_s: float

@@ -51,8 +51,9 @@ def _value(rng: random.Random, kind: inspect.Type) -> object:
         case inspect.StructType(fields=fields):
             given = [each for each in fields if each.required or rng.random() < GIVEN_SHARE]
             return {each.encode_name: _value(rng, each.type) for each in given}
-        case inspect.ListType(item_type=item, max_length=most):
-            return [_value(rng, item) for _ in range(rng.randint(0, min(ITEMS_MAX, most or ITEMS_MAX)))]
+        case inspect.ListType(item_type=item, min_length=least, max_length=most):
+            low, high = least or 0, ITEMS_MAX if most is None else most
+            return [_value(rng, item) for _ in range(rng.randint(low, max(low, min(ITEMS_MAX, high))))]
         case inspect.IntType(ge=least, le=most):
             low, high = int(least or 0), int(most if most is not None else 2**53)
             return rng.choice((low, high, min(high, low + rng.randrange(1_000)), rng.randint(low, high)))

@@ -64,7 +64,7 @@ class Counted(Message, frozen=True, kw_only=True, tag="tally.result"):
 
 SHOUTS = EventKind(Shout, Lane.CONFLATED)
 TALLIES = EventKind(Tally, Lane.LATEST, key="poll_id")
-POLLS = RoomPart("polls", TALLIES, values_max=2)
+SHOWN_TALLIES = RoomPart("tallies", TALLIES, values_max=2)
 
 
 async def shout(request: Request) -> Response:
@@ -77,18 +77,18 @@ async def shout(request: Request) -> Response:
 async def vote(client: Client, command: Vote) -> None:
     tally = Tally(id=f"{command.poll_id}-{command.number}", ts_ms=1, poll_id=command.poll_id, votes=command.number)
     is_news = await client.resources.room_events.publish_latest(
-        command.room, POLLS, tally, version=command.number, is_over=command.last
+        command.room, SHOWN_TALLIES, tally, version=command.number, is_over=command.last
     )
     client.answer(command.id, Counted(is_news=is_news))
 
 
 FEATURE = Feature(
-    "shouts and polls",
+    "shouts and tallies",
     routes=(Route("POST", "/v1/rooms/{room}/shouts", WATCH, Rate.PLAIN, shout, "Shout"),),
     commands=(Command(Vote, WATCH, vote),),
     events=(SHOUTS, TALLIES),
     messages=(Counted,),
-    room=(POLLS,),
+    room=(SHOWN_TALLIES,),
 )
 
 
@@ -144,7 +144,7 @@ async def test_from_route_and_command_to_viewers_and_snapshots(address: str, set
     assert (await post(address, "/v1/rooms", cat, '{"id": "r1", "title": "R", "kind": "live"}'))[0] == 201
     async with Viewer(address, ann) as viewer:
         snapshot = await viewer.join("r1")
-        assert snapshot["polls"] == []
+        assert snapshot["tallies"] == []
         assert [(await say(text, key))[0] for text, key in (("hi", "s1"), ("hi", "s1"), ("\u00fc", "s2"))] == [
             201,
             200,
@@ -178,7 +178,7 @@ async def test_from_route_and_command_to_viewers_and_snapshots(address: str, set
     async with Viewer(address, ann) as late:
         now = await late.join("r1", since=snapshot["seq"])
         assert [(event["type"], event["id"]) for event in now["events"]] == told
-        assert [(poll["poll_id"], poll["votes"], "seq" in poll) for poll in now["polls"]] == [
+        assert [(poll["poll_id"], poll["votes"], "seq" in poll) for poll in now["tallies"]] == [
             ("p0", 2, False),
             ("p2", 1, False),
         ]

@@ -22,7 +22,7 @@ from livegift.features.rooms.bodies import (
     TotalsView,
 )
 from livegift.features.rooms.service import announce_end, announce_opening
-from livegift.http.context import answer, body_of, identity_of, query_of, resources_of, room_id_of
+from livegift.http.context import answer, body_of, identity_of, own_room_of, query_of, resources_of, room_id_of
 from livegift.http.routing import Route
 from livegift.ledger import rooms as stored
 from livegift.ledger.rooms import Room
@@ -72,14 +72,9 @@ async def read_room(request: Request) -> Response:
 
 async def change_room(request: Request) -> Response:
     """`PATCH /v1/rooms/{room}`: change the title, or end the room."""
-    identity = identity_of(request)
     body = await body_of(request, RoomPatch)
     resources = resources_of(request)
-    room = await stored.read_room(resources.database, room_id_of(request))
-    if room is None:
-        raise RequestError("room_not_found")
-    if identity.role != "admin" and room.creator_id != identity.user:
-        raise RequestError("forbidden", "Only the room's creator can change it.")
+    room = await own_room_of(request)
     if body.title is not None:
         await stored.retitle_room(resources.database, room.id, body.title)
     if body.status == "ended":
