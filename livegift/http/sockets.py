@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 import h11
 import structlog
 from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.utils import get_remote_addr
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from livegift.hub.timer_wheel import Deadline, TimerWheel
@@ -51,32 +52,77 @@ def connections_max(wanted: int, sockets: int) -> int:
     return min(wanted, most) if wanted else most
 
 
-class GuardedHttp(H11Protocol):
-    """A connection until it ends or becomes a WebSocket. `http_class` makes subclasses that share a timer wheel."""
+class Guarded:
+    """A connection that is waited for, for a limited time."""
 
     timer_wheel: ClassVar[TimerWheel]
     sockets_max: ClassVar[int]
-    waiting: ClassVar["dict[GuardedHttp, None]"]  # without a request, the longest waiting first
+    waiting: ClassVar["dict[Guarded, None]"]  # without a request, the longest waiting first
+    transport: asyncio.Transport
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        """Wait for nothing yet."""
+        super().__init__(*args, **kwargs)
+        self._deadline: Deadline | None = None
+        self._awaited = ""
+
+    @property
+    def address(self) -> str:
+        """Return the client's address, as TCP knows it."""
+        client = get_remote_addr(self.transport)
+        return client[0] if client else ""
+
+    def expect(self, what: str, within_s: float, otherwise: Callable[[], None] | None) -> None:
+        """Set a deadline for `what`, after which `otherwise` is called."""
+        if what != "request":
+            self.waiting.pop(self, None)
+        if what == "headers":
+            self.waiting[self] = None
+        if self._deadline is not None:
+            self._deadline.cancel()
+        self._awaited = what
+        self._deadline = None if otherwise is None else self.timer_wheel.after(within_s, otherwise)
+
+    def too_late(self) -> None:
+        """Close a connection with half a request, or none at all."""
+        if self.transport.is_closing():
+            self.transport.abort()
+            return
+        refusals.note("socket.closed", f"no {self._awaited} in time", address=self.address)
+        self.refuse(b"408 Request Timeout")
+
+    def make_room(self) -> bool:
+        """Close the connection that has waited longest without a request. Returns False when there is none."""
+        oldest = next(iter(self.waiting), None)
+        if oldest is None:
+            return False
+        refusals.note("socket.closed", "room for another", address=oldest.address)
+        oldest.expect("", 0, None)
+        oldest.transport.abort()
+        return True
+
+    def refuse(self, status: bytes, headers: bytes = b"") -> None:
+        """Answer without a body, and close."""
+        self.transport.write(
+            b"HTTP/1.1 " + status + b"\r\n" + headers + b"Connection: close\r\nContent-Length: 0\r\n\r\n"
+        )
+        self.transport.close()
+        self.expect("end", CLOSE_LINGER_S, self.transport.abort)
+
+
+class GuardedHttp(Guarded, H11Protocol):
+    """A connection that has begun to send, until it ends or becomes a WebSocket.
+
+    `entrance_class` makes subclasses that share a timer wheel.
+    """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         """Create a connection as uvicorn does."""
         super().__init__(*args, **kwargs)
-        self._deadline: Deadline | None = None
-        self._awaited = ""
         self._rest = b""
         self._wasted_bytes = 0
 
     # --- What uvicorn calls -------------------------------------------------------------------------------------------
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Accept the connection if one more is allowed."""
-        super().connection_made(transport)
-        metrics.SOCKETS.set(len(self.connections))
-        if len(self.connections) > self.sockets_max and not self._make_room():
-            refusals.note("socket.refused", "descriptors", sockets_max=self.sockets_max)
-            self._refuse(b"503 Service Unavailable", b"Retry-After: 5\r\n")
-            return
-        self.expect("headers", HTTP_HEADERS_TIMEOUT_S, self._too_late)
 
     def data_received(self, data: bytes) -> None:
         """Parse a limited number of bytes in one turn of the loop."""
@@ -110,7 +156,7 @@ class GuardedHttp(H11Protocol):
         protocol = self.transport.get_protocol()
         if isinstance(protocol, WebSocketsSansIOProtocol) and not protocol.handshake_initiated:
             refusals.note("socket.closed", "not a handshake", address=self.address)
-            self._refuse(b"400 Bad Request")
+            self.refuse(b"400 Bad Request")
 
     def send_400_response(self, msg: str) -> None:
         """Answer what is not HTTP, or has headers that are too long."""
@@ -124,18 +170,7 @@ class GuardedHttp(H11Protocol):
         super().connection_lost(exc)
         metrics.SOCKETS.set(len(self.connections))
 
-    # --- Deadlines ----------------------------------------------------------------------------------
-
-    def expect(self, what: str, within_s: float, otherwise: Callable[[], None] | None) -> None:
-        """Set a deadline for `what`, after which `otherwise` is called."""
-        if what != "request":
-            self.waiting.pop(self, None)
-        if what == "headers":
-            self.waiting[self] = None
-        if self._deadline is not None:
-            self._deadline.cancel()
-        self._awaited = what
-        self._deadline = None if otherwise is None else self.timer_wheel.after(within_s, otherwise)
+    # --- Reading ------------------------------------------------------------------------------------------------------
 
     def _next_turn(self) -> None:
         if self.transport.is_closing() or not self._rest:
@@ -159,11 +194,11 @@ class GuardedHttp(H11Protocol):
         theirs = self.conn.their_state
         if theirs is h11.SEND_BODY:
             if self._awaited != "body":
-                self.expect("body", HTTP_BODY_TIMEOUT_S, self._too_late)
+                self.expect("body", HTTP_BODY_TIMEOUT_S, self.too_late)
             self._count_wasted(len(data))
         elif theirs is h11.IDLE:
             if self._awaited != "headers":
-                self.expect("headers", HTTP_HEADERS_TIMEOUT_S, self._too_late)
+                self.expect("headers", HTTP_HEADERS_TIMEOUT_S, self.too_late)
         elif self._awaited in ("headers", "request", "body"):
             self.expect("answer", HTTP_ANSWER_TIMEOUT_S, self.transport.abort)
 
@@ -175,39 +210,10 @@ class GuardedHttp(H11Protocol):
                 refusals.note("socket.closed", "body goes on", address=self.address)
                 self.transport.abort()
 
-    @property
-    def address(self) -> str:
-        """Return the client's address, as TCP knows it."""
-        return self.client[0] if self.client else ""
-
-    def _too_late(self) -> None:
-        """Close a connection with half a request, or none at all."""
-        if self.transport.is_closing():
-            self.transport.abort()
-            return
-        refusals.note("socket.closed", f"no {self._awaited} in time", address=self.address)
+    def too_late(self) -> None:
+        """Close it; without a word where a response has begun already."""
         if self._awaited == "body" and self.cycle.response_started and not self.cycle.response_complete:
+            refusals.note("socket.closed", "no body in time", address=self.address)
             self.transport.abort()
         else:
-            self._refuse(b"408 Request Timeout")
-
-    def _make_room(self) -> bool:
-        oldest = next(iter(self.waiting), None)
-        if oldest is None:
-            return False
-        refusals.note("socket.closed", "room for another", address=oldest.address)
-        oldest.expect("", 0, None)
-        oldest.transport.abort()
-        return True
-
-    def _refuse(self, status: bytes, headers: bytes = b"") -> None:
-        self.transport.write(
-            b"HTTP/1.1 " + status + b"\r\n" + headers + b"Connection: close\r\nContent-Length: 0\r\n\r\n"
-        )
-        self.transport.close()
-        self.expect("end", CLOSE_LINGER_S, self.transport.abort)
-
-
-def http_class(timer_wheel: TimerWheel, most: int) -> type[asyncio.Protocol]:
-    """Return the class for uvicorn's `http`, limited to `most` sockets, WebSockets included."""
-    return type("HttpProtocol", (GuardedHttp,), {"timer_wheel": timer_wheel, "sockets_max": most, "waiting": {}})
+            super().too_late()

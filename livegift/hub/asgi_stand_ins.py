@@ -1,35 +1,32 @@
 """Stand-ins for the objects that uvicorn's own `receive` and `send` wait for, for connections on the direct path."""
 
 import asyncio
+from collections.abc import Callable
 
 from uvicorn._types import ASGIReceiveEvent
 
 
-class ReceiveQueue:
-    """The part of an `asyncio.Queue` that an idle connection needs, without its four deques of 700 bytes."""
+class EndNotice:
+    """The part of an `asyncio.Queue` that a connection with a listener needs: its end is put in, and nothing taken."""
 
-    __slots__ = ("_events", "_reader")
+    __slots__ = ("_on_end",)
 
-    def __init__(self) -> None:
-        self._events: list[ASGIReceiveEvent] = []
-        self._reader: asyncio.Future[None] | None = None
+    def __init__(self, on_end: Callable[[], None]) -> None:
+        self._on_end: Callable[[], None] | None = on_end
 
     def empty(self) -> bool:
-        """Return whether the queue is empty."""
-        return not self._events
+        """Return whether the queue is empty, which it is."""
+        return True
 
     def put_nowait(self, event: ASGIReceiveEvent) -> None:
-        """Add an event."""
-        self._events.append(event)
-        if self._reader is not None and not self._reader.done():
-            self._reader.set_result(None)
+        """Call `on_end` in the next turn of the loop, the first time that the end is put in."""
+        if self._on_end is not None and event["type"] == "websocket.disconnect":
+            asyncio.get_running_loop().call_soon(self._on_end)
+            self._on_end = None
 
     async def get(self) -> ASGIReceiveEvent:
-        """Return the oldest event, waiting for one if necessary."""
-        while not self._events:
-            self._reader = asyncio.get_running_loop().create_future()
-            await self._reader
-        return self._events.pop(0)
+        """Return the event with which an application begins: the client wants to connect."""
+        return {"type": "websocket.connect"}
 
 
 class NoFlowControl:

@@ -64,9 +64,8 @@ class CommandQueue:
             for text in waiting:
                 self.put(text)
 
-    async def aclose(self) -> None:
-        """Drop the remaining commands."""
-        task, self._waiting = self._task, deque()
-        if task is not None:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+    def close(self) -> None:
+        """Drop the remaining commands, and end the one that is being done."""
+        self._waiting = deque()
+        if self._task is not None:
+            self._task.cancel()

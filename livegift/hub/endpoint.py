@@ -1,7 +1,6 @@
 """The WebSocket endpoint `/v1/ws`: directly on the socket where the server offers that, else on plain ASGI."""
 
 import asyncio
-from collections.abc import Callable
 
 import structlog
 from starlette.responses import Response
@@ -12,8 +11,9 @@ from livegift.contract.encoding import encode
 from livegift.contract.errors import Close
 from livegift.hub.command_queue import CommandQueue
 from livegift.hub.connection import Connection
+from livegift.hub.opening import EXTENSION
 from livegift.hub.outbound import ClosedError, DirectOutbound, QueuedOutbound
-from livegift.hub.protocol import EXTENSION, DirectProtocol
+from livegift.hub.protocol import DirectProtocol
 from livegift.hub.rates import spread
 from livegift.hub.services import Services
 from livegift.runtime import metrics, refusals
@@ -23,7 +23,10 @@ log = structlog.get_logger()
 
 
 async def serve(websocket: WebSocket, services: Services) -> None:
-    """Accept a connection, then read and write until one side ends it. Logs one line at the end."""
+    """Accept a connection, then read and write until one side ends it. Logs one line at the end.
+
+    On the direct path it returns at once, without having waited for anything, and the connection goes on.
+    """
     address = websocket.client.host if websocket.client else ""
     refused = services.admission.enter(address)
     if refused is not None:
@@ -31,25 +34,30 @@ async def serve(websocket: WebSocket, services: Services) -> None:
         await _refuse(websocket, refused)
         return
     metrics.CONNECTIONS.inc()
-    direct: object = None
-
-    def gone() -> None:
-        metrics.CONNECTIONS.dec()
-        services.admission.leave(address)
-
+    offered = websocket.scope.get("subprotocols", ())
+    subprotocol = SUBPROTOCOL if SUBPROTOCOL in offered else None
+    direct = websocket.scope.get("extensions", {}).get(EXTENSION)
+    is_attached = False
     try:
-        offered = websocket.scope.get("subprotocols", [])
-        await websocket.accept(SUBPROTOCOL if SUBPROTOCOL in offered else None)
-        direct = websocket.scope.get("extensions", {}).get(EXTENSION)
         if isinstance(direct, DirectProtocol):
-            await _serve_direct(websocket, services, direct, address)
+            token = websocket.query_params.get("token") if websocket.scope["query_string"] else None
+            await direct.accept(subprotocol)
+            listener = _Direct(services, direct, address)
+            if token is not None:
+                listener.command_queue.begin(listener.connection.hello(token))
+            is_attached = True  # it counts itself out
+            direct.attach(listener)
         else:
+            await websocket.accept(subprotocol)
             await _serve_plain(websocket, services, address)
     finally:
-        if isinstance(direct, DirectProtocol):
-            direct.when_gone(gone)  # it is counted until its socket is closed
-        else:
-            gone()
+        if not is_attached:
+            _count_out(services, address)
+
+
+def _count_out(services: Services, address: str) -> None:
+    metrics.CONNECTIONS.dec()
+    services.admission.leave(address)
 
 
 async def _refuse(websocket: WebSocket, reason: str) -> None:
@@ -67,34 +75,32 @@ async def _refuse(websocket: WebSocket, reason: str) -> None:
 class _Direct:
     """A connection, as the listener of its protocol."""
 
-    __slots__ = ("command_queue", "connection", "on_flood", "on_text", "on_writable")
+    __slots__ = ("_address", "_outbound", "_services", "command_queue", "connection", "on_text")
 
-    def __init__(self, connection: Connection, hold: Callable[[bool], None]) -> None:
-        self.connection = connection
-        self.command_queue = CommandQueue(connection.on_text, hold)
+    def __init__(self, services: Services, direct: DirectProtocol, address: str) -> None:
+        self._services = services
+        self._address = address
+        self._outbound = DirectOutbound(direct)
+        self.connection = Connection(services, self._outbound)
+        self.command_queue = CommandQueue(self.connection.on_text, direct.hold_reading)
         self.on_text = self.command_queue.put
-        self.on_writable = connection.on_writable
-        self.on_flood = connection.too_fast
+
+    def on_writable(self) -> None:
+        self.connection.on_writable()
+
+    def on_flood(self, why: str) -> None:
+        self.connection.too_fast(why)
 
     def on_binary(self) -> None:
         self.connection.refuse_binary()
 
+    def on_end(self) -> None:
+        self.command_queue.close()
+        self.connection.close()
+        _log_end(self.connection, self._outbound.closing, self._address)
 
-async def _serve_direct(websocket: WebSocket, services: Services, direct: DirectProtocol, address: str) -> None:
-    outbound = DirectOutbound(direct)
-    connection = Connection(services, outbound)
-    listener = _Direct(connection, direct.hold_reading)
-    token = websocket.query_params.get("token")
-    try:
-        if token is not None:
-            listener.command_queue.begin(connection.hello(token))
-        direct.attach(listener)
-        websocket.scope.clear()  # otherwise the request's headers would be kept as long as the connection
-        await websocket.receive()  # only the end still comes here
-    finally:
-        await listener.command_queue.aclose()
-        connection.close()
-        _log_end(connection, outbound.closing, address)
+    def on_gone(self) -> None:
+        _count_out(self._services, self._address)
 
 
 def _log_end(connection: Connection, closing: ClosedError | None, address: str) -> None:

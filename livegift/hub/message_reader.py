@@ -52,24 +52,41 @@ class Listener(Protocol):
     def on_flood(self, why: str) -> None:
         """Close the connection, which sends more than it may."""
 
+    def on_end(self) -> None:
+        """End the connection's work: nothing more comes, and nothing can be written."""
+
+    def on_gone(self) -> None:
+        """Count the connection out: its socket is closed, which may be later than its end."""
+
 
 class MessageReader(WebSocketsSansIOProtocol):
     """The reading side of a connection; `DirectProtocol` adds the writing."""
 
     commands_per_s_max: ClassVar[int] = 0
+    # What a connection begins with. As most stay like that, the class has these, and a connection only what differs.
+    _listener: Listener | None = None
+    _heard = True
+    _rest = b""  # the beginning of a frame, or everything unread while `_holds`
+    _holds = 0
+    _reads = True
+    _asked: bytes | None = None  # the newest ping's payload
+    _awaits_pong = False
+    _discarded_bytes = 0
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         """Create a connection as uvicorn does."""
         super().__init__(*args, **kwargs)
-        self._listener: Listener | None = None
-        self._heard = True
-        self._rest = b""  # the beginning of a frame, or everything unread while `_holds`
-        self._holds = 0
-        self._reads = True
         self._budget = FrameBudget(self.commands_per_s_max)
-        self._asked: bytes | None = None  # the newest ping's payload
-        self._awaits_pong = False
-        self._discarded_bytes = 0
+
+    @property
+    def _is_between_messages(self) -> bool:
+        """Return whether no fragments of a message wait for the rest of it."""
+        return self.conn.current_size is None
+
+    @property
+    def _is_closing(self) -> bool:
+        """Return whether a close frame has come, or the data violates the protocol."""
+        return self.conn.state is not OPEN
 
     # --- Used by the writing side -----------------------------------------------------------------------------------
 
@@ -135,11 +152,11 @@ class MessageReader(WebSocketsSansIOProtocol):
                 self._rest = data[at:]
                 break
             frames += 1
-            if data[at] == TEXT and data[at + 1] & MASKED and self.conn.current_size is None:
+            if data[at] == TEXT and data[at + 1] & MASKED and self._is_between_messages:
                 self._take_text(data, at, end)
             else:
                 self._take_other(data, at, end)
-            if self.close_sent or self.conn.state is not OPEN:
+            if self.close_sent or self._is_closing:
                 return
             at = end
         self._answer_ping()

@@ -6,69 +6,56 @@ protocol. Another server does not have the extension; the hub then uses plain AS
 """
 
 import asyncio
-from collections.abc import Callable
-from typing import Any, ClassVar, cast
+from typing import cast
 
 from uvicorn._types import ASGIReceiveEvent, ASGISendEvent
 from websockets.exceptions import InvalidState
-from websockets.extensions.permessage_deflate import PerMessageDeflate, ServerPerMessageDeflateFactory
-from websockets.http11 import Request
+from websockets.extensions.permessage_deflate import PerMessageDeflate
 
-from livegift.hub.asgi_stand_ins import NoFlowControl, ReceiveQueue
-from livegift.hub.broadcast import SocketWriter, nowhere
+from livegift.hub.asgi_stand_ins import EndNotice
+from livegift.hub.broadcast import nowhere
 from livegift.hub.framing import pong_frame
-from livegift.hub.message_reader import COMMANDS, EARLY, FULL, Listener, MessageReader
+from livegift.hub.handshake import WINDOW_BITS
+from livegift.hub.message_reader import COMMANDS, EARLY, FULL, Listener
+from livegift.hub.opening import NO_FLOW_CONTROL, Opening
 from livegift.hub.prepared_message import PreparedMessage, text_frame
-from livegift.hub.timer_wheel import Deadline, TimerWheel
+from livegift.hub.timer_wheel import TimerWheel
 from livegift.runtime import metrics
 from livegift.runtime.bounds import (
     CLOSE_LINGER_S,
-    HANDSHAKE_TIMEOUT_S,
     PING_PERIOD_S,
     WRITE_BUFFER_BYTES_LOW,
     WRITE_BUFFER_BYTES_MAX,
 )
 
-EXTENSION = "livegift.direct"
 _EMPTY_PING = b"\x89\x00"
-_WINDOW_BITS = 15  # of shared messages, see `PreparedMessage.deflated`
 
 
-class DirectProtocol(MessageReader):
+class DirectProtocol(Opening):
     """A connection. `protocol_class` makes subclasses whose connections share a timer wheel."""
 
-    timer_wheel: ClassVar[TimerWheel]
-    deflate: ClassVar[bool] = True
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        """Create a connection as uvicorn does."""
-        super().__init__(*args, **kwargs)
-        self._left_bytes = 0  # in the buffer, at the last ping
-        self._deadline: Deadline | None = None
-        self._out: list[bytes] = []
-        self._on_gone: Callable[[], None] | None = None
-        self.socket_writer = SocketWriter()
-        self.is_full = False
-        if self.deflate:
-            self.conn.available_extensions = _DEFLATE
+    is_full = False
+    _left_bytes = 0  # in the buffer, at the last ping
 
     # --- For the application ------------------------------------------------------------------------------------------
 
     def attach(self, listener: Listener) -> None:
         """Pass all messages to `listener` from now on, beginning with those that came before."""
-        self._listener = listener
-        agreed = [e for e in self.conn.extensions if isinstance(e, PerMessageDeflate)]
-        self.socket_writer.deflates = bool(agreed) and agreed[0].local_max_window_bits == _WINDOW_BITS
-        sock = self.transport.get_extra_info("socket")
-        if sock is not None and self.transport.get_extra_info("sslcontext") is None:
-            self.socket_writer.fd = sock.fileno()
-        self._resume_writer()
-        self.transport.set_write_buffer_limits(WRITE_BUFFER_BYTES_MAX, WRITE_BUFFER_BYTES_LOW)
+        self._listener = self._owner = listener
         early = []
         while not self.queue.empty():
             early.append(self.queue.get_nowait())
-        self.queue = cast("asyncio.Queue[ASGIReceiveEvent]", ReceiveQueue())
-        self.writable = cast("asyncio.Event", NoFlowControl())
+        self.queue = cast("asyncio.Queue[ASGIReceiveEvent]", EndNotice(listener.on_end))
+        self.writable = cast("asyncio.Event", NO_FLOW_CONTROL)
+        if self._extensions is None:
+            agreed = [e for e in self.conn.extensions if isinstance(e, PerMessageDeflate)]
+            self.socket_writer.deflates = bool(agreed) and agreed[0].local_max_window_bits == WINDOW_BITS
+            self._find_socket()
+        else:
+            self.socket_writer.deflates = self._extensions.deflates
+        del self.scope  # otherwise the request's headers would be kept as long as the connection
+        self._resume_writer()
+        self.transport.set_write_buffer_limits(WRITE_BUFFER_BYTES_MAX, WRITE_BUFFER_BYTES_LOW)
         for event in early:
             if event["type"] != "websocket.receive":
                 self.queue.put_nowait(event)
@@ -77,13 +64,6 @@ class DirectProtocol(MessageReader):
             else:
                 listener.on_binary()
         self._hold(EARLY, False)
-
-    def when_gone(self, action: Callable[[], None]) -> None:
-        """Call `action` when the socket is closed, which may be later than the connection's end."""
-        if self.disconnected:
-            action()
-        else:
-            self._on_gone = action
 
     @property
     def is_open(self) -> bool:
@@ -156,16 +136,6 @@ class DirectProtocol(MessageReader):
 
     # --- What uvicorn calls -------------------------------------------------------------------------------------------
 
-    def handle_connect(self, event: Request) -> None:
-        """Handle the handshake's request, and offer the extension."""
-        self.socket_writer.write_rest = self.transport.write
-        super().handle_connect(event)
-        if hasattr(self, "scope"):
-            self.scope["extensions"][EXTENSION] = cast(
-                "dict[object, object]", self
-            )  # not data: ASGI lets a server do so
-            self._deadline = self.timer_wheel.after(HANDSHAKE_TIMEOUT_S, self._no_accept)
-
     async def send(self, message: ASGISendEvent) -> None:
         """Send as uvicorn does, but without its error log for a refused handshake, which it takes as forgotten."""
         self.socket_writer.pause()
@@ -173,16 +143,12 @@ class DirectProtocol(MessageReader):
         if message["type"] == "websocket.http.response.body" and self.close_sent:
             self.handshake_complete = True
 
-    def _no_accept(self) -> None:
-        if not self.handshake_complete:
-            self.transport.abort()
-
     def start_keepalive(self) -> None:
         """Start pings on the timer wheel, instead of two timers for each connection."""
         if self._deadline is not None:
             self._deadline.cancel()
-        # Only the application's task uses these from now on, and it has what it needs.
-        del self.request, self.response
+        if self._extensions is None:
+            del self.request, self.response  # which nobody uses from now on
         self._deadline = self.timer_wheel.after(PING_PERIOD_S, self._ping)
 
     def stop_keepalive(self) -> None:
@@ -259,22 +225,12 @@ class DirectProtocol(MessageReader):
         self.socket_writer.write_rest = nowhere
         super().connection_lost(exc)
         metrics.SOCKETS.set(len(self.connections))
-        if self._on_gone is not None:
-            self._on_gone()
-            self._on_gone = None
+        if self._owner is not None:
+            self._owner.on_gone()
+            self._owner = None
 
 
-_DEFLATE = [
-    ServerPerMessageDeflateFactory(
-        # Neither side keeps a window between messages: one compressed frame serves all, an idle connection owns none.
-        server_no_context_takeover=True,
-        client_no_context_takeover=True,
-        compress_settings={"level": 1},
-    )
-]
-
-
-def protocol_class(timer_wheel: TimerWheel, commands_per_s_max: int, *, deflate: bool = True) -> type[asyncio.Protocol]:
+def protocol_class(timer_wheel: TimerWheel, commands_per_s_max: int, *, deflate: bool = True) -> type[DirectProtocol]:
     """Return the class for uvicorn's `ws`, with what all connections of this process share."""
     shared = {"timer_wheel": timer_wheel, "commands_per_s_max": commands_per_s_max, "deflate": deflate}
     return type("HubProtocol", (DirectProtocol,), shared)

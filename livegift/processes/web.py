@@ -7,7 +7,9 @@ import structlog
 import uvicorn
 
 from livegift.domain.regions import require_time_zones
-from livegift.http.sockets import connections_max, http_class, sockets_max
+from livegift.http import websocket
+from livegift.http.entrance import entrance_class
+from livegift.http.sockets import connections_max, sockets_max
 from livegift.hub.hub import Hub
 from livegift.hub.protocol import protocol_class
 from livegift.hub.timer_wheel import TimerWheel
@@ -48,6 +50,7 @@ def run_web(settings: Settings, sock: socket.socket, *, with_demo: bool = False)
     timer_wheel = TimerWheel(TIMER_WHEEL_TICK_S)
     sockets = sockets_max()
     settings = msgspec.structs.replace(settings, connections_max=connections_max(settings.connections_max, sockets))
+    direct = protocol_class(timer_wheel, settings.commands_per_s_max) if settings.fast_path else None
     config = uvicorn.Config(
         create_app(
             settings,
@@ -56,9 +59,9 @@ def run_web(settings: Settings, sock: socket.socket, *, with_demo: bool = False)
             is_private=with_demo and is_loopback(sock.getsockname()[0]),
         ),
         loop="uvloop",
-        http=http_class(timer_wheel, sockets),
+        http=entrance_class(timer_wheel, sockets, websocket.PATH, direct),
         timeout_keep_alive=int(HTTP_KEEP_ALIVE_S),
-        ws=protocol_class(timer_wheel, settings.commands_per_s_max) if settings.fast_path else "websockets-sansio",
+        ws=direct or "websockets-sansio",
         ws_max_size=settings.frame_bytes_max,
         # uvicorn's compression costs 40 KB and one compression for each viewer; the protocol class has its own.
         ws_per_message_deflate=False,
