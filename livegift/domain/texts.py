@@ -32,6 +32,8 @@ def visible(text: str, length_max: int) -> str:
 
     Control characters, surrogates and direction marks are left out; a run of white space becomes one space.
     """
+    if text.isascii() and text.isprintable():  # as most are; of these, only a space is not visible
+        return _SPACE.sub(" ", text).strip()[:length_max].strip()
     kept = "".join(char for char in _SPACE.sub(" ", text) if _is_kept(char)).strip()[:length_max].strip()
     return kept if any(map(_is_visible, kept)) else ""
 

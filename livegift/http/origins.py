@@ -44,8 +44,7 @@ class OriginPolicy:
 
     def refusal(self, scope: Scope) -> str | None:
         """Return why a request or a WebSocket is refused, or None."""
-        headers = Headers(scope=scope)
-        host, origin = headers.get("host", ""), headers.get("origin")
+        host, origin = _host_and_origin(scope)
         if self.is_private and not self._is_ours(f"http://{host}"):
             return "The Host header names neither this machine nor LIVEGIFT_PUBLIC_URL."
         if origin is None or origin in self.origins:
@@ -62,6 +61,16 @@ class OriginPolicy:
     def _is_ours(self, url: str) -> bool:
         name = _name(url)
         return name is not None and (is_loopback(name) or name == _name(self.public_url))
+
+
+def _host_and_origin(scope: Scope) -> tuple[str, str | None]:
+    """Return the first of each header: every WebSocket is asked for them, so they are looked up in one go."""
+    found: dict[bytes, bytes] = {}
+    for name, value in scope["headers"]:
+        if name in (b"host", b"origin"):
+            found.setdefault(name, value)
+    origin = found.get(b"origin")
+    return found.get(b"host", b"").decode("latin-1"), None if origin is None else origin.decode("latin-1")
 
 
 def _name(url: str) -> str | None:

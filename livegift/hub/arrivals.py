@@ -4,7 +4,7 @@ On each node one group after the other is subscribed to and its wallets are read
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
 import structlog
@@ -17,7 +17,7 @@ from livegift.store.wallets import Balance, Wallets
 
 log = structlog.get_logger()
 
-Channels = Callable[[str], dict[str, Handler]]
+Unsubscribed = Callable[[Iterable[str]], Mapping[str, Handler]]
 
 
 class _Arrival(NamedTuple):
@@ -37,12 +37,12 @@ class _Arrival(NamedTuple):
 class Arrivals:
     """Subscribes to the channels of users and reads their wallets, many at a time."""
 
-    def __init__(self, store: Store, subscriber: Subscriber, wallets: Wallets, channels: Channels) -> None:
-        """Subscribe to what `channels` returns for a user, unless it is subscribed already."""
+    def __init__(self, store: Store, subscriber: Subscriber, wallets: Wallets, unsubscribed: Unsubscribed) -> None:
+        """Subscribe to what `unsubscribed` returns for users."""
         self._store = store
         self._subscriber = subscriber
         self._wallets = wallets
-        self._channels = channels
+        self._unsubscribed = unsubscribed
         self._waiting: dict[Node, list[_Arrival]] = {}
         self._tasks: dict[Node, asyncio.Task[None]] = {}
 
@@ -73,8 +73,7 @@ class Arrivals:
         error = StoreUnavailableError("the wallet can't be read in time", executed=False)
         try:
             async with asyncio.timeout_at(group[0].deadline):
-                handlers = {c: h for one in group for c, h in self._channels(one.user).items()}
-                missing = {c: h for c, h in handlers.items() if c not in self._subscriber}
+                missing = self._unsubscribed([one.user for one in group])
                 if missing:
                     await self._subscriber.subscribe_many(node, missing)
                 wallets = await self._wallets.read_many([one.user for one in group])

@@ -5,7 +5,6 @@ and touches no object of a viewer (decision 018).
 """
 
 from collections.abc import Callable, Collection, Iterable
-from contextlib import suppress
 from os import write
 
 
@@ -53,8 +52,10 @@ class SocketWriter:
         """Write the connection's own frames, after what its transport still has if the writer is paused."""
         sent = 0
         if self.is_ready:
-            with suppress(OSError):  # full or closed: the transport will notice
+            try:
                 sent = write(self.fd, frames)
+            except OSError:
+                sent = 0  # full or closed: the transport will notice
         if sent != len(frames):
             self.pause()
             self.write_rest(frames[sent:])

@@ -9,9 +9,7 @@ import structlog
 from msgspec import UNSET
 
 from livegift.contract.bounds import (
-    GIFT_COUNT_MAX,
     HELLO_TIMEOUT_S,
-    MESSAGE_LENGTH_MAX,
     ROOMS_PER_CONNECTION_MAX,
     TOKEN_RENEW_TIMEOUT_S,
 )
@@ -19,7 +17,7 @@ from livegift.contract.commands import Identified, Ping, RoomJoin, RoomLeave
 from livegift.contract.encoding import encode
 from livegift.contract.errors import Close, RequestError, StoreUnavailableError
 from livegift.contract.events import User
-from livegift.contract.messages import About, Bye, Error, Limits, Pong, Welcome
+from livegift.contract.messages import About, Bye, Error, Pong, Welcome
 from livegift.contract.parsing import BadCommandError, BadFrameError
 from livegift.contract.values import CommandId
 from livegift.hub.command_queue import Work
@@ -264,19 +262,8 @@ class Connection(Giving):
                 wallet_seq=UNSET if wallet is None else wallet.seq,
                 session_id=self.session_id,
                 server_ms=int(time.time() * 1000),
-                limits=self._limits(),
+                limits=self._services.limits,
             ),
-        )
-
-    def _limits(self) -> Limits:
-        settings = self._services.resources.settings
-        return Limits(
-            rooms_max=ROOMS_PER_CONNECTION_MAX,
-            gift_count_max=GIFT_COUNT_MAX,
-            message_length_max=MESSAGE_LENGTH_MAX,
-            frame_bytes_max=settings.frame_bytes_max,
-            commands_per_s_max=settings.commands_per_s_max,
-            combo_timeout_ms=settings.combo_timeout_ms,
         )
 
     def _on_token_expired(self) -> None:

@@ -69,6 +69,7 @@ class Hub:
                 address_per_s_max=settings.requests_per_s_max,
             ),
             connections=set(),
+            limits=Services.limits_of(settings),
         )
         self._timer_wheel = timer_wheel
         self._tasks: list[asyncio.Task[None]] = []

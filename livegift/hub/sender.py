@@ -1,6 +1,7 @@
 """A connection's sender of gifts, and this process's checks of a gift before the wallet decides."""
 
 import time
+from functools import cached_property
 
 from livegift.contract.commands import GiftSendCommand
 from livegift.contract.encoding import encode
@@ -8,7 +9,7 @@ from livegift.contract.errors import RequestError
 from livegift.contract.events import ANONYMOUS_JSON, user_json
 from livegift.contract.messages import Limit
 from livegift.domain.allowances import Exceeded
-from livegift.domain.regions import Windows, may_give, region_of, windows
+from livegift.domain.regions import Region, Windows, may_give, region_of, windows
 from livegift.domain.spending import GiftSend
 from livegift.ledger.rooms import Room
 from livegift.resources.resources import Resources
@@ -26,10 +27,22 @@ class Sender:
         self.identity = identity
         self._directory = resources.directory
         self._settings = resources.settings
-        self._user_json = user_json(identity.user, identity.shown_name, identity.shown_avatar_url)
-        self._region = region_of(identity.region)
-        self._is_old_enough = may_give(self._region, identity.age, age_verified=identity.age_verified)
         self._windows: Windows | None = None
+
+    # Found out with the first gift, as most who watch send none.
+
+    @cached_property
+    def _user_json(self) -> bytes:
+        identity = self.identity
+        return user_json(identity.user, identity.shown_name, identity.shown_avatar_url)
+
+    @cached_property
+    def _region(self) -> Region:
+        return region_of(self.identity.region)
+
+    @cached_property
+    def _is_old_enough(self) -> bool:
+        return may_give(self._region, self.identity.age, age_verified=self.identity.age_verified)
 
     def prepare_at_once(self, command: GiftSendCommand) -> Prepared | None:
         """Return the gift with this process's verdict; None if the ledger has to be asked first (`prepare`)."""

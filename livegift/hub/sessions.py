@@ -1,6 +1,7 @@
 """A user's connections in this process, and the channel of what happens elsewhere."""
 
 import asyncio
+from collections.abc import Iterable
 from functools import partial
 from typing import Protocol
 
@@ -36,7 +37,7 @@ class Sessions:
         """Use `wallets` to find users' partitions. The rate is for all connections of a user here."""
         self._subscriber = subscriber
         self._wallets = wallets
-        self._arrivals = Arrivals(store, subscriber, wallets, self._channels_of)
+        self._arrivals = Arrivals(store, subscriber, wallets, self._unsubscribed)
         self._commands_per_s_max = commands_per_s_max
         self._sessions: dict[str, set[Session]] = {}
         self._buckets: dict[str, TokenBucket] = {}
@@ -46,14 +47,25 @@ class Sessions:
     def _channel(self, user: str) -> str:
         return user_channel(self._wallets.root_of(user), user)
 
-    def _channels_of(self, user: str) -> dict[str, Handler]:
-        """Return the channels of a user's news and of the partition's, which is never unsubscribed."""
-        root = self._wallets.root_of(user)
-        partition = partition_channel(root)
-        self._partitions[partition] = root
-        # A user who has left meanwhile is not subscribed to, as nobody would end that.
-        own = {self._channel(user): partial(self._on_message, user)} if user in self._sessions else {}
-        return {**own, partition: lambda _: self._resync(root)}
+    def _unsubscribed(self, users: Iterable[str]) -> dict[str, Handler]:
+        """Return the channels that have still to be subscribed to for `users`: theirs, and those of partitions.
+
+        A user who has left meanwhile needs none, and nobody would end it.
+        """
+        found: dict[str, Handler] = {}
+        for user in users:
+            root = self._wallets.root_of(user)
+            channel = user_channel(root, user)
+            if channel not in self._subscriber and user in self._sessions:
+                found[channel] = partial(self._on_message, user)
+            partition = partition_channel(root)
+            if partition not in self._subscriber:
+                self._partitions[partition] = root
+                found[partition] = partial(self._on_armed, root)
+        return found
+
+    def _on_armed(self, root: str, _: bytes) -> None:
+        self._resync(root)
 
     async def add(self, user: str, session: Session) -> Balance:
         """Add a session, which is told the user's news from now on, and return the wallet as it is then.

@@ -46,8 +46,14 @@ class TimerWheel:
     def after(self, after_s: float, action: Action) -> Deadline:
         """Call `action` in `after_s` seconds."""
         slot = int((time.monotonic() + after_s) / self._tick_s) + 1
+        if slot <= self._turned:
+            slot = self._turned + 1
         deadline = Deadline(action)
-        self._slots.setdefault(max(slot, self._turned + 1), []).append(deadline)
+        found = self._slots.get(slot)
+        if found is None:
+            self._slots[slot] = [deadline]
+        else:
+            found.append(deadline)
         return deadline
 
     async def run(self) -> None:

@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 
 import jwt
 import msgspec
+from jwt.algorithms import HMACAlgorithm
 from msgspec import Meta, Struct
 
 from livegift.contract.bounds import (
@@ -31,7 +32,6 @@ Role = Literal["viewer", "creator", "moderator", "overlay", "admin"]
 ALGORITHM = "HS256"
 _USER_ID = re.compile(USER_ID_PATTERN)
 _TIMES = ("exp", "nbf", "auth_time")
-_JWS = jwt.PyJWS(algorithms=[ALGORITHM])  # making one sets up every algorithm that there is
 # Hosts leave these empty when they don't know them.
 _MAY_BE_EMPTY = ("name", "avatar_url", "region")
 
@@ -74,6 +74,24 @@ class Identity(Struct, frozen=True):
     def may_enter(self, room: str) -> bool:
         """Return whether the token is valid for `room`."""
         return self.rooms is None or room in self.rooms
+
+
+class _Hs256(HMACAlgorithm):
+    """HS256 that looks at each secret once: PyJWT asks with every token whether it is a certificate."""
+
+    def __init__(self) -> None:
+        super().__init__(HMACAlgorithm.SHA256)
+        self._prepared: dict[str | bytes, bytes] = {}  # the few secrets of this process
+
+    def prepare_key(self, key: str | bytes) -> bytes:
+        prepared = self._prepared.get(key)
+        if prepared is None:
+            prepared = self._prepared[key] = super().prepare_key(key)
+        return prepared
+
+
+_JWS = jwt.PyJWS(algorithms=[])
+_JWS.register_algorithm(ALGORITHM, _Hs256())
 
 
 class VerifiedTokens:
