@@ -9,6 +9,7 @@ from uuid import uuid4
 import psycopg
 
 from livegift.contract.errors import StoreUnavailableError
+from livegift.contract.events import details_shown, sender_shown, shown
 from livegift.domain.allowances import NO_POLICY, Policy
 from livegift.domain.catalogue import DEFAULT_GIFTS
 from livegift.domain.partitions import partition_of
@@ -108,7 +109,7 @@ class InProcess:
         numbers = kind.coins, 1, kind.diamond_count
         send = GiftSend(user, ref, payload, room, to, gift_id, *numbers, kind.streakable, policy=policy)
         root = self.outbox.roots[partition_of(user, self.settings.partitions)]
-        display = Display(b'{"id":"%b"}' % user.encode(), b'{"gift":{}}')
+        display = Display(shown(sender_shown(user, None), details_shown(to, kind)))
         command = gift_send(root, [(send, display)], int(time.time() * 1000), self.settings.combo_timeout_ms, 86_400)
         try:
             (reply,) = await self.store.call(command)

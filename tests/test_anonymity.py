@@ -13,9 +13,9 @@ from msgspec import Raw
 
 from livegift.contract.bounds import ANONYMOUS_TIME_MS
 from livegift.contract.journal import GiftSent
+from livegift.domain.entries import Row
 from livegift.domain.partitions import Position
 from livegift.processes.publishing import in_turn
-from livegift.store.outbox import Row
 from tests.conftest import PARTITIONS
 from tests.hostile import unharmed
 from tests.system import System

@@ -20,6 +20,7 @@ from livegift.runtime.settings import Settings
 from livegift.store.keys import partition_roots, room_root, wallet
 from tests.booking import NOTHING_IN_REDIS
 from tests.inprocess import InProcess
+from tests.partitions import change_wallet
 from tests.system import command, environ
 from tests.waiting import wait_until
 
@@ -64,13 +65,12 @@ def sql(system: InProcess, statement: str) -> None:
 
 
 async def test_a_debit_without_an_outbox_entry(booked: InProcess, client: redis_py.Redis) -> None:
-    client.hincrby(wallet_key(booked, "alice"), "b", -5)
+    change_wallet(client, wallet_key(booked, "alice"), balance=-5)
     assert "wallet alice: Redis has 970 at seq 6, the ledger a balance of 975" in await violations(booked, 2)
 
 
 async def test_a_debit_with_its_own_seq_but_without_an_outbox_entry(booked: InProcess, client: redis_py.Redis) -> None:
-    client.hincrby(wallet_key(booked, "alice"), "b", -5)
-    client.hincrby(wallet_key(booked, "alice"), "s", 1)
+    change_wallet(client, wallet_key(booked, "alice"), balance=-5, seq=1)
     assert "wallet alice: Redis has 970 at seq 7, the ledger no such entry" in await violations(booked, 2)
 
 
@@ -111,10 +111,10 @@ async def test_a_gift_that_was_never_published(booked: InProcess, client: redis_
 
 
 async def test_a_wallet_below_zero(booked: InProcess, client: redis_py.Redis) -> None:
-    client.hset(wallet_key(booked, "carol"), "b", -1)
+    change_wallet(client, wallet_key(booked, "carol"), balance=-1001)
     expected = "wallet carol: -1 coins, which no refund or chargeback has taken"
     assert expected in await violations(booked, 4)
-    client.hset(wallet_key(booked, "carol"), "f", "1")
+    change_wallet(client, wallet_key(booked, "carol"), flags="f")
     assert expected in await violations(booked, 4), "a freeze does not explain it"
 
 
@@ -132,7 +132,7 @@ async def test_a_partition_that_nobody_books(booked: InProcess) -> None:
 async def test_the_command_says_it_with_its_exit_code(booked: InProcess, client: redis_py.Redis) -> None:
     code, text = await run_audit(booked)
     assert (code, "all invariants hold" in text) == (0, True), text
-    client.hincrby(wallet_key(booked, "alice"), "b", 1)
+    change_wallet(client, wallet_key(booked, "alice"), balance=1)
     code, text = await run_audit(booked)
     assert (code, "NOT all invariants hold" in text) == (1, True), text
     code, text = await run_audit(booked, "--json")

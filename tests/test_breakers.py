@@ -32,7 +32,7 @@ from tests.waiting import wait_until
 COINS = 10_000
 PRICE = 1
 USERS = [f"user-{i}" for i in range(40)]
-DISPLAY = Display(b'{"id":"shown"}', b'{"gift":{"id":"rose"}}')
+DISPLAY = Display('["Ann","Bob","Rose",1,1,1,"R"]')
 
 
 def test_pauses_between_probes_grow_up_to_a_limit_and_differ_by_chance() -> None:

@@ -15,7 +15,7 @@ from livegift.cli.main import cli
 from livegift.features.slots import Feature
 from livegift.ledger.tables import metadata
 from livegift.reference import metrics, settings
-from livegift.store.functions import leases, partitions, rooms, wallets
+from livegift.store.functions import VERSION, leases, partitions, rooms, wallets
 from livegift.store.functions.signature import FUNCTIONS
 from tests.documents import DOCS, HISTORY, LINK, PAGES, ROOT, blocks, commands, name, spans
 
@@ -128,8 +128,8 @@ def test_metrics_exist(page: Path) -> None:
 
 @each_current_page
 def test_redis_functions_exist(page: Path) -> None:
-    named = {span for span in spans(page) if re.fullmatch(r"[a-z_]+_1", span)}
-    assert {each.removesuffix("_1") for each in named} <= set(FUNCTIONS)
+    named = {span for span in spans(page) if re.fullmatch(rf"[a-z_]+_{VERSION}", span)}
+    assert {each.removesuffix(f"_{VERSION}") for each in named} <= set(FUNCTIONS)
 
 
 # --- Commands ---------------------------------------------------------------------------------------------------------

@@ -1,5 +1,7 @@
 """Entries that can't be booked: everything behind them goes on, and an operator decides about them."""
 
+import re
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import closing
 
@@ -14,10 +16,13 @@ from livegift.composition import booking_plan
 from livegift.contract.errors import RequestError
 from livegift.dev.embedded import RedisServer
 from livegift.domain.partitions import Position, partition_of
+from livegift.domain.spending import Accepted, GiftSend
 from livegift.ledger.journal import read_checkpoints
 from livegift.ledger.quarantine import Quarantined, list_quarantined
 from livegift.operations.quarantine import drop, retry
 from livegift.runtime.settings import Settings
+from livegift.store.functions import VERSION
+from livegift.store.wallets import Display, gift_send, parse_outcome
 from tests.inprocess import InProcess
 from tests.system import environ
 from tests.waiting import wait_until
@@ -54,9 +59,9 @@ async def poisoned(system: InProcess, client: redis_py.Redis, write: str) -> Qua
         local rows = redis.call('XRANGE', KEYS[1], '-', '+')
         redis.call('DEL', KEYS[1])
         for i, row in ipairs(rows) do
-          local id, entry = row[1], row[2][2]
+          local id, head, entry = row[1], row[2][1], row[2][2]
           if i == #rows then entry = {write} end
-          redis.call('XADD', KEYS[1], id, 'e', entry)
+          redis.call('XADD', KEYS[1], id, head, entry)
         end
     """, 1, f"{root}:outbox")  # type: ignore[no-untyped-call]  # fmt: skip
     system.start_relay()
@@ -76,7 +81,7 @@ async def suspense(system: InProcess) -> int:
     return int(row[0])
 
 
-UNREADABLE = "'[\"gift\", ' .. entry:sub(2, 20)"
+UNREADABLE = "entry:sub(1, 40)"
 
 
 WITH_NUL = r"""(entry:gsub('"heart"', '"he\\u0000art"', 1))"""
@@ -139,10 +144,49 @@ async def test_what_the_ledger_refuses_is_found_among_many_and_can_be_booked_lat
     assert [row.status for row in rows] == ["booked"]
 
 
+@pytest.mark.parametrize(("damage", "error"), [("2,3,4", "its bytes"), ('"he\\u0000art"', "0x00|NUL")])
+async def test_of_the_gifts_of_an_entry_only_the_bad_one_waits(
+    running: InProcess, client: redis_py.Redis, damage: str, error: str
+) -> None:
+    """Five gifts of one call: one can't be read, or is refused by the ledger."""
+    root = running.wallets.root_of("alice")
+    await running.stop("relay")
+    await running.stop("aggregator")
+    shown = Display('["Alice","Bob","Heart",5,5,1,"H"]')
+    refs = [f"together-{number}" for number in range(5)]
+    sends = [GiftSend("alice", ref, "ab", "r1", "bob", "heart", 5, 1, 5, streakable=False) for ref in refs]
+    command = gift_send(root, [(send, shown) for send in sends], int(time.time() * 1000), 1000, 86_400)
+    replies = await running.store.call(command)
+    assert all(isinstance(parse_outcome(reply), Accepted) for reply in replies)
+    *earlier, (last, fields) = client.xrange(f"{root}:outbox")
+    ((head, raw),) = fields.items()
+    before, after = str(raw).split('"together-2","r1","bob","heart"')
+    damaged = {str(head): f'{before}"together-2","r1","bob",{damage}{after}'}
+    client.delete(f"{root}:outbox")
+    for entry_id, entry in (*earlier, (last, damaged)):
+        client.xadd(f"{root}:outbox", entry, id=entry_id)
+    running.start_relay()
+    running.start_aggregator()
+    (found,) = await wait_until(lambda: in_quarantine(running), "it is in quarantine")  # type: ignore[misc]
+    assert found.position.n == int(last.partition("-")[2]) - 2
+    assert re.search(error, found.error)
+    await running.gift("alice", "r1", "bob", "heart", "next")
+    await wait_until(lambda: suspense_is(running, 5), "it was alice's")
+    report = await running.audit()
+    assert report.passed, report.to_text()
+    again = await running.try_gift("alice", "r1", "bob", "heart", "together-3")
+    assert isinstance(again, Accepted)
+    assert again.duplicate
+
+
+async def suspense_is(system: InProcess, coins: int) -> bool:
+    return await suspense(system) == coins
+
+
 async def test_an_unknown_reason_waits_for_a_version_that_knows_it(running: InProcess, client: redis_py.Redis) -> None:
     root = running.wallets.root_of("alice")
     with closing(client):
-        reply = client.fcall("wallet_credit_1", 1, root, "3600", "alice", "bonus-1", "ab", "7", "theft")  # type: ignore[no-untyped-call]
+        reply = client.fcall(f"wallet_credit_{VERSION}", 1, root, "3600", "alice", "bonus-1", "ab", "7", "theft")  # type: ignore[no-untyped-call]
     assert b"ok|" in reply.encode() if isinstance(reply, str) else reply
     await wait_until(lambda: in_quarantine(running), "it is in quarantine")
     (row,) = await in_quarantine(running)

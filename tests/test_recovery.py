@@ -23,6 +23,7 @@ from livegift.store.outbox import Incarnation
 from livegift.store.rooms import Rooms
 from tests.conftest import COMMON
 from tests.inprocess import InProcess, armed_again, passes
+from tests.partitions import append, counters
 from tests.waiting import wait_until
 
 USERS = ("alice", "carol", "dave", "erin")
@@ -308,8 +309,8 @@ async def test_a_call_that_fails_half_way_is_put_right(running: InProcess, own_r
     await passes(running)
     root = running.wallets.root_of("alice")
     with closing(own_redis.server.client()) as client:
-        n = int(client.hget(f"{root}:meta", "n") or 0)
-        epoch = int(client.hget(f"{root}:meta", "epoch") or 0)
+        there = counters(client, root)
+        epoch, n = there["epoch"], there["n"]
         client.xadd(f"{root}:outbox", {"e": "[]"}, id=f"{epoch}-{n + 5}")  # the next entry can't be appended
     await running.stop("aggregator")
     assert not isinstance(await running.try_gift("alice", "r1", "bob", "heart", "broken"), Accepted)
@@ -327,14 +328,7 @@ async def test_poison_goes_to_quarantine_and_the_rest_goes_on(running: InProcess
     await send(running, range(1))
     root = running.wallets.root_of("alice")
     with closing(own_redis.server.client()) as client:
-        client.eval(POISON, 1, root, b'["surprise", 1, 2')  # type: ignore[no-untyped-call]
+        append(client, root, b'["surprise", 1, 2')
     accepted = await running.gift("alice", "r1", "bob", "heart", "behind")
     assert accepted.balance == COINS - 10
     await passes(running)
-
-
-POISON = """
-local meta, root = KEYS[1] .. ':meta', KEYS[1]
-local n, epoch = redis.call('HINCRBY', meta, 'n', 1), redis.call('HGET', meta, 'epoch')
-return redis.call('XADD', root .. ':outbox', epoch .. '-' .. n, 'e', ARGV[1])
-"""

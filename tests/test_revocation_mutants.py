@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from livegift.contract.journal import WalletChanged
+from livegift.domain.entries import Row
 from livegift.features.corrections import queries as corrections
 from livegift.features.corrections.service import decide
 from livegift.features.sponsors import booking as matching
@@ -14,7 +15,6 @@ from livegift.features.sponsors.rules import Match
 from livegift.features.sponsors.service import fund_match
 from livegift.processes import publishing, relay
 from livegift.runtime.settings import Settings
-from livegift.store.outbox import Row
 from tests.inprocess import InProcess
 from tests.test_audit import run_audit
 from tests.waiting import wait_until

@@ -16,6 +16,7 @@ from livegift.ledger.schema import read_event_id_key
 from livegift.operations.migrate import migrate
 from livegift.recovery.legacy_rooms import LegacyRoomRecovery, with_public_ids
 from livegift.runtime.event_ids import KEY_BYTES, EventIds
+from livegift.store import keys
 from livegift.store.client import Store
 from livegift.store.functions import LIBRARIES, source
 from livegift.store.keys import room_root
@@ -23,6 +24,7 @@ from livegift.store.legacy_rooms import LegacyRooms
 from livegift.store.rooms import Gifter, Rooms
 from tests.conftest import COMMON
 from tests.inprocess import InProcess, armed_again, passes
+from tests.partitions import WALLET
 from tests.store.live import call
 from tests.waiting import wait_until
 
@@ -237,7 +239,11 @@ async def test_debtors_who_have_paid_are_thawed_and_those_that_operators_froze_a
     await wallets_agree(running)
     for user in USERS[:3]:  # as an earlier version did when they went below zero
         root = running.wallets.root_of(user)
-        await running.store.call_plain(root, ("HSET", f"{root}:w:{user}", "f", "1"))
+        key = keys.wallet(root, user)
+        stored = WALLET.parse((await running.store.call_plain(root, ("GET", key))).decode())
+        fields = dict(zip(WALLET.kinds, stored, strict=True))
+        fields["flags"] = "f" + fields["flags"].strip("f")
+        await running.store.call_plain(root, ("SET", key, WALLET.text(**fields)))
     await upgrade(running)
     found = [await running.wallets.read(user) for user in USERS]
     assert [(wallet.frozen, wallet.frozen_by_operator) for wallet in found] == [

@@ -7,9 +7,11 @@ Struct. All others are written by `body_of`.
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from operator import attrgetter
 from typing import Annotated, Literal
 
+import msgspec
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 from livegift.contract.bounds import ANONYMOUS_TIME_MS, AVATAR_URL_LENGTH_MAX, NAME_LENGTH_MAX
@@ -28,6 +30,7 @@ class Event(Struct, frozen=True, kw_only=True):
     seq: Annotated[Seq, Meta(description="number of the event in its room, from 1 on")] | UnsetType = UNSET
 
 
+SHOWN_CACHE_MAX = 10_000
 ANY_EVENT = "AnyEvent"
 """The name that documents have for an event of any kind, those of features included."""
 AnyEvent = Annotated[Raw, Meta(extra_json_schema={"$ref": f"#/components/schemas/{ANY_EVENT}"})]
@@ -114,6 +117,67 @@ ANONYMOUS_JSON = encode(User(name="Anonymous"))
 def details_json(to: str, to_name: str, gift: GiftKind) -> bytes:
     """Return receiver and gift as events show them, as JSON."""
     return encode(GiftDetails(Receiver(to, to_name), gift))
+
+
+class Shown(Struct, frozen=True, array_like=True):
+    """What a gift's event shows beyond ids and amounts, as the journal keeps it. An anonymous sender has no name."""
+
+    sender: str | tuple[str, str] | None
+    to_name: str
+    name: str
+    coins: int
+    diamond_count: int
+    tier: int
+    icon: str
+
+
+ANONYMOUS_SENDER = "null"
+
+
+def sender_shown(name: str, avatar_url: str | None) -> str:
+    """Return the first part of `Shown`, as JSON."""
+    shown_url = avatar_url if avatar_url and len(avatar_url) <= AVATAR_URL_LENGTH_MAX else None
+    shown_name = name[:NAME_LENGTH_MAX]
+    return encode(shown_name if shown_url is None else (shown_name, shown_url)).decode()
+
+
+def details_shown(to_name: str, gift: GiftKind) -> str:
+    """Return the other parts of `Shown`, as JSON without brackets."""
+    parts = (to_name, gift.name, gift.coins, gift.diamond_count, gift.tier, gift.icon)
+    return encode(parts)[1:-1].decode()
+
+
+def shown(sender: str, details: str) -> str:
+    """Return a `Shown` as JSON, from its two parts."""
+    return f"[{sender},{details}]"
+
+
+_shown_of = msgspec.json.Decoder(Shown).decode
+_older_shown_of = msgspec.json.Decoder(tuple[Raw, Raw]).decode
+
+
+@lru_cache(maxsize=SHOWN_CACHE_MAX)
+def shown_json(
+    text: bytes, user: str, to: str, gift_id: str, *, anonymous: bool, streakable: bool
+) -> tuple[bytes, bytes]:
+    """Return sender (`user_json`) and details (`details_json`) of a gift whose entry has `text` as `Shown`.
+
+    It is cached, as the gifts of a streak have the same one. The end of a streak that earlier versions have begun has
+    both as they are. What can't be read, which no version writes, is shown by its ids.
+    """
+    try:
+        if text.startswith(b"[{"):
+            older = _older_shown_of(text)
+            return bytes(older[0]), bytes(older[1])
+        found = _shown_of(text)
+    except msgspec.MsgspecError:
+        found = Shown(user, to, gift_id, 0, 0, 1, "")
+    kind = GiftKind(gift_id, found.name, found.coins, found.diamond_count, streakable, found.tier, found.icon)
+    details = details_json(to, found.to_name, kind)
+    if anonymous or found.sender is None:
+        return ANONYMOUS_JSON, details
+    name, avatar_url = (found.sender, None) if isinstance(found.sender, str) else found.sender
+    return user_json(user, name, avatar_url), details
 
 
 def shown_ms(ts_ms: int, *, anonymous: bool) -> int:

@@ -88,14 +88,17 @@ def change(limits: SpendingLimits, wanted: Caps, now_ms: int, delay_ms: int) -> 
 
 
 def usage_at(usage: Usage, policy: Policy, now_ms: int) -> Usage:
-    """Return the usage as of `now_ms`: counters of a past day, month or minute are reset to 0."""
-    day, minute = max(usage.day, policy.day), now_ms // MINUTE_MS
+    """Return the usage as of `now_ms`: counters of a past day, month or minute are reset to 0.
+
+    Gifts of a minute are counted only while the policy limits them.
+    """
+    day, minute = max(usage.day, policy.day), 0 if policy.gifts_per_minute is None else now_ms // MINUTE_MS
     return Usage(
         day,
         usage.day_coins if day == usage.day else 0,
         usage.month_coins if day // 100 == usage.day // 100 else 0,
         minute,
-        usage.minute_gifts if minute == usage.minute else 0,
+        usage.minute_gifts if minute and minute == usage.minute else 0,
     )
 
 
@@ -119,11 +122,11 @@ def exceeded(own: Caps, policy: Policy, usage: Usage, coins: int) -> Exceeded | 
 
 
 def spent(usage: Usage, coins: int) -> Usage:
-    """Return the usage after a gift of `coins`."""
+    """Return the usage, which is as of now, after a gift of `coins`."""
     return usage._replace(
         day_coins=usage.day_coins + coins,
         month_coins=usage.month_coins + coins,
-        minute_gifts=usage.minute_gifts + 1,
+        minute_gifts=usage.minute_gifts + 1 if usage.minute else 0,
     )
 
 

@@ -6,7 +6,7 @@ from functools import cached_property
 from livegift.contract.commands import GiftSendCommand
 from livegift.contract.encoding import encode
 from livegift.contract.errors import RequestError
-from livegift.contract.events import ANONYMOUS_JSON, user_json
+from livegift.contract.events import ANONYMOUS_SENDER, sender_shown, shown
 from livegift.contract.messages import Limit
 from livegift.domain.allowances import Exceeded
 from livegift.domain.regions import Region, Windows, may_give, region_of, windows
@@ -32,9 +32,8 @@ class Sender:
     # Found out with the first gift, as most who watch send none.
 
     @cached_property
-    def _user_json(self) -> bytes:
-        identity = self.identity
-        return user_json(identity.user, identity.shown_name, identity.shown_avatar_url)
+    def _shown(self) -> str:
+        return sender_shown(self.identity.shown_name, self.identity.shown_avatar_url)
 
     @cached_property
     def _region(self) -> Region:
@@ -100,11 +99,11 @@ class Sender:
             policy=self._windows_now().policy,
         )
         if kind is None or room is None:
-            return gift, Display(b"{}", b"{}")
+            return gift, Display("null")
         to_name = room.creator_name if to == room.creator_id else to
-        message = encode(command.message) if command.message else b"null"
-        user_json = ANONYMOUS_JSON if command.anonymous else self._user_json
-        return gift, Display(user_json, self._directory.details(to, to_name, kind), message)
+        message = encode(command.message).decode() if command.message else "0"
+        sender = ANONYMOUS_SENDER if command.anonymous else self._shown
+        return gift, Display(shown(sender, self._directory.details(to, to_name, kind)), message)
 
     def _windows_now(self) -> Windows:
         """Return the viewer's day and month, which are looked up again when the day is over."""

@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-import msgspec
 from sqlalchemy import Row, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from livegift.contract.errors import PartitionStoppedError
 from livegift.contract.journal import Entry, GiftSent
+from livegift.domain.entries import decode
 from livegift.domain.journal import Poison, wallet_effect
 from livegift.domain.partitions import Position
 from livegift.ledger import tables
@@ -22,7 +22,6 @@ from livegift.ledger.slices import JournalSlice
 from livegift.runtime.bounds import QUARANTINE_BYTES_MAX, QUARANTINE_OPEN_MAX
 
 _TABLE = tables.quarantine
-_DECODER = msgspec.json.Decoder(Entry)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +39,7 @@ class Quarantined:
 
     def decode(self) -> Entry:
         """Decode the bytes as this version does. Raises msgspec.MsgspecError."""
-        entry: Entry = _DECODER.decode(self.raw)
-        return entry
+        return decode(self.raw, self.partition, self.position)
 
 
 def _quarantined(row: Row[tuple[object, ...]]) -> Quarantined:

@@ -16,7 +16,9 @@ async def migrate(settings: Settings) -> list[str]:
         await database.aclose()
     store = await Store.connect(settings.redis_url)
     try:
+        removed = await functions.remove_older(store)
         loaded = await functions.load(store)
     finally:
         await store.aclose()
-    return [f"schema at {version}", f"functions loaded: {', '.join(loaded) or 'none, they were there'}"]
+    lines = [f"schema at {version}", f"functions loaded: {', '.join(loaded) or 'none, they were there'}"]
+    return [*lines, f"functions removed: {', '.join(removed)}"] if removed else lines

@@ -20,6 +20,7 @@ from livegift.contract.encoding import encode
 from livegift.contract.errors import PartitionStoppedError, StoreUnavailableError
 from livegift.contract.journal import GiftSent
 from livegift.contract.messages import CreatorCredited
+from livegift.domain.entries import Row
 from livegift.domain.partitions import Position
 from livegift.ledger import schema
 from livegift.ledger.arming import advance_marks, forget_streak_ends, set_stopped
@@ -50,7 +51,7 @@ from livegift.runtime.settings import Settings
 from livegift.runtime.sweeps import Sweep
 from livegift.store.client import Node, Store
 from livegift.store.leases import Leases
-from livegift.store.outbox import Outbox, Row
+from livegift.store.outbox import Outbox
 from livegift.store.server import memory_share
 
 log = structlog.get_logger()

@@ -7,6 +7,7 @@ import structlog
 
 from livegift.contract.errors import PartitionStoppedError
 from livegift.contract.journal import Entry, WalletChanged
+from livegift.domain.entries import Row
 from livegift.domain.journal import Poison
 from livegift.domain.partitions import Position
 from livegift.ledger.engine import Database
@@ -14,7 +15,6 @@ from livegift.ledger.journal import Booked, UnbookableError, book
 from livegift.ledger.participants import BookingPlan
 from livegift.ledger.slices import JournalSlice
 from livegift.runtime import metrics
-from livegift.store.outbox import Row
 
 log = structlog.get_logger()
 

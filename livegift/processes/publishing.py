@@ -11,6 +11,7 @@ from livegift.contract.bounds import ANONYMOUS_TIME_MS
 from livegift.contract.errors import StoreUnavailableError
 from livegift.contract.events import gift_event, shown_ms, streak_end_event
 from livegift.contract.journal import GiftSent, StreakEnded, WalletChanged
+from livegift.domain.entries import Row
 from livegift.runtime import metrics
 from livegift.runtime.bounds import (
     RELAY_EVENTS_PER_PUBLISH_MAX,
@@ -20,7 +21,7 @@ from livegift.runtime.bounds import (
 )
 from livegift.runtime.event_ids import EventIds
 from livegift.store.client import Node, Store, moved, refused
-from livegift.store.outbox import Incarnation, Row
+from livegift.store.outbox import Incarnation
 from livegift.store.rooms import Publication, publish, revoked_gift
 
 log = structlog.get_logger()

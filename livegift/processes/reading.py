@@ -5,11 +5,12 @@ from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from livegift.domain.entries import Row
 from livegift.domain.partitions import Position
 from livegift.runtime.bounds import BARRIERS_MAX, BOOK_READ_MAX, BOOK_READ_PER_PARTITION_MIN
 from livegift.store.client import Node
 from livegift.store.link import Link
-from livegift.store.outbox import Outbox, Row
+from livegift.store.outbox import Outbox
 
 
 @dataclass(frozen=True, slots=True)

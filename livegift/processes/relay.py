@@ -13,7 +13,9 @@ import uvloop
 
 from livegift.contract.errors import StoreUnavailableError
 from livegift.contract.journal import GiftSent
+from livegift.domain.entries import Row
 from livegift.domain.partitions import Position
+from livegift.processes.balances import BalanceTeller
 from livegift.processes.publishing import Publisher, in_turn, publication
 from livegift.processes.worker import Worker, connected, run_until_stopped, worker_name
 from livegift.runtime import logs, metrics
@@ -33,7 +35,7 @@ from livegift.runtime.settings import Settings
 from livegift.store.client import Store
 from livegift.store.keys import room_root
 from livegift.store.leases import Leases
-from livegift.store.outbox import Incarnation, Outbox, PartitionState, Row
+from livegift.store.outbox import Incarnation, Outbox, PartitionState
 
 log = structlog.get_logger()
 
@@ -48,6 +50,7 @@ class Relay(Worker):
         super().__init__(leases)
         self._store = store
         self._outbox = outbox
+        self._balances = BalanceTeller(outbox)
         self._read: dict[int, Position] = {}
         self._durable: dict[int, Position] = {}
         self._incarnations: dict[int, Incarnation] = {}  # of each partition, when it was read
@@ -61,6 +64,7 @@ class Relay(Worker):
         """Return the tasks that run beside the leases."""
         return {
             "sweep": self._sweep(),
+            "balances": self._balances.run(),
             "cursors": self._save_cursors(),
             "layout": self._follow_layout(),
             "incarnations": self._follow_incarnations(),
@@ -162,8 +166,10 @@ class Relay(Worker):
         # The others were lost, or restarted while this was read.
         mine = {p: rows for p, rows in found.items() if self._read.get(p) == cursors[p]}
         for partition, row in in_turn(mine):
-            if isinstance(row.entry, GiftSent) and not row.entry.repeat_end:
-                self._streaks_open.add(partition)
+            if isinstance(row.entry, GiftSent):
+                self._balances.note(partition, row.entry)
+                if not row.entry.repeat_end:
+                    self._streaks_open.add(partition)
             if row.entry is None:
                 log.error("relay.unreadable_entry", partition=partition, position=str(row.position))
             target = publication(partition, row, self._incarnations[partition], ids)

@@ -8,10 +8,11 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from livegift.contract.errors import PartitionStoppedError, StoreUnavailableError
-from livegift.contract.events import ANONYMOUS_JSON, details_json, user_json
+from livegift.contract.events import ANONYMOUS_SENDER, details_shown, sender_shown, shown
 from livegift.contract.journal import LimitsChanged
 from livegift.contract.values import GiftKind
 from livegift.domain.catalogue import DEFAULT_ICON
+from livegift.domain.entries import Row
 from livegift.domain.journal import wallet_effect
 from livegift.domain.partitions import Position
 from livegift.domain.recovery import Comparison, RecoveryStep, compare, position_at
@@ -32,7 +33,7 @@ from livegift.runtime.bounds import (
 )
 from livegift.runtime.settings import Settings
 from livegift.store.client import Store
-from livegift.store.outbox import Outbox, Row
+from livegift.store.outbox import Outbox
 from livegift.store.repair import OpenStreak, Repair, RestoredAnswer, RestoredWallet
 
 log = structlog.get_logger()
@@ -107,7 +108,8 @@ class PartitionRecovery:
             comparison = compare(said, checkpoint.position, bases)
             log.debug("partition.compared", partition=partition, store=str(said), ledger=str(checkpoint.position),
                       step=str(comparison.step), diverged=comparison.diverged, lost=comparison.lost)  # fmt: skip
-            repair = Repair(self._store, self._outbox.roots[partition], token)
+            repair = Repair(self._store, self._outbox.roots[partition], partition, token)
+            await repair.convert_streaks()
             if comparison.step is RecoveryStep.DRAIN:
                 await self._check_drainable(repair, partition, checkpoint.position)
                 return None
@@ -258,16 +260,18 @@ class PartitionRecovery:
             _position_text(streak.combo_id),
             streak.repeat_count,
             streak.ts_ms + self._settings.combo_timeout_ms,
-            ANONYMOUS_JSON if streak.anonymous else user_json(streak.user, streak.user, None),
-            shown_details(streak.to, streak.gift_id, kinds),
+            shown(
+                ANONYMOUS_SENDER if streak.anonymous else sender_shown(streak.user, None),
+                details_of(streak.to, streak.gift_id, kinds),
+            ),
             streak.n,
         )
 
 
-def shown_details(to: str, gift_id: str, kinds: Mapping[str, GiftKind]) -> bytes:
-    """Return receiver and gift as events show them. A gift that the catalogue lacks is shown by its id."""
+def details_of(to: str, gift_id: str, kinds: Mapping[str, GiftKind]) -> str:
+    """Return receiver and gift as the journal keeps them. A gift that the catalogue lacks is shown by its id."""
     unknown = GiftKind(gift_id, gift_id, 0, 0, streakable=True, tier=1, icon=DEFAULT_ICON)
-    return details_json(to, to, kinds.get(gift_id, unknown))
+    return details_shown(to, kinds.get(gift_id, unknown))
 
 
 def _position_text(combo_id: str) -> str:

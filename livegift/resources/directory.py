@@ -14,7 +14,7 @@ from typing import Any, TypeVar, cast
 import structlog
 
 from livegift.contract.errors import RequestError
-from livegift.contract.events import details_json
+from livegift.contract.events import details_shown
 from livegift.contract.values import GiftKind
 from livegift.ledger.catalogue import read_gifts
 from livegift.ledger.engine import Database, LedgerUnavailableError
@@ -126,7 +126,7 @@ class Directory:
         self._rooms: OrderedDict[str, _Copy] = OrderedDict()
         self._creators: OrderedDict[str, None] = OrderedDict()
         self.gifts: dict[str, GiftKind] = {}
-        self._details: dict[tuple[str, str, str], bytes] = {}
+        self._details: dict[tuple[str, str, str], str] = {}
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -149,14 +149,14 @@ class Directory:
         self.gifts = {gift.id: gift for gift in await read_gifts(self._database)}
         self._details.clear()
 
-    def details(self, to: str, to_name: str, kind: GiftKind) -> bytes:
-        """Return receiver and gift as events show them. They are cached, as the same ones are sent again and again."""
+    def details(self, to: str, to_name: str, kind: GiftKind) -> str:
+        """Return receiver and gift as the journal keeps them. Cached, as the same ones are sent again and again."""
         key = (to, to_name, kind.id)
         found = self._details.get(key)
         if found is None:
             if len(self._details) >= DIRECTORY_DETAILS_MAX:
                 self._details.clear()
-            found = self._details[key] = details_json(to, to_name, kind)
+            found = self._details[key] = details_shown(to_name, kind)
         return found
 
     async def _keep_fresh(self) -> None:

@@ -8,8 +8,9 @@ from redis.exceptions import RedisError
 from livegift.contract.errors import StoreUnavailableError
 from livegift.domain.allowances import SpendingLimits
 from livegift.store import keys
-from livegift.store.client import Store
-from livegift.store.wallets import WALLET_FIELDS, Balance, balance_of
+from livegift.store.client import Store, refused
+from livegift.store.functions.wallets import wallets_read
+from livegift.store.wallets import parse_wallets
 
 SCAN_COUNT = 1_000
 
@@ -25,11 +26,6 @@ class StoredWallet:
     limits: SpendingLimits
 
 
-def _state(name: str, found: Balance) -> StoredWallet:
-    user = name.partition(keys.WALLET_PREFIX)[2]
-    return StoredWallet(user, found.balance, found.seq, found.frozen, found.limits)
-
-
 async def read_wallets(store: Store, partitions: int) -> AsyncIterator[list[StoredWallet]]:
     """Yield all wallets of all partitions, in chunks. Raises StoreUnavailableError."""
     roots = set(keys.partition_roots(partitions))
@@ -38,11 +34,22 @@ async def read_wallets(store: Store, partitions: int) -> AsyncIterator[list[Stor
         while True:
             try:
                 cursor, found = await node.commands.scan(cursor, match=f"{{w*}}{keys.WALLET_PREFIX}*", count=SCAN_COUNT)
-                names = [bytes(name).decode() for name in found if isinstance(name, bytes)]
-                wallets = [name for name in names if name.partition(keys.WALLET_PREFIX)[0] in roots]
-                rows = await node.exchange([("HMGET", name, *WALLET_FIELDS) for name in wallets]) if wallets else []
+                users: dict[str, list[str]] = {}
+                for name in (name for name in found if isinstance(name, bytes)):
+                    root, _, user = name.decode().partition(keys.WALLET_PREFIX)
+                    if root in roots:
+                        users.setdefault(root, []).append(user)
+                commands = [wallets_read(root, there) for root, there in users.items()]
+                replies = await node.exchange(commands) if commands else []
+                for reply in replies:
+                    if (message := refused(reply)) is not None:
+                        raise StoreUnavailableError(f"the wallets can't be read: {message}")
             except (RedisError, OSError) as error:
                 raise StoreUnavailableError(f"the wallets can't be read: {error}") from error
-            yield [_state(name, balance_of(row)) for name, row in zip(wallets, rows, strict=True)]
+            yield [
+                StoredWallet(user, wallet.balance, wallet.seq, wallet.frozen, wallet.limits)
+                for there, reply in zip(users.values(), replies, strict=True)
+                for user, wallet in zip(there, parse_wallets(reply), strict=True)
+            ]
             if cursor == 0:
                 break

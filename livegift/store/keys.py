@@ -2,11 +2,14 @@
 
 | name | kind | lives |
 |---|---|---|
-| `{w7.1}:meta` | hash: epoch, n, n_max, gifts, coins, booked, relayed, generation, short, event_id_key | permanent |
+| `{w7.1}:counters` | string: epoch, n, n_max, gifts, coins | permanent |
+| `{w7.1}:meta` | hash: booked, relayed, backlog_max, generation, whole_after, short, event_id_key | permanent |
 | `{w7.1}:outbox` | stream of journal entries, id `<epoch>-<n>` | trimmed after `LIVEGIFT_OUTBOX_KEEP_S` |
-| `{w7.1}:w:<user>` | hash: b balance, s seq, h hours with refs, f frozen, l limits, u usage | permanent |
+| `{w7.1}:w:<user>` | string: balance, seq, hours with refs, flags, usage | permanent |
+| `{w7.1}:l:<user>` | string: the limits of a wallet that has any | permanent |
 | `{w7.1}:ref:<user>:<hour>` | hash: ref -> answer | `LIVEGIFT_REF_TTL_S` + 1 h |
-| `{w7.1}:streaks`, `{w7.1}:due` | hash and zset of open streaks | until the streak ends |
+| `{w7.1}:s:<streak>` | string: an open streak | until it ends |
+| `{w7.1}:shown`, `{w7.1}:due` | hash and zset: what open streaks show, when they may be over | until the streak ends |
 | `{w7.1}:broken` | set: wallets and refs of calls that failed halfway | until the partition is armed again |
 | `{w7.1}:lease:<role>` | hash: owner, until_ms, token | permanent, tiny |
 | `{w7.1}:barrier` | string: written only for WAITAOF to wait for | permanent, tiny |
@@ -48,9 +51,14 @@ def outbox(root: str) -> str:
     return f"{root}:outbox"
 
 
-def streaks(root: str) -> str:
-    """Return the key of a partition's open streaks, a hash."""
-    return f"{root}:streaks"
+def streak(root: str, key: str) -> str:
+    """Return the key of an open streak, a string."""
+    return f"{root}:s:{key}"
+
+
+def due(root: str) -> str:
+    """Return the key of the zset of a partition's open streaks."""
+    return f"{root}:due"
 
 
 def broken(root: str) -> str:
@@ -58,8 +66,13 @@ def broken(root: str) -> str:
     return f"{root}:broken"
 
 
+def counters(root: str) -> str:
+    """Return the key of a partition's epoch, n, n_max, gifts and coins, a string."""
+    return f"{root}:counters"
+
+
 def meta(root: str) -> str:
-    """Return the key of the hash with a partition's epoch, counter and cursors."""
+    """Return the key of the hash with a partition's cursors."""
     return f"{root}:meta"
 
 
@@ -69,7 +82,7 @@ def barrier(root: str) -> str:
 
 
 def wallet(root: str, user: str) -> str:
-    """Return the key of a user's wallet, a hash."""
+    """Return the key of a user's wallet, a string; in version 1 of the functions a hash."""
     return f"{root}{WALLET_PREFIX}{user}"
 
 

@@ -5,10 +5,8 @@ from dataclasses import dataclass, field
 from secrets import token_hex
 from typing import NamedTuple
 
-import msgspec
-
 from livegift.contract.errors import StoreUnavailableError
-from livegift.contract.journal import Entry
+from livegift.domain.entries import Row, rows_of
 from livegift.domain.partitions import Position
 from livegift.runtime.bounds import BARRIER_TIMEOUT_MS, REDIS_TIMEOUT_S
 from livegift.store import functions, keys
@@ -30,17 +28,6 @@ from livegift.store.functions.partitions import (
 )
 from livegift.store.functions.wallets import streaks_sweep
 from livegift.store.link import Command, Link
-
-_DECODER = msgspec.json.Decoder(Entry)
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """An entry with its position. `entry` is None when no version writes such bytes (see `raw`)."""
-
-    position: Position
-    entry: Entry | None
-    raw: bytes
 
 
 class Incarnation(NamedTuple):
@@ -98,19 +85,6 @@ class PartitionState:
         return Position(self.epoch, self.n)
 
 
-def _rows(stream: Iterable[tuple[bytes, list[bytes]]]) -> list[Row]:
-    rows = []
-    for raw_id, fields in stream:
-        raw = fields[1] if len(fields) > 1 else b""
-        try:
-            entry: Entry | None = _DECODER.decode(raw)
-        except msgspec.MsgspecError:
-            entry = None
-        epoch, _, n = raw_id.partition(b"-")  # Redis wrote it: there is nothing to check
-        rows.append(Row(Position(int(epoch), int(n)), entry, raw))
-    return rows
-
-
 def read_commands(
     roots: Mapping[int, str], cursors: Mapping[int, Position], count: int, block_ms: int | None, *, together: bool
 ) -> list[Command]:
@@ -122,7 +96,9 @@ def read_commands(
     return [("XREAD", *options, "STREAMS", keys.outbox(roots[p]), str(cursor)) for p, cursor in cursors.items()]
 
 
-def parse_read(replies: Sequence[object], partition_of_stream: Mapping[bytes, int]) -> dict[int, list[Row]]:
+def parse_read(
+    replies: Sequence[object], partition_of_stream: Mapping[bytes, int], cursors: Mapping[int, Position]
+) -> dict[int, list[Row]]:
     """Parse the replies of `read_commands`: partition -> its new entries, in order. Raises StoreUnavailableError."""
     found: dict[int, list[Row]] = {}
     for reply in replies:
@@ -131,7 +107,9 @@ def parse_read(replies: Sequence[object], partition_of_stream: Mapping[bytes, in
             raise StoreUnavailableError(f"an outbox can't be read: {message}", executed=False)
         if isinstance(reply, list):
             for name, stream in reply:
-                found[partition_of_stream[bytes(name)]] = _rows(stream)
+                partition = partition_of_stream[bytes(name)]
+                if rows := rows_of(partition, stream, cursors[partition]):
+                    found[partition] = rows
     return found
 
 
@@ -160,12 +138,12 @@ class Outbox:
     ) -> dict[int, list[Row]]:
         """Wait up to `block_ms` for entries after `cursors` (of one read group). Raises StoreUnavailableError."""
         commands = read_commands(self.roots, cursors, count, block_ms, together=True)
-        return parse_read(await link.exchange(commands, block_ms / 1000 + REDIS_TIMEOUT_S), self._by_stream)
+        return parse_read(await link.exchange(commands, block_ms / 1000 + REDIS_TIMEOUT_S), self._by_stream, cursors)
 
     async def read(self, link: Link, cursors: Mapping[int, Position], count: int) -> dict[int, list[Row]]:
         """Read entries after `cursors` (partitions of one node), without waiting. Raises StoreUnavailableError."""
         commands = read_commands(self.roots, cursors, count, None, together=False)
-        return parse_read(await link.exchange(commands, REDIS_TIMEOUT_S), self._by_stream)
+        return parse_read(await link.exchange(commands, REDIS_TIMEOUT_S), self._by_stream, cursors)
 
     async def wait_durable(self, link: Link, partition: int, barrier: Mapping[str, int] | None) -> None:
         """Wait until everything read on `link` so far is as durable as `barrier` asks for.
@@ -199,22 +177,30 @@ class Outbox:
             if not isinstance(reply, Exception)
         }
 
+    async def _next_rows(self, partition: int, position: Position) -> list[Row]:
+        root = self.roots[partition]
+        # Two: after a repair, of the first one nothing may be after the position.
+        command: Command = ("XRANGE", keys.outbox(root), f"({position}", "+", "COUNT", 2)
+        # By `exchange`, because redis-py would make dictionaries of the fields.
+        (reply,) = await self.node_of(partition).exchange([command])
+        if (message := refused(reply)) is not None:
+            raise StoreUnavailableError(f"an outbox can't be read: {message}", executed=False)
+        return rows_of(partition, reply, position)
+
     async def first_after(self, partition: int, position: Position) -> Position | None:
         """Return the position of the first entry after a position, or None. Raises StoreUnavailableError."""
-        root = self.roots[partition]
-        rows = await self.store.call_plain(root, ("XRANGE", keys.outbox(root), f"({position}", "+", "COUNT", 1))
-        return Position.parse(rows[0][0].decode()) if rows else None
+        rows = await self._next_rows(partition, position)
+        return rows[0].position if rows else None
 
     async def age_after_s(self, partition: int, position: Position) -> float | None:
         """Return the age in seconds, by Redis' clock, of the first entry after a position.
 
         Returns None when there is none, or when it does not say when it was written. Raises StoreUnavailableError.
         """
-        root = self.roots[partition]
-        rows = _rows(await self.store.call_plain(root, ("XRANGE", keys.outbox(root), f"({position}", "+", "COUNT", 1)))
+        rows = await self._next_rows(partition, position)
         if not rows or rows[0].entry is None:
             return None
-        seconds, microseconds = await self.store.call_plain(root, ("TIME",))
+        seconds, microseconds = await self.store.call_plain(self.roots[partition], ("TIME",))
         return max(int(seconds) + int(microseconds) / 1_000_000 - rows[0].entry.ts_ms / 1000, 0.0)
 
     async def arm(self, partition: int, at: Position, token: str, backlog_max: int, event_id_key: bytes) -> None:

@@ -9,6 +9,7 @@ from livegift.contract.errors import StoreUnavailableError
 from livegift.contract.journal import Entry, GiftSent, LimitsChanged, WalletChanged
 from livegift.domain.allowances import NO_LIMITS, NO_USAGE, SpendingLimits, Usage
 from livegift.domain.combos import StreakKey
+from livegift.domain.entries import Row, Stored
 from livegift.domain.partitions import Position
 from livegift.runtime.bounds import REPAIR_CHUNK
 from livegift.store import keys
@@ -21,13 +22,13 @@ from livegift.store.functions.partitions import (
     partition_put,
     refs_drop,
     refs_put,
+    streaks_convert,
     streaks_drop,
     streaks_put,
     wallets_put,
 )
 from livegift.store.functions.records import RECORDS
 from livegift.store.link import Command
-from livegift.store.outbox import Row, parse_read
 from livegift.store.wallets import limits_text, usage_text
 
 T = TypeVar("T")
@@ -74,8 +75,7 @@ class OpenStreak:
     combo: str
     repeat_count: int
     deadline_ms: int
-    user_json: bytes
-    details_json: bytes
+    shown: str
     last_n: int
 
     @property
@@ -105,20 +105,20 @@ def _streak_row(open_streak: OpenStreak) -> StreakRow:
         combo=open_streak.combo,
         repeat_count=open_streak.repeat_count,
         deadline_ms=open_streak.deadline_ms,
-        user_json=open_streak.user_json.decode(),
-        details_json=open_streak.details_json.decode(),
     )
-    return StreakRow(open_streak.key, open_streak.deadline_ms, streak)
+    return StreakRow(open_streak.key, open_streak.deadline_ms, streak, open_streak.shown)
 
 
 class Repair:
     """The repair of one partition. Raises StoreRefusedError when somebody else has disarmed it since."""
 
-    def __init__(self, store: Store, root: str, token: str) -> None:
-        """Repair the partition with `root`, using the token of its last `disarm`."""
+    def __init__(self, store: Store, root: str, partition: int, token: str) -> None:
+        """Repair `partition`, which has that root, using the token of its last `disarm`."""
         self._store = store
         self._root = root
+        self._partition = partition
         self._token = token
+        self._kept: Stored | None = None  # what stays of an entry of several gifts that goes beyond what counts
 
     async def check(self) -> None:
         """Raise StoreRefusedError unless this is the Redis that was disarmed: else what it lacks proves nothing."""
@@ -142,19 +142,20 @@ class Repair:
 
         Raises StoreUnavailableError when some are gone.
         """
-        name = keys.outbox(self._root)
         # Read backwards by n alone, which continues across epochs; no id is below 0-0.
-        rows: list[Row] = []
-        end = "+"
-        while not rows or rows[0].position.n > common_n + 1:
+        name, end = keys.outbox(self._root), "+"
+        entries: list[Stored] = []
+        while not entries or entries[0].first.n > common_n + 1:
             found = await self._read("XREVRANGE", name, end, "-", "COUNT", min(n - common_n, REPAIR_CHUNK))
             if not found:
                 break
-            parsed = parse_read([[(name.encode(), found[::-1])]], {name.encode(): 0})[0]
-            rows = [row for row in parsed if row.position.n > common_n] + rows
-            end = f"({parsed[0].position}"
+            entries = [Stored.parse(raw_id, fields) for raw_id, fields in found[::-1]] + entries
+            end = f"({found[-1][0].decode()}"
+        rows = [row for entry in entries for row in entry.rows(self._partition) if row.position.n > common_n]
         if [row.position.n for row in rows] != list(range(common_n + 1, n + 1)):
             raise StoreUnavailableError(f"the entries {common_n + 1}..{n} are not all in the outbox", executed=False)
+        split = [entry for entry in entries if entry.first.n <= common_n < entry.last.n]
+        self._kept = split[0].up_to(common_n) if split else None
         return rows
 
     async def forget(self, rows: Iterable[Row]) -> None:
@@ -199,20 +200,33 @@ class Repair:
         in_keys = {user.replace("|", "!") for user in users}
         await self.drop_streaks(key for key in await self.open_streaks() if key.rpartition("|")[2] in in_keys)
 
+    async def convert_streaks(self) -> None:
+        """Convert the streaks that version 1 of the functions has left open."""
+        await self._store.call(streaks_convert(self._root, self._token))
+
     async def open_streaks(self) -> dict[str, str]:
-        """Return the keys of all open streaks -> position of the first gift."""
+        """Return the keys of all open streaks -> position of the first gift; '' for one whose gift was not accepted."""
+        due = [key.decode() for key in await self._read("ZRANGE", keys.due(self._root), 0, -1)]
         found: dict[str, str] = {}
-        cursor = b"0"
-        while True:
-            cursor, pairs = await self._read("HSCAN", keys.streaks(self._root), cursor, "COUNT", REPAIR_CHUNK)
-            found |= {pairs[i].decode(): pairs[i + 1].split(b"|", 1)[0].decode() for i in range(0, len(pairs), 2)}
-            if cursor == b"0":
-                return found
+        for start in range(0, len(due), REPAIR_CHUNK):
+            chunk = due[start : start + REPAIR_CHUNK]
+            states = await self._read("MGET", *(keys.streak(self._root, key) for key in chunk))
+            found |= {key: (state or b"").partition(b"|")[0].decode() for key, state in zip(chunk, states, strict=True)}
+        return found
 
     async def put_position(self, common_n: int, at: Position, gifts: int, coins: int) -> None:
         """Remove what is above `common_n` from the outbox and store the partition's position: the last step."""
+        kept = self._kept
         command = partition_put(
-            self._root, self._token, common_n=common_n, epoch=at.epoch, n=at.n, gifts=gifts, coins=coins
+            self._root,
+            self._token,
+            common_n=common_n,
+            epoch=at.epoch,
+            n=at.n,
+            gifts=gifts,
+            coins=coins,
+            kept_head=kept.head if kept else "",
+            kept=kept.raw if kept else b"",
         )
         await self._store.call(command)
 

@@ -9,6 +9,7 @@ from typing import cast
 import msgspec
 from msgspec import Struct
 
+from livegift.contract.bounds import AMOUNT_MAX
 from livegift.contract.errors import StoreUnavailableError
 from livegift.domain.allowances import (
     NO_CAPS,
@@ -35,11 +36,13 @@ from livegift.store.link import Command
 
 
 class Display(Struct, frozen=True):
-    """The parts of a gift's event that only clients read: JSON that is passed through undecoded."""
+    """The parts of a gift's event that only clients read: JSON that is passed through undecoded.
 
-    user_json: bytes
-    details_json: bytes
-    message_json: bytes = b"null"
+    `shown` is what `events.shown` returns, `message_json` a JSON text, or 0 for none.
+    """
+
+    shown: str
+    message_json: str = "0"
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,27 +139,30 @@ def gift_send(
     """
     packed: list[str | bytes | int] = []
     for gift, display in gifts:
-        streakable, anonymous = "1" if gift.streakable else "0", "1" if gift.anonymous else "0"
+        user, ref, room, to, gift_id, count = gift.user, gift.ref, gift.room, gift.to, gift.gift_id, gift.count
+        coins, diamonds = gift.price * count, gift.diamond_count * count
+        if gift.verdict:
+            cost = f"!{gift.verdict}"
+        else:
+            cost = str(coins) if coins <= AMOUNT_MAX and diamonds <= AMOUNT_MAX else ""
+        anonymous = 1 if gift.anonymous else 0
+        streak_key = StreakKey(user, room, gift_id, to, gift.anonymous).text if gift.streakable else ""
         policy = policy_text(gift.policy)
-        # [generated] pack gift_send.gifts to packed: gift.*, gift.count as gift_count, streakable, anonymous, policy,
-        #   display.user_json, display.details_json, display.message_json
+        fragment = (  # in the order of SentGift
+            f'"{user}","{ref}","{room}","{to}","{gift_id}",{count},{coins},{diamonds},{anonymous},'
+            f'"{gift.payload_hash}",{display.message_json},\n{display.shown}'
+        )
+        # [generated] pack gift_send.gifts to packed: user, ref, gift.payload_hash, cost, count as gift_count,
+        #   streak_key, policy, fragment
         packed += (
-            gift.user,
-            gift.ref,
+            user,
+            ref,
             gift.payload_hash,
-            gift.verdict,
-            gift.room,
-            gift.to,
-            gift.gift_id,
-            gift.price,
-            gift.count,
-            gift.diamond_count,
-            streakable,
-            anonymous,
-            display.user_json,
-            display.details_json,
-            display.message_json,
+            cost,
+            count,
+            streak_key,
             policy,
+            fragment,
         )
         # [/generated]
     return functions.gift_send(root, now_ms, CLOCK_DIFFERENCE_MAX_MS, combo_timeout_ms, ref_ttl_s, packed)
@@ -206,7 +212,7 @@ def _refused(fields: list[str]) -> Refused:
 
 
 def limits_command(root: str, asked: SetLimits) -> Command:
-    """Return the call of `wallet_limits_1`. Its reply is for `parse_limits_reply`."""
+    """Return the call of `wallet_limits`. Its reply is for `parse_limits_reply`."""
     wanted = asked.wanted or NO_CAPS
     return functions.wallet_limits(
         root,
@@ -223,36 +229,31 @@ def limits_command(root: str, asked: SetLimits) -> Command:
 
 
 def parse_limits_reply(reply: bytes) -> LimitsSet | Outcome:
-    """Parse the reply of `wallet_limits_1`. Raises ValueError for a reply of no known form."""
+    """Parse the reply of `wallet_limits`. Raises ValueError for a reply of no known form."""
     return LimitsSet(int(reply[4:])) if reply.startswith(b"set|") else parse_outcome(reply)
 
 
-WALLET_FIELDS = ("b", "s", "f", "l", "u")
-
-
-def balance_of(row: Sequence[bytes | None]) -> Balance:
-    """Parse a wallet's WALLET_FIELDS."""
-    balance, seq, frozen, limits, usage = row
-    return Balance(
-        int(balance or 0),
-        int(seq or 0),
-        frozen=bool(frozen) or int(balance or 0) < 0,
-        frozen_by_operator=bool(frozen),
-        limits=parse_limits((limits or b"").decode()),
-        usage=parse_usage((usage or b"").decode()),
-    )
-
-
-def _reading(root: str, user: str) -> Command:
-    """Return the command that reads a wallet. Its reply is for `balance_of`."""
-    return ("HMGET", keys.wallet(root, user), *WALLET_FIELDS)
+def parse_wallets(reply: Sequence[bytes]) -> list[Balance]:
+    """Parse the reply of `wallets_read`."""
+    fields = [item.decode() for item in reply]
+    return [
+        Balance(
+            int(balance),
+            int(seq),
+            frozen=bool(frozen) or int(balance) < 0,
+            frozen_by_operator=bool(frozen),
+            limits=parse_limits(limits),
+            usage=parse_usage(usage),
+        )
+        for balance, seq, frozen, limits, usage in zip(*(fields[i::5] for i in range(5)), strict=True)
+    ]
 
 
 def _balance_or_error(reply: object) -> Balance | StoreUnavailableError:
     if isinstance(reply, StoreUnavailableError):
         return reply
     message = refused(reply)
-    return balance_of(cast("list[bytes | None]", reply)) if message is None else StoreUnavailableError(message)
+    return parse_wallets(cast("list[bytes]", reply))[0] if message is None else StoreUnavailableError(message)
 
 
 class Wallets:
@@ -271,13 +272,13 @@ class Wallets:
     async def read(self, user: str) -> Balance:
         """Return the wallet of `user`, read from the primary. Raises StoreUnavailableError."""
         root = self.root_of(user)
-        return balance_of(await self._store.call_plain(root, _reading(root, user)))
+        (found,) = parse_wallets(await self._store.call(functions.wallets_read(root, [user])))
+        return found
 
     async def read_many(self, users: Sequence[str]) -> list[Balance | StoreUnavailableError]:
         """Return each user's wallet, read in one exchange per node, or why it can't be read."""
-        roots = [self.root_of(user) for user in users]
-        commands = [_reading(root, user) for root, user in zip(roots, users, strict=True)]
-        return [_balance_or_error(reply) for reply in await self._store.call_plain_many(roots, commands)]
+        commands = [functions.wallets_read(self.root_of(user), [user]) for user in users]
+        return [_balance_or_error(reply) for reply in await self._store.call_many(commands)]
 
     async def is_armed(self, root: str) -> bool:
         """Return whether a partition is armed: else nothing in it can be trusted. Raises StoreUnavailableError."""
@@ -285,7 +286,7 @@ class Wallets:
         return PartitionReply(*(item.decode() for item in reply)).armed_epoch != "0"
 
     async def change(self, change: Change) -> Outcome:
-        """Change a wallet, once per ref: by `wallet_credit_1`, `wallet_correct_1` or, for a gift, `wallet_revoke_1`.
+        """Change a wallet, once per ref: by `wallet_credit`, `wallet_correct` or, for a gift, `wallet_revoke`.
 
         Raises StoreUnavailableError: the outcome is unknown, repeat the same ref.
         """

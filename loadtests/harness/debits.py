@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from functools import cache
 from itertools import islice
 
-from livegift.contract.events import details_json, user_json
+from livegift.contract.events import details_shown, sender_shown, shown
 from livegift.domain.catalogue import DEFAULT_GIFTS
 from livegift.domain.partitions import partition_of
 from livegift.domain.spending import Accepted, GiftSend
@@ -91,4 +91,4 @@ def _surroundings(user: str) -> tuple[str, str, Display]:
     """The room and creator of a sender, and what the gift's event shows."""
     number = int(user.rpartition("-")[2]) % ROOMS
     room, creator = f"room-{number}", f"creator-{number}"
-    return room, creator, Display(user_json(user, user.title(), None), details_json(creator, creator.title(), ROSE))
+    return room, creator, Display(shown(sender_shown(user.title(), None), details_shown(creator.title(), ROSE)))

@@ -10,11 +10,14 @@ from livegift.contract.bounds import AMOUNT_MAX, TIME_MS_MAX
 from livegift.contract.encoding import encode
 from livegift.contract.events import (
     ANONYMOUS_JSON,
+    ANONYMOUS_SENDER,
     GiftEvent,
     details_json,
     gift_event,
     gift_head,
     merged_gift,
+    shown,
+    shown_json,
     shown_ms,
     streak_end_event,
     user_json,
@@ -22,7 +25,7 @@ from livegift.contract.events import (
 from livegift.contract.journal import GiftSent, StreakEnded
 from livegift.contract.messages import GiftAccepted, Omitted, RoomEvents, gift_accepted, room_events
 from livegift.contract.values import GiftKind
-from livegift.recovery.partitions import shown_details
+from livegift.recovery.partitions import details_of
 from tests.contract.structs import as_struct
 
 # No surrogates: JSON that came with halves of characters is mended before it is read.
@@ -81,7 +84,8 @@ def test_the_end_of_a_streak(end: StreakEnded, event_id: str, combo_id: str) -> 
 
 
 def test_the_end_of_a_streak_that_was_opened_again_without_its_gift() -> None:
-    details = Raw(shown_details("cat", "gone", {}))
+    text = shown(ANONYMOUS_SENDER, details_of("cat", "gone", {})).encode()
+    details = Raw(shown_json(text, "ann", "cat", "gone", anonymous=True, streakable=True)[1])
     end = StreakEnded(
         "ann", "r", "cat", "gone", "c", 3, anonymous=True, ts_ms=1, user_json=Raw(ANONYMOUS_JSON), details_json=details
     )

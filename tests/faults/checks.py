@@ -11,6 +11,7 @@ from tests.faults.clients import Watcher
 from tests.faults.generator import BRANDS, POOR, USERS, creator_of
 from tests.faults.model import Event, LedgerGift, Verdict
 from tests.faults.world import World
+from tests.partitions import balance_and_seq
 
 if TYPE_CHECKING:
     from tests.faults.run import Run
@@ -100,8 +101,7 @@ async def _check_balances(run: "Run", rows: Sequence[LedgerGift]) -> list[str]:
         for user in (*USERS, *POOR, *BRANDS):
             right = (expected[user], entries[user])
             root = roots[partition_of(user, len(roots))]
-            there: Any = client.hmget(wallet(root, user), "b", "s")
-            redis = (int(there[0] or 0), int(there[1] or 0))
+            redis = balance_and_seq(client, wallet(root, user))
             account = int(accounts.get(f"coins:user:{user}", 0))
             if not redis == heads.get(user, (0, 0)) == right or account != right[0]:
                 wrong.append(

@@ -12,12 +12,15 @@ from typing import TYPE_CHECKING
 import psycopg
 
 from livegift.contract.errors import LivegiftError
+from livegift.store import keys
+from livegift.store.functions import VERSION
 from livegift.store.keys import partition_roots, room_root
 from tests.booking import audit
 from tests.faults.checks import check
 from tests.faults.model import Payload, Ref, Verdict
 from tests.faults.patience import NotInTimeError, Patience, wait_patiently
 from tests.faults.world import PROCESSES, World
+from tests.partitions import counters
 
 if TYPE_CHECKING:
     from tests.faults.run import Run
@@ -249,8 +252,9 @@ async def _wait_quiet(world: World) -> list[str]:
             return False
         with closing(world.redis.client()) as client:
             for root in partition_roots(world.settings.partitions):
-                row = client.hmget(f"{root}:meta", "n", "relayed_n", "booked_n")
-                if client.exists(f"{root}:due") or len(set(row)) > 1:  # type: ignore[arg-type]
+                cursors = client.hmget(keys.meta(root), "relayed_n", "booked_n")
+                n = counters(client, root).get("n", 0)
+                if client.exists(keys.due(root)) or {int(cursor or 0) for cursor in cursors} != {n}:
                     return False
         return True
 
@@ -266,7 +270,7 @@ async def _wait_watchers(run: "Run") -> list[str]:
         with closing(run.world.redis.client()) as client:
             for watcher in run.watchers:
                 for room, view in watcher.rooms.items():
-                    head = client.fcall("room_head_1", 1, room_root(room))
+                    head = client.fcall(f"room_head_{VERSION}", 1, room_root(room))
                     if head and [str(view.epoch), str(view.seq)] != head:
                         late[room] = f"{room}: {view.epoch}, {view.seq}, but Redis has {head}"
                         return False

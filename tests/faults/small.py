@@ -8,6 +8,7 @@ from livegift.store import keys
 from tests.faults import files
 from tests.faults.world import REDIS_SETTINGS
 from tests.inprocess import InProcess
+from tests.partitions import balance_and_seq
 
 COINS = 1_000
 ROOM = "r1"
@@ -39,8 +40,7 @@ class OwnRedis:
     def wallet(self, root: str, user: str) -> tuple[int, int, int]:
         """Return balance, seq, and the number of entries in the journal."""
         with closing(self.server.client()) as client:
-            balance, seq = client.hmget(keys.wallet(root, user), "b", "s")
-            return int(balance or 0), int(seq or 0), int(client.xlen(keys.outbox(root)))
+            return *balance_and_seq(client, keys.wallet(root, user)), int(client.xlen(keys.outbox(root)))
 
 
 async def hearts(system: InProcess, first: int, count: int) -> None:

@@ -21,7 +21,7 @@ async def priced(system: InProcess, ref: str, price: int, diamonds: int, user: s
     """Send a gift of any price, as a hub with such a catalogue would."""
     send = GiftSend(user, ref, "ab", ROOM, "bob", "yacht", price, count, diamonds, streakable=False)
     root = system.outbox.roots[partition_of(user, system.settings.partitions)]
-    display = Display(b'{"id":"rich"}', b'{"gift":{}}')
+    display = Display('["Rich","Bob","Yacht",1,1,3,"Y"]')
     (reply,) = await system.store.call(gift_send(root, [(send, display)], int(time.time() * 1000), 1000, 86_400))
     return parse_outcome(reply)
 

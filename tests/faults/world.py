@@ -24,7 +24,8 @@ from livegift.operations.migrate import migrate
 from livegift.recovery.restore import restore
 from livegift.runtime.event_ids import EventIds
 from livegift.runtime.settings import Settings
-from livegift.store.keys import meta, partition_roots
+from livegift.store.functions import VERSION
+from livegift.store.keys import partition_roots
 from tests.conftest import COMMON
 from tests.faults.files import CurrentFolder, Sizes, last_part
 from tests.faults.ledger_server import POSTGRES_SETTINGS, LedgerServer
@@ -34,6 +35,7 @@ from tests.faults.preload import Clocks
 from tests.faults.provider import SECRETS
 from tests.faults.store_proxy import StoreProxy
 from tests.faults.turns import Turns
+from tests.partitions import counters
 from tests.system import System, command, environ
 
 ROLES = {"web": 2, "relay": 2, "aggregator": 2}
@@ -289,8 +291,8 @@ class World(LedgerServer):
         """Return epoch and n of each partition in a Redis."""
         roots = partition_roots(self.settings.partitions)
         with closing(server.client()) as client:
-            rows = [client.hmget(meta(root), "epoch", "n") for root in roots]
-        return {p: (int(epoch or 0), int(n or 0)) for p, (epoch, n) in enumerate(rows)}
+            rows = [counters(client, root) for root in roots]
+        return {p: (row.get("epoch", 0), row.get("n", 0)) for p, row in enumerate(rows)}
 
     async def go_on_after_loss(self) -> None:
         """Migrate and restore, as an operator would: the functions, or everything, may be lost."""
@@ -322,12 +324,12 @@ class World(LedgerServer):
         with closing(self.redis.client()) as client:
             try:
                 for p, root in enumerate(partition_roots(self.settings.partitions)):
-                    armed_epoch, *rest = client.fcall("partition_state_1", 1, root)  # type: ignore[misc]
+                    armed_epoch, *rest = client.fcall(f"partition_state_{VERSION}", 1, root)  # type: ignore[misc]
                     if int(armed_epoch) != checkpoints[p][0] or not int(armed_epoch):
                         lines.append(
                             f"partition {p}: armed {armed_epoch}, Redis {rest}, the ledger at {checkpoints[p]}"
                         )
-                if not client.fcall("rooms_gate_1", 0):
+                if not client.fcall(f"rooms_gate_{VERSION}", 0):
                     lines.append("the gate of the rooms is closed")
             except RedisError as error:
                 lines.append(f"Redis: {error}")

@@ -47,6 +47,9 @@ def _work(config: Config) -> Iterator[Action]:
         yield Action(f"checker {i}: set the relays back", Kind.WORK, partial(checking.rewind, config, i, is_old=False))
     for i in range(config.bookers):
         yield Action(f"booker {i}: commit", Kind.WORK, partial(traffic.booker_commit, config, i))
+        if config.together:
+            run = partial(traffic.booker_commit, config, i, half=True)
+            yield Action(f"booker {i}: commit the first half", Kind.CHANCE, run)
         yield Action(f"booker {i}: save its cursor", Kind.WORK, partial(traffic.booker_save, config, i))
         yield Action(f"booker {i}: read", Kind.WORK, partial(traffic.booker_read, config, i, is_old=False))
     for i in range(config.relays):
@@ -59,6 +62,8 @@ def _work(config: Config) -> Iterator[Action]:
 def _clients(config: Config) -> Iterator[Action]:
     for ref in range(len(config.users)):
         yield Action(f"a client sends ref {ref}", Kind.CLIENT, partial(traffic.send, config, ref, is_old=False))
+    if config.together:
+        yield Action("a call sends all refs", Kind.CLIENT, partial(traffic.send_together, config))
 
 
 def _chances(config: Config) -> Iterator[Action]:

@@ -127,7 +127,7 @@ def _read_undrained(config: Config, index: int, world: World, armer: Armer) -> W
     process = process_of(world, is_old=armer.is_old)
     if process is None:
         return give_up(world, index)
-    first = next(iter(partition.after(process.image, armer.booked)), None)
+    first = next(iter(partition.after(process.image, armer.booked, config.design)), None)
     if first is None or first.at.n != armer.booked.n + 1:
         return _stop(config, index, world, process)
     return give_up(world, index)

@@ -13,29 +13,30 @@ def is_open(process: Process) -> bool:
     return process.armed == process.image.epoch and process.armed > 0
 
 
-def send(process: Process, ref: int, config: Config) -> Process | None:
+def send(process: Process, refs: tuple[int, ...], config: Config) -> Process | None:
     """`gift_send`. A known ref gets its first answer, which changes nothing; so does a wallet without coins."""
     image = process.image
-    if not is_open(process) or image.refs[ref] is not None:
+    if not is_open(process):
         return None
-    user = config.users[ref]
-    balance, seq = image.wallets[user]
-    if balance < PRICE:
+    entries: list[Entry] = []
+    for ref in refs:
+        user = config.users[ref]
+        balance, seq = image.wallets[user]
+        if image.refs[ref] is not None or balance < PRICE:
+            continue
+        at = Position(image.epoch, image.n + 1)
+        entries.append(Entry(at, ref, seq + 1, balance - PRICE, at.n))
+        wallets = put(image.wallets, user, Wallet(balance - PRICE, seq + 1))
+        image = image._replace(n=at.n, wallets=wallets, refs=put(image.refs, ref, at))
+    if not entries:
         return None
-    at = Position(image.epoch, image.n + 1)
-    entry = Entry(at, ref, seq + 1, balance - PRICE)
-    image = image._replace(
-        n=at.n,
-        wallets=put(image.wallets, user, Wallet(entry.balance, entry.seq)),
-        refs=put(image.refs, ref, at),
-        outbox=(*image.outbox, entry),
-    )
-    return process._replace(image=image)
+    appended = tuple(entry._replace(last_n=image.n) for entry in entries)
+    return process._replace(image=image._replace(outbox=image.outbox + appended))
 
 
-def after(image: Image, cursor: Position) -> tuple[Entry, ...]:
-    """XREAD: return the entries after a cursor."""
-    return tuple(entry for entry in image.outbox if entry.at > cursor)
+def after(image: Image, cursor: Position, design: Design) -> tuple[Entry, ...]:
+    """XREAD, which gives entries by their ids: return the gifts after a cursor."""
+    return tuple(entry for entry in image.outbox if (entry.at if design.drop else entry.id) > cursor)
 
 
 def reach(image: Image, design: Design) -> int:
@@ -102,7 +103,7 @@ def trim(image: Image, upto: Position, design: Design) -> Image | None:
         upto = min(upto, image.booked)
     if design.keep_relayed:
         upto = min(upto, image.relayed)
-    kept = tuple(entry for entry in image.outbox if entry.at >= upto)
+    kept = tuple(entry for entry in image.outbox if entry.id >= upto)
     return image._replace(outbox=kept) if len(kept) < len(image.outbox) else None
 
 
@@ -131,8 +132,9 @@ def put_refs(image: Image, rows: tuple[Entry, ...]) -> Image:
 
 
 def cut(image: Image, above: int) -> Image:
-    """Remove the entries with an n above `above`."""
-    return image._replace(outbox=tuple(entry for entry in image.outbox if entry.at.n <= above))
+    """Remove the gifts with an n above `above`; of an entry that goes beyond it, the part before stays."""
+    kept = (entry._replace(last_n=min(entry.last_n, above)) for entry in image.outbox if entry.at.n <= above)
+    return image._replace(outbox=tuple(kept))
 
 
 def put_position(image: Image, common_n: int, at: Position, design: Design) -> Image:

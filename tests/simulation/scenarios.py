@@ -13,6 +13,7 @@ def _kinds(*kinds: str) -> frozenset[str]:
 _WALLETS = Config(checkers=0)
 _ROOMS = Config(armers=0, kinds=_kinds("room"))
 _ONE: dict[str, Any] = {"users": (0,), "rooms": (0,), "sends": 1}  # a single gift
+_ENTRY: dict[str, Any] = {"together": True}  # two gifts in a call
 _FAILOVER: dict[str, Any] = {"kinds": _kinds("promote", "room"), "faults": 2, **_ONE}
 
 # Small enough for every run of the tests.
@@ -36,6 +37,9 @@ SMALL: dict[str, Config] = {
         _WALLETS, kinds=_kinds("restore", "crash"), faults=2, **_ONE
     ),
     "one gift, wallets come back empty": replace(_WALLETS, kinds=_kinds("flush", "armer"), faults=2, **_ONE),
+    "one entry, wallets crash": replace(_WALLETS, **_ENTRY),
+    "one entry, outbox trimmed, rooms crash": replace(_ROOMS, trims=True, **_ENTRY),
+    "one entry, the ledger is set back": replace(_WALLETS, kinds=_kinds("restore"), **_ENTRY),
 }
 
 SCENARIOS: dict[str, Config] = SMALL | {
@@ -65,6 +69,7 @@ SCENARIOS: dict[str, Config] = SMALL | {
     ),
     "the ledger is set back, wallets crash": replace(_WALLETS, kinds=_kinds("restore", "crash"), faults=2),
     "wallets come back empty": replace(_WALLETS, kinds=_kinds("flush", "armer"), faults=2),
+    "one entry, the old primary comes back": replace(_WALLETS, kinds=_kinds("promote", "failback"), faults=2, **_ENTRY),
 }
 
 _WORKERS = ("relay", "booker", "armer", "checker")
@@ -111,6 +116,7 @@ MUTANTS: dict[str, tuple[dict[str, Any], str]] = {
     "entries are cut before n is set": ({"cut_with_n": False}, "one gift, the old primary comes back"),
     "trimmed before it is booked": ({"keep_booked": False}, "wallets crash, outbox trimmed"),
     "trimmed before it is published": ({"keep_relayed": False}, "wallets crash, outbox trimmed"),
+    "readers inside an entry begin it again": ({"drop": False}, "one entry, wallets crash"),
     "no watermark": ({"watermark": False}, "wallets crash"),
     "no fence": ({"fence": False}, "wallets crash"),
     "one fence per room": ({"fences_max": 1}, "two rooms, wallets crash twice"),

@@ -14,12 +14,21 @@ PRICE = 1
 
 
 class Entry(NamedTuple):
-    """A gift in the journal. `seq` and `balance` are of the sender's wallet, after it."""
+    """A gift in the journal. `seq` and `balance` are of the sender's wallet, after it.
+
+    Gifts of one call are stored as one entry, whose last one has the n `last_n`: Redis has or lacks all of them.
+    """
 
     at: Position
     ref: int
     seq: int
     balance: int
+    last_n: int
+
+    @property
+    def id(self) -> Position:
+        """The id of the stored entry."""
+        return Position(self.at.epoch, self.last_n)
 
 
 class Wallet(NamedTuple):
@@ -217,6 +226,7 @@ class Design:
     keep_relayed: bool = True  # trimming stops at what is published
     cursor_own: bool = True  # a reader's cursor is never beyond the partition's position
     whole: bool = True  # an outbox knows from where on it has no gap
+    drop: bool = True  # a reader inside an entry passes over the gifts that it has
     # Rooms.
     watermark: bool = True
     fence: bool = True
@@ -260,6 +270,7 @@ class Config:
     checkers: int = 1
     durability: str = "fsync"
     trims: bool = False
+    together: bool = False  # a call may send all refs at once, and a booking that fails is bisected
     stale: frozenset[str] = frozenset({"client", "relay", "booker", "armer"})  # who may talk to an old primary
     design: Design = Design()
 

@@ -14,7 +14,7 @@ def send(config: Config, ref: int, world: World, *, is_old: bool) -> World | Non
         return None
     if ref and _are_alike(config, ref, ref - 1) and not world.sent >> (ref - 1) & 1:
         return None  # it would only be another name for the one before
-    process = partition.send(process, ref, config)
+    process = partition.send(process, (ref,), config)
     if process is None:
         return None
     world = with_process(world, process, is_old=is_old)
@@ -24,6 +24,19 @@ def send(config: Config, ref: int, world: World, *, is_old: bool) -> World | Non
     if is_old or is_cut_off:
         return world
     return world._replace(accepted=put(world.accepted, ref, process.image.refs[ref]))
+
+
+def send_together(config: Config, world: World) -> World | None:
+    """Send all refs in one call."""
+    process = (
+        None if world.sends < len(config.users) else partition.send(world.live, tuple(range(len(config.users))), config)
+    )
+    if process is None:
+        return None
+    world = world._replace(live=process, sends=world.sends - len(config.users), sent=(1 << len(config.users)) - 1)
+    if "promote" in config.kinds and world.live.armed < world.ledger.at.epoch:
+        return world
+    return world._replace(accepted=process.image.refs)
 
 
 def _are_alike(config: Config, ref: int, other: int) -> bool:
@@ -37,9 +50,9 @@ def _set_relay(world: World, index: int, relay: Relay) -> World:
     return world._replace(relays=put(world.relays, index, relay))
 
 
-def relay_read(_config: Config, index: int, world: World, *, is_old: bool) -> World | None:
+def relay_read(config: Config, index: int, world: World, *, is_old: bool) -> World | None:
     process, relay = process_of(world, is_old=is_old), world.relays[index]
-    found = partition.after(process.image, relay.cursor) if process else ()
+    found = partition.after(process.image, relay.cursor, config.design) if process else ()
     if not found:
         return None
     return _set_relay(world, index, relay._replace(cursor=found[-1].at, queue=relay.queue + found))
@@ -103,7 +116,7 @@ def booker_read(config: Config, index: int, world: World, *, is_old: bool) -> Wo
     process = process_of(world, is_old=is_old)
     if world.bookers[index] != IDLE_BOOKER or process is None or world.ledger.stopped:
         return None
-    found = partition.after(process.image, world.ledger.at)
+    found = partition.after(process.image, world.ledger.at, config.design)
     if not found or (is_old and config.durability == "replicated" and config.design.barrier):
         return None  # an old primary has nobody who would confirm
     world = _set_booker(world, index, Booker(world.ledger.at, found))
@@ -117,18 +130,23 @@ def booker_read(config: Config, index: int, world: World, *, is_old: bool) -> Wo
     return world
 
 
-def booker_commit(config: Config, index: int, world: World) -> World | None:
+def booker_commit(config: Config, index: int, world: World, *, half: bool = False) -> World | None:
     """Book in one transaction. If its answer is lost, the booker begins again from the checkpoint."""
     booker = world.bookers[index]
     if not booker.entries or (world.ledger.lock and config.design.lock):
         return None
     if world.ledger.stopped:
         return _set_booker(world, index, IDLE_BOOKER)
-    booked = ledger.book(world.ledger, booker.after, booker.entries, config)
+    entries = booker.entries
+    if half:  # as when a booking is bisected, because one of its gifts is refused
+        if len(entries) == 1:
+            return None
+        entries = entries[: len(entries) // 2]
+    booked = ledger.book(world.ledger, booker.after, entries, config)
     if booked is None or booked.stopped:
         world = _set_booker(world, index, IDLE_BOOKER)
         return world._replace(ledger=booked) if booked else world
-    then = Booker(START, (), booker.entries[-1].at) if config.trims else IDLE_BOOKER  # else nobody asks for the cursor
+    then = Booker(START, (), entries[-1].at) if config.trims else IDLE_BOOKER  # else nobody asks for the cursor
     return _set_booker(world._replace(ledger=booked), index, then)
 
 

@@ -8,32 +8,34 @@ from typing import Any
 import redis
 
 from livegift.contract.journal import GiftSent, LimitsChanged, StreakEnded, WalletChanged
-from livegift.domain.partitions import Position
+from livegift.domain.entries import Row
+from livegift.domain.partitions import START, Position
 from livegift.domain.spending import Change, GiftSend, Journaled, LimitsSet, Refused, SetLimits
 from livegift.runtime.event_ids import KEY_BYTES
 from livegift.store import keys
 from livegift.store.functions import LIBRARIES, VERSION, source
+from livegift.store.functions.records import RECORDS
 from livegift.store.functions.rooms import rooms_claim, rooms_open
-from livegift.store.functions.wallets import streaks_sweep
+from livegift.store.functions.wallets import streaks_sweep, wallets_read
 from livegift.store.link import Command
-from livegift.store.outbox import Row, parse_read
+from livegift.store.outbox import parse_read
 from livegift.store.wallets import (
-    WALLET_FIELDS,
     Balance,
     Display,
     Outcome,
-    balance_of,
     change_command,
     gift_send,
     limits_command,
     parse_limits_reply,
     parse_outcome,
+    parse_wallets,
 )
 
 NEVER_MS = 10**9  # a combo time-out that no test sees the end of
 REF_TTL_S = 7200
 BACKLOG_MAX = 10**6
-DISPLAY = Display(b'{"id":"shown"}', b'{"gift":{"id":"shown"}}', b'"hello"')
+DISPLAY = Display('["Ann A.","Dan D.","Rose",1,1,1,"R"]', '"hello"')
+COUNTERS = RECORDS["counters"]
 _roots = itertools.count(1)
 
 
@@ -154,7 +156,8 @@ class Live:
         return ("XREAD", "STREAMS", keys.outbox(self.root), after)
 
     def parse_rows(self, reply: object) -> list[Row]:
-        found = parse_read([reply], {keys.outbox(self.root).encode(): 0}).get(0, [])
+        streams, number = {keys.outbox(self.root).encode(): self.number}, self.number
+        found = parse_read([reply], streams, {number: START}).get(number, [])
         assert all(row.entry is not None for row in found), found
         return found
 
@@ -163,24 +166,37 @@ class Live:
 
     def wallet(self, user: str) -> tuple[int, int, bool]:
         """Balance, seq, frozen."""
-        b, s, f = self.run("HMGET", keys.wallet(self.root, user), "b", "s", "f")
-        return int(b or 0), int(s or 0), bool(f)
+        found = self.balance(user)
+        return found.balance, found.seq, found.frozen_by_operator
 
     def balance(self, user: str) -> Balance:
-        return balance_of(self.run("HMGET", keys.wallet(self.root, user), *WALLET_FIELDS))
+        (found,) = parse_wallets(self.run(*wallets_read(self.root, [user])))
+        return found
+
+    def counters(self) -> dict[str, str]:
+        text = self.run("GET", keys.counters(self.root))
+        return {} if text is None else dict(zip(COUNTERS.kinds, COUNTERS.parse(text.decode()), strict=True))
+
+    def set_counters(self, **changed: object) -> None:
+        self.run("SET", keys.counters(self.root), COUNTERS.text(**{**self.counters(), **changed}))
 
     def meta(self, *fields: str) -> list[str | None]:
+        """Counters and cursors."""
         values = self.run("HMGET", keys.meta(self.root), *fields)
-        return [None if value is None else value.decode() for value in values]
+        found = {field: value.decode() for field, value in zip(fields, values, strict=True) if value is not None}
+        found |= self.counters()
+        return [found.get(field) for field in fields]
 
     @property
     def is_armed(self) -> bool:
         return bool(self.call("partition_state")[0] != b"0")
 
     def streaks(self) -> set[str]:
-        """The keys of the open streaks; hash and zset must agree."""
-        found = {key.decode() for key in self.run("HKEYS", f"{self.root}:streaks")}
-        assert found == {key.decode() for key in self.run("ZRANGE", f"{self.root}:due", 0, -1)}
+        """The keys of the open streaks; state, hash and zset must agree."""
+        found = {key.decode() for key in self.run("ZRANGE", f"{self.root}:due", 0, -1)}
+        assert found == {key.decode() for key in self.run("HKEYS", f"{self.root}:shown")}
+        prefix = keys.streak(self.root, "").encode()
+        assert found == {key.removeprefix(prefix).decode() for key in self.all_keys() if key.startswith(prefix)}
         return found
 
     def all_keys(self) -> list[bytes]:

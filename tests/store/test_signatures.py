@@ -38,6 +38,7 @@ def test_a_changed_block_is_stale(path: Path) -> None:
         "-- [generated] function no_such_function\n-- [/generated]\n",
         "-- [generated] read usage from text: no_such_field\n-- [/generated]\n",
         "-- [generated] write usage to text: used.no_such_field\n-- [/generated]\n",
+        "-- [generated] format usage to text: used.no_such_field\n-- [/generated]\n",
         "-- [generated] do something\n-- [/generated]\n",
         "-- [generated] read usage from text\n",
     ],
@@ -100,6 +101,9 @@ def test_what_is_counted_says_how_many() -> None:
 
 VALUES = {
     "integer": st.integers(0, 10**13).map(str),
+    "digits": st.integers(0, 10**13).map(str),
+    "hours": st.lists(st.integers(400_000, 600_000).map(str), max_size=3).map(",".join),
+    "letters": st.sampled_from(["", "f", "l", "fl"]),
     "optional_integer": st.just("") | st.integers(0, 10**13).map(str),
     "signed_integer": st.integers(-(10**13), 10**13).map(str),
     "place": st.builds("{}-{}".format, st.integers(0, 99), st.integers(0, 10**9)),

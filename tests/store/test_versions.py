@@ -26,7 +26,7 @@ async def test_both_versions_are_armed_and_disarmed_together(store: Store) -> No
     assert said == Position(0, 0)
     await outbox.arm(0, Position(1, 0), token, 1000, bytes(KEY_BYTES))
     send = GiftSend("ann", "ref", "ab", "r1", "bob", "rose", 0, 1, 0, False)
-    command = list(gift_send(outbox.roots[0], [(send, Display(b"{}", b"{}"))], await now_ms(store), 1000, 3600))
+    command = list(gift_send(outbox.roots[0], [(send, Display("null"))], await now_ms(store), 1000, 3600))
     (old,) = await store.call(tuple(command))
     command[1] = f"gift_send_{NEXT}"
     (new,) = await store.call(tuple(command))

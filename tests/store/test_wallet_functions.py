@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import orjson
 import pytest
 import redis
 from hypothesis import Phase, given, settings
@@ -15,7 +16,7 @@ from livegift.domain.spending import Accepted, Change, GiftSend, Partition, Refu
 from livegift.store.link import Command
 from livegift.store.wallets import parse_limits_reply, parse_outcome
 from tests.domain.operations import USERS, Gifts, Operation, Outcome, Pass, Sweep, apply, operations
-from tests.store.live import DISPLAY, NEVER_MS, Live, time_ms
+from tests.store.live import NEVER_MS, Live, time_ms
 
 pytestmark = pytest.mark.timeout(400)  # a failure is made smaller for up to five minutes
 SHORT_MS = 1
@@ -107,7 +108,7 @@ class Pair:
                 first = sent[entry.combo_id]
                 assert (entry.user, entry.room, entry.to, entry.gift_id) == key_of(first)
                 assert entry.anonymous == first.anonymous
-                assert (bytes(entry.user_json), bytes(entry.details_json)) == (DISPLAY.user_json, DISPLAY.details_json)
+                assert_shows(entry, first)
                 continue
             if isinstance(entry, LimitsChanged):
                 continue  # `check` compares what came of it
@@ -128,8 +129,19 @@ class Pair:
             assert (entry.ref, entry.count, entry.coins) == (item.ref, item.count, item.price * item.count)
             assert entry.diamonds == item.diamond_count * item.count
             assert (entry.repeat_end, entry.anonymous) == (not item.streakable, item.anonymous)
-            shown = (bytes(entry.user_json), bytes(entry.details_json), bytes(entry.message_json))
-            assert shown == (DISPLAY.user_json, DISPLAY.details_json, DISPLAY.message_json)
+            assert_shows(entry, item)
+            assert bytes(entry.message_json) == b'"hello"'
+
+
+def assert_shows(entry: GiftSent | StreakEnded, sent: GiftSend) -> None:
+    """The entry shows DISPLAY, under the ids of what was sent."""
+    sender = {"name": "Anonymous"} if sent.anonymous else {"id": sent.user, "name": "Ann A."}
+    assert orjson.loads(bytes(entry.user_json)) == sender
+    kind = {"id": sent.gift_id, "name": "Rose", "coins": 1, "diamond_count": 1, "tier": 1, "icon": "R"}
+    assert orjson.loads(bytes(entry.details_json)) == {
+        "to_user": {"id": sent.to, "name": "Dan D."},
+        "gift": {**kind, "streakable": sent.streakable},
+    }
 
 
 def is_nothing(outcome: Outcome) -> bool:

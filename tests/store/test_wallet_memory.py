@@ -1,24 +1,28 @@
 """What a partition remembers, for how long, in how many bytes, and what it forgets."""
 
+import orjson
 import pytest
 import redis
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from livegift.contract.journal import StreakEnded
 from livegift.domain.partitions import Position
 from livegift.domain.spending import Accepted, Change, GiftSend
 from livegift.store import keys
+from livegift.store.functions.records import RECORDS
 from livegift.store.wallets import Display, payload_hash
 from tests.store.live import REF_TTL_S, Live, positions
 from tests.store.test_wallet_guards import gift
 
 HOUR_S = 3600
+WALLET = RECORDS["wallet"]
 
 
 def hours_of(live: Live, user: str) -> list[int]:
     """The hours in which a wallet has refs, as it notes them."""
-    (text,) = live.run("HMGET", keys.wallet(live.root, user), "h")
-    return [int(hour) for hour in text.decode().split(",")]
+    hours = WALLET.parse(live.run("GET", keys.wallet(live.root, user)).decode())[2]
+    return [int(hour) for hour in hours.split(",")]
 
 
 def ref_key(live: Live, user: str, hour: int) -> str:
@@ -27,7 +31,9 @@ def ref_key(live: Live, user: str, hour: int) -> str:
 
 def note_hours(live: Live, user: str, *hours: int) -> None:
     """As if the wallet had refs in these hours."""
-    live.run("HSET", keys.wallet(live.root, user), "h", ",".join(map(str, hours)))
+    text = live.run("GET", keys.wallet(live.root, user)).decode()
+    fields = dict(zip(WALLET.kinds, WALLET.parse(text), strict=True))
+    live.run("SET", keys.wallet(live.root, user), WALLET.text(**{**fields, "hours": ",".join(map(str, hours))}))
 
 
 # --- Refs -------------------------------------------------------------------------------------------------------------
@@ -114,7 +120,7 @@ def test_the_same_ref_of_two_users_is_two_refs(client: redis.Redis) -> None:
 def test_a_stored_answer_stays_below_64_bytes(client: redis.Redis) -> None:
     """Above that Redis leaves its compact form, and a gift costs three times the memory."""
     live = Live(client, number=1023, epoch=999)
-    live.run("HSET", keys.meta(live.root), "n", 9_999_999_990, "n_max", 10**13)
+    live.set_counters(n=9_999_999_990, n_max=10**13)
     live.credit("ann", 10**12)
     hashed = payload_hash("room", "universe", 999, None, 34_999, "m" * 200, False)
     sends = [
@@ -128,7 +134,7 @@ def test_a_stored_answer_stays_below_64_bytes(client: redis.Redis) -> None:
         lengths = [len(value) for value in live.run("HVALS", key)]
         assert max(lengths) < 64
         assert live.run("OBJECT", "ENCODING", key) == b"listpack"
-    assert live.run("OBJECT", "ENCODING", keys.wallet(live.root, "ann")) == b"listpack"
+    assert live.run("STRLEN", keys.wallet(live.root, "ann")) < 64
 
 
 # --- Cursors and trimming ---------------------------------------------------------------------------------------------
@@ -138,7 +144,7 @@ def test_a_stored_answer_stays_below_64_bytes(client: redis.Redis) -> None:
 @given(st.lists(st.tuples(st.sampled_from(["relayed", "booked"]), st.integers(1, 3), st.integers(0, 30)), max_size=12))
 def test_a_cursor_never_goes_back(client: redis.Redis, moves: list[tuple[str, int, int]]) -> None:
     live = Live(client, epoch=3, backlog_max=100)
-    live.run("HSET", keys.meta(live.root), "n", 30)
+    live.set_counters(n=30)
     furthest = {"relayed": Position(0, 0), "booked": Position(0, 0)}
     for reader, epoch, n in moves:
         position = Position(epoch, n)
@@ -235,15 +241,15 @@ def test_the_end_of_a_room_leaves_rooms_whose_names_begin_alike(client: redis.Re
     assert live.streaks() == {f"{room}|rose|dan|0|ann" for room in rooms if room != "r1"}
 
 
-def test_a_streak_shows_the_sender_as_of_the_last_gift(client: redis.Redis) -> None:
+def test_a_streak_shows_the_sender_as_of_the_first_gift(client: redis.Redis) -> None:
     live = Live(client)
     live.credit("ann", 100)
-    for number, name in enumerate(("Old | name", "New \\n name 🌹")):
-        shown = Display(f'{{"name":"{name}"}}'.encode(), b'{"gift":{"name":"a|b"}}')
+    for number, name in enumerate(("Old | name \\\\n 🌹 ]", "New name")):
+        shown = Display(f'["{name}","Dan","a|b",1,1,1,"R"]')
         live.run(*live.gifts_command([gift(str(number), streakable=True)], 1 if number else 10**9, display=shown))
     live.pass_ms(2)
     live.sweep()
     end = live.rows()[-1].entry
-    assert end is not None
-    assert bytes(end.user_json) == '{"name":"New \\n name 🌹"}'.encode()  # type: ignore[union-attr]
-    assert bytes(end.details_json) == b'{"gift":{"name":"a|b"}}'  # type: ignore[union-attr]
+    assert isinstance(end, StreakEnded)
+    assert orjson.loads(bytes(end.user_json)) == {"id": "ann", "name": "Old | name \\n 🌹 ]"}
+    assert orjson.loads(bytes(end.details_json))["gift"]["name"] == "a|b"

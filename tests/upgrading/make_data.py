@@ -2,13 +2,15 @@
 
 `python make_data.py OUT.tar.xz` starts the release's `livegift dev`, lets people buy, send, undo and set limits, stops
 it and packs its folder, with `told.json`: what the release itself said of everybody before it stopped. It uses nothing
-of livegift but its command line and its API, so that it works in releases that this checkout has never seen.
+of livegift but its command line, its API and the names of its processes, so that it works in releases that this
+checkout has never seen.
 """
 
 import asyncio
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import tarfile
@@ -27,6 +29,7 @@ LIVEGIFT = str(Path(sys.executable).parent / "livegift")
 READY_TIMEOUT_S = 120
 BOOKED_TIMEOUT_S = 30
 COMBO_TIMEOUT_MS = 60_000  # streaks are open when the release stops, and over when it is upgraded
+REF_TTL_S = 20 * 365 * 86_400  # refs are remembered when the archive is years old
 VIEWERS = ("ann", "ben", "cat", "dan", "eve")
 
 
@@ -36,7 +39,11 @@ class System:
     def __init__(self, data: Path) -> None:
         self.data = data
         environ = {name: value for name, value in os.environ.items() if not name.startswith("LIVEGIFT_")}
-        environ |= {"LIVEGIFT_COMBO_TIMEOUT_MS": str(COMBO_TIMEOUT_MS), "LIVEGIFT_HOLD_H": "0"}
+        environ |= {
+            "LIVEGIFT_COMBO_TIMEOUT_MS": str(COMBO_TIMEOUT_MS),
+            "LIVEGIFT_HOLD_H": "0",
+            "LIVEGIFT_REF_TTL_S": str(REF_TTL_S),
+        }
         self.output = (data.parent / "output").open("w+")
         self.process = subprocess.Popen(
             [LIVEGIFT, "dev", "--port", "0", "--data", str(data)], stdout=self.output, stderr=self.output, env=environ
@@ -66,6 +73,14 @@ class System:
                 return json.loads(answer.read() or b"null")
         except urllib.error.HTTPError as error:
             raise SystemExit(f"{method} {path}: {error.code} {error.read().decode()}") from None
+
+    def stop_reading(self) -> None:
+        """Let relay and aggregator do nothing more, so that the last gifts are neither published nor booked."""
+        for path in Path("/proc").glob("[0-9]*/cmdline"):
+            words = path.read_bytes().split(b"\0")
+            parent = re.search(r"^PPid:\s+(\d+)", (path.parent / "status").read_text(), re.MULTILINE)
+            if parent and int(parent[1]) == self.process.pid and {b"relay", b"aggregator"} & set(words):
+                os.kill(int(path.parent.name), signal.SIGSTOP)
 
     def run(self, *words: str) -> None:
         subprocess.run([LIVEGIFT, *words, "--data", str(self.data)], check=True, capture_output=True)
@@ -133,6 +148,7 @@ def live(system: System) -> dict[str, Any]:
     system.ask("PUT", "/v1/creator/payout-account", "cho", "creator", account)
     payout = system.ask("POST", "/v1/payouts", "cho", "creator", {"diamonds": 10_000})["id"]
     system.ask("PATCH", "/v1/rooms/room-dee", "dee", "creator", {"status": "ended"})
+    system.ask("PUT", "/v1/admin/users/dan/freeze", "root", "admin", {"why": "a person looks"})
     time.sleep(1)  # what the aggregator tells of after a booking
     return {
         "wallets": {user: system.ask("GET", "/v1/wallet", user) for user in (*VIEWERS, "brand")},
@@ -155,11 +171,12 @@ def main(out: Path) -> None:
         try:
             system.ready()
             told = live(system)
-            # The last gifts may be unbooked and unpublished when the release stops.
+            system.stop_reading()
             told["gifts"] += asyncio.run(
                 send(system, "cat", [{"ref": f"cat-last-{n}", "room": "room-cho", "gift_id": "rose"} for n in range(9)])
             )
             told["wallets"]["cat"] = system.ask("GET", "/v1/wallet", "cat")
+            told["ref_ttl_s"] = REF_TTL_S
         finally:
             system.process.terminate()
             system.process.wait(60)

@@ -38,6 +38,8 @@ async def test_everybody_has_what_they_had(data: Path) -> None:
         address = await dev.ready()
         people = People(data, address)
         await people.have(told)
+        if "ref_ttl_s" in told:
+            await people.repeat(told)
         room = await people.room_goes_on(told)
         assert "all invariants hold" in run(data, "audit")
         assert people.get(f"/v1/admin/rooms/{room}/audit", "root", "admin")["passed"]
@@ -83,9 +85,29 @@ class People:
             entries = self.get("/v1/wallet/history?limit=100", user)["items"]
             assert sorted(-entry["coins"] for entry in entries if entry["what"] == "gift") == sorted(sent), user
 
+    async def repeat(self, told: dict[str, Any]) -> None:
+        """The refs are known: each gets its first answer, whatever has become of room and wallet, and nothing moves."""
+        before = {user: self.get("/v1/wallet", user) for user in told["wallets"]}
+        for user in {gift["user"] for gift in told["gifts"]}:
+            async with Viewer(self.address.removeprefix("http://"), self.token(user)) as viewer:
+                for gift in [gift for gift in told["gifts"] if gift["user"] == user][-4:]:
+                    sent = {name: gift[name] for name in ("count", "anonymous", "message") if name in gift}
+                    answer = await viewer.gift(gift["room"], gift["gift_id"], ref=gift["ref"], **sent)
+                    assert (answer["status"], answer["gift_event_id"]) == ("duplicate", gift["gift_event_id"]), gift
+                    other = await viewer.gift(gift["room"], gift["gift_id"], ref=gift["ref"], **{**sent, "count": 99})
+                    assert other["code"] == "ref_conflict"
+                if before[user]["frozen"]:
+                    answer = await viewer.gift("room-cho", "rose")
+                    assert answer["code"] == "wallet_frozen"
+        assert {user: self.get("/v1/wallet", user) for user in before} == before
+
     def earned(self) -> int:
         balance = self.get("/v1/creator/balance", "cho", "creator")
         return int(balance["diamonds_total"] + balance["diamonds_in_payout"])
+
+    async def no_streak_is_open(self, room: str) -> bool:
+        async with Viewer(self.address.removeprefix("http://"), self.token("ben")) as viewer:
+            return not (await viewer.join(room))["combos"]
 
     async def room_goes_on(self, told: dict[str, Any]) -> str:
         """A room has its totals, with what was not published, and the next gift on top."""
@@ -102,6 +124,7 @@ class People:
 
             await wait_until(lambda: seen() == coins, "the room has all gifts")
             assert snapshot["creator"]["id"] == "cho"
+            await wait_until(lambda: self.no_streak_is_open(room), "the streaks of back then are over")
             await viewer.gift(room, "heart")
             await wait_until(lambda: seen() == coins + 5, "the room goes on")
         return room

@@ -61,6 +61,27 @@ async def load(store: Store) -> list[str]:
     return loaded
 
 
+async def remove_older(store: Store) -> list[str]:
+    """Remove the libraries of versions that do not know how wallets are stored now. Returns what was removed.
+
+    Processes of such a version get errors from then on, and can't change anything.
+    """
+    removed = []
+    for node in store.nodes:
+        for name in await _older_libraries(node):
+            await node.commands.execute_command("FUNCTION DELETE", name)
+            removed.append(f"{node.name} {name}")
+    return removed
+
+
+async def _older_libraries(node: Node) -> list[str]:
+    (rows,) = await node.exchange([("FUNCTION", "LIST", "LIBRARYNAME", "livegift_*")])
+    if not isinstance(rows, list):
+        raise StoreUnavailableError(f"the functions of {node.name} can't be listed: {rows}", executed=False)
+    names = [bytes(row[1]).decode() for row in rows]
+    return [name for name in names if name.rpartition("_")[2].isdigit() and int(name.rpartition("_")[2]) < VERSION]
+
+
 async def _stored(client: Redis, library: str) -> str | None:
     rows = await client.execute_command("FUNCTION LIST", "LIBRARYNAME", library_name(library), "WITHCODE")
     if not rows:
@@ -87,3 +108,5 @@ async def check(store: Store) -> None:
                     f"Redis at {node.name} {'lacks' if stored is None else 'has another version of'} the library "
                     f"{library_name(library)}: run `livegift migrate`"
                 )
+        if older := await _older_libraries(node):
+            raise ConfigError(f"Redis at {node.name} still has {', '.join(older)}: run `livegift migrate`")

@@ -6,7 +6,7 @@ local FENCES_MAX = 4
 -- Refuse, from now on, entries that are not on the branch that counts.
 --
 -- Returns the partitions and their contributions ('' for none).
-local function room_fence_1(keys, argv)
+local function room_fence_2(keys, argv)
   local root = keys[1]
   -- [/generated]
   local watermarks, reply = root .. ':watermarks', {}
@@ -62,7 +62,7 @@ end
 -- `before` is the contribution as the caller has read it, '' for none. `revoke_above` is the n above which the room
 -- has published entries that do not count, '' when there are none. With `room_lost`, the numbers that the room has
 -- given lately are not valid. Returns how many gifts were revoked, or -1 when the contribution is no longer `before`.
-local function room_correct_1(keys, argv)
+local function room_correct_2(keys, argv)
   local root = keys[1]
   local log_max = argv[1]
   local top_size = tonumber(argv[2])
@@ -115,6 +115,6 @@ local function room_correct_1(keys, argv)
 end
 
 -- [generated] registrations
-redis.register_function { function_name = 'room_fence_1', callback = room_fence_1, flags = { 'allow-oom' } }
-redis.register_function { function_name = 'room_correct_1', callback = room_correct_1, flags = { 'allow-oom' } }
+redis.register_function { function_name = 'room_fence_2', callback = room_fence_2, flags = { 'allow-oom' } }
+redis.register_function { function_name = 'room_correct_2', callback = room_correct_2, flags = { 'allow-oom' } }
 -- [/generated]

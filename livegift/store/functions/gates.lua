@@ -2,14 +2,14 @@
 
 -- [generated] function rooms_gate
 -- Return the token of this node's gate, '' while it is closed.
-local function rooms_gate_1()
+local function rooms_gate_2()
   -- [/generated]
   return gate or ''
 end
 
 -- [generated] function rooms_close
 -- Publish nothing until the gate is opened again. Returns ''.
-local function rooms_close_1()
+local function rooms_close_2()
   -- [/generated]
   gate, claim = nil, nil
   return ''
@@ -19,7 +19,7 @@ end
 -- Claim a closed gate. Returns '', or the token of an open gate.
 --
 -- The last claim since this process has started allows opening the gate.
-local function rooms_claim_1(_, argv)
+local function rooms_claim_2(_, argv)
   local token = argv[1]
   -- [/generated]
   if not gate then claim, seen = token, {} end
@@ -30,7 +30,7 @@ end
 -- Open the gate for relays that have begun in these incarnations of partitions or later ones.
 --
 -- Returns the gate's token. Fails with UNCLAIMED unless the gate was claimed with this token.
-local function rooms_open_1(_, argv)
+local function rooms_open_2(_, argv)
   local token = argv[1]
   -- [/generated]
   if gate then return gate end
@@ -50,8 +50,8 @@ local function rooms_open_1(_, argv)
 end
 
 -- [generated] registrations
-redis.register_function { function_name = 'rooms_gate_1', callback = rooms_gate_1, flags = { 'no-writes' } }
-redis.register_function { function_name = 'rooms_close_1', callback = rooms_close_1, flags = { 'no-writes' } }
-redis.register_function { function_name = 'rooms_claim_1', callback = rooms_claim_1, flags = { 'no-writes' } }
-redis.register_function { function_name = 'rooms_open_1', callback = rooms_open_1, flags = { 'no-writes' } }
+redis.register_function { function_name = 'rooms_gate_2', callback = rooms_gate_2, flags = { 'no-writes' } }
+redis.register_function { function_name = 'rooms_close_2', callback = rooms_close_2, flags = { 'no-writes' } }
+redis.register_function { function_name = 'rooms_claim_2', callback = rooms_claim_2, flags = { 'no-writes' } }
+redis.register_function { function_name = 'rooms_open_2', callback = rooms_open_2, flags = { 'no-writes' } }
 -- [/generated]

@@ -7,6 +7,7 @@ A block begins with one of these lines and ends with `-- [/generated]`. The line
     -- [generated] count FUNCTION.PARAMETER              the number of its items; not an integer if they are malformed
     -- [generated] read RECORD from EXPRESSION           the record's fields as locals, nil if the text is not one
     -- [generated] write RECORD to NAME                  the text of a record, or of a journal entry (its class)
+    -- [generated] format RECORD to NAME                 the text of a record whose integers are Lua numbers
     -- [generated] reply FUNCTION                        its reply, from locals
     -- [generated] constant NAME
     -- [generated] registrations                         of the functions above
@@ -31,7 +32,7 @@ from msgspec.structs import fields as struct_fields
 from livegift.contract import journal
 from livegift.contract.bounds import AMOUNT_MAX
 from livegift.store.functions import leases, partitions, rooms, wallets
-from livegift.store.functions.records import PATTERNS, RECORDS, Record
+from livegift.store.functions.records import NUMBERS, PATTERNS, RECORDS, Record
 from livegift.store.functions.signature import COUNTED, FUNCTIONS, KEY, VERSION, Parameter, RedisFunction
 
 FOLDER = Path(__file__).parent
@@ -167,6 +168,19 @@ def _write(about: str, found: list[str]) -> list[str]:
     return _broken(f"local {variable} =", *(piece for piece in pieces if piece != "''"))
 
 
+def _format(about: str, found: list[str]) -> list[str]:
+    name, _, variable = about.partition(" to ")
+    record, at = RECORDS[name], _found(found)
+    others = at.pop("*", "*").removesuffix("*")
+    if unknown := set(at) - set(record.kinds):
+        raise ValueError(f"expected fields of {name}, got {', '.join(sorted(unknown))}")
+    form = record.literals[0]
+    for kind, literal in zip(record.kinds.values(), record.literals[1:], strict=True):
+        form += ("%d" if kind in NUMBERS else "%s") + literal
+    pieces = [_literal(form), *(at.get(field, others + field) for field in record.kinds)]
+    return _broken(f"local {variable} = format(", *pieces, glue=", ", end=")")
+
+
 def _found(found: list[str]) -> dict[str, str]:
     """Return field -> expression."""
     parts = (option.partition(" as ") for option in found)
@@ -217,14 +231,19 @@ def _entry_pieces(entry: type[Struct], at: dict[str, str]) -> list[str]:
     return [*pieces, _literal(literal + "]")]
 
 
-def _broken(head: str, *pieces: str) -> list[str]:
+def _broken(head: str, *pieces: str, glue: str = " .. ", end: str = "") -> list[str]:
     """Return a statement `head a .. b .. c` in lines that are short enough."""
     body = [head]
     for i, piece in enumerate(pieces):
-        part = f" .. {piece}" if i else f" {piece}"
+        opening = "" if head.endswith("(") else " "
+        part = f"{glue}{piece}" if i else f"{opening}{piece}"
         if len(body[-1] + part) > LINE_MAX - 8:
+            if glue.startswith(","):
+                body[-1] += ","
+                part = part.removeprefix(",")
             body.append(" ")
         body[-1] += part
+    body[-1] += end
     return body
 
 
@@ -256,6 +275,7 @@ VERBS = {
     "count": _count,
     "read": _read,
     "write": _write,
+    "format": _format,
     "reply": _reply,
     "constant": _constant,
     "pack": _pack,

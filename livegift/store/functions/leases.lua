@@ -3,7 +3,7 @@
 
 -- [generated] function lease_take
 -- Take a free or expired lease, or renew one's own. Returns the fencing token, or 0 when another owner has it.
-local function lease_take_1(keys, argv)
+local function lease_take_2(keys, argv)
   local root = keys[1]
   local role = argv[1]
   local owner = argv[2]
@@ -22,7 +22,7 @@ end
 
 -- [generated] function lease_release
 -- Release a lease. Returns 1, or 0 when another owner has it; then it is left unchanged.
-local function lease_release_1(keys, argv)
+local function lease_release_2(keys, argv)
   local root = keys[1]
   local role = argv[1]
   local owner = argv[2]
@@ -35,7 +35,7 @@ end
 
 -- [generated] function worker_seen
 -- Record that a worker of a role is alive or, with a `ttl_ms` of 0, that it leaves. Returns how many are alive.
-local function worker_seen_1(keys, argv)
+local function worker_seen_2(keys, argv)
   local registry = keys[1]
   local worker = argv[1]
   local ttl_ms = tonumber(argv[2])
@@ -51,7 +51,7 @@ local function worker_seen_1(keys, argv)
 end
 
 -- [generated] registrations
-redis.register_function { function_name = 'lease_take_1', callback = lease_take_1, flags = { 'allow-oom' } }
-redis.register_function { function_name = 'lease_release_1', callback = lease_release_1, flags = { 'allow-oom' } }
-redis.register_function { function_name = 'worker_seen_1', callback = worker_seen_1, flags = { 'allow-oom' } }
+redis.register_function { function_name = 'lease_take_2', callback = lease_take_2, flags = { 'allow-oom' } }
+redis.register_function { function_name = 'lease_release_2', callback = lease_release_2, flags = { 'allow-oom' } }
+redis.register_function { function_name = 'worker_seen_2', callback = worker_seen_2, flags = { 'allow-oom' } }
 -- [/generated]

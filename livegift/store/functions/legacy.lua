@@ -11,7 +11,7 @@ end
 
 -- [generated] function room_older
 -- Return nothing unless it is a legacy room; else its stamp, then id and last event of each open streak.
-local function room_older_1(keys)
+local function room_older_2(keys)
   local root = keys[1]
   -- [/generated]
   local stamp = stamp_of(root)
@@ -23,7 +23,7 @@ end
 
 -- [generated] function room_older_gifters
 -- Give a legacy room its gifters. Returns 1, or 0 when the room has changed since.
-local function room_older_gifters_1(keys, argv)
+local function room_older_gifters_2(keys, argv)
   local root = keys[1]
   local stamp = argv[1]
   -- [/generated]
@@ -42,7 +42,7 @@ end
 
 -- [generated] function room_older_end
 -- Give a legacy room its open streaks, the last step. Returns 1, or 0 when the room has changed since.
-local function room_older_end_1(keys, argv)
+local function room_older_end_2(keys, argv)
   local root = keys[1]
   local stamp = argv[1]
   -- [/generated]
@@ -63,10 +63,10 @@ local function room_older_end_1(keys, argv)
 end
 
 -- [generated] registrations
-redis.register_function { function_name = 'room_older_1', callback = room_older_1, flags = { 'no-writes' } }
+redis.register_function { function_name = 'room_older_2', callback = room_older_2, flags = { 'no-writes' } }
 redis.register_function {
-  function_name = 'room_older_gifters_1', callback = room_older_gifters_1,
+  function_name = 'room_older_gifters_2', callback = room_older_gifters_2,
   flags = { 'allow-oom' }
 }
-redis.register_function { function_name = 'room_older_end_1', callback = room_older_end_1, flags = { 'allow-oom' } }
+redis.register_function { function_name = 'room_older_end_2', callback = room_older_end_2, flags = { 'allow-oom' } }
 -- [/generated]

@@ -1,5 +1,6 @@
--- Limits (domain/allowances.py): a viewer's own, a record 'limits' in the wallet; how much of them is used, a record
--- 'usage'; and the operator's, a record 'policy' that the hub sends, '' when nothing is limited or counted.
+-- Limits (domain/allowances.py): a viewer's own, a record 'limits' beside the wallet; how much of them is used, a
+-- record 'usage' in the wallet; and the operator's, a record 'policy' that the hub sends, '' when nothing is limited or
+-- counted. Gifts of a minute are counted only while the policy limits them.
 
 local MINUTE_MS = 60000
 local KINDS = { 'per_gift', 'day', 'month' }
@@ -55,19 +56,25 @@ end
 
 -- Returns the usage as of now.
 local function usage_at(partition, wallet, policy)
-  -- [generated] read usage from wallet.usage
-  local day, day_coins, month_coins, minute, minute_gifts = wallet.usage:match('^(%d+)|(%d+)|(%d+)|(%d+)|(%d+)$')
-  -- [/generated]
-  local used = {
-    day = tonumber(day or '0'), day_coins = tonumber(day_coins or '0'), month_coins = tonumber(month_coins or '0'),
-    minute = tonumber(minute or '0'), minute_gifts = tonumber(minute_gifts or '0'),
-  }
+  local used = { day = 0, day_coins = 0, month_coins = 0, minute = 0, minute_gifts = 0 }
+  if wallet.usage ~= '' then
+    -- [generated] read usage from wallet.usage: day, day_coins, month_coins, rest
+    local day, day_coins, month_coins, rest = wallet.usage:match('^(%d+)|(%d+)|(%d+)(.*)$')
+    -- [/generated]
+    used.day, used.day_coins, used.month_coins = tonumber(day), tonumber(day_coins), tonumber(month_coins)
+    if policy.per_minute then
+      local minute, minute_gifts = rest:match('^(%d+)|(%d+)$')
+      used.minute, used.minute_gifts = tonumber(minute), tonumber(minute_gifts)
+    end
+  end
   if policy.day > used.day then
     if math.floor(policy.day / 100) ~= math.floor(used.day / 100) then used.month_coins = 0 end
     used.day, used.day_coins = policy.day, 0
   end
-  local this_minute = math.floor(partition.now_ms / MINUTE_MS)
-  if used.minute ~= this_minute then used.minute, used.minute_gifts = this_minute, 0 end
+  if policy.per_minute then
+    local this_minute = math.floor(partition.now_ms / MINUTE_MS)
+    if used.minute ~= this_minute then used.minute, used.minute_gifts = this_minute, 0 end
+  end
   return used
 end
 
@@ -81,7 +88,8 @@ end
 local function over_limit(partition, wallet, policy, coins)
   local usage = usage_at(partition, wallet, policy)
   wallet.used = usage
-  wallet.own = wallet.limits == '' and NONE or in_force(parse_limits(wallet.limits), partition.now_ms)
+  wallet.own = wallet.flags == '' and NONE or limits_text_of(partition.root, wallet) == '' and NONE
+    or in_force(parse_limits(wallet.own_limits), partition.now_ms)
   if policy.per_minute and usage.minute_gifts >= policy.per_minute then
     return refuse(wallet, 'rate_limited') .. '|' .. int(MINUTE_MS - partition.now_ms % MINUTE_MS)
   end
@@ -90,9 +98,9 @@ local function over_limit(partition, wallet, policy, coins)
     local kind = KINDS[i]
     local allowed_coins, whose = cap(wallet.own[kind], policy.caps[kind])
     if allowed_coins and before + coins > allowed_coins then
-      local refused, allowed, used = refuse(wallet, 'limit_exceeded'), int(allowed_coins), int(before)
-      -- [generated] write exceeded to reply
-      local reply = refused .. '|' .. kind .. '|' .. whose .. '|' .. allowed .. '|' .. used
+      local refused = refuse(wallet, 'limit_exceeded')
+      -- [generated] format exceeded to reply: allowed_coins as allowed, before as used
+      local reply = format('%s|%s|%s|%d|%d', refused, kind, whose, allowed_coins, before)
       -- [/generated]
       return reply
     end
@@ -105,7 +113,12 @@ local REMIND_AT = { 100, 80, 50 }
 local function use(partition, wallet, policy, coins)
   local used = wallet.used
   used.day_coins, used.month_coins = used.day_coins + coins, used.month_coins + coins
-  used.minute_gifts = used.minute_gifts + 1
+  if policy.per_minute then used.minute_gifts = used.minute_gifts + 1 end
+  -- [generated] format usage to usage: used.*
+  local usage = format('%d|%d|%d|%d|%d', used.day, used.day_coins, used.month_coins, used.minute,
+    used.minute_gifts)
+  -- [/generated]
+  wallet.usage = usage
   if wallet.own == NONE and not policy.has_caps then return end
   for kind, after in pairs({ day = used.day_coins, month = used.month_coins }) do
     local allowed = cap(wallet.own[kind], policy.caps[kind])
@@ -141,7 +154,7 @@ end
 local function or_empty(number) return number and int(number) or '' end
 local function or_null(number) return number and int(number) or 'null' end
 
-local function save_limits(wallet, limits, frozen)
+local function limits_text(limits)
   local own, pending = limits.own, limits.pending
   local version, pending_ms = int(limits.version), int(limits.pending_ms)
   local per_gift, day, month = or_empty(own.per_gift), or_empty(own.day), or_empty(own.month)
@@ -151,8 +164,7 @@ local function save_limits(wallet, limits, frozen)
   local text = version .. '|' .. per_gift .. '|' .. day .. '|' .. month .. '|' .. pending_ms .. '|'
     .. pending_per_gift .. '|' .. pending_day .. '|' .. pending_month
   -- [/generated]
-  redis.call('HSET', wallet.key, 'l', text)
-  if frozen then redis.call('HSET', wallet.key, 'f', '1') else redis.call('HDEL', wallet.key, 'f') end
+  return text
 end
 
 local function journal_limits(partition, asked, limits, frozen)
@@ -161,27 +173,30 @@ local function journal_limits(partition, asked, limits, frozen)
   local per_gift, day, month = or_null(own.per_gift), or_null(own.day), or_null(own.month)
   local pending_per_gift, pending_day, pending_month =
     or_null(pending.per_gift), or_null(pending.day), or_null(pending.month)
-  local ts_ms = partition.now_text
+  local ts_ms = int(partition.now_ms)
   -- [generated] write LimitsChanged to entry: asked.user, asked.why_json, asked.by
   local entry = '["limits","' .. asked.user .. '",' .. version .. ',' .. per_gift .. ',' .. day .. ',' .. month
     .. ',' .. pending_ms .. ',' .. pending_per_gift .. ',' .. pending_day .. ',' .. pending_month .. ','
     .. (frozen and 'true' or 'false') .. ',' .. asked.why_json .. ',"' .. asked.by .. '",' .. ts_ms .. ']'
   -- [/generated]
-  append(partition, next_position(partition), entry)
+  append(partition, entry)
 end
 
-local function set_limits(partition, asked)
-  local wallet = load_wallet(partition, asked.user)
-  local limits = parse_limits(wallet.limits)
+local function set_limits(partition, user, _, asked)
+  local wallet = load_wallet(partition, user)
+  local limits = parse_limits(limits_text_of(partition.root, wallet))
   if limits.version ~= asked.version then return refuse(wallet, 'conflict') end
   if is_busy(partition) then return BUSY end
   if asked.frozen == '0' and wallet.balance < 0 then return refuse(wallet, 'wallet_frozen') end
   if asked.wanted then change_limits(limits, asked.wanted, partition.now_ms, asked.delay_ms) end
   limits.version = limits.version + 1
-  local frozen = wallet.frozen and true or false
+  local frozen = wallet.frozen
   if asked.frozen ~= '' then frozen = asked.frozen == '1' end
-  save_limits(wallet, limits, frozen)
   journal_limits(partition, asked, limits, frozen)
+  wallet.own_limits = limits_text(limits)
+  set_flags(wallet, frozen, true)
+  save_wallet(partition.root, partition.changed, wallet)
+  partition.changed[limits_key(partition.root, user)] = wallet.own_limits
   return 'set|' .. int(limits.version)
 end
 
@@ -191,7 +206,7 @@ end
 -- `version` is the one that the caller knows; the call is refused when it is not the current one. Raised limits count
 -- after `delay_ms`. `per_gift`, `day` and `month` are '' for no limit; a `per_gift` of '-' leaves all three unchanged.
 -- `frozen` is '1' to freeze, '0' to thaw, '' for neither. Fails when `version` or `delay_ms` is not a decimal number.
-local function wallet_limits_1(keys, argv)
+local function wallet_limits_2(keys, argv)
   local root = keys[1]
   local user = argv[1]
   local version = parse(argv[2])
@@ -210,8 +225,8 @@ local function wallet_limits_1(keys, argv)
   if per_gift ~= '-' then
     wanted = { per_gift = parse_optional(per_gift), day = parse_optional(day), month = parse_optional(month) }
   end
-  local reply = run_item(partition, set_limits, {
-    user = user, ref = '', stored_ref = '', version = version, delay_ms = delay_ms, wanted = wanted, frozen = frozen,
+  local reply = run_item(partition, set_limits, user, '', {
+    user = user, version = version, delay_ms = delay_ms, wanted = wanted, frozen = frozen,
     why_json = why_json, by = by,
   })
   close(partition)
@@ -219,5 +234,5 @@ local function wallet_limits_1(keys, argv)
 end
 
 -- [generated] registrations
-redis.register_function { function_name = 'wallet_limits_1', callback = wallet_limits_1, flags = {} }
+redis.register_function { function_name = 'wallet_limits_2', callback = wallet_limits_2, flags = {} }
 -- [/generated]

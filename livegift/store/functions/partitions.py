@@ -46,11 +46,12 @@ class RefRow(NamedTuple):
 
 
 class StreakRow(NamedTuple):
-    """An open streak: its key and its state (records `streak_key` and `streak`)."""
+    """An open streak: its key and its state (records `streak_key` and `streak`), and what its end shows."""
 
     key: Text
     deadline_ms: Digits
-    streak: Json
+    streak: Text
+    shown: Json
 
 
 class PartitionReply(NamedTuple):
@@ -172,10 +173,29 @@ def streaks_put(root: Key, token: Text, streaks: Repeated[StreakRow]) -> None:
 
 
 @redis_function(allow_oom=True)
+def streaks_convert(root: Key, token: Text) -> None:
+    """Convert the streaks that version 1 of the functions has left open. Returns 'OK'.
+
+    Fails unless the token is valid.
+    """
+
+
+@redis_function(allow_oom=True)
 def partition_put(
-    root: Key, token: Text, common_n: Integer, epoch: Digits, n: Digits, gifts: Digits, coins: Digits
+    root: Key,
+    token: Text,
+    common_n: Integer,
+    epoch: Digits,
+    n: Integer,
+    gifts: Integer,
+    coins: Integer,
+    kept_head: Text,
+    kept: Json,
 ) -> None:
     """Remove what is above `common_n` from the outbox, and store the partition's new position. Returns 'OK'.
+
+    `kept` is the part up to `common_n` of an entry of several gifts that goes beyond it, or ''. It comes back as an
+    entry of `epoch`, and `kept_head` says the number of its gifts and their own epoch (see journal.lua).
 
     This is the last step of a repair: until then the partition reports its old position. The rooms are corrected
     separately, so the relay has nothing to do up to here. Fails unless the token is valid.

@@ -70,7 +70,7 @@ local MALFORMED = 'ERR expected 14 fields per entry, as this version has them: s
 --
 -- Returns how many were new. Fails when one was read before the relays were set back, or has other fields than those
 -- of this version.
-local function room_publish_1(keys, argv)
+local function room_publish_2(keys, argv)
   local root = keys[1]
   local log_max = argv[1]
   local top_size = tonumber(argv[2])
@@ -152,7 +152,7 @@ end
 -- Publish an event that comes from no wallet, once per key `once`. Returns 1, or 0 when it was published before.
 --
 -- `expire_after_s` is the time after which the keys of a room that has ended expire; 0 while it is open.
-local function room_announce_1(keys, argv)
+local function room_announce_2(keys, argv)
   local root = keys[1]
   local log_max = argv[1]
   local top_size = tonumber(argv[2])
@@ -175,6 +175,6 @@ local function room_announce_1(keys, argv)
 end
 
 -- [generated] registrations
-redis.register_function { function_name = 'room_publish_1', callback = room_publish_1, flags = { 'allow-oom' } }
-redis.register_function { function_name = 'room_announce_1', callback = room_announce_1, flags = { 'allow-oom' } }
+redis.register_function { function_name = 'room_publish_2', callback = room_publish_2, flags = { 'allow-oom' } }
+redis.register_function { function_name = 'room_announce_2', callback = room_announce_2, flags = { 'allow-oom' } }
 -- [/generated]

@@ -5,7 +5,7 @@
 --
 -- '0' says that events are missing: the log does not reach back that far, or `since_epoch` ('' for the present one) is
 -- not the room's epoch.
-local function room_snapshot_1(keys, argv)
+local function room_snapshot_2(keys, argv)
   local root = keys[1]
   local top_size = tonumber(argv[1])
   local since = tonumber(argv[2])
@@ -45,7 +45,7 @@ end
 
 -- [generated] function room_contributions
 -- Return partition and contribution (a record) of each partition from which the room has something.
-local function room_contributions_1(keys)
+local function room_contributions_2(keys)
   local root = keys[1]
   -- [/generated]
   load_state(root)
@@ -54,7 +54,7 @@ end
 
 -- [generated] function room_totals
 -- Return gifts, coins and diamonds, then partition and position of each watermark, all of the same moment.
-local function room_totals_1(keys)
+local function room_totals_2(keys)
   local root = keys[1]
   -- [/generated]
   local row = redis.call('HMGET', root .. ':state', 'gifts', 'coins', 'diamonds')
@@ -68,7 +68,7 @@ end
 
 -- [generated] function room_head
 -- Return a `HeadReply`: the epoch and the last seq.
-local function room_head_1(keys)
+local function room_head_2(keys)
   local root = keys[1]
   -- [/generated]
   if not gate then return redis.error_reply(CLOSED) end
@@ -82,7 +82,7 @@ end
 
 -- [generated] function room_pulse
 -- Record how many viewers a process has in the room. Returns how many all processes have.
-local function room_pulse_1(keys, argv)
+local function room_pulse_2(keys, argv)
   local root = keys[1]
   local process = argv[1]
   local count = argv[2]
@@ -109,12 +109,12 @@ local function room_pulse_1(keys, argv)
 end
 
 -- [generated] registrations
-redis.register_function { function_name = 'room_snapshot_1', callback = room_snapshot_1, flags = { 'no-writes' } }
+redis.register_function { function_name = 'room_snapshot_2', callback = room_snapshot_2, flags = { 'no-writes' } }
 redis.register_function {
-  function_name = 'room_contributions_1', callback = room_contributions_1,
+  function_name = 'room_contributions_2', callback = room_contributions_2,
   flags = { 'no-writes' }
 }
-redis.register_function { function_name = 'room_totals_1', callback = room_totals_1, flags = { 'no-writes' } }
-redis.register_function { function_name = 'room_head_1', callback = room_head_1, flags = { 'no-writes' } }
-redis.register_function { function_name = 'room_pulse_1', callback = room_pulse_1, flags = { 'allow-oom' } }
+redis.register_function { function_name = 'room_totals_2', callback = room_totals_2, flags = { 'no-writes' } }
+redis.register_function { function_name = 'room_head_2', callback = room_head_2, flags = { 'no-writes' } }
+redis.register_function { function_name = 'room_pulse_2', callback = room_pulse_2, flags = { 'allow-oom' } }
 -- [/generated]

@@ -8,6 +8,9 @@ import re
 # Kind of a field -> its pattern in Lua and in Python.
 PATTERNS = {
     "integer": ("%d+", r"\d+"),
+    "digits": ("%d+", r"\d+"),  # an integer that Lua only passes on
+    "hours": ("[%d,]*", r"[\d,]*"),
+    "letters": ("%a*", r"[a-z]*"),
     "optional_integer": ("%d*", r"\d*"),
     "signed_integer": ("-?%d+", r"-?\d+"),
     "place": ("[%d-]+", r"[\d-]+"),
@@ -15,6 +18,9 @@ PATTERNS = {
     "hex": ("%x*", r"[\da-f]*"),
     "text": (".-", r".*?"),
 }
+
+
+NUMBERS = frozenset({"integer", "signed_integer"})
 
 
 class Record:
@@ -46,17 +52,30 @@ class Record:
 
 
 RECORDS = {
-    # The answer to an accepted ref, in ':ref:<user>:<hour>'. `combo` is the position of the streak's first gift, '' for
-    # a change of a wallet. It stays below 64 bytes, so that Redis keeps the hash compact.
+    # The state of a partition that every change needs, in ':counters'.
+    "counters": Record("{epoch:digits}|{n:integer}|{n_max:integer}|{gifts:integer}|{coins:integer}"),
+    # A wallet, in ':w:<user>'. `hours` are those with refs, `flags` 'f' for frozen and 'l' for limits in ':l:<user>'.
+    "wallet": Record("{balance:signed_integer}|{seq:integer}|{hours:hours}|{flags:letters}|{usage:text}"),
+    # The answer to an accepted ref, in ':ref:<user>:<hour>'. `combo` is the position of the streak's first gift, ''
+    # when that is this gift, or for a change of a wallet, whose `repeat_count` is 0. It stays below 64 bytes, so that
+    # Redis keeps the hash compact.
     "answer": Record(
         "{payload_hash:hex}|{position:place}|{coins:signed_integer}|{combo:optional_place}|{repeat_count:integer}"
     ),
-    # An open streak, in ':streaks', by its key. In a key, '!' stands for '|' in users' ids (domain/combos.py).
-    "streak": Record(
+    # A gift in an entry of several (contract/journal.py, SentGift), of which Lua writes the beginning.
+    "sent_gift": Record(
+        '[{wallet_seq:integer},{balance:integer},"{combo:text}",{repeat_count:integer},{later_days:signed_integer},'
+        "{fragment:text}]"
+    ),
+    # An open streak, in ':s:<key>'; what its end shows is in ':shown'. In a key, '!' stands for '|' in users' ids
+    # (domain/combos.py).
+    "streak": Record("{combo:place}|{repeat_count:integer}|{deadline_ms:integer}"),
+    "streak_key": Record("{room:text}|{gift_id:text}|{to:text}|{anonymous:text}|{user:text}"),
+    # An open streak as version 1 of the functions kept it, in the hash ':streaks'.
+    "older_streak": Record(
         "{combo:place}|{repeat_count:integer}|{deadline_ms:integer}|{user_json:text}\n{details_json:text}"
     ),
-    "streak_key": Record("{room:text}|{gift_id:text}|{to:text}|{anonymous:text}|{user:text}"),
-    # Fields 'l' and 'u' of a wallet, and the operator's limits as the hub sends them (domain/allowances.py).
+    # A wallet's limits and usage, and the operator's limits as the hub sends them (domain/allowances.py).
     "limits": Record(
         "{version:integer}|{per_gift:optional_integer}|{day:optional_integer}|{month:optional_integer}|"
         "{pending_ms:integer}|{pending_per_gift:optional_integer}|{pending_day:optional_integer}|"
@@ -75,10 +94,14 @@ RECORDS = {
     # What a room keeps of a feature's events, in ':kept': the latest of a key. `body` is without the opening brace.
     "kept": Record("{version:integer} {over:integer} {at_ms:integer} {body:text}"),
     # Replies.
-    "accepted": Record("ok|{event_id:text}|{coins:text}|{balance:text}|{seq:text}|{combo_id:text}|{repeat_count:text}"),
-    "duplicate": Record(
-        "dup|{event_id:text}|{coins:text}|{balance:text}|{seq:text}|{combo_id:text}|{repeat_count:text}"
+    "accepted": Record(
+        "ok|{event_id:text}|{coins:signed_integer}|{balance:signed_integer}|{seq:integer}|{combo_id:text}|"
+        "{repeat_count:integer}"
     ),
-    "refused": Record("no|{code:text}|{balance:text}|{shortfall:text}"),
-    "exceeded": Record("{refused:text}|{kind:text}|{whose:text}|{allowed:text}|{used:text}"),
+    "duplicate": Record(
+        "dup|{event_id:text}|{coins:signed_integer}|{balance:signed_integer}|{seq:integer}|{combo_id:text}|"
+        "{repeat_count:integer}"
+    ),
+    "refused": Record("no|{code:text}|{balance:signed_integer}|{shortfall:integer}"),
+    "exceeded": Record("{refused:text}|{kind:text}|{whose:text}|{allowed:integer}|{used:integer}"),
 }

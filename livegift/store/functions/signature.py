@@ -12,7 +12,7 @@ from typing import Annotated, Any, Generic, Literal, ParamSpec, TypeAlias, TypeV
 from livegift.contract.bounds import AMOUNT_MAX
 from livegift.store.link import Command
 
-VERSION = 1
+VERSION = 2
 
 Argument = str | bytes | int
 P = ParamSpec("P")
@@ -34,7 +34,6 @@ Text = Annotated[str | bytes, Kind("text")]
 Json = Annotated[str | bytes, Kind("JSON")]
 PositionText = Annotated[str | bytes, Kind("position, <epoch>-<n>")]
 Flag = Annotated[Literal["0", "1"], Kind("'1' or '0'", "{} == '1'")]
-Policy = Annotated[str, Kind("policy, see limits.lua", "parse_policy({})")]
 
 # Lua checks these digit by digit; they are nil if they are malformed.
 Amount = Annotated[int, Kind(f"integer 0..{AMOUNT_MAX}", "parse({})")]

@@ -73,7 +73,7 @@ end
 -- Publish a feature's event, once per id. Returns 1, or 0 when it is among the `told_max` that were told last.
 --
 -- Fails with UNKNOWN when the room was never opened, and with ENDED unless it may be told something `when_ended`.
-local function room_tell_1(keys, argv)
+local function room_tell_2(keys, argv)
   local root = keys[1]
   local log_max = argv[1]
   local top_size = tonumber(argv[2])
@@ -101,7 +101,7 @@ end
 -- ignored; one that still looks older when what the room has is older than `settled_ms` is right. Fails as `room_tell`
 -- does, but for UNKNOWN with `when_unknown`, and with FULL when the part has `values_max` other values that are not
 -- over.
-local function room_keep_1(keys, argv)
+local function room_keep_2(keys, argv)
   local root = keys[1]
   local log_max = argv[1]
   local top_size = tonumber(argv[2])
@@ -138,6 +138,6 @@ local function room_keep_1(keys, argv)
 end
 
 -- [generated] registrations
-redis.register_function { function_name = 'room_tell_1', callback = room_tell_1, flags = {} }
-redis.register_function { function_name = 'room_keep_1', callback = room_keep_1, flags = {} }
+redis.register_function { function_name = 'room_tell_2', callback = room_tell_2, flags = {} }
+redis.register_function { function_name = 'room_keep_2', callback = room_keep_2, flags = {} }
 -- [/generated]

@@ -14,7 +14,7 @@ from livegift.store.functions.signature import (
     Json,
     Key,
     Packed,
-    Policy,
+    Repeated,
     SignedAmount,
     Text,
     redis_function,
@@ -22,24 +22,20 @@ from livegift.store.functions.signature import (
 
 
 class Gift(NamedTuple):
-    """A gift to debit. `price` and `diamond_count` are for one piece, `verdict` is the code that refuses it, or ''."""
+    """A gift to debit.
+
+    `cost` is in coins, or '!' and the code that refuses the gift. `streak_key` is '' when the gift can't be part of a
+    streak. `fragment` is what the journal keeps of the gift unchanged (see `contract.journal.SentGift`).
+    """
 
     user: Text
     ref: Text
     payload_hash: Text
-    verdict: Text
-    room: Text
-    to: Text
-    gift_id: Text
-    price: Amount
-    gift_count: Amount
-    diamond_count: Amount
-    streakable: Flag
-    anonymous: Flag
-    user_json: Json
-    details_json: Json
-    message_json: Json
-    policy: Policy
+    cost: Text
+    gift_count: Text
+    streak_key: Text
+    policy: Text
+    fragment: Json
 
 
 @redis_function()
@@ -123,6 +119,11 @@ def wallet_limits(
     after `delay_ms`. `per_gift`, `day` and `month` are '' for no limit; a `per_gift` of '-' leaves all three unchanged.
     `frozen` is '1' to freeze, '0' to thaw, '' for neither. Fails when `version` or `delay_ms` is not a decimal number.
     """
+
+
+@redis_function(writes=False)
+def wallets_read(root: Key, users: Repeated[Text]) -> None:
+    """Return balance, seq, '1' if frozen, limits and usage of each wallet, in one list, whatever form it has."""
 
 
 @redis_function(allow_oom=True)

@@ -3,14 +3,20 @@
 import asyncio
 from random import Random
 
+from livegift.store.functions import VERSION
 from tests.faults.kinds.registry import fault
 from tests.faults.world import World
 
+
+def _names(*functions: str) -> list[bytes]:
+    return [f"{function}_{VERSION}".encode() for function in functions]
+
+
 # Commands of the processes to the stores: the reply to the next one of these is lost.
 REDIS_MARKERS = {
-    "web": [b"gift_send_1"],
-    "relay": [b"room_publish_1", b"cursor_advance_1", b"lease_take_1"],
-    "aggregator": [b"partition_arm_1", b"partition_disarm_1", b"barrier_1", b"cursor_advance_1"],
+    "web": _names("gift_send"),
+    "relay": _names("room_publish", "cursor_advance", "lease_take"),
+    "aggregator": _names("partition_arm", "partition_disarm", "barrier", "cursor_advance"),
 }
 
 

@@ -10,13 +10,8 @@ from livegift.store.functions.partitions import partition_state
 from livegift.store.keys import partition_roots
 from tests.faults.kinds.registry import fault
 from tests.faults.world import World
+from tests.partitions import APPEND
 
-# As a function of a later version might do it: with the next id, and moving the counter.
-APPEND = """
-local meta, root = KEYS[1] .. ':meta', KEYS[1]
-local n, epoch = redis.call('HINCRBY', meta, 'n', 1), redis.call('HGET', meta, 'epoch')
-return redis.call('XADD', root .. ':outbox', epoch .. '-' .. n, 'e', ARGV[1])
-"""
 BODIES = (
     b"",
     b"not json",
@@ -26,6 +21,8 @@ BODIES = (
     b"[]",
     b"\xff\x00\xfe",
     b"[" * 200,
+    b'[1,0,[["u1"],[],{}]]',
+    b"[1,0,[[]]]",
 )
 
 
@@ -35,7 +32,7 @@ async def poison_entry(world: World, rng: Random) -> None:
     roots = partition_roots(world.settings.partitions)
     with closing(world.redis.client()) as client:
         for _ in range(rng.randint(1, 3)):
-            root = rng.choice(roots)
+            root, head = rng.choice(roots), rng.choice(("e", "1", "3"))
             # No version of a function writes to a partition that is not armed: it may be a branch that is lost already,
             # and then two entries would have the same position.
             state = partition_state(root)
@@ -44,12 +41,12 @@ async def poison_entry(world: World, rng: Random) -> None:
                     continue
                 with client.pipeline(transaction=True) as together:
                     together.execute_command(*state)  # type: ignore[no-untyped-call]
-                    together.eval(APPEND, 1, root, rng.choice(BODIES))  # type: ignore[no-untyped-call]
+                    together.eval(APPEND, 1, root, rng.choice(BODIES), head)  # type: ignore[no-untyped-call]
                     then, _ = together.execute()
             except RedisError as error:
                 world.notes.append(f"poison: {error}")
             else:
-                world.poisoned += 1
+                world.poisoned += 1 if head == "e" else int(head)
                 if _armed_epoch(then) == 0:
                     world.notes.append(f"poison: {root} was disarmed at that very moment")
 

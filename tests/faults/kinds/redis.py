@@ -5,6 +5,7 @@ from contextlib import closing
 from random import Random
 
 from livegift.dev.embedded import RedisServer
+from livegift.store.functions import VERSION
 from tests.faults import files
 from tests.faults.kinds.registry import fault
 from tests.faults.world import World
@@ -109,7 +110,7 @@ async def function_flush(world: World, rng: Random) -> None:
         if rng.random() < 0.5:
             client.function_flush()
         else:
-            client.function_delete(f"livegift_{rng.choice(('wallets', 'rooms', 'leases'))}_1")
+            client.function_delete(f"livegift_{rng.choice(('wallets', 'rooms', 'leases'))}_{VERSION}")
     await asyncio.sleep(rng.choice((0, 0.5, 1.0)))
     await world.migrate()
 
