@@ -92,14 +92,14 @@ class Aggregator(Worker):
         self._short: dict[str, bool] = {}
         self._followers: dict[str, asyncio.Task[None]] = {}
 
-    def side_tasks(self) -> dict[str, Coroutine[Any, Any, None]]:
+    def side_tasks(self) -> list[tuple[str, Coroutine[Any, Any, None]]]:
         """Return the tasks that run beside the leases."""
-        return {
-            "arm": self._keep_armed(),
-            "memory": self._watch_memory(),
-            "trim": self._keep_trimmed(),
-            **{sweep.name: self._repeat(sweep) for background in self._backgrounds for sweep in background.sweeps},
-        }
+        return [
+            ("arm", self._keep_armed()),
+            ("memory", self._watch_memory()),
+            ("trim", self._keep_trimmed()),
+            *((sweep.name, self._repeat(sweep)) for background in self._backgrounds for sweep in background.sweeps),
+        ]
 
     async def on_leases(self, won: set[int], lost: set[int]) -> None:
         """Take over the partitions won, from their checkpoints on; drop those lost; follow their nodes."""

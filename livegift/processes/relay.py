@@ -60,15 +60,15 @@ class Relay(Worker):
         self._moved = asyncio.Event()
         self._ids: EventIds | None = None  # unknown until a partition has been armed
 
-    def side_tasks(self) -> dict[str, Coroutine[Any, Any, None]]:
+    def side_tasks(self) -> list[tuple[str, Coroutine[Any, Any, None]]]:
         """Return the tasks that run beside the leases."""
-        return {
-            "sweep": self._sweep(),
-            "balances": self._balances.run(),
-            "cursors": self._save_cursors(),
-            "layout": self._follow_layout(),
-            "incarnations": self._follow_incarnations(),
-        }
+        return [
+            ("sweep", self._sweep()),
+            ("balances", self._balances.run()),
+            ("cursors", self._save_cursors()),
+            ("layout", self._follow_layout()),
+            ("incarnations", self._follow_incarnations()),
+        ]
 
     async def on_leases(self, won: set[int], lost: set[int]) -> None:
         """Follow the partitions won from their cursors on, and drop those lost."""

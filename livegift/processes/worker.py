@@ -53,9 +53,9 @@ class Worker:
         if self._failed is not None and not self._failed.done():
             self._failed.set_exception(task.exception() or RuntimeError(task.get_name()))
 
-    def side_tasks(self) -> dict[str, Coroutine[Any, Any, None]]:
-        """Return the tasks that run from start to stop beside the leases."""
-        return {}
+    def side_tasks(self) -> list[tuple[str, Coroutine[Any, Any, None]]]:
+        """Return the tasks that run from start to stop beside the leases, each with a name for the log."""
+        return []
 
     async def on_leases(self, won: set[int], lost: set[int]) -> None:
         """React to a change of the held partitions. May raise StoreUnavailableError: then it is called again."""
@@ -66,7 +66,7 @@ class Worker:
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop` is set. Raises the exception of a task that died."""
         self._failed = asyncio.get_running_loop().create_future()
-        for name, work in self.side_tasks().items():
+        for name, work in self.side_tasks():
             self.start(name, work)
         leases = self.start("leases", self._keep_leases())
         stopped: asyncio.Future[bool] = asyncio.ensure_future(stop.wait())
