@@ -83,8 +83,8 @@ class InProcess:
     async def open_room(self, room: str, creator: str) -> None:
         await rooms.open_room(self.database, room, creator, creator.title(), room, "live")
 
-    async def grant(self, user: str, coins: int) -> None:
-        assert await grant_coins(self.database, self.wallets, f"start-{user}", user, coins)
+    async def grant(self, user: str, coins: int, ref: str = "start") -> None:
+        assert await grant_coins(self.database, self.wallets, f"{ref}-{user}", user, coins)
 
     async def gift(
         self, user: str, room: str, to: str, gift_id: str, ref: str, *, policy: Policy = NO_POLICY

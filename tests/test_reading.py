@@ -52,6 +52,22 @@ async def test_what_is_being_booked_is_not_read_again(running: InProcess) -> Non
     await reader.reset()
 
 
+async def test_what_waits_for_its_barrier_is_bounded(running: InProcess, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("livegift.processes.reading.BOOK_ROWS_WAITING_MAX", 1)
+    await running.grant("alice", 1000)
+    outbox, partition = running.outbox, partition_of("alice", running.settings.partitions)
+    reader = DurableReader(outbox.node_of(partition), outbox, None)
+    booked = {partition: Position(1, 0)}
+    await reader.read_more(booked)
+    await running.grant("alice", 1000, "more")
+    await reader.read_more(booked)
+    assert len(reader._readings) == 1
+    await wait_until(reader.take_durable, "the barrier is through")
+    await reader.read_more(booked)
+    assert len(reader._readings) == 1
+    await reader.reset()
+
+
 def test_what_a_bisected_batch_has_left() -> None:
     entries = tuple((Position(1, n), None) for n in (4, 5, 6))
     piece = JournalSlice(7, Position(1, 3), entries)  # type: ignore[arg-type]

@@ -7,7 +7,12 @@ from dataclasses import dataclass
 
 from livegift.domain.entries import Row
 from livegift.domain.partitions import Position
-from livegift.runtime.bounds import BARRIERS_MAX, BOOK_READ_MAX, BOOK_READ_PER_PARTITION_MIN
+from livegift.runtime.bounds import (
+    BARRIERS_MAX,
+    BOOK_READ_MAX,
+    BOOK_READ_PER_PARTITION_MIN,
+    BOOK_ROWS_WAITING_MAX,
+)
 from livegift.store.client import Node
 from livegift.store.link import Link
 from livegift.store.outbox import Outbox
@@ -48,7 +53,8 @@ class DurableReader:
         Raises StoreUnavailableError: then call `reset` and read again.
         """
         self._ends = cursors = {p: max(self._ends.get(p, position), position) for p, position in booked.items()}
-        if not cursors or len(self._readings) >= BARRIERS_MAX:
+        waiting_rows = sum(len(rows) for reading in self._readings for rows in reading.found.values())
+        if not cursors or len(self._readings) >= BARRIERS_MAX or waiting_rows >= BOOK_ROWS_WAITING_MAX:
             return
         link = self._free.pop() if self._free else await self._node.link().open()
         try:

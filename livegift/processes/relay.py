@@ -24,6 +24,7 @@ from livegift.runtime.bounds import (
     COMBO_SWEEP_S,
     OUTBOX_BLOCK_MS,
     OUTBOX_READ_MAX,
+    OUTBOX_READ_PER_PARTITION_MIN,
     RELAY_CURSOR_S,
     RELAY_PACE_S,
     RELAY_RETRY_S,
@@ -137,7 +138,7 @@ class Relay(Worker):
         """Keep reading new entries of a read group and passing them to the publishers."""
         node = self._outbox.node_of(group[0])
         link = node.link()
-        count = max(OUTBOX_READ_MAX // len(group), 64)
+        count = max(OUTBOX_READ_MAX // len(group), OUTBOX_READ_PER_PARTITION_MIN)
         try:
             while True:
                 try:
