@@ -63,7 +63,7 @@ local function usage_at(partition, wallet, policy)
     -- [/generated]
     used.day, used.day_coins, used.month_coins = tonumber(day), tonumber(day_coins), tonumber(month_coins)
     if policy.per_minute then
-      local minute, minute_gifts = rest:match('^(%d+)|(%d+)$')
+      local minute, minute_gifts = rest:match('^|(%d+)|(%d+)$')
       used.minute, used.minute_gifts = tonumber(minute), tonumber(minute_gifts)
     end
   end
