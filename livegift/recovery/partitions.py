@@ -34,7 +34,7 @@ from livegift.runtime.bounds import (
 from livegift.runtime.settings import Settings
 from livegift.store.client import Store
 from livegift.store.outbox import Outbox
-from livegift.store.repair import OpenStreak, Repair, RestoredAnswer, RestoredWallet
+from livegift.store.repair import BrokenRef, OpenStreak, Repair, RestoredAnswer, RestoredWallet
 
 log = structlog.get_logger()
 
@@ -174,7 +174,7 @@ class PartitionRecovery:
         checkpoint: Checkpoint,
         bases: Mapping[int, int],
         comparison: Comparison,
-        broken: Sequence[tuple[str, str]],
+        broken: Sequence[BrokenRef],
     ) -> Repaired:
         """Make Redis equal to the ledger, changing only what the diverged and the lost entries have touched."""
         started, common_n, partition = time.monotonic(), comparison.common_n, checkpoint.partition
@@ -183,7 +183,7 @@ class PartitionRecovery:
         effects = [effect for row in rows if (effect := wallet_effect(row.entry)) is not None]
         touched = await ledger.touched_users(connection, partition, common)
         limited = {row.entry.user for row in rows if isinstance(row.entry, LimitsChanged)}
-        users = sorted({*touched, *limited, *(effect.user for effect in effects), *(user for user, _ in broken)})
+        users = sorted({*touched, *limited, *(effect.user for effect in effects), *(ref.user for ref in broken)})
         await repair.forget(rows)
         await repair.forget_broken(broken)
         async for balances in ledger.wallet_balances_of(connection, users):

@@ -10,7 +10,7 @@
 | `{w7.1}:ref:<user>:<hour>` | hash: ref -> answer | `LIVEGIFT_REF_TTL_S` + 1 h |
 | `{w7.1}:s:<streak>` | string: an open streak | until it ends |
 | `{w7.1}:shown`, `{w7.1}:due` | hash and zset: what open streaks show, when they may be over | until the streak ends |
-| `{w7.1}:broken` | set: wallets and refs of calls that failed halfway | until the partition is armed again |
+| `{w7.1}:broken` | set: wallets, refs and hours of calls that failed halfway | until the partition is armed again |
 | `{w7.1}:lease:<role>` | hash: owner, until_ms, token | permanent, tiny |
 | `{w7.1}:barrier` | string: written only for WAITAOF to wait for | permanent, tiny |
 | `{w7.1}:user:<user>` | channel: wallet changes, credits | - |
@@ -62,7 +62,7 @@ def due(root: str) -> str:
 
 
 def broken(root: str) -> str:
-    """Return the key of the set of '<user> <ref>' whose calls failed halfway."""
+    """Return the key of the set of '<user> <ref> <hour>' whose calls failed halfway."""
     return f"{root}:broken"
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from livegift.contract.errors import StoreUnavailableError
 from livegift.contract.journal import Entry, GiftSent, LimitsChanged, WalletChanged
@@ -61,6 +61,14 @@ class RestoredAnswer:
     combo: str
     repeat_count: int
     ts_ms: int
+
+
+class BrokenRef(NamedTuple):
+    """A ref of a call that failed halfway, and its hour; '' where version 1 of the functions has noted it."""
+
+    user: str
+    ref: str
+    hour: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +170,12 @@ class Repair:
         """Forget the refs and streaks of entries that do not count."""
         entries = [row.entry for row in rows if row.entry is not None]
         await self._call(
-            refs_drop, [RefName(entry.user, ref) for entry in entries if (ref := ref_of(entry)) is not None]
+            refs_drop,
+            [
+                RefName(entry.user, ref, str(entry.ts_ms // HOUR_MS))
+                for entry in entries
+                if (ref := ref_of(entry)) is not None
+            ],
         )
         await self.drop_streaks(key for entry in entries if (key := _streak_of(entry)) is not None)
 
@@ -186,17 +199,16 @@ class Repair:
         """Open streaks again."""
         await self._call(streaks_put, map(_streak_row, streaks))
 
-    async def broken(self) -> list[tuple[str, str]]:
-        """Return user and ref of each call that failed halfway: the wallet may have changed without an entry."""
+    async def broken(self) -> list[BrokenRef]:
+        """Return the ref of each call that failed halfway: its wallet may know it without an entry."""
         members = await self._read("SMEMBERS", keys.broken(self._root))
-        pairs = [member.decode().split(" ", 1) for member in members]
-        return [(user, ref) for user, ref in pairs]
+        parts = [member.decode().split(" ") for member in members]
+        return [BrokenRef(user, ref, "".join(hour)) for user, ref, *hour in parts]
 
-    async def forget_broken(self, broken: Iterable[tuple[str, str]]) -> None:
+    async def forget_broken(self, broken: Sequence[BrokenRef]) -> None:
         """Forget the refs of calls that failed halfway, and the streaks that they may have changed."""
-        pairs = list(broken)
-        await self._call(refs_drop, [RefName(user, ref) for user, ref in pairs])
-        users = {user for user, _ in pairs}
+        await self._call(refs_drop, [RefName(*ref) for ref in broken])
+        users = {ref.user for ref in broken}
         in_keys = {user.replace("|", "!") for user in users}
         await self.drop_streaks(key for key in await self.open_streaks() if key.rpartition("|")[2] in in_keys)
 

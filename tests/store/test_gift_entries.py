@@ -86,7 +86,7 @@ def test_a_repeat_is_answered_although_its_streak_is_over(live: Live) -> None:
 
 
 def broken(live: Live) -> set[str]:
-    return {member.decode() for member in live.run("SMEMBERS", keys.broken(live.root))}
+    return {member.decode().rpartition(" ")[0] for member in live.run("SMEMBERS", keys.broken(live.root))}
 
 
 def block(live: Live, n: int) -> None:
@@ -129,6 +129,38 @@ def test_what_an_earlier_entry_of_the_call_has_counts(live: Live) -> None:
 # After the end of a streak nothing more can be appended.
 STEP = "  partition.appended_n = partition.n\n"
 BLOCKED = STEP + "  partition.outbox = partition.root .. ':counters'  -- not a stream\n"
+
+
+async def test_the_first_ref_of_an_hour_is_forgotten_as_well(store: Store, client: redis.Redis) -> None:
+    """The stored wallet does not have the hour yet: an answer that stayed would be given for a gift that never was."""
+    live = Live(client)
+    live.credit("ann", 100)
+    live.run("SET", keys.wallet(live.root, "ann"), "100|1|||")  # the hours before are over
+    block(live, 9)
+    assert_unknown(live.gifts([gift("1"), gift("2")]))
+    live.call("partition_disarm", "token")
+    repair = Repair(store, live.root, live.number, "token")
+    await repair.forget_broken(await repair.broken())
+    live.run("DEL", keys.outbox(live.root))
+    live.arm(2)
+    again = live.gift(gift("1"))
+    assert isinstance(again, Accepted)
+    assert not again.duplicate
+    assert live.wallet("ann") == (95, 2, False)
+
+
+async def test_what_version_1_has_noted_is_forgotten(store: Store, client: redis.Redis) -> None:
+    live = Live(client)
+    live.credit("ann", 100)
+    live.gift(gift("1"))
+    live.run("SADD", keys.broken(live.root), "ann 1", "bob ")
+    live.call("partition_disarm", "token")
+    repair = Repair(store, live.root, live.number, "token")
+    await repair.forget_broken(await repair.broken())
+    live.arm(2)
+    again = live.gift(gift("1"))
+    assert isinstance(again, Accepted)
+    assert not again.duplicate
 
 
 # --- A part of an entry counts ----------------------------------------------------------------------------------------

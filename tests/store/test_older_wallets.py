@@ -111,7 +111,7 @@ def test_a_repair_keeps_its_hours(live: Live) -> None:
         assert not is_older(live, user)
         assert live.balance(user).limits == SpendingLimits(3, Caps(10))
         assert b"%d,%d" % (hour, hour - 1) in live.run("GET", keys.wallet(live.root, user))
-    live.call("refs_drop", "token", "ann", "back")
+    live.call("refs_drop", "token", "ann", "back", "")
     assert live.wallet("ann") == (7, 2, False)
     live.arm(2)
     assert live.gift(gift("back", "bob")) == Accepted("7-1-3", 5, 9, 1, "7-1-3", 1, duplicate=True)

@@ -116,9 +116,10 @@ local function disarm_broken(partition, problem)
   return 'error|' .. message
 end
 
--- Records a wallet and ref for the repair: the ref may be known without an entry.
+-- Records a wallet and ref for the repair: the ref may be known without an entry, and in an hour that the stored wallet
+-- does not have.
 local function note_broken(partition, user, ref)
-  pcall(redis.call, 'SADD', partition.root .. ':broken', user .. ' ' .. ref)
+  pcall(redis.call, 'SADD', partition.root .. ':broken', user .. ' ' .. ref .. ' ' .. partition.hour)
 end
 
 -- Ends a call. Returns nil, or the reply to the gifts that wait and to those answered since, which may be repeats of

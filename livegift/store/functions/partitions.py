@@ -30,10 +30,11 @@ class WalletRow(NamedTuple):
 
 
 class RefName(NamedTuple):
-    """A ref of a wallet."""
+    """A ref of a wallet, and the hour in which it may have got an answer, in hours since 1970; '' if not known."""
 
     user: Text
     ref: Text
+    hour: Text
 
 
 class RefRow(NamedTuple):

@@ -43,12 +43,14 @@ local function refs_drop_2(keys, argv)
   -- [/generated]
   if not is_claimed(root, token) then return redis.error_reply(UNCLAIMED) end
   -- [generated] each refs_drop.refs
-  for at = 2, #argv, 2 do
+  for at = 2, #argv, 3 do
     local user = argv[at]
     local ref = argv[at + 1]
+    local hour = argv[at + 2]
     -- [/generated]
-    for hour in read_wallet(root, user).hours:gmatch('%d+') do
-      redis.call('HDEL', ref_key(root, user, hour), ref)
+    redis.call('HDEL', ref_key(root, user, hour), ref)
+    for other in read_wallet(root, user).hours:gmatch('%d+') do
+      redis.call('HDEL', ref_key(root, user, other), ref)
     end
   end
   return 'OK'
