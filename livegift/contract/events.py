@@ -157,9 +157,7 @@ _older_shown_of = msgspec.json.Decoder(tuple[Raw, Raw]).decode
 
 
 @lru_cache(maxsize=SHOWN_CACHE_MAX)
-def shown_json(
-    text: bytes, user: str, to: str, gift_id: str, *, anonymous: bool, streakable: bool
-) -> tuple[bytes, bytes]:
+def shown_json(text: bytes, user: str, to: str, gift_id: str, anonymous: int, streakable: int) -> tuple[Raw, Raw]:
     """Return sender (`user_json`) and details (`details_json`) of a gift whose entry has `text` as `Shown`.
 
     It is cached, as the gifts of a streak have the same one. The end of a streak that earlier versions have begun has
@@ -167,17 +165,16 @@ def shown_json(
     """
     try:
         if text.startswith(b"[{"):
-            older = _older_shown_of(text)
-            return bytes(older[0]), bytes(older[1])
+            return _older_shown_of(text)
         found = _shown_of(text)
     except msgspec.MsgspecError:
         found = Shown(user, to, gift_id, 0, 0, 1, "")
-    kind = GiftKind(gift_id, found.name, found.coins, found.diamond_count, streakable, found.tier, found.icon)
-    details = details_json(to, found.to_name, kind)
+    kind = GiftKind(gift_id, found.name, found.coins, found.diamond_count, streakable == 1, found.tier, found.icon)
+    details = Raw(details_json(to, found.to_name, kind))
     if anonymous or found.sender is None:
-        return ANONYMOUS_JSON, details
+        return Raw(ANONYMOUS_JSON), details
     name, avatar_url = (found.sender, None) if isinstance(found.sender, str) else found.sender
-    return user_json(user, name, avatar_url), details
+    return Raw(user_json(user, name, avatar_url)), details
 
 
 def shown_ms(ts_ms: int, *, anonymous: bool) -> int:

@@ -85,7 +85,7 @@ def test_the_end_of_a_streak(end: StreakEnded, event_id: str, combo_id: str) -> 
 
 def test_the_end_of_a_streak_that_was_opened_again_without_its_gift() -> None:
     text = shown(ANONYMOUS_SENDER, details_of("cat", "gone", {})).encode()
-    details = Raw(shown_json(text, "ann", "cat", "gone", anonymous=True, streakable=True)[1])
+    details = shown_json(text, "ann", "cat", "gone", 1, 1)[1]
     end = StreakEnded(
         "ann", "r", "cat", "gone", "c", 3, anonymous=True, ts_ms=1, user_json=Raw(ANONYMOUS_JSON), details_json=details
     )

@@ -67,6 +67,7 @@ def test_a_gift_is_its_own_streak(combo: str, *, streakable: bool) -> None:
     (row,) = rows_of(PARTITION, [item(5, 1, combo=combo)], START)
     assert isinstance(row.entry, GiftSent)
     assert (row.entry.combo_id, row.entry.repeat_end) == ("7-1-5", not streakable)
+    assert bytes(row.entry.message_json) == b"null"
 
 
 @pytest.mark.parametrize("shown", [SHOWN, msgspec.Raw(b'[null,"Dan","Rose",1,1,1,"R"]')])
