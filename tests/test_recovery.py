@@ -18,6 +18,7 @@ from livegift.ledger.journal import read_checkpoints
 from livegift.operations.migrate import migrate
 from livegift.recovery.restore import recovery_of, restore
 from livegift.recovery.rooms import RoomRecovery
+from livegift.store import functions
 from livegift.store.client import Node
 from livegift.store.outbox import Incarnation
 from livegift.store.rooms import Rooms
@@ -157,6 +158,7 @@ async def test_an_empty_redis_is_not_believed_but_restored(
     await passes(running)
     with closing(own_redis.server.client()) as client:
         client.flushall()
+        client.function_load(functions.source("wallets").replace(f"_{functions.VERSION}", "_1"))  # of an old backup
 
     async def all_stopped() -> bool:
         known = await read_checkpoints(running.database)
@@ -171,6 +173,7 @@ async def test_an_empty_redis_is_not_believed_but_restored(
             await restore(running.settings)
     lines = await restore(running.settings)
     assert "restored and armed" in lines[-1], lines
+    assert await functions.other_versions(running.store.nodes[0]) == ()
     await armed_again(running)
     assert (await running.wallets.read("alice")).balance == COINS - 3 * 5 - 3
     assert all(a.duplicate for a in await send(running, range(3)))

@@ -33,6 +33,7 @@ async def restore(settings: Settings, partitions: Iterable[int] | None = None) -
     store = await Store.connect(settings.redis_url)
     database = Database(settings.database_url)
     try:
+        await functions.remove_older(store)  # a backup of Redis has the functions of its time
         await functions.load(store)
         outbox = Outbox(store, settings.partitions)
         states = await outbox.states(outbox.roots)

@@ -206,7 +206,8 @@ class Outbox:
     async def arm(self, partition: int, at: Position, token: str, backlog_max: int, event_id_key: bytes) -> None:
         """Arm a partition: let money move under a new epoch, from the n of `at` on.
 
-        All live versions of the functions are armed. `event_id_key` is stored for the relay, which does not ask the
+        Later versions of the functions are armed as well, but no earlier ones, which do not know how wallets are stored
+        now: somebody may have loaded them again. `event_id_key` is stored for the relay, which does not ask the
         ledger. Raises StoreRefusedError when the epoch is not above the stored one, n is a different one, or somebody
         else has disarmed the partition since.
         """
@@ -222,7 +223,8 @@ class Outbox:
         )
         await self.store.call(command)
         for version in await functions.other_versions(self.node_of(partition)):
-            await self.store.call(partition_join.of_version(version)(root, at.epoch, partition))
+            if version > functions.VERSION:
+                await self.store.call(partition_join.of_version(version)(root, at.epoch, partition))
 
     async def disarm(self, partition: int) -> tuple[str, Position]:
         """Disarm a partition: no money moves until it is armed again.

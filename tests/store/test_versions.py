@@ -41,6 +41,21 @@ async def test_both_versions_are_armed_and_disarmed_together(store: Store) -> No
     assert (await wallets.read("ann")).seq == 1
 
 
+async def test_an_earlier_version_is_never_armed(store: Store) -> None:
+    """An old process that starts again may load it, and it would store wallets in a form that nobody else reads."""
+    outbox, earlier = Outbox(store, 1), functions.VERSION - 1
+    code = source("wallets").replace(f"_{functions.VERSION}", f"_{earlier}")
+    await store.nodes[0].commands.execute_command("FUNCTION LOAD", "REPLACE", code)
+    token, said = await outbox.disarm(0)
+    await outbox.arm(0, Position(said.epoch + 1, said.n), token, 1000, bytes(KEY_BYTES))
+    send = GiftSend("ann", "ref", "ab", "r1", "bob", "rose", 0, 1, 0, False)
+    command = list(gift_send(outbox.roots[0], [(send, Display("null"))], await now_ms(store), 1000, 3600))
+    command[1] = f"gift_send_{earlier}"
+    assert await store.call(tuple(command)) == [b"error|the partition is not armed"]
+    assert (await outbox.states([0]))[0].armed_epoch == said.epoch + 1
+    assert await functions.remove_older(store) == [f"{store.nodes[0].name} livegift_wallets_{earlier}"]
+
+
 async def now_ms(store: Store) -> int:
     seconds, micros = await store.nodes[0].commands.time()
     return int(seconds) * 1000 + int(micros) // 1000
