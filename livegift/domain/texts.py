@@ -34,7 +34,9 @@ def visible(text: str, length_max: int) -> str:
     """
     if text.isascii() and text.isprintable():  # as most are; of these, only a space is not visible
         return _SPACE.sub(" ", text).strip()[:length_max].strip()
-    kept = "".join(char for char in _SPACE.sub(" ", text) if _is_kept(char)).strip()[:length_max].strip()
+    # Before runs of white space are looked for: what is left out may stand in the middle of one.
+    kept = "".join(char for char in text if char.isspace() or _is_kept(char))
+    kept = _SPACE.sub(" ", kept).strip()[:length_max].strip()
     return kept if any(map(_is_visible, kept)) else ""
 
 

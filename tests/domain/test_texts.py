@@ -1,7 +1,7 @@
 """Texts as people paste them: what can be seen, and what spreadsheets leave alone."""
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from livegift.domain.texts import is_changed_by_spreadsheets, marked, unmarked, visible
@@ -35,6 +35,7 @@ def test_what_can_be_seen_stays(pasted: str, shown: str) -> None:
 
 
 @given(st.text(), st.integers(1, 70))
+@example("0 \x1b\r0", 70)
 def test_shown_text_is_short_storable_and_stays_what_it_is(text: str, length_max: int) -> None:
     shown = visible(text, length_max)
     assert len(shown) <= length_max

@@ -1,7 +1,7 @@
 -- A wallet: its balance and seq, its stored answers, and the messages to its user's devices.
 --
 -- It is a record 'wallet', in the key ':w:<user>'. Limits, which few wallets have, are a record 'limits' of their own,
--- in ':l:<user>'. Version 1 of the functions kept a wallet as a hash; whoever changes it stores it anew.
+-- in ':l:<user>'. Version 1 of the functions kept a wallet as a hash; whoever changes it stores it as a text.
 
 local function limits_key(root, user) return root .. ':l:' .. user end
 
@@ -17,7 +17,7 @@ local function set_flags(wallet, is_frozen, has_limits)
   wallet.frozen, wallet.flags = is_frozen, (is_frozen and 'f' or '') .. (has_limits and 'l' or '')
 end
 
--- Returns a wallet that is no text: one of version 1, a hash, or one that was never changed.
+-- Returns a wallet that is not stored as a text: one of version 1, a hash, or one that was never changed.
 local function load_older(root, user)
   local key = root .. ':w:' .. user
   local row = redis.call('HMGET', key, 'b', 's', 'h', 'f', 'l', 'u')
@@ -41,7 +41,7 @@ local function parse_wallet(root, user, text)
   }
 end
 
--- MGET says nothing of a key that is no text, where GET would fail.
+-- MGET returns nothing for a key that is not a string, where GET would fail.
 local function read_wallet(root, user) return parse_wallet(root, user, redis.call('MGET', root .. ':w:' .. user)[1]) end
 
 -- Returns a wallet with the changes that this call has made already.

@@ -25,7 +25,7 @@ local function save_counters(root, counters)
   redis.call('SET', root .. ':counters', counters_text(counters))
 end
 
--- Computes n_max anew. A partition that this version has never armed gets it with the next arming.
+-- Computes n_max again. A partition that this version has never armed gets it with the next arming.
 local function save_limit(root)
   local counters = parse_counters(redis.call('GET', root .. ':counters'))
   if counters then save_counters(root, counters) end
