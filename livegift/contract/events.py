@@ -167,7 +167,7 @@ def shown_json(text: bytes, user: str, to: str, gift_id: str, anonymous: int, st
         if text.startswith(b"[{"):
             return _older_shown_of(text)
         found = _shown_of(text)
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, UnicodeDecodeError):
         found = Shown(user, to, gift_id, 0, 0, 1, "")
     kind = GiftKind(gift_id, found.name, found.coins, found.diamond_count, streakable == 1, found.tier, found.icon)
     details = Raw(details_json(to, found.to_name, kind))

@@ -60,7 +60,7 @@ class Stored:
             return [_row(self.raw, partition, self.last)]
         try:
             found = _SEVERAL.decode(self.raw)
-        except msgspec.MsgspecError:
+        except (msgspec.MsgspecError, UnicodeDecodeError):
             return self._rows_apart(partition)
         epoch, first = self.last.epoch, self.first.n
         if len(found.gifts) != self.positions:
@@ -96,7 +96,7 @@ class Stored:
 
 
 def decode(raw: bytes, partition: int, position: Position) -> Entry:
-    """Return the entry of a row. Raises msgspec.MsgspecError if no version writes such bytes."""
+    """Return the entry of a row. Raises MsgspecError or UnicodeDecodeError if no version writes such bytes."""
     if raw.startswith(b'["'):
         entry: Entry | StreakOver = _SINGLE.decode(raw)
         return _streak_ended(entry) if isinstance(entry, StreakOver) else entry
@@ -109,7 +109,7 @@ def decode(raw: bytes, partition: int, position: Position) -> Entry:
 def _row(raw: bytes, partition: int, position: Position) -> Row:
     try:
         return Row(position, decode(raw, partition, position), raw)
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, UnicodeDecodeError):
         return Row(position, None, raw)
 
 

@@ -38,7 +38,7 @@ class Quarantined:
     coins: int | None
 
     def decode(self) -> Entry:
-        """Decode the bytes as this version does. Raises msgspec.MsgspecError."""
+        """Decode the bytes as this version does. Raises MsgspecError or UnicodeDecodeError."""
         return decode(self.raw, self.partition, self.position)
 
 

@@ -34,7 +34,7 @@ async def retry(database: Database, plan: BookingPlan, partition: int, position:
             if isinstance(entry, WalletChanged) and entry.reason not in plan.reasons:
                 raise UnbookableError(f"unknown reason {entry.reason!r}")
             booked = await book_quarantined(connection, plan, found, entry)
-        except (msgspec.MsgspecError, UnbookableError) as error:
+        except (msgspec.MsgspecError, UnicodeDecodeError, UnbookableError) as error:
             raise RequestError("invalid", f"entry {name} still can't be booked: {error}") from error
         await close_quarantined(connection, found, "booked", None)
     log.info("quarantine.booked", entry=name, batch_id=booked.batch_id)
@@ -75,5 +75,5 @@ async def drop(database: Database, wallets: Wallets, partition: int, position: P
 def _moves_coins(found: Quarantined) -> bool:
     try:
         return isinstance(found.decode(), GiftSent | WalletChanged)
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, UnicodeDecodeError):
         return True

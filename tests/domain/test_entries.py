@@ -99,11 +99,25 @@ def test_one_gift_that_nobody_can_read_costs_one_row(bad: int, junk: bytes) -> N
             assert decode(row.raw, PARTITION, row.position) == row.entry, "what is kept of it can be read again"
 
 
-@pytest.mark.parametrize("raw", [b"", b"not json", b"[1,2]", b'["gift"]', b"[1,0,[]]", b"[1,0,[[],[]]]", b"\xff"])
+@pytest.mark.parametrize(
+    "raw",
+    [b"", b"not json", b"[1,2]", b'["gift"]', b"[1,0,[]]", b"[1,0,[[],[]]]", b"\xff", b'["gift","\xff"]', b'["\xff"]'],
+)
 def test_an_entry_that_nobody_can_read_leaves_no_hole(raw: bytes) -> None:
     rows = rows_of(PARTITION, [(b"3-9", [b"4", raw])], Position(3, 6))
     assert [row.position for row in rows] == [Position(3, n) for n in (7, 8, 9)]
     assert [row.entry for row in rows] == [None] * 3
+
+
+def test_bytes_that_are_not_a_text_cost_one_row() -> None:
+    raw_id, (head, raw) = item(9, 4)
+    rows = rows_of(PARTITION, [(raw_id, [head, raw.replace(b'"u8"', b'"\xff"')])], START)
+    assert [row.position.n for row in rows if row.entry is None] == [8]
+    rows = rows_of(PARTITION, [(raw_id, [head, raw.replace(b'"Ann"', b'"\xff"')])], START)
+    assert ns(rows) == [6, 7, 8, 9]
+    gift = rows[0].entry
+    assert isinstance(gift, GiftSent)
+    assert bytes(gift.user_json) == b'{"id":"u6","name":"u6"}', "it is shown by its ids"
 
 
 @given(st.integers(1, 32), st.data())
