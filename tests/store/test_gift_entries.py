@@ -149,6 +149,32 @@ async def test_the_first_ref_of_an_hour_is_forgotten_as_well(store: Store, clien
     assert live.wallet("ann") == (95, 2, False)
 
 
+async def test_an_answer_that_counts_is_kept_when_its_repeat_fails(store: Store, client: redis.Redis) -> None:
+    """A state that nobody can read fails the repeat of a gift; forgetting its ref would debit it once more."""
+    live = Live(client)
+    live.credit("ann", 100)
+    send = gift("1", streakable=True)
+    first = live.gift(send)
+    assert isinstance(first, Accepted)
+    (key,) = live.streaks()
+    live.run("SET", keys.streak(live.root, key), "garbled")
+    new, *rest = live.gifts([gift("2"), send, gift("2")])
+    assert isinstance(new, Accepted)
+    assert_unknown(rest)
+    assert live.wallet("ann") == (90, 3, False)
+    live.call("partition_disarm", "token")
+    repair = Repair(store, live.root, live.number, "token")
+    refs = await repair.broken()
+    assert [ref.user for ref in refs] == ["ann"], "its wallet is put right"
+    await repair.forget_broken(refs)
+    live.arm(2)
+    for ref in (send, gift("2")):
+        again = live.gift(ref)
+        assert isinstance(again, Accepted)
+        assert again.duplicate
+    assert live.wallet("ann") == (90, 3, False)
+
+
 async def test_what_version_1_has_noted_is_forgotten(store: Store, client: redis.Redis) -> None:
     live = Live(client)
     live.credit("ann", 100)

@@ -122,6 +122,15 @@ local function note_broken(partition, user, ref)
   pcall(redis.call, 'SADD', partition.root .. ':broken', user .. ' ' .. ref .. ' ' .. partition.hour)
 end
 
+-- Records the wallet of an item that failed, and its ref if the item itself has stored an answer. An answer from before
+-- counts: it is only the repeat that failed.
+local function note_failed(partition, user, ref)
+  local key = partition.root .. ':ref:' .. user .. ':' .. partition.hour
+  local found, answer = pcall(redis.call, 'HGET', key, ref)
+  local is_own = found and answer and answer:find('|' .. next_position(partition) .. '|', 1, true)
+  note_broken(partition, user, is_own and ref or '')
+end
+
 -- Ends a call. Returns nil, or the reply to the gifts that wait and to those answered since, which may be repeats of
 -- these: if the journal does not take them, their outcome is unknown.
 local function close(partition)
@@ -146,6 +155,6 @@ local function run_item(partition, run, user, ref, ...)
   if partition.is_broken then return DISARMED end
   local ok, answer = pcall(run, partition, user, ref, ...)
   if ok then return answer end
-  if user then note_broken(partition, user, ref) end
+  if user then note_failed(partition, user, ref) end
   return disarm_broken(partition, answer)
 end
