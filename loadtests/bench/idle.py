@@ -54,7 +54,7 @@ def idle(options: Idle) -> Result:
         for kind in ("rss", "pss"):
             if all(f"{kind}_kib" in run for run in own):
                 value = median(run[f"{kind}_kib"] for run in own)
-                target = "<= 20" if name == "livegift" else ""
+                target = "<= 9" if name == "livegift" else ""
                 rows.append(Row(f"{name}: {kind.upper()} per idle connection", value, "KiB", target))
         share = median(run["cpu_share"] for run in own)
         rows.append(Row(f"{name}: CPU with {connections:,} of them", share * 100, "% of a core"))
