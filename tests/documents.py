@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
-PAGES = sorted([*ROOT.glob("*.md"), *DOCS.glob("**/*.md")])
+PAGES = sorted([*ROOT.glob("*.md"), *DOCS.glob("**/*.md"), ROOT / "loadtests" / "README.md"])
 # What was true when it was written: names in it may be gone.
 HISTORY = {ROOT / "CHANGELOG.md", *DOCS.glob("decisions/*.md"), DOCS / "benchmarks" / "README.md"}
 # Pages that show commands which a reader types, in this order, on the system of the quick start.
