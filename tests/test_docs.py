@@ -38,6 +38,18 @@ def test_paths_in_docs_exist(page: Path) -> None:
     assert not missing
 
 
+def test_files_that_the_code_names_exist() -> None:
+    sources = [each for end in ("py", "lua", "sql") for each in (ROOT / "livegift").rglob(f"*.{end}")]
+    known = {f"/{path.relative_to(ROOT)}" for folder in FOLDERS for path in (ROOT / folder).rglob("*.*")}
+    named = {
+        (name(source), path)
+        for source in sources
+        for path in re.findall(r"[`(\s]((?:[a-z_]\w*/)+[\w-]+\.(?:py|lua|sql|md|js))\b", source.read_text())
+    }
+    assert len(named) > 10, "the pattern finds them"
+    assert {(where, path) for where, path in named if not any(each.endswith(f"/{path}") for each in known)} == set()
+
+
 def test_each_page_is_in_the_site_and_its_links_stay_there() -> None:
     nav = set(re.findall(r'"([\w/.-]+\.md)"', (ROOT / "zensical.toml").read_text()))
     assert nav == {str(page.relative_to(DOCS)) for page in DOCS.glob("**/*.md")}

@@ -1,7 +1,7 @@
 """The entries of a partition's journal (the outbox): everything that ever changes a wallet, in order.
 
 Entries are arrays on the wire: a tag, then the fields in this order. Fields are only ever added at the end. The gifts
-that were debited by one call are a single entry, `SentGifts`; readers make a `GiftSent` of each (`store/entries.py`).
+that were debited by one call are a single entry, `SentGifts`; readers make a `GiftSent` of each (`domain/entries.py`).
 """
 
 from msgspec import Raw, Struct
