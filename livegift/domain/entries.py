@@ -5,6 +5,7 @@ number of the gifts in it, whose positions end with the entry's own. After a rep
 also has its gifts' epoch: `3 7` are three gifts of epoch 7.
 """
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -15,6 +16,8 @@ from livegift.contract.events import shown_json
 from livegift.contract.journal import Entry, GiftSent, SentGift, SentGifts, StreakEnded, StreakOver
 from livegift.domain.partitions import Position, event_id
 
+# Of what no version writes, such as a thousand gifts, a row is made that the readers refuse.
+_HEAD = re.compile(rb"([1-9]\d?)(?: (\d+))?")
 NO_MESSAGE, NULL = Raw(b"0"), Raw(b"null")
 _SINGLE = msgspec.json.Decoder(Entry | StreakOver)
 _SEVERAL = msgspec.json.Decoder(SentGifts)
@@ -44,10 +47,11 @@ class Stored:
         """Parse an item of XREAD's or XRANGE's reply."""
         raw = fields[1] if len(fields) > 1 else b""
         epoch, _, n = raw_id.partition(b"-")  # Redis wrote it: there is nothing to check
-        count, _, own_epoch = fields[0].partition(b" ") if fields else (b"", b"", b"")
-        if not count.isdigit():
+        head = _HEAD.fullmatch(fields[0]) if fields else None
+        if head is None:
             return cls(Position(int(epoch), int(n)), 1, "", raw)
-        return cls(Position(int(own_epoch or epoch), int(n)), int(count), fields[0].decode(), raw)
+        count, own_epoch = head.groups()
+        return cls(Position(int(own_epoch or epoch), int(n)), int(count), head[0].decode(), raw)
 
     @property
     def first(self) -> Position:

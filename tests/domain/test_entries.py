@@ -152,3 +152,9 @@ def test_the_end_of_a_streak_shows_its_first_gift() -> None:
     entry = decode(msgspec.json.encode(lost), PARTITION, Position(1, 5))
     assert isinstance(entry, StreakEnded)
     assert msgspec.json.decode(entry.details_json)["gift"]["id"] == "rose"
+
+
+@pytest.mark.parametrize("head", [b"0", b"00", b"2 x", b"999999999999", b"-1", b"2 3 4", b"\xff", b""])
+def test_a_head_that_no_version_writes_costs_its_entry_and_stops_no_reader(head: bytes) -> None:
+    raw_id, (_, raw) = item(2, 2)
+    assert rows_of(PARTITION, [(raw_id, [head, raw])], START) == [Row(Position(1, 2), None, raw)]
